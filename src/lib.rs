@@ -1,6 +1,12 @@
 //! GStreamer plugin that removes the background from video.
 
+pub mod compose;
+pub mod error;
 pub mod frame;
+pub mod matte;
+pub mod models;
+pub mod runtime;
+mod simd;
 
 fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     Ok(())

@@ -1,0 +1,12 @@
+//! Models: which networks there are, and what each wants and gives.
+//!
+//! A network is data. What its ONNX file says of itself (names, shapes, types) fills a [`Spec`]; what
+//! a file cannot say (mean, range, activation, …) comes as [`Hints`] from `models/manifest.ini`.
+
+mod catalogue;
+mod network;
+mod spec;
+
+pub use catalogue::{Choice, Entry, FileSource, resolve};
+pub use network::Network;
+pub use spec::{Activation, Fit, Hints, Order, Size, Spec};
