@@ -1,6 +1,7 @@
 //! GStreamer plugin that removes the background from video.
 
 pub mod compose;
+pub mod element;
 pub mod error;
 pub mod frame;
 pub mod matte;
@@ -8,8 +9,8 @@ pub mod models;
 pub mod runtime;
 mod simd;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    element::register(plugin)
 }
 
 gst::plugin_define!(

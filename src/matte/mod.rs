@@ -1,12 +1,14 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
 mod sample;
+mod upsample;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
 use crate::models::{Activation, Fit, Network, Spec};
 use crate::runtime::{Element, Input, State, View};
 pub use sample::Sampler;
+pub use upsample::Upsampler;
 use std::sync::Arc;
 
 /// A mask at network resolution that covers the whole frame, foreground 1, background 0.
