@@ -6,6 +6,7 @@ pub mod error;
 pub mod frame;
 pub mod matte;
 pub mod models;
+pub mod refine;
 pub mod runtime;
 mod simd;
 
