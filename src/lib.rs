@@ -8,6 +8,7 @@ pub mod matte;
 pub mod models;
 pub mod refine;
 pub mod runtime;
+pub mod temporal;
 mod simd;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

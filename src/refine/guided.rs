@@ -40,202 +40,217 @@ pub struct Scratch {
     sums: Vec<f32>,
     ring: Vec<f32>,
     models: Vec<f32>,
-    boxed: Vec<f32>,
-    tmp: [Vec<f32>; 2],
     inverse: Vec<f32>,
     inside: Vec<f32>,
 }
 
-/// Fits the models of `rect` and writes slopes and offset at each of its pixels into `out`, planes as wide as the
-/// guide whose first row is `rect.y.0`.
-pub fn filter(
+multiversion! {
+    /// Fits the models of `rect` and writes slopes and offset at each of its pixels into `out`, planes as wide as
+    /// the guide whose first row is `rect.y.0`. `eps` is added to the colours' variances.
+    pub fn filter(
+        guide: &Guide<'_>, rect: Rect, radius: usize, eps: [f32; 3], out: &mut [&mut [f32]; 4], s: &mut Scratch,
+    ) {
+        let r = radius as isize;
+        let (w, h) = (guide.width as isize, guide.height as isize);
+        let (x0, y0, y1) = (rect.x.0 as isize, rect.y.0 as isize, rect.y.1 as isize);
+        let wide = rect.x.1 - rect.x.0;
+        // Columns that windows reach, columns that have models; room for whole vectors.
+        let reach = wide + 4 * radius;
+        let models = wide + 2 * radius;
+        let room = (reach + 2 * radius + 2).next_multiple_of(LANES) + LANES;
+        let left = x0 - 2 * r;
+        let valid = (-left).max(0) as usize..((w - left).min(reach as isize)) as usize;
+        let turns = 2 * radius + 1;
+        for (v, n) in [(&mut s.columns, SUMS), (&mut s.models, MODEL)] {
+            v.clear();
+            v.resize(n * room, 0.0);
+        }
+        // Written before they are read.
+        s.sums.resize((SUMS * room).max(s.sums.len()), 0.0);
+        s.ring.resize((turns * MODEL * room).max(s.ring.len()), 0.0);
+        s.inverse.clear();
+        s.inside.clear();
+        for j in 0..room as isize {
+            let x = left + r + j;
+            let inside = x >= 0 && x < w && j < models as isize;
+            let count = (x + r).min(w - 1) - (x - r).max(0) + 1;
+            s.inverse.push(if inside { 1.0 / count as f32 } else { 0.0 });
+            s.inside.push(f32::from(u8::from(inside)));
+        }
+
+        let from = (left + valid.start as isize) as usize;
+        let span = (from, valid.len());
+        // Rows in the windows' sums and models in the models' sums: [first, next).
+        let (mut first, mut next) = ((y0 - 2 * r).max(0), (y0 - 2 * r).max(0));
+        let (mut first_model, mut next_model) = ((y0 - r).max(0), (y0 - r).max(0));
+        for y in y0..y1 {
+            while first_model < y - r {
+                add(&mut s.models, &s.ring[first_model as usize % turns * MODEL * room..][..MODEL * room], -1.0);
+                first_model += 1;
+            }
+            while next_model <= (y + r).min(h - 1) {
+                while next <= (next_model + r).min(h - 1) {
+                    account(guide, next as usize, span, 1.0, &mut s.columns[valid.start..], room);
+                    next += 1;
+                }
+                while first < next_model - r {
+                    account(guide, first as usize, span, -1.0, &mut s.columns[valid.start..], room);
+                    first += 1;
+                }
+                let slot = &mut s.ring[next_model as usize % turns * MODEL * room..][..MODEL * room];
+                let rows = 1.0 / (next - first) as f32;
+                for (c, o) in s.columns.chunks_exact(room).zip(s.sums.chunks_exact_mut(room)) {
+                    boxes(c, turns, &mut o[..models]);
+                }
+                fit(&s.sums, room, models, &s.inverse, &s.inside, rows, eps, slot);
+                add(&mut s.models, slot, 1.0);
+                next_model += 1;
+            }
+            let at = (y - y0) as usize * guide.width + rect.x.0;
+            mean(&s.models, room, turns, &mut s.sums, out, at, wide);
+        }
+    }
+}
+
+/// Adds (or with −1 takes away) one row to the sums of the columns.
+#[inline(always)]
+fn account(
     guide: &Guide<'_>,
-    rect: Rect,
-    radius: usize,
-    eps: [f32; 3],
-    mut out: [&mut [f32]; 4],
-    s: &mut Scratch,
+    y: usize,
+    (from, count): (usize, usize),
+    sign: f32,
+    columns: &mut [f32],
+    room: usize,
 ) {
-    let r = radius as isize;
-    let (w, h) = (guide.width as isize, guide.height as isize);
-    let (x0, y0, y1) = (rect.x.0 as isize, rect.y.0 as isize, rect.y.1 as isize);
-    let wide = rect.x.1 - rect.x.0;
-    // Columns that windows reach, columns that have models; rounded up to whole vectors.
-    let reach = wide + 4 * radius;
-    let models = wide + 2 * radius;
-    let room = (reach + 2 * radius + 2).next_multiple_of(LANES) + LANES;
-    let left = x0 - 2 * r;
-    let valid = (-left).max(0) as usize..((w - left).min(reach as isize)) as usize;
-
-    for (v, n) in [(&mut s.columns, SUMS), (&mut s.sums, SUMS), (&mut s.models, MODEL), (&mut s.boxed, MODEL)]
-    {
-        v.clear();
-        v.resize(n * room, 0.0);
-    }
-    let turns = 2 * radius + 1;
-    s.ring.clear();
-    s.ring.resize(turns * MODEL * room, 0.0);
-    for t in &mut s.tmp {
-        t.resize(room, 0.0);
-    }
-    s.inverse.clear();
-    s.inside.clear();
-    for j in 0..room as isize {
-        let x = left + r + j;
-        let inside = x >= 0 && x < w && j < models as isize;
-        let count = (x + r).min(w - 1) - (x - r).max(0) + 1;
-        s.inverse.push(if inside { 1.0 / count as f32 } else { 0.0 });
-        s.inside.push(f32::from(u8::from(inside)));
-    }
-
-    let from = (left + valid.start as isize) as usize;
-    let enter = |y: isize, sign: f32, s: &mut Scratch| {
-        let at = y as usize * guide.width + from;
-        let n = valid.len();
-        let color = guide.color.map(|c| &c[at..][..n]);
-        account(color, &guide.alpha[at..][..n], sign, &mut s.columns[valid.start..], room);
-    };
-    // Rows in the windows' sums and models in the models' sums: [first, next).
-    let (mut first, mut next) = ((y0 - 2 * r).max(0), (y0 - 2 * r).max(0));
-    let (mut first_model, mut next_model) = ((y0 - r).max(0), (y0 - r).max(0));
-    for y in y0..y1 {
-        while first_model < y - r {
-            add(&mut s.models, &s.ring[first_model as usize % turns * MODEL * room..][..MODEL * room], -1.0);
-            first_model += 1;
+    let at = y * guide.width + from;
+    let alpha = &guide.alpha[at..][..count];
+    let [r, g, b] = guide.color;
+    let (r, g, b) = (&r[at..][..count], &g[at..][..count], &b[at..][..count]);
+    let pairs: [(&[f32], &[f32]); 10] =
+        [(alpha, alpha), (r, r), (r, g), (r, b), (g, g), (g, b), (b, b), (r, alpha), (g, alpha), (b, alpha)];
+    for (k, v) in [alpha, r, g, b].into_iter().enumerate() {
+        for (c, &v) in columns[k * room..].iter_mut().zip(v) {
+            *c += sign * v;
         }
-        while next_model <= (y + r).min(h - 1) {
-            while next <= (next_model + r).min(h - 1) {
-                enter(next, 1.0, s);
-                next += 1;
-            }
-            while first < next_model - r {
-                enter(first, -1.0, s);
-                first += 1;
-            }
-            for (c, o) in s.columns.chunks_exact(room).zip(s.sums.chunks_exact_mut(room)) {
-                boxes(c, radius, models, o, &mut s.tmp);
-            }
-            let slot = &mut s.ring[next_model as usize % turns * MODEL * room..][..MODEL * room];
-            let rows = 1.0 / (next - first) as f32;
-            fit(&s.sums, room, models, &s.inverse, &s.inside, rows, eps, slot);
-            add(&mut s.models, slot, 1.0);
-            next_model += 1;
-        }
-        for (c, o) in s.models.chunks_exact(room).zip(s.boxed.chunks_exact_mut(room)) {
-            boxes(c, radius, wide, o, &mut s.tmp);
-        }
-        let at = (y - y0) as usize * guide.width + rect.x.0;
-        let weight = &s.boxed[4 * room..][..wide];
-        for (o, sum) in out.iter_mut().zip(s.boxed.chunks_exact(room)) {
-            divide(&sum[..wide], weight, &mut o[at..][..wide]);
+    }
+    for (k, (p, q)) in pairs.into_iter().enumerate() {
+        for ((c, &p), &q) in columns[(k + 4) * room..].iter_mut().zip(p).zip(q) {
+            *c += sign * (p * q);
         }
     }
 }
 
-multiversion! {
-    /// Adds (or with −1 takes away) one row to the sums of the columns.
-    fn account(color: [&[f32]; 3], alpha: &[f32], sign: f32, columns: &mut [f32], room: usize) {
-        let [r, g, b] = color;
-        let pairs: [(&[f32], &[f32]); 10] = [
-            (alpha, alpha), (r, r), (r, g), (r, b), (g, g), (g, b), (b, b), (r, alpha), (g, alpha), (b, alpha),
-        ];
-        for (k, v) in [alpha, r, g, b].into_iter().enumerate() {
-            for (c, &v) in columns[k * room..].iter_mut().zip(v) {
-                *c += sign * v;
-            }
-        }
-        for (k, (p, q)) in pairs.into_iter().enumerate() {
-            for ((c, &p), &q) in columns[(k + 4) * room..].iter_mut().zip(p).zip(q) {
-                *c += sign * (p * q);
-            }
-        }
+#[inline(always)]
+fn add(to: &mut [f32], from: &[f32], sign: f32) {
+    for (t, &f) in to.iter_mut().zip(from) {
+        *t += sign * f;
     }
 }
 
-multiversion! {
-    fn add(to: &mut [f32], from: &[f32], sign: f32) {
-        for (t, &f) in to.iter_mut().zip(from) {
-            *t += sign * f;
-        }
-    }
-}
-
-multiversion! {
-    fn divide(sum: &[f32], weight: &[f32], out: &mut [f32]) {
-        for ((o, &s), &w) in out.iter_mut().zip(sum).zip(weight) {
-            *o = s / w.max(1e-20);
-        }
-    }
-}
-
-multiversion! {
-    /// `out[i] = Σ from[i..=i + 2·radius]` for `i < count`, by sums of 1, 2, 4, … neighbours.
-    fn boxes(from: &[f32], radius: usize, count: usize, out: &mut [f32], tmp: &mut [Vec<f32>; 2]) {
-        let n = 2 * radius + 1;
-        let all = count + 2 * radius;
-        let out = &mut out[..count];
-        out.copy_from_slice(&from[..count]); // n is odd: its lowest bit
-        let [a, b] = tmp;
-        let (mut cur, mut other) = (&mut a[..], &mut b[..]);
-        cur[..all].copy_from_slice(&from[..all]);
-        let (mut span, mut done, mut have) = (1, 1, all);
-        while 2 * span <= n {
-            have -= span;
-            for ((o, &p), &q) in other[..have].iter_mut().zip(&cur[..have]).zip(&cur[span..]) {
-                *o = p + q;
-            }
-            (cur, other) = (other, cur);
-            span *= 2;
-            if n & span != 0 {
-                for (o, &v) in out.iter_mut().zip(&cur[done..]) {
+/// `out[i] = Σ from[i..i + turns]`.
+#[inline(always)]
+fn boxes(from: &[f32], turns: usize, out: &mut [f32]) {
+    // A width known to the compiler makes one pass of vector loads of each.
+    match turns {
+        3 => fixed::<3>(from, out),
+        5 => fixed::<5>(from, out),
+        7 => fixed::<7>(from, out),
+        9 => fixed::<9>(from, out),
+        11 => fixed::<11>(from, out),
+        13 => fixed::<13>(from, out),
+        15 => fixed::<15>(from, out),
+        17 => fixed::<17>(from, out),
+        _ => {
+            out.fill(0.0);
+            for turn in 0..turns {
+                for (o, &v) in out.iter_mut().zip(&from[turn..]) {
                     *o += v;
                 }
-                done += span;
             }
         }
     }
 }
 
-multiversion! {
-    /// Solves each window's model from its sums.
-    fn fit(
-        sums: &[f32], room: usize, count: usize, columns: &[f32], inside: &[f32], rows: f32, eps: [f32; 3],
-        out: &mut [f32],
-    ) {
-        for at in (0..count).step_by(LANES) {
-            let mut v = [[0f32; LANES]; SUMS];
-            let mut o = [[0f32; LANES]; MODEL];
-            for (k, v) in v.iter_mut().enumerate() {
-                v.copy_from_slice(&sums[k * room + at..][..LANES]);
-            }
-            let (columns, inside) = (&columns[at..][..LANES], &inside[at..][..LANES]);
-            for l in 0..LANES {
-                let inv = columns[l] * rows;
-                let m = |k: usize| v[k][l] * inv;
-                let (p, r, g, b) = (m(0), m(1), m(2), m(3));
-                let var = m(4) - p * p;
-                // Covariance of the colours, a little of the identity added, and with alpha.
-                let (rr, rg, rb) = (m(5) - r * r + eps[0], m(6) - r * g, m(7) - r * b);
-                let (gg, gb, bb) = (m(8) - g * g + eps[1], m(9) - g * b, m(10) - b * b + eps[2]);
-                let (cr, cg, cb) = (m(11) - r * p, m(12) - g * p, m(13) - b * p);
-                // Its inverse by cofactors.
-                let (i00, i01, i02) = (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb);
-                let (i11, i12, i22) = (rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg);
-                let det = 1.0 / (rr * i00 + rg * i01 + rb * i02).max(1e-20);
-                let ar = (i00 * cr + i01 * cg + i02 * cb) * det;
-                let ag = (i01 * cr + i11 * cg + i12 * cb) * det;
-                let ab = (i02 * cr + i12 * cg + i22 * cb) * det;
-                let rest = (var - (ar * cr + ag * cg + ab * cb)).max(0.0);
-                let weight = inside[l] / (rest + RESIDUAL);
-                o[0][l] = ar * weight;
-                o[1][l] = ag * weight;
-                o[2][l] = ab * weight;
-                o[3][l] = (p - ar * r - ag * g - ab * b) * weight;
-                o[4][l] = weight;
-            }
-            for (k, o) in o.iter().enumerate() {
-                out[k * room + at..][..LANES].copy_from_slice(o);
-            }
+#[inline(always)]
+fn fixed<const N: usize>(from: &[f32], out: &mut [f32]) {
+    for (o, near) in out.iter_mut().zip(from.windows(N)) {
+        let mut sum = near[0];
+        for &v in &near[1..] {
+            sum += v;
+        }
+        *o = sum;
+    }
+}
+
+/// Each pixel's mean of the models whose windows hold it.
+#[inline(always)]
+fn mean(
+    models: &[f32],
+    room: usize,
+    turns: usize,
+    sums: &mut [f32],
+    out: &mut [&mut [f32]; 4],
+    to: usize,
+    wide: usize,
+) {
+    let (sums, weight) = sums[..(MODEL) * room].split_at_mut(4 * room);
+    boxes(&models[4 * room..], turns, &mut weight[..wide]);
+    for w in &mut weight[..wide] {
+        *w = 1.0 / w.max(1e-20);
+    }
+    for ((o, from), sum) in out.iter_mut().zip(models.chunks_exact(room)).zip(sums.chunks_exact_mut(room)) {
+        boxes(from, turns, &mut sum[..wide]);
+        for ((o, &s), &w) in o[to..][..wide].iter_mut().zip(&*sum).zip(&*weight) {
+            *o = s * w;
+        }
+    }
+}
+
+/// Solves each window's model from the sums of its columns.
+#[inline(always)]
+fn fit(
+    sums: &[f32],
+    room: usize,
+    count: usize,
+    columns: &[f32],
+    inside: &[f32],
+    rows: f32,
+    eps: [f32; 3],
+    out: &mut [f32],
+) {
+    for at in (0..count).step_by(LANES) {
+        let mut v = [[0f32; LANES]; SUMS];
+        for (k, v) in v.iter_mut().enumerate() {
+            v.copy_from_slice(&sums[k * room + at..][..LANES]);
+        }
+        let mut o = [[0f32; LANES]; MODEL];
+        let (columns, inside) = (&columns[at..][..LANES], &inside[at..][..LANES]);
+        for l in 0..LANES {
+            let inv = columns[l] * rows;
+            let m = |k: usize| v[k][l] * inv;
+            let (p, r, g, b) = (m(0), m(1), m(2), m(3));
+            let var = m(4) - p * p;
+            // Covariance of the colours, a little of the identity added, and with alpha.
+            let (rr, rg, rb) = (m(5) - r * r + eps[0], m(6) - r * g, m(7) - r * b);
+            let (gg, gb, bb) = (m(8) - g * g + eps[1], m(9) - g * b, m(10) - b * b + eps[2]);
+            let (cr, cg, cb) = (m(11) - r * p, m(12) - g * p, m(13) - b * p);
+            // Its inverse by cofactors.
+            let (i00, i01, i02) = (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb);
+            let (i11, i12, i22) = (rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg);
+            let det = 1.0 / (rr * i00 + rg * i01 + rb * i02).max(1e-20);
+            let ar = (i00 * cr + i01 * cg + i02 * cb) * det;
+            let ag = (i01 * cr + i11 * cg + i12 * cb) * det;
+            let ab = (i02 * cr + i12 * cg + i22 * cb) * det;
+            let rest = (var - (ar * cr + ag * cg + ab * cb)).max(0.0);
+            let weight = inside[l] / (rest + RESIDUAL);
+            o[0][l] = ar * weight;
+            o[1][l] = ag * weight;
+            o[2][l] = ab * weight;
+            o[3][l] = (p - ar * r - ag * g - ab * b) * weight;
+            o[4][l] = weight;
+        }
+        for (k, o) in o.iter().enumerate() {
+            out[k * room + at..][..LANES].copy_from_slice(o);
         }
     }
 }
@@ -314,7 +329,14 @@ mod tests {
             let want = reference(&guide, r, [1e-3; 3]);
             let rows = rect.y.1 - rect.y.0;
             let mut got = [0; 4].map(|_| vec![9.0; w * rows]);
-            filter(&guide, rect, r, [1e-3; 3], got.each_mut().map(|g| &mut g[..]), &mut Scratch::default());
+            filter(
+                &guide,
+                rect,
+                r,
+                [1e-3; 3],
+                &mut got.each_mut().map(|g| &mut g[..]),
+                &mut Scratch::default(),
+            );
             for (g, t) in got.iter().zip(&want) {
                 for y in rect.y.0..rect.y.1 {
                     for x in 0..w {

@@ -40,11 +40,11 @@ const EPS: f32 = 1e-4;
 const CONTRAST: [f32; 2] = [1.6, 1.3];
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
-const RADII: [f32; 3] = [3.0, 4.0, 3.0];
+const RADII: [f32; 3] = [3.0, 4.0, 2.5];
 /// Smallest and largest radius of the coarsest windows in samples of the mask.
 const MASK_REACH: (f32, f32) = (5.0, 10.0);
-/// The band reaches this many mask samples beyond the doubt.
-const GROW: usize = 2;
+/// The band reaches this many pixels of a 720p frame beyond the doubt.
+const GROW: f32 = 6.0;
 /// Sure foreground and background this many pixels of a 720p frame apart make a clear edge.
 const CLEAR_REACH: f32 = 14.0;
 
@@ -71,6 +71,8 @@ struct Level {
 pub struct Refiner {
     plan: Option<(Format, usize, usize, usize, usize, Quality)>,
     levels: Vec<Level>,
+    /// The finest level whose models are made.
+    last: usize,
     band: Band,
     blocks: Blocks,
     stretch: Stretch,
@@ -133,8 +135,8 @@ impl Refiner {
             };
         }
         let cell = cell(w, h, mask_w, mask_h);
-        let reach = (CLEAR_REACH * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
-        self.band.find(mask, mask_w, mask_h, GROW, reach);
+        let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
+        self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
         let finest = self.levels[0].scale;
         // Blocks that a level's windows of windows reach.
         let reach = self
@@ -149,12 +151,19 @@ impl Refiner {
         tick!();
         self.shrink();
         tick!();
-        for n in (0..self.levels.len()).rev() {
+        for n in (self.last..self.levels.len()).rev() {
             if n + 1 < self.levels.len() {
                 self.hand_down(n);
+                tick!();
+            }
+            if n == 0 {
+                self.blocks.settle(&self.levels[0].alpha, self.levels[0].width, self.levels[0].height);
+                self.times.push(self.blocks.core.iter().filter(|&&b| b).count() as f32);
+                self.times.push(self.blocks.live.iter().filter(|&&b| b).count() as f32);
+                self.times.push(self.blocks.need.iter().filter(|&&b| b).count() as f32);
             }
             tick!();
-            self.fit(n, n == 0 && folds(frame.format, finest), noise(frame));
+            self.fit(n, n == self.last && folds(frame.format, self.levels[n].scale), noise(frame));
             tick!();
         }
         self.finish(frame, out);
@@ -199,11 +208,9 @@ impl Refiner {
         let window = (short * RADII[0] / 90.0).clamp(MASK_REACH.0 * cell, MASK_REACH.1 * cell).max(RADII[0]);
         let coarsest = 1usize << (window / RADII[0]).log2() as u32;
         let ratio = window / RADII[0] / coarsest as f32; // 1..2
-        let finest = match quality {
-            Quality::Best => (coarsest / 4).clamp(1, 2),
-            _ => (coarsest / 2).max(1),
-        };
+        let finest = (coarsest / 4).clamp(1, 2);
         let count = (coarsest / finest).ilog2() as usize + 1;
+        self.last = usize::from(quality == Quality::Fast && count > 1);
         self.levels.clear();
         let (mut width, mut height) = (w.div_ceil(finest), h.div_ceil(finest));
         for n in 0..count {
@@ -234,7 +241,7 @@ impl Refiner {
     fn fill(&mut self, frame: &Frame<'_>) {
         let (blocks, band, stretch) = (&self.blocks, &self.band, &mut self.stretch);
         let level = &mut self.levels[0];
-        let (width, height, scale) = (level.width, level.height, level.scale);
+        let (width, scale) = (level.width, level.scale);
         let layout = frame.format.layout();
         stretch.prepare(band.width, frame.width as f32 / scale as f32, width);
         let (stretch, tall) = (&*stretch, frame.height as f32 / scale as f32);
@@ -255,15 +262,29 @@ impl Refiner {
                     }
                 }
             }
+            for run in runs(blocks.need_row(by)) {
+                for bx in run {
+                    let x = bx * BLOCK..((bx + 1) * BLOCK).min(width);
+                    if !blocks.core_row(by)[bx] {
+                        let value = f32::from(band.solid(bx, by, blocks.wide, blocks.high)) / 255.0;
+                        for start in (0..alpha.len()).step_by(width) {
+                            alpha[start..][x.clone()].fill(value);
+                            inside[start..][x.clone()].fill(0.0);
+                            clear[start..][x.clone()].fill(0.0);
+                        }
+                    }
+                }
+            }
             // The mask is snapped: what is within two percent of sure is sure.
-            for (from, to, gain, low) in [
+            let maps = [
                 (&band.mask, alpha, 1.04 / 255.0, -0.02),
                 (&band.band, inside, 1.0, 0.0),
                 (&band.clear, clear, 1.0 / 255.0, 0.0),
-            ] {
-                with_local(|l| {
-                    let [top, bottom, ..] = &mut l.rows;
-                    for run in runs(blocks.need_row(by)) {
+            ];
+            with_local(|l| {
+                let [top, bottom, ..] = &mut l.rows;
+                for (from, to, gain, low) in maps {
+                    for run in runs(blocks.core_row(by)) {
                         let (x0, x1) = (run.start * BLOCK, (run.end * BLOCK).min(width));
                         let mut have = usize::MAX;
                         for (y, to) in to.chunks_exact_mut(width).enumerate() {
@@ -281,10 +302,9 @@ impl Refiner {
                             mix(top, bottom, f, &mut to[x0..x1]);
                         }
                     }
-                });
-            }
+                }
+            });
         });
-        let _ = height;
     }
 
     /// Each coarser level by halving the one before.
@@ -350,6 +370,7 @@ impl Refiner {
     /// The models of level `n`; `fold` puts the colours other than the first into the offset.
     fn fit(&mut self, n: usize, fold: bool, eps: [f32; 3]) {
         let blocks = &self.blocks;
+        let busy = |row: usize| if n == 0 { blocks.live_row(row) } else { blocks.core_row(row) };
         let level = &mut self.levels[n];
         let (width, height, radius) = (level.width, level.height, level.radius);
         let guide =
@@ -370,7 +391,7 @@ impl Refiner {
                 l.marks.clear();
                 l.marks.resize(blocks.wide, false);
                 for row in (part * group..(part + 1) * group).take_while(|&r| r < blocks.high) {
-                    l.marks.iter_mut().zip(blocks.core_row(row)).for_each(|(m, &c)| *m |= c);
+                    l.marks.iter_mut().zip(busy(row)).for_each(|(m, &c)| *m |= c);
                 }
                 let y0 = part * group * side;
                 // Beside the band, where stretching reads one sample on, the model is the alpha itself.
@@ -396,7 +417,7 @@ impl Refiner {
                         rect,
                         radius,
                         eps,
-                        [&mut *a, &mut *b, &mut *c, &mut *d],
+                        &mut [&mut *a, &mut *b, &mut *c, &mut *d],
                         &mut l.filter,
                     );
                     for y in rect.y.0..rect.y.1 {
@@ -414,18 +435,19 @@ impl Refiner {
 
     /// The finest level's models on the frame's own pixels.
     fn finish(&self, frame: &Frame<'_>, out: &mut [u8]) {
-        let (blocks, band, level) = (&self.blocks, &self.band, &self.levels[0]);
-        let (width, scale, side) = (frame.width, level.scale, BLOCK * level.scale);
+        let (blocks, band, level) = (&self.blocks, &self.band, &self.levels[self.last]);
+        let (width, scale, side) = (frame.width, level.scale, BLOCK * self.levels[0].scale);
         let layout = frame.format.layout();
         let fold = folds(frame.format, scale);
         out.par_chunks_mut(side * width).enumerate().for_each(|(by, rows)| {
-            let core = blocks.core_row(by);
-            // Outside the band a block is all foreground or all background.
-            let v = ((by * side + side / 2) * band.height / frame.height).min(band.height - 1);
-            for (bx, &core) in core.iter().enumerate().filter(|(_, core)| !**core) {
-                let _ = core;
-                let u = ((bx * side + side / 2) * band.width / width).min(band.width - 1);
-                let value = if band.mask[v * band.width + u] > 127 { 255 } else { 0 };
+            let busy = if self.last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
+            for bx in (0..busy.len()).filter(|&bx| !busy[bx]) {
+                let value = if blocks.core_row(by)[bx] {
+                    let fine = &self.levels[0];
+                    if fine.alpha[by * BLOCK * fine.width + bx * BLOCK] > 0.5 { 255 } else { 0 }
+                } else {
+                    band.solid(bx, by, blocks.wide, blocks.high)
+                };
                 rows[bx * side..((bx + 1) * side).min(width)].fill(value);
             }
             for y in 1..rows.len() / width {
@@ -435,7 +457,7 @@ impl Refiner {
             with_local(|l| {
                 for (y, row) in rows.chunks_exact_mut(width).enumerate() {
                     let y = by * side + y;
-                    for run in runs(core) {
+                    for run in runs(busy) {
                         let (x0, x1) = (run.start * side, (run.end * side).min(width));
                         let out = &mut row[x0..x1];
                         for (k, row) in l.rows.iter_mut().enumerate() {
@@ -503,6 +525,12 @@ fn readable(frame: &Frame<'_>) -> bool {
     })
 }
 
+/// 0..1 as 0..255, rounded, in few vector instructions: 2²³ leaves a float no room for a fraction.
+#[inline(always)]
+fn byte(v: f32) -> u8 {
+    ((v * 255.0).clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+}
+
 multiversion! {
     fn clip(row: &mut [f32], gain: f32, low: f32) {
         for v in row {
@@ -514,7 +542,7 @@ multiversion! {
 multiversion! {
     fn round_mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [u8]) {
         for ((o, &t), &b) in out.iter_mut().zip(top).zip(bottom) {
-            *o = ((t + (b - t) * f) * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+            *o = byte(t + (b - t) * f);
         }
     }
 }
@@ -537,7 +565,7 @@ multiversion! {
         let [r, g, bl] = color.map(|c| &c[..n]);
         for i in 0..n {
             let v = a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i];
-            out[i] = (v * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+            out[i] = byte(v);
         }
     }
 }
@@ -545,7 +573,7 @@ multiversion! {
 multiversion! {
     fn write_one(slope: &[f32], offset: &[f32], luma: &[f32], out: &mut [u8]) {
         for (((o, &a), &b), &y) in out.iter_mut().zip(slope).zip(offset).zip(luma) {
-            *o = ((a * y + b) * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+            *o = byte(a * y + b);
         }
     }
 }

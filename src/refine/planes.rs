@@ -127,6 +127,7 @@ pub fn halve_plane(plane: &[f32], width: usize, height: usize, y: usize, from: u
 
 /// One row of a plane stretched `scale` times (a power of two), bilinearly, pixel centres half a pixel in:
 /// pixels `from..from + out.len()` of row `y`; `from` is a multiple of `scale`. `tmp` is scratch.
+#[allow(clippy::too_many_arguments)]
 pub fn stretch_row(
     plane: &[f32],
     width: usize,
@@ -156,15 +157,34 @@ pub fn stretch_row(
     match scale {
         1 => out.copy_from_slice(&tmp[1..][..out.len()]),
         2 => twice(tmp, out),
+        4 => four_times(tmp, out),
         _ => {
             for (i, block) in out.chunks_mut(scale).enumerate() {
                 for (j, o) in block.iter_mut().enumerate() {
                     let f = (j as f32 + 0.5) / scale as f32 - 0.5;
-                    let (a, b) = if f < 0.0 { (tmp[i], tmp[i + 1]) } else { (tmp[i + 1], tmp[i + 2]) };
-                    let f = if f < 0.0 { f + 1.0 } else { f };
+                    let (a, b, f) =
+                        if f < 0.0 { (tmp[i], tmp[i + 1], f + 1.0) } else { (tmp[i + 1], tmp[i + 2], f) };
                     *o = a + (b - a) * f;
                 }
             }
+        }
+    }
+}
+
+multiversion! {
+    fn four_times(from: &[f32], out: &mut [f32]) {
+        let n = out.len() / 4;
+        let (left, mid, right) = (&from[..n], &from[1..n + 1], &from[2..n + 2]);
+        for (i, o) in out.chunks_exact_mut(4).enumerate() {
+            o[0] = 0.375 * left[i] + 0.625 * mid[i];
+            o[1] = 0.125 * left[i] + 0.875 * mid[i];
+            o[2] = 0.875 * mid[i] + 0.125 * right[i];
+            o[3] = 0.625 * mid[i] + 0.375 * right[i];
+        }
+        for (k, o) in out[4 * n..].iter_mut().enumerate() {
+            let f = k as f32 * 0.25 + 0.625;
+            let (a, b, f) = if f < 1.0 { (from[n], from[n + 1], f) } else { (from[n + 1], from[n + 2], f - 1.0) };
+            *o = a + (b - a) * f;
         }
     }
 }
