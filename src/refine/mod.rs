@@ -8,8 +8,11 @@
 
 mod band;
 mod blocks;
+mod foreground;
 mod guided;
 mod planes;
+
+pub use foreground::Foreground;
 
 use std::cell::RefCell;
 
