@@ -18,9 +18,9 @@ use crate::frame::{Component, Frame, FrameMut};
 use crate::simd::multiversion;
 
 /// Cells of the pyramid, finest to coarsest.
-const LEVELS: usize = 5;
+const LEVELS: usize = 4;
 /// Cells around the band that are looked at.
-const REACH: usize = 5;
+const REACH: usize = 4;
 /// Weight of the coarser mean against full coverage of a cell.
 const COARSER: f32 = 0.03;
 
@@ -81,8 +81,8 @@ impl Foreground {
             return;
         }
         self.made_for = (w, h);
-        // Eight pixels at 1080p.
-        self.side = (w.min(h) / 135).next_power_of_two().clamp(4, 32);
+        // Sixteen pixels at 1080p.
+        self.side = (w.min(h) / 90).next_power_of_two().clamp(4, 32);
         let (mut wide, mut high) = (w.div_ceil(self.side), h.div_ceil(self.side));
         self.levels.clear();
         for v in [&mut self.band, &mut self.need, &mut self.wide_need] {
@@ -132,6 +132,9 @@ impl Foreground {
     /// Sums of the finest cells.
     fn gather(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
         let (side, need, band) = (self.side, &self.need, &self.band);
+        // High powers: a mix says little about either side.
+        let purity: [[f32; 2]; 256] =
+            std::array::from_fn(|a| [a as f32 / 255.0, 1.0 - a as f32 / 255.0].map(|v: f32| v.powi(8)));
         let layout = frame.format.layout();
         let (w, h) = (frame.width, frame.height);
         let cells = &mut self.levels[0];
@@ -158,14 +161,12 @@ impl Foreground {
                 let (mut weights, mut sums) = ([0f32; 2], [[0f32; 2]; 3]);
                 if need[at] {
                     let (x0, y0) = (cx * side, cy * side);
-                    // A solid cell is of one piece: four of its pixels will do.
-                    let step = if band[at] { 1 } else { (side / 2).max(1) };
+                    // A solid cell is of one piece: four of its pixels will do; of others every fourth.
+                    let step = if band[at] { (side / 8).clamp(1, 2) } else { (side / 2).max(1) };
                     let mut count = 0;
                     for y in (y0..(y0 + side).min(h)).step_by(step) {
                         for x in (x0..(x0 + side).min(w)).step_by(step) {
-                            let a = f32::from(alpha[y * w + x]) / 255.0;
-                            // High powers: a mix says little about either side.
-                            let part = [a, 1.0 - a].map(|v| (v * v * v * v).powi(2));
+                            let part = purity[usize::from(alpha[y * w + x])];
                             count += 1;
                             for (k, c) in layout.color[..layout.colors].iter().enumerate() {
                                 let v = f32::from(sample(frame, c, x, y));
