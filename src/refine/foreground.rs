@@ -101,17 +101,7 @@ impl Foreground {
     fn mark(&mut self, width: usize, alpha: &[u8]) {
         let (side, wide) = (self.side, self.levels[0].wide);
         self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
-            band.fill(false);
-            for row in rows.chunks_exact(width) {
-                for (b, cell) in band.iter_mut().zip(row.chunks(side)) {
-                    *b |= mixed(cell);
-                }
-            }
-            // Cells of 0 beside cells of 255 are no band, but a cell with rows of both is.
-            for (x, b) in band.iter_mut().enumerate().filter(|(_, b)| !**b) {
-                let column = rows.chunks_exact(width).map(|row| row[x * side]);
-                *b = column.clone().min() != column.max();
-            }
+            mark(rows, width, side, band);
         });
         let high = self.levels[0].high;
         for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
@@ -348,10 +338,19 @@ fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from
 }
 
 multiversion! {
-    /// Whether a run of alpha is anything but all 0 or all 255.
-    fn mixed(run: &[u8]) -> bool {
-        let first = run[0];
-        (first != 0) & (first != 255) | (run.iter().fold(0, |differ, &v| differ | (v ^ first)) != 0)
+    /// Marks the cells along a row of cells that are anything but all 0 or all 255.
+    fn mark(rows: &[u8], width: usize, side: usize, band: &mut [bool]) {
+        for (x, band) in band.iter_mut().enumerate() {
+            let (from, to) = (x * side, ((x + 1) * side).min(width));
+            let first = rows[from];
+            let mut differ = 0;
+            for row in rows.chunks_exact(width) {
+                for &v in &row[from..to] {
+                    differ |= v ^ first;
+                }
+            }
+            *band = (first != 0 && first != 255) || differ != 0;
+        }
     }
 }
 

@@ -1,41 +1,53 @@
-//! The frame's colours and the mask as float planes, at a half, a quarter, … of the frame.
+//! The frame's colours and the mask as planes at a half, a quarter, … of the frame.
 
 use crate::frame::{Component, Frame};
 use crate::simd::multiversion;
 
-/// Writes one row of a component, averaged over squares of `scale` frame pixels (a power of two), as −0.5..0.5:
-/// the squares `from..from + out.len()` of row `y`. Squares past the frame's edge take its last samples.
-pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, from: usize, out: &mut [f32]) {
+/// Writes one row of a component, averaged over squares of `scale` frame pixels (a power of two): the squares
+/// `from..from + out.len()` of row `y`. Squares past the frame's edge take its last samples.
+pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, from: usize, out: &mut [u8]) {
     let plane = frame.planes[c.plane];
     let (width, height) = (c.width(frame.width), c.height(frame.height));
     // Samples in a square; a coarser component gives one sample to several squares.
     let (nx, ny) = ((scale >> c.hsub).max(1), (scale >> c.vsub).max(1));
     let (sx, sy) = ((1 << c.hsub) / scale.min(1 << c.hsub), (1 << c.vsub) / scale.min(1 << c.vsub));
     let row = |dy: usize| &plane.row((y / sy * ny + dy).min(height - 1))[c.offset..];
-    if nx == 2 && ny == 2 {
-        let (top, bottom) = (row(0), row(1));
-        // Squares that lie wholly inside.
-        let whole = (width / 2).saturating_sub(from).min(out.len());
-        match c.step {
-            1 => halve_1(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]),
-            2 => halve_2(&top[4 * from..], &bottom[4 * from..], &mut out[..whole]),
-            3 => halve_3(&top[6 * from..], &bottom[6 * from..], &mut out[..whole]),
-            _ => halve_4(&top[8 * from..], &bottom[8 * from..], &mut out[..whole]),
+    // Squares that lie wholly inside.
+    let whole = if sx == 1 { (width / nx).saturating_sub(from).min(out.len()) } else { 0 };
+    let start = if whole > 0 { from * nx * c.step } else { 0 };
+    let done = match (nx, ny, c.step) {
+        _ if whole == 0 => 0,
+        (2, 2, 1) => {
+            halve_1(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
         }
-        average(row, c.step, width, (2, 2, 1), from + whole, &mut out[whole..]);
-    } else if nx == 1 && ny == 1 && sx == 1 {
-        let whole = width.saturating_sub(from).min(out.len());
-        let bytes = &row(0)[(from * c.step).min(row(0).len())..];
-        match c.step {
-            1 => bytes_1(bytes, &mut out[..whole]),
-            2 => bytes_2(bytes, &mut out[..whole]),
-            3 => bytes_3(bytes, &mut out[..whole]),
-            _ => bytes_4(bytes, &mut out[..whole]),
+        (2, 2, 2) => {
+            halve_2(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
         }
-        average(row, c.step, width, (1, 1, 1), from + whole, &mut out[whole..]);
-    } else {
-        average(row, c.step, width, (nx, ny, sx), from, out);
-    }
+        (2, 2, 3) => {
+            halve_3(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
+        }
+        (2, 2, 4) => {
+            halve_4(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
+        }
+        (1, 1, 1) => {
+            out[..whole].copy_from_slice(&row(0)[start..][..whole]);
+            whole
+        }
+        (1, 1, 3) => {
+            bytes_3(&row(0)[start..], &mut out[..whole]);
+            whole
+        }
+        (1, 1, 4) => {
+            bytes_4(&row(0)[start..], &mut out[..whole]);
+            whole
+        }
+        _ => 0,
+    };
+    average(row, c.step, width, (nx, ny, sx), from + done, &mut out[done..]);
 }
 
 /// Any case, plainly.
@@ -45,31 +57,37 @@ fn average<'a>(
     width: usize,
     (nx, ny, sx): (usize, usize, usize),
     from: usize,
-    out: &mut [f32],
+    out: &mut [u8],
 ) {
-    let norm = 1.0 / (255.0 * (nx * ny) as f32);
     for (i, o) in out.iter_mut().enumerate() {
         let x = (from + i) / sx * nx;
-        let mut sum = 0u32;
+        let mut sum = 0;
         for dy in 0..ny {
             let row = row(dy);
             for dx in 0..nx {
-                sum += u32::from(row[(x + dx).min(width - 1) * step]);
+                sum += usize::from(row[(x + dx).min(width - 1) * step]);
             }
         }
-        *o = sum as f32 * norm - 0.5;
+        *o = ((sum + nx * ny / 2) / (nx * ny)) as u8;
     }
+}
+
+#[inline(always)]
+fn mean_of_four(a: u8, b: u8, c: u8, d: u8) -> u8 {
+    ((u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d) + 2) >> 2) as u8
 }
 
 macro_rules! halve {
     ($name:ident, $step:literal) => {
         multiversion! {
-            fn $name(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+            fn $name(top: &[u8], bottom: &[u8], out: &mut [u8]) {
                 const S: usize = $step;
+                // The last square needs no more than its second sample.
+                let n = 2 * S * (out.len() - 1) + S + 1;
+                let (top, bottom) = (&top[..n], &bottom[..n]);
                 for (i, o) in out.iter_mut().enumerate() {
-                    let sum = u32::from(top[2 * S * i]) + u32::from(top[2 * S * i + S])
-                        + u32::from(bottom[2 * S * i]) + u32::from(bottom[2 * S * i + S]);
-                    *o = sum as f32 * (1.0 / 1020.0) - 0.5;
+                    let at = 2 * S * i;
+                    *o = mean_of_four(top[at], top[at + S], bottom[at], bottom[at + S]);
                 }
             }
         }
@@ -80,10 +98,9 @@ halve!(halve_3, 3);
 halve!(halve_4, 4);
 
 multiversion! {
-    fn halve_1(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+    fn halve_1(top: &[u8], bottom: &[u8], out: &mut [u8]) {
         for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            let sum = u32::from(t[0]) + u32::from(t[1]) + u32::from(b[0]) + u32::from(b[1]);
-            *o = sum as f32 * (1.0 / 1020.0) - 0.5;
+            *o = mean_of_four(t[0], t[1], b[0], b[1]);
         }
     }
 }
@@ -91,37 +108,63 @@ multiversion! {
 macro_rules! bytes {
     ($name:ident, $step:literal) => {
         multiversion! {
-            fn $name(from: &[u8], out: &mut [f32]) {
+            fn $name(from: &[u8], out: &mut [u8]) {
                 for (o, &v) in out.iter_mut().zip(from.iter().step_by($step)) {
-                    *o = f32::from(v) * (1.0 / 255.0) - 0.5;
+                    *o = v;
                 }
             }
         }
     };
 }
-bytes!(bytes_1, 1);
-bytes!(bytes_2, 2);
 bytes!(bytes_3, 3);
 bytes!(bytes_4, 4);
 
 multiversion! {
-    /// Averages two rows to half their length.
-    pub fn halve_row(top: &[f32], bottom: &[f32], out: &mut [f32]) {
+    fn halve_floats(top: &[f32], bottom: &[f32], out: &mut [f32]) {
         for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
             *o = (t[0] + t[1] + b[0] + b[1]) * 0.25;
         }
     }
 }
 
+/// What can be averaged to half its size.
+pub trait Halve: Copy {
+    /// Averages two rows to half their length.
+    fn rows(top: &[Self], bottom: &[Self], out: &mut [Self]);
+    /// Averages four.
+    fn four(v: [Self; 4]) -> Self;
+}
+
+impl Halve for f32 {
+    fn rows(top: &[f32], bottom: &[f32], out: &mut [f32]) {
+        halve_floats(top, bottom, out);
+    }
+
+    fn four(v: [f32; 4]) -> f32 {
+        v.iter().sum::<f32>() * 0.25
+    }
+}
+
+impl Halve for u8 {
+    fn rows(top: &[u8], bottom: &[u8], out: &mut [u8]) {
+        halve_1(top, bottom, out);
+    }
+
+    fn four([a, b, c, d]: [u8; 4]) -> u8 {
+        mean_of_four(a, b, c, d)
+    }
+}
+
 /// The squares `from..from + out.len()` of row `y` of a plane half as wide and high as `plane` (rounded up).
-pub fn halve_plane(plane: &[f32], width: usize, height: usize, y: usize, from: usize, out: &mut [f32]) {
+pub fn halve_plane<T: Halve>(plane: &[T], width: usize, height: usize, y: usize, from: usize, out: &mut [T]) {
     let row = |y: usize| &plane[y.min(height - 1) * width..][..width];
     let (top, bottom) = (row(2 * y), row(2 * y + 1));
     let whole = (width / 2).saturating_sub(from).min(out.len());
-    halve_row(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]);
+    T::rows(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]);
     if let Some(o) = out.get_mut(whole) {
         // An odd width: the last column has no neighbour.
-        *o = (top[width - 1] + bottom[width - 1]) * 0.5;
+        let (t, b) = (top[width - 1], bottom[width - 1]);
+        *o = T::four([t, t, b, b]);
     }
 }
 
