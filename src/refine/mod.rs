@@ -81,7 +81,6 @@ pub struct Refiner {
     band: Band,
     blocks: Blocks,
     stretch: Stretch,
-    times: Vec<f32>,
 }
 
 /// What one thread needs.
@@ -102,9 +101,6 @@ fn with_local<T>(f: impl FnOnce(&mut Local) -> T) -> T {
 }
 
 impl Refiner {
-    pub fn stages(&self) -> Vec<f32> {
-        self.times.clone()
-    }
     /// No buffers yet.
     pub fn new() -> Self {
         Self::default()
@@ -133,13 +129,6 @@ impl Refiner {
             return self.bilinear(w, mask, mask_w, mask_h, out);
         }
         self.plan(frame, mask_w, mask_h, quality);
-        let t0 = std::time::Instant::now();
-        self.times.clear();
-        macro_rules! tick {
-            () => {
-                self.times.push(t0.elapsed().as_secs_f32() * 1e3)
-            };
-        }
         let cell = cell(w, h, mask_w, mask_h);
         let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
         self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
@@ -152,28 +141,18 @@ impl Refiner {
             .map(|(n, l)| (2 * l.radius + 1).div_ceil((BLOCK >> n).max(1)))
             .max();
         self.blocks.mark(&self.band, w, h, BLOCK * finest, reach.unwrap_or(1));
-        tick!();
         self.fill(frame);
-        tick!();
         self.shrink();
-        tick!();
         for n in (self.last..self.levels.len()).rev() {
             if n + 1 < self.levels.len() {
                 self.hand_down(n);
-                tick!();
             }
             if n == 0 {
                 self.blocks.settle(&self.levels[0].alpha, self.levels[0].width, self.levels[0].height);
-                self.times.push(self.blocks.core.iter().filter(|&&b| b).count() as f32);
-                self.times.push(self.blocks.live.iter().filter(|&&b| b).count() as f32);
-                self.times.push(self.blocks.need.iter().filter(|&&b| b).count() as f32);
             }
-            tick!();
             self.fit(n, n == self.last && folds(frame.format, self.levels[n].scale), noise(frame));
-            tick!();
         }
         self.finish(frame, out);
-        tick!();
     }
 
     /// The mask stretched and nothing else.
@@ -396,7 +375,7 @@ impl Refiner {
                 // Beside the band, where stretching reads one sample on, the model is the alpha itself.
                 for y in y0..(y0 + group * side).min(height) {
                     let (at, to) = (y * width, (y - y0) * width);
-                    for run in runs(blocks.need_row(((y << n) / BLOCK).min(blocks.high - 1))) {
+                    for run in runs(blocks.near_row(((y << n) / BLOCK).min(blocks.high - 1))) {
                         let x = ((run.start * BLOCK) >> n).min(width)
                             ..(run.end * BLOCK).div_ceil(1 << n).min(width);
                         for slope in [&mut *a, &mut *b, &mut *c] {

@@ -205,37 +205,49 @@ pub fn widen_by(from: &[f32], scale: usize, out: &mut [f32]) {
     match scale {
         1 => out.copy_from_slice(&from[1..][..out.len()]),
         2 => twice(from, out),
-        4 => four_times(from, out),
-        _ => {
-            for (i, block) in out.chunks_mut(scale).enumerate() {
-                for (j, o) in block.iter_mut().enumerate() {
-                    let f = (j as f32 + 0.5) / scale as f32 - 0.5;
-                    let (a, b, f) =
-                        if f < 0.0 { (from[i], from[i + 1], f + 1.0) } else { (from[i + 1], from[i + 2], f) };
-                    *o = a + (b - a) * f;
-                }
-            }
-        }
+        4 => by_4(from, out),
+        8 => by_8(from, out),
+        16 => by_16(from, out),
+        _ => widen_plainly(from, scale, out),
     }
 }
 
-multiversion! {
-    fn four_times(from: &[f32], out: &mut [f32]) {
-        let n = out.len() / 4;
-        let (left, mid, right) = (&from[..n], &from[1..n + 1], &from[2..n + 2]);
-        for (i, o) in out.chunks_exact_mut(4).enumerate() {
-            o[0] = 0.375 * left[i] + 0.625 * mid[i];
-            o[1] = 0.125 * left[i] + 0.875 * mid[i];
-            o[2] = 0.875 * mid[i] + 0.125 * right[i];
-            o[3] = 0.625 * mid[i] + 0.375 * right[i];
-        }
-        for (k, o) in out[4 * n..].iter_mut().enumerate() {
-            let f = k as f32 * 0.25 + 0.625;
-            let (a, b, f) = if f < 1.0 { (from[n], from[n + 1], f) } else { (from[n + 1], from[n + 2], f - 1.0) };
+#[inline(always)]
+fn widen_plainly(from: &[f32], scale: usize, out: &mut [f32]) {
+    for (i, block) in out.chunks_mut(scale).enumerate() {
+        for (j, o) in block.iter_mut().enumerate() {
+            let f = (j as f32 + 0.5) / scale as f32 - 0.5;
+            let (a, b, f) =
+                if f < 0.0 { (from[i], from[i + 1], f + 1.0) } else { (from[i + 1], from[i + 2], f) };
             *o = a + (b - a) * f;
         }
     }
 }
+
+macro_rules! widen_by {
+    ($name:ident, $scale:literal) => {
+        multiversion! {
+            fn $name(from: &[f32], out: &mut [f32]) {
+                const HALF: usize = $scale / 2;
+                let steps: [f32; HALF] = std::array::from_fn(|j| (j as f32 + 0.5) / $scale as f32);
+                let whole = out.len() / $scale;
+                for (block, near) in out.chunks_exact_mut($scale).zip(from.windows(3)) {
+                    let (rise, fall) = block.split_at_mut(HALF);
+                    let (left, right) = (near[1] - near[0], near[2] - near[1]);
+                    let start = near[0] + 0.5 * left;
+                    for ((o, p), f) in rise.iter_mut().zip(fall).zip(steps) {
+                        *o = start + left * f;
+                        *p = near[1] + right * f;
+                    }
+                }
+                widen_plainly(&from[whole..], $scale, &mut out[whole * $scale..]);
+            }
+        }
+    };
+}
+widen_by!(by_4, 4);
+widen_by!(by_8, 8);
+widen_by!(by_16, 16);
 
 multiversion! {
     pub fn mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [f32]) {
@@ -295,5 +307,85 @@ impl Stretch {
             let (l, r): (f32, f32) = (row[at as usize].into(), row[(at as usize + 1).min(last)].into());
             *o = l + (r - l) * f;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Format, testing::noise};
+
+    #[test]
+    fn components_are_means_of_squares() {
+        for format in Format::ALL {
+            for (w, h) in [(1, 1), (37, 1), (1, 5), (38, 22), (37, 23)] {
+                let picture = noise(format, w, h, 9);
+                let layout = format.layout();
+                for c in &layout.color[..layout.colors] {
+                    for scale in [1usize, 2, 4] {
+                        let wide = w.div_ceil(scale);
+                        for y in 0..h.div_ceil(scale) {
+                            let mut row = vec![0; wide];
+                            component_row(&picture.frame(), c, scale, y, 0, &mut row);
+                            let mut part = vec![0; wide - wide / 3];
+                            component_row(&picture.frame(), c, scale, y, wide / 3, &mut part);
+                            assert_eq!(part, row[wide / 3..], "{format:?} {w}x{h}");
+                            for (x, &got) in row.iter().enumerate() {
+                                // Every pixel of the square has a sample; the last ones stand for those outside.
+                                let (mut sum, mut n) = (0.0, 0.0);
+                                let (nx, ny) = ((scale >> c.hsub).max(1), (scale >> c.vsub).max(1));
+                                for dy in 0..ny {
+                                    for dx in 0..nx {
+                                        let u = ((x * scale) >> c.hsub) + dx;
+                                        let v = ((y * scale) >> c.vsub) + dy;
+                                        let (u, v) = (u.min(c.width(w) - 1), v.min(c.height(h) - 1));
+                                        sum += f32::from(picture.sample(c, u, v));
+                                        n += 1.0;
+                                    }
+                                }
+                                assert!(
+                                    (f32::from(got) - sum / n).abs() <= 0.51,
+                                    "{format:?} {w}x{h} /{scale} {x},{y}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stretching_is_bilinear() {
+        let (w, h) = (13, 7);
+        let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
+        for scale in [1, 2, 4, 8, 16, 32] {
+            for width in [w * scale, w * scale - scale / 2] {
+                for y in 0..h * scale {
+                    let mut row = vec![0.0; width];
+                    stretch_row(&plane, w, h, scale, y, 0, &mut row, &mut Vec::new());
+                    let (v, fy) = place(y, (h * scale) as f32, h);
+                    for (x, &got) in row.iter().enumerate() {
+                        let (u, fx) = place(x, (w * scale) as f32, w);
+                        let at = |u: usize, v: usize| plane[v.min(h - 1) * w + u.min(w - 1)];
+                        let line = |v: usize| at(u, v) + (at(u + 1, v) - at(u, v)) * fx;
+                        let want = line(v) + (line(v + 1) - line(v)) * fy;
+                        assert!((got - want).abs() < 1e-2, "x{scale} at {x},{y}: {got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halving_takes_odd_sizes() {
+        let plane: Vec<f32> = (0..15).map(|i| i as f32).collect();
+        let mut out = [0.0; 3];
+        halve_plane(&plane, 5, 3, 1, 0, &mut out);
+        assert_eq!(out, [10.5, 12.5, 14.0]);
+        let bytes: Vec<u8> = (0..15).collect();
+        let mut out = [0; 2];
+        halve_plane(&bytes, 5, 3, 0, 1, &mut out);
+        assert_eq!(out, [5, 7]);
     }
 }
