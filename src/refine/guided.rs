@@ -220,6 +220,7 @@ fn mean(
 }
 
 /// Solves each window's model from the sums of its columns.
+#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 fn fit(
     sums: &[f32],

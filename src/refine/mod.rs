@@ -39,8 +39,8 @@ pub enum Quality {
     Best,
 }
 
-/// Added to the colours' variances, in units of full scale squared: contrast below its root (2.5 of 255) is noise.
-const EPS: f32 = 1e-4;
+/// Added to the colours' variances, in units of full scale squared: contrast below its root (1.6 of 255) is noise.
+const EPS: f32 = 4e-5;
 /// Contrast after each level, coarsest first; the last also closes a one percent haze.
 const CONTRAST: [f32; 2] = [1.6, 1.3];
 const LAST_CONTRAST: f32 = 1.02;
