@@ -76,7 +76,9 @@ fn spread(
     for c in parts {
         let n = c.width(width);
         // The two chroma components of a plane share their alpha.
-        if let Some((first, from)) = done.filter(|(f, _)| (f.hsub, f.vsub, f.step) == (c.hsub, c.vsub, c.step)) {
+        if let Some((first, from)) =
+            done.filter(|(f, _)| (f.hsub, f.vsub, f.step) == (c.hsub, c.vsub, c.step))
+        {
             debug_assert_eq!(first.plane, c.plane);
             for x in 0..n {
                 out[c.offset + x * c.step] = out[from + x * c.step];

@@ -62,7 +62,9 @@ pub fn write<'a>(frame: &'a mut VideoFrameRef<&mut gst::BufferRef>) -> Option<Fr
     let info = frame.info().clone();
     let strides = frame.plane_stride().to_vec();
     let mut planes = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
-    for (i, (plane, data)) in planes.iter_mut().zip(frame.planes_data_mut()).enumerate().take(info.n_planes() as usize) {
+    for (i, (plane, data)) in
+        planes.iter_mut().zip(frame.planes_data_mut()).enumerate().take(info.n_planes() as usize)
+    {
         *plane = PlaneMut { data, stride: stride(&strides, i)? };
     }
     Some(FrameMut {

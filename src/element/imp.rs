@@ -3,7 +3,7 @@
 use super::caps::{self, SINK, SRC, alpha_formats};
 use super::frames;
 use super::settings::*;
-use crate::compose::{self, Background, Backdrop, Blur, Picture, Rows, Solid};
+use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::{Matting, Upsampler};
 use crate::models::{self, Network};
@@ -33,7 +33,7 @@ struct InForce {
 enum Prepared {
     Solid(Solid),
     Picture(Picture),
-    Blur(Blur),
+    Blur(Box<Blur>),
 }
 
 /// Everything between caps and the end of the stream.
@@ -216,6 +216,12 @@ impl BaseTransformImpl for BgRemove {
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
         let mut out = caps::transform(direction, caps, self.settings().kind());
+        // Before the stream starts the background may still change, so whatever it may become can be
+        // linked; if it does not fit in the end, negotiation says so in plain words.
+        if direction == gst::PadDirection::Sink && !self.obj().src_pad().is_active() {
+            out.merge(caps::transform(direction, caps, Kind::Opaque));
+            out.merge(caps::transform(direction, caps, Kind::Matte));
+        }
         if let Some(filter) = filter {
             out = filter.intersect_with_mode(&out, gst::CapsIntersectMode::First);
         }
@@ -289,7 +295,7 @@ impl VideoFilterImpl for BgRemove {
     ) -> Result<(), gst::LoggableError> {
         if input.is_interlaced() {
             let text = "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
-            gst::element_imp_error!(self, gst::StreamError::Format, ["{text}"]);
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
             return Err(gst::loggable_error!(CAT, "{text}"));
         }
         self.configure(input, output).map_err(|e| {
@@ -326,7 +332,7 @@ impl BgRemove {
             Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
             Err(e) => {
                 let kept = self.settings().background.clone();
-                gst::element_imp_warning!(self, gst::ResourceError::Settings, ["{e} It stays '{kept}'."]);
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
         }
     }
@@ -431,11 +437,11 @@ impl BgRemove {
 
     fn post(&self, e: &Error) {
         match e.kind {
-            ErrorKind::Runtime => gst::element_imp_error!(self, gst::LibraryError::Init, ["{e}"]),
-            ErrorKind::ModelNotFound => gst::element_imp_error!(self, gst::ResourceError::NotFound, ["{e}"]),
-            ErrorKind::ModelInvalid => gst::element_imp_error!(self, gst::ResourceError::Read, ["{e}"]),
-            ErrorKind::Setting => gst::element_imp_error!(self, gst::LibraryError::Settings, ["{e}"]),
-            ErrorKind::Inference => gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]),
+            ErrorKind::Runtime => gst::element_imp_error!(self, gst::LibraryError::Init, ("{e}")),
+            ErrorKind::ModelNotFound => gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{e}")),
+            ErrorKind::ModelInvalid => gst::element_imp_error!(self, gst::ResourceError::Read, ("{e}")),
+            ErrorKind::Setting => gst::element_imp_error!(self, gst::LibraryError::Settings, ("{e}")),
+            ErrorKind::Inference => gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}")),
         }
     }
 }
@@ -447,7 +453,8 @@ fn provider(settings: &Settings) -> Provider {
 }
 
 fn takes_alpha(peer: &gst::Caps) -> bool {
-    let alpha = gst_video::VideoCapsBuilder::new().format_list(alpha_formats(gst_video::VideoFormat::I420)).build();
+    let alpha =
+        gst_video::VideoCapsBuilder::new().format_list(alpha_formats(gst_video::VideoFormat::I420)).build();
     peer.can_intersect(&alpha)
 }
 
@@ -461,7 +468,8 @@ fn no_alpha(peer: &gst::Caps) -> String {
         })
         .collect();
     formats.dedup();
-    let taken = if formats.is_empty() { String::new() } else { format!(" (it takes {})", formats.join(", ")) };
+    let taken =
+        if formats.is_empty() { String::new() } else { format!(" (it takes {})", formats.join(", ")) };
     format!(
         "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
          background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
@@ -470,7 +478,12 @@ fn no_alpha(peer: &gst::Caps) -> String {
 }
 
 impl State {
-    fn new(input: &VideoInfo, output: &VideoInfo, matting: Matting, before: Option<InForce>) -> Result<Self, Error> {
+    fn new(
+        input: &VideoInfo,
+        output: &VideoInfo,
+        matting: Matting,
+        before: Option<InForce>,
+    ) -> Result<Self, Error> {
         // What the caps can carry, until the settings are looked at.
         let fallback = || InForce {
             kind: match output.format() {
@@ -499,7 +512,9 @@ impl State {
     /// renegotiation that they have asked for.
     fn follow(&mut self, settings: &Settings) {
         let kind = settings.kind();
-        let Some(background) = settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind)) else {
+        let Some(background) =
+            settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind))
+        else {
             return;
         };
         let f = &mut self.in_force;
@@ -512,7 +527,8 @@ impl State {
     }
 
     fn process(&mut self, input: &gst::Buffer, output: &mut gst::BufferRef) -> Result<(), Error> {
-        let unreadable = |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
+        let unreadable =
+            |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
@@ -543,10 +559,16 @@ impl State {
                             let par = self.input.par();
                             let aspect = f64::from(par.numer()) / f64::from(par.denom());
                             let size = (out.width, out.height);
-                            Prepared::Picture(Picture::new(image, (format, color), size, self.in_force.fit.into(), aspect))
+                            Prepared::Picture(Picture::new(
+                                image,
+                                (format, color),
+                                size,
+                                self.in_force.fit.into(),
+                                aspect,
+                            ))
                         }
                         Background::Blur(percent) => {
-                            Prepared::Blur(Blur::new(format, out.width, out.height, *percent))
+                            Prepared::Blur(Box::new(Blur::new(format, out.width, out.height, *percent)))
                         }
                         // Not reached while opaque; black shows nothing of the room.
                         Background::Transparent => {
@@ -559,7 +581,7 @@ impl State {
                     Prepared::Picture(p) => p,
                     Prepared::Blur(b) => {
                         b.prepare(&out.as_ref(), &self.alpha);
-                        b
+                        &mut **b
                     }
                 };
                 compose::composite(&mut out, &self.alpha, backdrop, &mut self.rows);
@@ -580,7 +602,11 @@ impl State {
                 let made = VideoConverter::new(&self.input, &self.output, None).map_err(|e| {
                     Error::new(
                         ErrorKind::Inference,
-                        format!("GStreamer cannot convert {:?} to {:?}: {e}", self.input.format(), self.output.format()),
+                        format!(
+                            "GStreamer cannot convert {:?} to {:?}: {e}",
+                            self.input.format(),
+                            self.output.format()
+                        ),
                     )
                 })?;
                 none.insert(made)

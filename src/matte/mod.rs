@@ -8,8 +8,8 @@ use crate::frame::Frame;
 use crate::models::{Activation, Fit, Network, Spec};
 use crate::runtime::{Element, Input, State, View};
 pub use sample::Sampler;
-pub use upsample::Upsampler;
 use std::sync::Arc;
+pub use upsample::Upsampler;
 
 /// A mask at network resolution that covers the whole frame, foreground 1, background 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -117,11 +117,8 @@ impl Matting {
     /// The frame as the network's input tensor.
     fn fill(&mut self, spec: &Spec, frame: &Frame<'_>, width: usize, height: usize, window: Window) {
         let rgb = self.sampler.sample(frame, window.width, window.height);
-        let max = if spec.divide_by_max {
-            rgb.iter().flatten().fold(1.0f32, |m, v| m.max(*v))
-        } else {
-            255.0
-        };
+        let max =
+            if spec.divide_by_max { rgb.iter().flatten().fold(1.0f32, |m, v| m.max(*v)) } else { 255.0 };
         let raw = spec.element == Element::U8;
         self.tensor.clear();
         self.tensor.resize(3 * width * height, 0.0);
@@ -167,7 +164,10 @@ fn read(view: &View<'_>, spec: &Spec, input: (usize, usize), window: Window, mas
     let grid = Grid::of(&view.shape, view.data.len()).ok_or_else(|| {
         Error::new(
             Kind::Inference,
-            format!("the network's output '{}' of shape {:?} is no mask of one or more channels", spec.output, view.shape),
+            format!(
+                "the network's output '{}' of shape {:?} is no mask of one or more channels",
+                spec.output, view.shape
+            ),
         )
     })?;
     let scale = |at: usize, from: usize, to: usize| (at * to + from / 2) / from;
@@ -187,7 +187,9 @@ fn read(view: &View<'_>, spec: &Spec, input: (usize, usize), window: Window, mas
                 Activation::None => v,
                 Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
                 Activation::Softmax => {
-                    1.0 / (0..grid.channels).map(|c| (view.data[at + c * grid.channel] - v).exp()).sum::<f32>()
+                    1.0 / (0..grid.channels)
+                        .map(|c| (view.data[at + c * grid.channel] - v).exp())
+                        .sum::<f32>()
                 }
             };
             if v.is_finite() { v } else { 0.0 }
@@ -217,7 +219,14 @@ struct Grid {
 impl Grid {
     fn of(shape: &[i64], len: usize) -> Option<Grid> {
         let d: Vec<usize> = shape.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
-        let planar = |channels, height, width| Grid { width, height, channels, row: width, pixel: 1, channel: width * height };
+        let planar = |channels, height, width| Grid {
+            width,
+            height,
+            channels,
+            row: width,
+            pixel: 1,
+            channel: width * height,
+        };
         // A batch of one in front says nothing; of the three dimensions left, the channels are the
         // small one.
         let d = match &d[..] {
@@ -227,7 +236,9 @@ impl Grid {
         let grid = match *d {
             [h, w] => planar(1, h, w),
             [c, h, w] if c <= 4 && w > 4 => planar(c, h, w),
-            [h, w, c] if c <= 4 => Grid { width: w, height: h, channels: c, row: w * c, pixel: c, channel: 1 },
+            [h, w, c] if c <= 4 => {
+                Grid { width: w, height: h, channels: c, row: w * c, pixel: c, channel: 1 }
+            }
             [c, h, w] => planar(c, h, w),
             _ => return None,
         };

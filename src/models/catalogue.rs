@@ -181,7 +181,11 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
             presets().join(", ")
         ));
     }
-    Ok(Choice { name: model.to_string(), source: FileSource::File(path.to_path_buf()), hints: Hints::default() })
+    Ok(Choice {
+        name: model.to_string(),
+        source: FileSource::File(path.to_path_buf()),
+        hints: Hints::default(),
+    })
 }
 
 #[cfg(test)]
@@ -215,7 +219,9 @@ mod tests {
 
     #[test]
     fn a_broken_manifest_is_an_error() {
-        for text in ["[a]\npreset=x\n", "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nmean=1\n"] {
+        for text in
+            ["[a]\npreset=x\n", "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nmean=1\n"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
     }

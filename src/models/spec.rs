@@ -113,7 +113,9 @@ impl Spec {
             .filter(|i| !states.iter().any(|(s, _)| s.name == i.name))
             .find_map(|i| Some((i, image_order(i)?)))
             .ok_or_else(|| refuse("has no input for an RGB image (four dimensions, three channels)"))?;
-        if let Some(other) = inputs.iter().find(|i| i.name != input.name && !states.iter().any(|(s, _)| s.name == i.name)) {
+        if let Some(other) =
+            inputs.iter().find(|i| i.name != input.name && !states.iter().any(|(s, _)| s.name == i.name))
+        {
             return Err(refuse(&format!("wants an input '{}' that bgremove cannot fill", other.name)));
         }
         if input.element == Element::Other {
@@ -126,8 +128,14 @@ impl Spec {
                 .ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
             None => outputs
                 .iter()
-                .find(|o| o.element != Element::Other && (2..=4).contains(&o.shape.len()) && could_be_matte(o, order))
-                .ok_or_else(|| refuse("has no output that could be a matte (one or two channels of an image)"))?,
+                .find(|o| {
+                    o.element != Element::Other
+                        && (2..=4).contains(&o.shape.len())
+                        && could_be_matte(o, order)
+                })
+                .ok_or_else(|| {
+                    refuse("has no output that could be a matte (one or two channels of an image)")
+                })?,
         };
         let (h, w) = match order {
             Order::Nchw => (input.shape[2], input.shape[3]),
@@ -207,7 +215,12 @@ mod tests {
     use super::*;
 
     fn port(name: &str, shape: &[i64]) -> Port {
-        Port { name: name.into(), element: Element::F32, shape: shape.into(), described: format!("f32{shape:?}") }
+        Port {
+            name: name.into(),
+            element: Element::F32,
+            shape: shape.into(),
+            described: format!("f32{shape:?}"),
+        }
     }
 
     #[test]
@@ -223,7 +236,12 @@ mod tests {
     #[test]
     fn pairs_recurrent_states() {
         let inputs = [port("src", &[-1, 3, -1, -1]), port("r1i", &[-1; 4]), port("r2i", &[-1; 4])];
-        let outputs = [port("fgr", &[-1, 3, -1, -1]), port("pha", &[-1, 1, -1, -1]), port("r1o", &[-1; 4]), port("r2o", &[-1; 4])];
+        let outputs = [
+            port("fgr", &[-1, 3, -1, -1]),
+            port("pha", &[-1, 1, -1, -1]),
+            port("r1o", &[-1; 4]),
+            port("r2o", &[-1; 4]),
+        ];
         let spec = Spec::new(&inputs, &outputs, &Hints::default()).unwrap();
         assert_eq!(spec.output, "pha");
         let pairs: Vec<_> = spec.states.iter().map(|(i, o)| (i.name.as_str(), o.as_str())).collect();
@@ -232,7 +250,8 @@ mod tests {
 
     #[test]
     fn what_is_no_image_network_is_described() {
-        let e = Spec::new(&[port("tokens", &[1, 77])], &[port("logits", &[1, 77, 1000])], &Hints::default()).unwrap_err();
+        let e = Spec::new(&[port("tokens", &[1, 77])], &[port("logits", &[1, 77, 1000])], &Hints::default())
+            .unwrap_err();
         assert!(e.text.contains("tokens") && e.text.contains("logits"), "{e}");
     }
 

@@ -70,7 +70,9 @@ impl State {
         let n = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).product();
         let value = match element {
             Element::F32 => Tensor::from_array((shape.to_vec(), vec![0f32; n])).map(|t| t.into_dyn()),
-            Element::F16 => Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn()),
+            Element::F16 => {
+                Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn())
+            }
             _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
         };
         value.map(State).map_err(failed)
@@ -172,9 +174,9 @@ impl Session {
         let views = wanted
             .iter()
             .map(|name| {
-                let value = outputs
-                    .get(name)
-                    .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no output '{name}'")))?;
+                let value = outputs.get(name).ok_or_else(|| {
+                    Error::new(Kind::Inference, format!("the network gave no output '{name}'"))
+                })?;
                 view(name, value)
             })
             .collect::<Result<Vec<_>>>()?;
@@ -182,7 +184,7 @@ impl Session {
         drop(views);
         for (_, name, state) in states {
             state.0 = outputs
-                .remove(&*name)
+                .remove(*name)
                 .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no state '{name}'")))?;
         }
         Ok(result)
@@ -221,7 +223,10 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
         return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| v.to_f32()).collect() });
     }
     if let Ok((shape, data)) = value.try_extract_tensor::<u8>() {
-        return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| f32::from(*v) / 255.0).collect() });
+        return Ok(View {
+            shape: shape.to_vec(),
+            data: data.iter().map(|v| f32::from(*v) / 255.0).collect(),
+        });
     }
     Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
 }
