@@ -63,8 +63,10 @@ pub struct BgRemove {
     state: Mutex<Option<State>>,
     /// A network that was asked for while playing and has just been loaded, with the settings that it
     /// was loaded for.
-    arrived: Arc<Mutex<Option<(Arc<Settings>, Result<Network, Error>)>>>,
+    arrived: Arc<Mutex<Option<Arrival>>>,
 }
+
+type Arrival = (Arc<Settings>, Result<Network, Error>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -569,7 +571,7 @@ fn no_alpha(peer: &gst::Caps) -> String {
     format!(
         "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
          background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
-         avenc_prores_ks, …)."
+         video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
     )
 }
 
