@@ -142,6 +142,15 @@ impl ObjectImpl for BgRemove {
                     .default_value("")
                     .read_only()
                     .build(),
+                glib::ParamSpecBoolean::builder("follow-subject")
+                    .nick("Follow subject")
+                    .blurb(
+                        "Run the network on a region around a subject that is small in the frame, and follow it \
+                         (not for recurrent networks)",
+                    )
+                    .default_value(defaults.follow_subject)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
                     .blurb("Threads of one inference (0 = as many as the machine has cores)")
@@ -164,6 +173,7 @@ impl ObjectImpl for BgRemove {
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
+            "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -182,6 +192,7 @@ impl ObjectImpl for BgRemove {
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
+            "follow-subject" => settings.follow_subject.to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -408,7 +419,7 @@ impl BgRemove {
             Ok(network) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
                 *lock(&self.network) = Some(network.clone());
-                state.matting = Matting::new(network, settings.resolution as usize);
+                state.matting = Matting::new(network, settings.resolution as usize, settings.follow_subject);
                 state.loaded = wanted;
             }
             Err(e) => {
@@ -423,6 +434,7 @@ impl BgRemove {
                 s.model = kept.model.clone();
                 s.model_options = kept.model_options.clone();
                 s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
             }
         }
     }
@@ -481,7 +493,7 @@ impl BgRemove {
         let matting = match old {
             // Only the output changed: what the network remembers still holds.
             Some(s) if s.input == *input && s.matting.network().is_same(&network) => s.matting,
-            _ => Matting::new(network, settings.resolution as usize),
+            _ => Matting::new(network, settings.resolution as usize, settings.follow_subject),
         };
         gst::debug!(
             CAT,

@@ -88,6 +88,8 @@ pub struct Settings {
     pub output: Output,
     pub provider: ExecutionProvider,
     pub threads: u32,
+    /// Give a small subject the network's whole resolution.
+    pub follow_subject: bool,
 }
 
 impl Default for Settings {
@@ -102,6 +104,7 @@ impl Default for Settings {
             output: Output::default(),
             provider: ExecutionProvider::default(),
             threads: 0,
+            follow_subject: true,
         }
     }
 }
@@ -123,6 +126,7 @@ impl Settings {
         self.model == other.model
             && self.model_options == other.model_options
             && self.resolution == other.resolution
+            && self.follow_subject == other.follow_subject
     }
 
     pub fn kind(&self) -> Kind {
