@@ -61,6 +61,9 @@ pub struct BgRemove {
     /// The network in use, in memory from READY on.
     network: Mutex<Option<Network>>,
     state: Mutex<Option<State>>,
+    /// The frame's shape while caps are set. Apart from the state, which is held while a network runs:
+    /// an application that sets a property must not wait for that.
+    aspect: Mutex<Option<f64>>,
     /// A network that was asked for while playing and has just been loaded, with the settings that it
     /// was loaded for.
     arrived: Arc<Mutex<Option<Arrival>>>,
@@ -259,6 +262,7 @@ impl BaseTransformImpl for BgRemove {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
+        *lock(&self.aspect) = None;
         Ok(())
     }
 
@@ -396,7 +400,7 @@ impl BgRemove {
     fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         let Some(runtime) = *lock(&self.ready) else { return };
-        let Some(aspect) = lock(&self.state).as_ref().map(|s| aspect(&s.input)) else { return };
+        let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         let arrived = Arc::clone(&self.arrived);
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
@@ -484,7 +488,9 @@ impl BgRemove {
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
-        let choice = choose(&settings, Some(aspect(input)))?;
+        let aspect = aspect(input);
+        *lock(&self.aspect) = Some(aspect);
+        let choice = choose(&settings, Some(aspect))?;
         let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
         *lock(&self.network) = Some(network.clone());
         let mut guard = lock(&self.state);

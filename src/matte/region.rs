@@ -85,7 +85,7 @@ impl Tracker {
     pub fn saw_whole(&mut self, mask: &Mask) -> Option<Region> {
         let frame = Region { x: 0, y: 0, width: self.frame.0, height: self.frame.1 };
         self.since_whole = 0;
-        self.region = bounds(mask, frame, self.frame).filter(|b| is_small(b)).and_then(|b| self.around(&b));
+        self.region = bounds(mask, frame, self.frame).filter(is_small).and_then(|b| self.around(&b));
         self.region
     }
 
