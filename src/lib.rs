@@ -6,7 +6,9 @@ pub mod error;
 pub mod frame;
 pub mod matte;
 pub mod models;
+pub mod refine;
 pub mod runtime;
+pub mod temporal;
 mod simd;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
