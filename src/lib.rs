@@ -8,8 +8,8 @@ pub mod matte;
 pub mod models;
 pub mod refine;
 pub mod runtime;
-pub mod temporal;
 mod simd;
+pub mod temporal;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     element::register(plugin)

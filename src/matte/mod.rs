@@ -2,7 +2,6 @@
 
 mod region;
 mod sample;
-mod upsample;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
@@ -10,7 +9,6 @@ use crate::models::{Activation, Fit, Network, Spec};
 use crate::runtime::{Element, Input, State, View};
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
-pub use upsample::Upsampler;
 
 /// A mask at network resolution that covers the whole frame, foreground 1, background 0.
 #[derive(Clone, Debug, Default, PartialEq)]
