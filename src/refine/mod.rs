@@ -8,8 +8,13 @@
 
 mod band;
 mod blocks;
+mod foreground;
 mod guided;
+mod levels;
 mod planes;
+
+pub use foreground::Foreground;
+pub use levels::{Controls, Levels};
 
 use std::cell::RefCell;
 

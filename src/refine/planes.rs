@@ -154,16 +154,21 @@ pub fn stretch_row(
     if r == last {
         tmp[n + 1] = tmp[n];
     }
+    widen_by(tmp, scale, out);
+}
+
+/// Stretches samples `scale` times along a row; `from` has one more on either side.
+pub fn widen_by(from: &[f32], scale: usize, out: &mut [f32]) {
     match scale {
-        1 => out.copy_from_slice(&tmp[1..][..out.len()]),
-        2 => twice(tmp, out),
-        4 => four_times(tmp, out),
+        1 => out.copy_from_slice(&from[1..][..out.len()]),
+        2 => twice(from, out),
+        4 => four_times(from, out),
         _ => {
             for (i, block) in out.chunks_mut(scale).enumerate() {
                 for (j, o) in block.iter_mut().enumerate() {
                     let f = (j as f32 + 0.5) / scale as f32 - 0.5;
                     let (a, b, f) =
-                        if f < 0.0 { (tmp[i], tmp[i + 1], f + 1.0) } else { (tmp[i + 1], tmp[i + 2], f) };
+                        if f < 0.0 { (from[i], from[i + 1], f + 1.0) } else { (from[i + 1], from[i + 2], f) };
                     *o = a + (b - a) * f;
                 }
             }

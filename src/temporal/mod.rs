@@ -1,9 +1,10 @@
 //! From frame to frame: a matte that neither shimmers where the scene stands still nor drags where it moves.
 //!
-//! Each block of the matte's band looks for itself in the frame before ([`motion`]), and blends with the matte it
-//! had there as far as the picture agrees, pixel by pixel, that it is the same thing. Where the picture agrees but
-//! the matte jumps between foreground and background, the jump waits two frames for confirmation, so that a hand
-//! does not blink out and back.
+//! Each block of the band looks for itself in the frame before ([`motion`]). The network's mask blends with the
+//! mask it had there, as far as the picture agrees, sample by sample, that it is the same thing; a jump between
+//! foreground and background waits two frames for confirmation, so that a hand does not blink out and back. This
+//! happens before refinement, which then draws the edge of this very frame: nothing is blurred or dragged. What is
+//! left of sensor noise in the refined matte is smoothed where the scene stands still, and there only.
 
 mod cut;
 mod motion;
@@ -22,30 +23,40 @@ const BLOCK: usize = 16;
 /// not.
 const SAME: i32 = 3;
 const OTHER: i32 = 7;
-/// Change of alpha (0..255) that waits for confirmation, and frames that it waits.
-const JUMP: i32 = 100;
+/// Change of the mask that waits for confirmation, and frames that it waits.
+const JUMP: f32 = 0.4;
 const WAIT: u8 = 2;
-/// The weight of the past that moves, against the past that stands still: motion is known to a fraction of a
-/// pixel only.
+/// The weight of the mask's past that moves, against the past that stands still.
 const MOVING: f32 = 0.6;
+/// Motion in frame pixels at which the refined matte's past no longer counts.
+const STILL: f32 = 1.0;
 
-/// Smooths mattes over time. One per stream; [`Smoother::reset`] after a seek, a cut or a gap.
+/// Smooths masks and mattes over time. One per stream; [`Smoother::reset`] after a seek, a cut or a gap.
+///
+/// For each frame: [`Smoother::mask`], refinement, [`Smoother::apply`]. Either works without the other.
 #[derive(Debug, Default)]
 pub struct Smoother {
     width: usize,
     height: usize,
+    /// Frame pixels in a sample of `now`, across.
     scale: usize,
     /// Luma of this frame and the last, at `1 / scale` of the frame.
     now: Vec<u8>,
     before: Vec<u8>,
-    /// The matte as it went out.
-    alpha: Vec<u8>,
-    /// For how many frames a jump has waited, by pixel.
-    waiting: Vec<u8>,
-    /// Blocks in which something waits.
-    waits: Vec<bool>,
+    /// By block: how it moved; whether that is known yet; how far its samples look as before (see [`agree`]).
     motion: Vec<Motion>,
     motion_before: Vec<Motion>,
+    known: Vec<bool>,
+    same: Vec<u8>,
+    /// The matte as it went out, if it did.
+    alpha: Vec<u8>,
+    alpha_kept: bool,
+    /// The mask as it went out, its size, and for how many frames a jump has waited, by sample.
+    mask: Vec<f32>,
+    mask_size: (usize, usize),
+    waiting: Vec<u8>,
+    /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
+    current: bool,
     started: bool,
 }
 
@@ -57,47 +68,73 @@ impl Smoother {
 
     /// Forgets the past; the next matte goes out as it comes.
     pub fn reset(&mut self) {
-        self.started = false;
+        (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
     }
 
-    /// Smooths `alpha` (tight rows of the frame's size) in place. `strength` runs from 0, off, to 1; the past's
-    /// weight where nothing moves is 1 − (1 − strength)², so that the noise of the matte falls to about 0.3 at
-    /// 0.6. A size that changes resets; an `alpha` of another size than the frame is left alone.
-    pub fn apply(&mut self, frame: &Frame<'_>, alpha: &mut [u8], strength: f32) {
-        let (w, h) = (frame.width, frame.height);
-        let component = guide(frame);
-        let plane = &frame.planes[component.plane];
-        let row = component.offset + w.saturating_sub(1) * component.step + 1;
-        let short = w == 0 || h == 0 || plane.stride < row || plane.data.len() < (h - 1) * plane.stride + row;
-        if short || alpha.len() != w * h || strength.is_nan() || strength <= 0.0 {
-            self.reset();
-            return;
+    /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
+    /// `strength` runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that
+    /// noise falls to about 0.3 of itself at 0.6. Sizes that change reset; a mask that does not hold as much as
+    /// its size says is left alone.
+    pub fn mask(&mut self, frame: &Frame<'_>, mask: &mut [f32], mask_w: usize, mask_h: usize, strength: f32) {
+        let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() == n);
+        let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
+            return self.reset();
+        };
+        self.look(frame);
+        if self.started && self.mask_size == (mask_w, mask_h) {
+            self.blend_mask(mask, weight);
+        } else {
+            self.mask_size = (mask_w, mask_h);
+            self.mask.resize(mask.len(), 0.0);
+            self.waiting.clear();
+            self.waiting.resize(mask.len(), 0);
         }
+        self.mask.copy_from_slice(mask);
+    }
+
+    /// Smooths the refined `alpha` (tight rows of the frame's size) in place where the scene stands still.
+    /// `strength` as for [`Smoother::mask`]. An `alpha` of another size than the frame is left alone.
+    pub fn apply(&mut self, frame: &Frame<'_>, alpha: &mut [u8], strength: f32) {
+        let sized = frame.width.checked_mul(frame.height) == Some(alpha.len());
+        let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
+            return self.reset();
+        };
+        if !self.current {
+            self.look(frame);
+        }
+        if self.started && self.alpha_kept {
+            self.blend_matte(alpha, weight);
+        }
+        self.alpha.copy_from_slice(alpha);
+        (self.alpha_kept, self.current, self.started) = (true, false, true);
+        std::mem::swap(&mut self.motion, &mut self.motion_before);
+        std::mem::swap(&mut self.now, &mut self.before);
+    }
+
+    /// Takes in a frame.
+    fn look(&mut self, frame: &Frame<'_>) {
+        let (w, h) = (frame.width, frame.height);
         if (self.width, self.height) != (w, h) {
             self.resize(w, h);
+        } else if self.current {
+            // No matte followed the last mask: that frame is now the one before.
+            self.started = true;
+            std::mem::swap(&mut self.motion, &mut self.motion_before);
+            std::mem::swap(&mut self.now, &mut self.before);
         }
-        let (lw, lh) = (w.div_ceil(self.scale), h.div_ceil(self.scale));
-        let scale = self.scale;
+        let (component, scale, lw) = (guide(frame), self.scale, w.div_ceil(self.scale));
         self.now.par_chunks_mut(lw * 16).enumerate().for_each(|(part, rows)| {
             for (y, out) in rows.chunks_exact_mut(lw).enumerate() {
                 luma_row(frame, &component, scale, part * 16 + y, out);
             }
         });
-        if self.started {
-            let weight = (1.0 - (1.0 - strength.min(1.0)).powi(2)).min(0.95);
-            self.blend(alpha, (lw, lh), weight);
-        } else {
-            self.motion.fill(Motion::default());
-            self.waiting.fill(0);
-            self.waits.fill(false);
-        }
-        self.alpha.copy_from_slice(alpha);
-        std::mem::swap(&mut self.now, &mut self.before);
-        std::mem::swap(&mut self.motion, &mut self.motion_before);
-        self.started = true;
+        self.motion.fill(Motion::default());
+        self.known.fill(false);
+        self.current = true;
     }
 
     fn resize(&mut self, w: usize, h: usize) {
+        self.reset();
         (self.width, self.height) = (w, h);
         self.scale = match w.min(h) {
             0..480 => 1,
@@ -105,84 +142,172 @@ impl Smoother {
             _ => 4,
         };
         let (lw, lh) = (w.div_ceil(self.scale), h.div_ceil(self.scale));
-        for v in [&mut self.now, &mut self.before] {
+        let blocks = lw.div_ceil(BLOCK) * lh.div_ceil(BLOCK);
+        for (v, n) in [(&mut self.now, lw * lh), (&mut self.before, lw * lh), (&mut self.alpha, w * h)] {
             v.clear();
-            v.resize(lw * lh, 0);
-        }
-        for v in [&mut self.alpha, &mut self.waiting] {
-            v.clear();
-            v.resize(w * h, 0);
+            v.resize(n, 0);
         }
         for v in [&mut self.motion, &mut self.motion_before] {
             v.clear();
-            v.resize(lw.div_ceil(BLOCK) * lh.div_ceil(BLOCK), Motion::default());
+            v.resize(blocks, Motion::default());
         }
-        self.waits.clear();
-        self.waits.resize(self.motion.len(), false);
-        self.started = false;
+        self.known.clear();
+        self.known.resize(blocks, false);
+        self.same.clear();
+        self.same.resize(blocks * BLOCK * BLOCK, 0);
     }
 
-    fn blend(&mut self, alpha: &mut [u8], (lw, lh): (usize, usize), weight: f32) {
-        let (w, h, scale) = (self.width, self.height, self.scale);
+    /// Finds the motion of the blocks of which `wanted(bx, by)` says so.
+    fn track(&mut self, wanted: impl Fn(usize, usize) -> bool + Sync) {
+        let (lw, lh) = (self.width.div_ceil(self.scale), self.height.div_ceil(self.scale));
+        let wide = lw.div_ceil(BLOCK);
         let now = Grey { data: &self.now, width: lw, height: lh };
         let before = Grey { data: &self.before, width: lw, height: lh };
-        let (past, wide) = (&self.alpha, lw.div_ceil(BLOCK));
         let was = &self.motion_before;
-        let side = BLOCK * scale;
-        let rows = alpha.par_chunks_mut(side * w).zip(self.waiting.par_chunks_mut(side * w));
-        let blocks = self.motion.par_chunks_mut(wide).zip(self.waits.par_chunks_mut(wide));
-        rows.zip(blocks).enumerate().for_each(|(by, ((alpha, waiting), (motion, waits)))| {
-            let mut same = [0u8; BLOCK * BLOCK];
-            let mut last = Motion::default();
-            for bx in 0..wide {
-                let (x0, y0) = (bx * side, by * side);
-                let (x1, rows) = ((x0 + side).min(w), alpha.len() / w);
-                motion[bx] = Motion::default();
-                let solid = alpha[x0];
-                let all = |data: &[u8]| (0..rows).all(|y| uniform(&data[y * w + x0..y * w + x1], solid));
-                if matches!(solid, 0 | 255) && all(alpha) && all(&past[y0 * w..]) {
-                    if std::mem::take(&mut waits[bx]) {
-                        (0..rows).for_each(|y| waiting[y * w + x0..y * w + x1].fill(0));
+        let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
+        rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
+            |(by, ((motion, known), same))| {
+                let mut last = Motion::default();
+                for (bx, same) in same.chunks_exact_mut(BLOCK * BLOCK).enumerate() {
+                    if known[bx] || !wanted(bx, by) {
+                        continue;
                     }
+                    known[bx] = true;
+                    let (x, y) = (bx * BLOCK, by * BLOCK);
+                    let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
+                    // Where the block and its neighbours went before, and where the one beside goes now.
+                    let at = by * wide + bx;
+                    let near = |i: Option<usize>| i.and_then(|i| was.get(i)).copied().unwrap_or_default();
+                    let seeds = [
+                        last,
+                        near(Some(at)),
+                        near(at.checked_sub(1)),
+                        near(Some(at + 1)),
+                        near(at.checked_sub(wide)),
+                        near(Some(at + wide)),
+                    ];
+                    last = motion::search(now, before, area, &seeds);
+                    motion[bx] = last;
+                    agree(now, before, area, last, same);
+                }
+            },
+        );
+    }
+
+    fn blend_mask(&mut self, mask: &mut [f32], weight: f32) {
+        let (w, h, scale) = (self.width, self.height, self.scale);
+        let (mw, mh) = self.mask_size;
+        let side = BLOCK * scale;
+        let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+        // A sample's centre in frame pixels.
+        let centre =
+            |u: usize, size: usize, samples: usize| ((2 * u + 1) * size / (2 * samples)).min(size - 1);
+        let mut wanted = vec![false; wide * high];
+        for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
+            let y = centre(v, h, mh) / side;
+            for (u, (&m, &p)) in row.iter().zip(past).enumerate() {
+                if (m > 0.02 && m < 0.98) || (m - p).abs() > 0.1 {
+                    wanted[y * wide + centre(u, w, mw) / side] = true;
+                }
+            }
+        }
+        self.track(|bx, by| wanted[by * wide + bx]);
+        let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
+        let past = &self.mask; 
+        // Cubic (Catmull & Rom): a bilinear fetch would blur a little more each frame.
+        let cubic = |f: f32| -> [f32; 4] {
+            let (f2, f3) = (f * f, f * f * f);
+            [
+                0.5 * (2.0 * f2 - f3 - f),
+                0.5 * (2.0 - 5.0 * f2 + 3.0 * f3),
+                0.5 * (f + 4.0 * f2 - 3.0 * f3),
+                0.5 * (f3 - f2),
+            ]
+        };
+        let fetch = |x: f32, y: f32| -> f32 {
+            let (x, y) = (x.clamp(0.0, (mw - 1) as f32), y.clamp(0.0, (mh - 1) as f32));
+            let at = |base: f32, k: usize, n: usize| (base as usize + k).saturating_sub(1).min(n - 1);
+            let (wx, wy) = (cubic(x.fract()), cubic(y.fract()));
+            let line = |v: usize| (0..4).map(|k| wx[k] * past[v * mw + at(x, k, mw)]).sum::<f32>();
+            (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
+        };
+        for v in 0..mh {
+            let y = centre(v, h, mh) / scale;
+            for u in 0..mw {
+                let x = centre(u, w, mw) / scale;
+                let block = y / BLOCK * wide + x / BLOCK;
+                let wait = &mut self.waiting[v * mw + u];
+                if !self.known[block] {
+                    *wait = 0;
                     continue;
                 }
-                let (lx, ly) = (bx * BLOCK, by * BLOCK);
-                let area = [lx, ly, BLOCK.min(lw - lx), BLOCK.min(lh - ly)];
-                // Where the block and its neighbours went before, and where the one beside goes now.
-                let at = by * wide + bx;
-                let near = |i: Option<usize>| i.and_then(|i| was.get(i)).copied().unwrap_or_default();
-                let seeds = [
-                    near(Some(at)),
-                    last,
-                    near(at.checked_sub(1)),
-                    near(Some(at + 1)),
-                    near(at.checked_sub(wide)),
-                    near(Some(at + wide)),
-                ];
-                let m = motion::search(now, before, area, &seeds);
-                (motion[bx], last) = (m, m);
-                agree(now, before, area, m, &mut same);
-                // Motion of less than two frame pixels weighs in between.
-                let far = f32::from(m.x).hypot(f32::from(m.y)) / 4.0 * scale as f32;
-                let weight = weight * (1.0 - (1.0 - MOVING) * (far / 2.0).min(1.0));
-                let weight = (weight * 256.0) as i32;
-                let mut there = [0u8; BLOCK * 4];
-                let mut keep = [0u8; BLOCK * 4];
-                waits[bx] = false;
-                for y in 0..rows {
-                    let n = x1 - x0;
-                    displaced(past, (w, h), x0, y0 + y, m, scale, &mut there[..n]);
-                    let same = &same[y / scale * BLOCK..][..BLOCK];
-                    for (x, k) in keep[..n].iter_mut().enumerate() {
-                        *k = same[x / scale];
+                let m = self.motion[block];
+                let (dx, dy) = (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
+                let same = f32::from(self.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK]) / 255.0;
+                let there = fetch(u as f32 + dx / sx, v as f32 + dy / sy);
+                let here = &mut mask[v * mw + u];
+                let jump = (*here - there).abs() > JUMP && same > 0.75;
+                let moving = 1.0 - (1.0 - MOVING) * (dx.hypot(dy) / 2.0).min(1.0);
+                let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving };
+                *wait = if jump { wait.saturating_add(1) } else { 0 };
+                *here += (there - *here) * weight * same;
+            }
+        }
+    }
+
+    fn blend_matte(&mut self, alpha: &mut [u8], weight: f32) {
+        let (w, scale) = (self.width, self.scale);
+        let side = BLOCK * scale;
+        let wide = w.div_ceil(side);
+        let past = &self.alpha;
+        let busy: Vec<bool> = alpha
+            .par_chunks(side * w)
+            .zip(past.par_chunks(side * w))
+            .flat_map_iter(|(alpha, past)| {
+                (0..wide).map(move |bx| {
+                    let x = bx * side..((bx + 1) * side).min(w);
+                    let solid = alpha[x.start];
+                    let all = |data: &[u8]| data.chunks_exact(w).all(|row| uniform(&row[x.clone()], solid));
+                    !(matches!(solid, 0 | 255) && all(alpha) && all(past))
+                })
+            })
+            .collect();
+        self.track(|bx, by| busy[by * wide + bx]);
+        let (past, motion, same) = (&self.alpha, &self.motion, &self.same);
+        alpha.par_chunks_mut(side * w).enumerate().for_each(|(by, alpha)| {
+            let mut keep = [0u8; BLOCK * 4];
+            for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
+                let m = motion[by * wide + bx];
+                let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
+                let weight = (weight * (1.0 - far / STILL).max(0.0) * 256.0) as i32;
+                if weight == 0 {
+                    continue;
+                }
+                let x = bx * side..((bx + 1) * side).min(w);
+                let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
+                for (y, row) in alpha.chunks_exact_mut(w).enumerate() {
+                    for (k, keep) in keep[..x.len()].iter_mut().enumerate() {
+                        *keep = same[y / scale * BLOCK + k / scale];
                     }
-                    let row = y * w + x0..y * w + x1;
-                    waits[bx] |=
-                        mix(&mut alpha[row.clone()], &mut waiting[row], &there[..n], &keep[..n], weight);
+                    let past = &past[(by * side + y) * w..][x.clone()];
+                    mix(&mut row[x.clone()], past, &keep[..x.len()], weight);
                 }
             }
         });
     }
+}
+
+/// The past's weight where nothing moves; none if smoothing is off.
+fn weight(strength: f32) -> Option<f32> {
+    (strength > 0.0).then(|| (1.0 - (1.0 - strength.min(1.0)).powi(2)).min(0.95))
+}
+
+/// Whether the frame holds the component that is looked at.
+fn readable(frame: &Frame<'_>) -> bool {
+    let (c, w, h) = (guide(frame), frame.width, frame.height);
+    let plane = &frame.planes[c.plane];
+    let row = c.offset + w.saturating_sub(1) * c.step + 1;
+    w > 0 && h > 0 && plane.stride >= row && plane.data.len() >= (h - 1) * plane.stride + row
 }
 
 /// The component that stands for brightness: luma, or green.
@@ -237,7 +362,7 @@ fn agree(
     before: Grey<'_>,
     [x, y, w, h]: motion::Area,
     m: Motion,
-    out: &mut [u8; BLOCK * BLOCK],
+    out: &mut [u8],
 ) {
     const SIDE: usize = BLOCK + 2;
     let mut diff = [0i32; SIDE * SIDE];
@@ -269,66 +394,15 @@ fn agree(
     }
 }
 
-/// The past matte at a row of pixels, displaced (bilinear between pixels).
-fn displaced(
-    past: &[u8],
-    (w, h): (usize, usize),
-    x: usize,
-    y: usize,
-    m: Motion,
-    scale: usize,
-    out: &mut [u8],
-) {
-    let inside = |v: isize, n: usize| v.clamp(0, n as isize - 1) as usize;
-    let (mx, my) = (isize::from(m.x) * scale as isize, isize::from(m.y) * scale as isize);
-    let (u, v) = (x as isize + (mx >> 2), y as isize + (my >> 2));
-    let (fx, fy) = ((mx & 3) as u16, (my & 3) as u16);
-    let row = |v: isize| &past[inside(v, h) * w..][..w];
-    let (top, bottom) = (row(v), row(v + 1));
-    let n = out.len();
-    if u >= 0 && u as usize + n < w {
-        let u = u as usize;
-        if fx == 0 && fy == 0 {
-            out.copy_from_slice(&top[u..u + n]);
-        } else {
-            between(&top[u..u + n + 1], &bottom[u..u + n + 1], fx, fy, out);
-        }
-        return;
-    }
-    for (i, o) in out.iter_mut().enumerate() {
-        let (l, r) = (inside(u + i as isize, w), inside(u + i as isize + 1, w));
-        let line = |row: &[u8]| u16::from(row[l]) * (4 - fx) + u16::from(row[r]) * fx;
-        *o = ((line(top) * (4 - fy) + line(bottom) * fy + 8) >> 4) as u8;
-    }
-}
-
-multiversion! {
-    fn between(top: &[u8], bottom: &[u8], fx: u16, fy: u16, out: &mut [u8]) {
-        for ((o, t), b) in out.iter_mut().zip(top.windows(2)).zip(bottom.windows(2)) {
-            let t = u16::from(t[0]) * (4 - fx) + u16::from(t[1]) * fx;
-            let b = u16::from(b[0]) * (4 - fx) + u16::from(b[1]) * fx;
-            *o = ((t * (4 - fy) + b * fy + 8) >> 4) as u8;
-        }
-    }
-}
-
 multiversion! {
     /// Moves each pixel from the past towards the present; at least by one step, so that solid becomes solid.
-    /// Says whether any waits.
-    fn mix(alpha: &mut [u8], waiting: &mut [u8], past: &[u8], same: &[u8], weight: i32) -> bool {
-        let mut any = 0;
-        for (((a, n), &p), &s) in alpha.iter_mut().zip(waiting).zip(past).zip(same) {
+    fn mix(alpha: &mut [u8], past: &[u8], same: &[u8], weight: i32) {
+        for ((a, &p), &s) in alpha.iter_mut().zip(past).zip(same) {
             let gap = i32::from(*a) - i32::from(p);
             let rest = 256 - ((weight * i32::from(s)) >> 8);
             let size = (gap.abs() * rest + 255) >> 8;
-            let step = if gap < 0 { -size } else { size };
-            let jump = (gap.abs() > JUMP) & (s > 192);
-            let hold = jump & (*n < WAIT);
-            *n = if jump { n.saturating_add(1) } else { 0 };
-            any |= *n;
-            *a = if hold { p } else { (i32::from(p) + step) as u8 };
+            *a = (i32::from(p) + if gap < 0 { -size } else { size }) as u8;
         }
-        any != 0
     }
 }
 

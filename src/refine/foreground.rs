@@ -1,0 +1,497 @@
+//! Colours of the foreground alone: in the band a pixel's colour is a mix with the old background, which shows as a
+//! fringe on a new one.
+//!
+//! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F
+//! and the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added
+//! back: F + α·(I − α·F − (1−α)·B). The means come from a pyramid of cells instead of wide blurs, from near by
+//! where there is enough to see and from ever farther off where there is not; cells away from the band are not
+//! looked at. Each component is its own plane at its own resolution; no colour space is left or entered.
+
+use rayon::prelude::*;
+
+use super::{
+    blocks::runs,
+    planes::{halve_plane, mix, place, stretch_row, widen_by},
+    readable, with_local,
+};
+use crate::frame::{Component, Frame, FrameMut};
+use crate::simd::multiversion;
+
+/// Cells of the pyramid, finest to coarsest.
+const LEVELS: usize = 5;
+/// Cells around the band that are looked at.
+const REACH: usize = 5;
+/// Weight of the coarser mean against full coverage of a cell.
+const COARSER: f32 = 0.03;
+
+/// Sums over cells of one side, foreground or background: weights, and colours times weights.
+#[derive(Debug, Default)]
+struct Side {
+    weight: Vec<f32>,
+    color: [Vec<f32>; 3],
+}
+
+#[derive(Debug, Default)]
+struct Cells {
+    wide: usize,
+    high: usize,
+    sides: [Side; 2],
+}
+
+/// Puts the foreground's own colours into the band of a frame; keeps its buffers from frame to frame, nothing else.
+#[derive(Debug, Default)]
+pub struct Foreground {
+    made_for: (usize, usize),
+    /// Frame pixels in a cell, across.
+    side: usize,
+    levels: Vec<Cells>,
+    /// Cells in the band, and cells looked at.
+    band: Vec<bool>,
+    need: Vec<bool>,
+    wide_need: Vec<bool>,
+}
+
+impl Foreground {
+    /// No buffers yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Replaces the colours of `frame` where `alpha` (0..255, tight rows of the frame's size) is neither 0 nor 255
+    /// throughout a cell of a few pixels; solid foreground keeps its colours to the bit. Frames and mattes that
+    /// do not hold what their sizes say are left alone.
+    pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8]) {
+        let (w, h) = (frame.width, frame.height);
+        if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(&frame.as_ref()) {
+            return;
+        }
+        self.resize(w, h);
+        self.mark(w, alpha);
+        if !self.band.contains(&true) {
+            return;
+        }
+        self.gather(&frame.as_ref(), alpha);
+        self.pull();
+        self.push();
+        self.replace(frame, alpha);
+    }
+
+    fn resize(&mut self, w: usize, h: usize) {
+        if self.made_for == (w, h) {
+            return;
+        }
+        self.made_for = (w, h);
+        // Eight pixels at 1080p.
+        self.side = (w.min(h) / 135).next_power_of_two().clamp(4, 32);
+        let (mut wide, mut high) = (w.div_ceil(self.side), h.div_ceil(self.side));
+        self.levels.clear();
+        for v in [&mut self.band, &mut self.need, &mut self.wide_need] {
+            v.clear();
+            v.resize(wide * high, false);
+        }
+        for _ in 0..LEVELS {
+            let plane = || vec![0.0; wide * high];
+            let side = || Side { weight: plane(), color: [plane(), plane(), plane()] };
+            self.levels.push(Cells { wide, high, sides: [side(), side()] });
+            (wide, high) = (wide.div_ceil(2), high.div_ceil(2));
+        }
+    }
+
+    /// Finds the cells in the band and those within reach of them.
+    fn mark(&mut self, width: usize, alpha: &[u8]) {
+        let (side, wide) = (self.side, self.levels[0].wide);
+        self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
+            band.fill(false);
+            for row in rows.chunks_exact(width) {
+                for (b, cell) in band.iter_mut().zip(row.chunks(side)) {
+                    *b |= mixed(cell);
+                }
+            }
+            // Cells of 0 beside cells of 255 are no band, but a cell with rows of both is.
+            for (x, b) in band.iter_mut().enumerate().filter(|(_, b)| !**b) {
+                let column = rows.chunks_exact(width).map(|row| row[x * side]);
+                *b = column.clone().min() != column.max();
+            }
+        });
+        let high = self.levels[0].high;
+        for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
+            out.fill(false);
+            for run in runs(row) {
+                out[run.start.saturating_sub(REACH)..(run.end + REACH).min(wide)].fill(true);
+            }
+        }
+        self.need.fill(false);
+        for y in 0..high {
+            for near in y.saturating_sub(REACH)..(y + REACH + 1).min(high) {
+                let (from, to) = (&self.wide_need[near * wide..][..wide], &mut self.need[y * wide..][..wide]);
+                to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
+            }
+        }
+    }
+
+    /// Sums of the finest cells.
+    fn gather(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
+        let (side, need, band) = (self.side, &self.need, &self.band);
+        let layout = frame.format.layout();
+        let (w, h) = (frame.width, frame.height);
+        let cells = &mut self.levels[0];
+        let wide = cells.wide;
+        let [front, back] = &mut cells.sides;
+        let [f0, f1, f2] = &mut front.color;
+        let [b0, b1, b2] = &mut back.color;
+        let fronts = front
+            .weight
+            .par_chunks_mut(wide)
+            .zip(f0.par_chunks_mut(wide))
+            .zip(f1.par_chunks_mut(wide))
+            .zip(f2.par_chunks_mut(wide));
+        let backs = back
+            .weight
+            .par_chunks_mut(wide)
+            .zip(b0.par_chunks_mut(wide))
+            .zip(b1.par_chunks_mut(wide))
+            .zip(b2.par_chunks_mut(wide));
+        fronts.zip(backs).enumerate().for_each(|(cy, ((((fw, f0), f1), f2), (((bw, b0), b1), b2)))| {
+            let mut colors = [[f0, b0], [f1, b1], [f2, b2]];
+            for cx in 0..wide {
+                let at = cy * wide + cx;
+                let (mut weights, mut sums) = ([0f32; 2], [[0f32; 2]; 3]);
+                if need[at] {
+                    let (x0, y0) = (cx * side, cy * side);
+                    // A solid cell is of one piece: four of its pixels will do.
+                    let step = if band[at] { 1 } else { (side / 2).max(1) };
+                    let mut count = 0;
+                    for y in (y0..(y0 + side).min(h)).step_by(step) {
+                        for x in (x0..(x0 + side).min(w)).step_by(step) {
+                            let a = f32::from(alpha[y * w + x]) / 255.0;
+                            // High powers: a mix says little about either side.
+                            let part = [a, 1.0 - a].map(|v| (v * v * v * v).powi(2));
+                            count += 1;
+                            for (k, c) in layout.color[..layout.colors].iter().enumerate() {
+                                let v = f32::from(sample(frame, c, x, y));
+                                sums[k][0] += part[0] * v;
+                                sums[k][1] += part[1] * v;
+                            }
+                            weights[0] += part[0];
+                            weights[1] += part[1];
+                        }
+                    }
+                    let norm = 1.0 / count.max(1) as f32;
+                    weights = weights.map(|v| v * norm);
+                    sums = sums.map(|s| s.map(|v| v * norm));
+                }
+                (fw[cx], bw[cx]) = (weights[0], weights[1]);
+                for (planes, sums) in colors.iter_mut().zip(sums) {
+                    for (plane, v) in planes.iter_mut().zip(sums) {
+                        plane[cx] = v;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Each coarser level's sums.
+    fn pull(&mut self) {
+        for n in 1..LEVELS {
+            let (fine, coarse) = self.levels.split_at_mut(n);
+            let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
+            for (from, to) in fine.sides.iter().zip(&mut coarse.sides) {
+                let planes =
+                    from.color.iter().chain([&from.weight]).zip(to.color.iter_mut().chain([&mut to.weight]));
+                for (from, to) in planes {
+                    for (y, to) in to.chunks_exact_mut(coarse.wide).enumerate() {
+                        halve_plane(from, fine.wide, fine.high, y, 0, to);
+                    }
+                }
+            }
+        }
+    }
+
+    /// From sums to means, coarsest first; each takes what it lacks from the coarser one.
+    fn push(&mut self) {
+        for n in (0..LEVELS).rev() {
+            let (fine, coarse) = self.levels.split_at_mut(n + 1);
+            let fine = &mut fine[n];
+            let wide = fine.wide;
+            for (s, side) in fine.sides.iter_mut().enumerate() {
+                for (k, color) in side.color.iter_mut().enumerate() {
+                    if let Some(coarse) = coarse.first() {
+                        let from = &coarse.sides[s].color[k];
+                        let weight = &side.weight;
+                        color.par_chunks_mut(wide).enumerate().for_each(|(y, row)| {
+                            with_local(|l| {
+                                let line = &mut l.rows[0];
+                                line.resize(wide, 0.0);
+                                stretch_row(from, coarse.wide, coarse.high, 2, y, 0, line, &mut l.tmp);
+                                complete(row, &weight[y * wide..][..wide], line);
+                            });
+                        });
+                    } else {
+                        // The whole picture's mean where a coarsest cell has seen nothing.
+                        let (sum, weight) = (color.iter().sum::<f32>(), side.weight.iter().sum::<f32>());
+                        let mean = if weight > 1e-3 { sum / weight } else { 128.0 };
+                        for (c, &w) in color.iter_mut().zip(&side.weight) {
+                            *c = (*c + COARSER * mean) / (w + COARSER);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Mixes no more: F + α·(I − α·F − (1−α)·B) in the cells of the band.
+    fn replace(&self, frame: &mut FrameMut<'_>, alpha: &[u8]) {
+        let layout = frame.format.layout();
+        let (w, h, side) = (frame.width, frame.height, self.side);
+        let cells = &self.levels[0];
+        for (p, plane) in frame.planes.iter_mut().enumerate() {
+            let here = || layout.color[..layout.colors].iter().enumerate().filter(move |(_, c)| c.plane == p);
+            let Some((_, first)) = here().next() else { continue };
+            let (stride, rows) = (plane.stride, (side >> first.vsub).max(1));
+            let height = first.height(h);
+            let used = (height * stride).min(plane.data.len());
+            plane.data[..used].par_chunks_mut(rows * stride).enumerate().for_each(|(cy, data)| {
+                let band = &self.band[cy * cells.wide..][..cells.wide];
+                if !band.contains(&true) {
+                    return;
+                }
+                with_local(|l| {
+                    for (y, row) in data.chunks_mut(stride).enumerate() {
+                        let y = cy * rows + y;
+                        for (k, c) in here() {
+                            let across = (side >> c.hsub).max(1);
+                            let width = c.width(w);
+                            for run in runs(band) {
+                                let (x0, x1) = (run.start * across, (run.end * across).min(width));
+                                let [front, back, part, ..] = &mut l.rows;
+                                for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
+                                    out.resize(x1 - x0, 0.0);
+                                    let plane = &cells.sides[s].color[k];
+                                    // Rows of cells are square in the frame, not in a component: place by rows.
+                                    stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
+                                }
+                                part.resize(x1 - x0, 0.0);
+                                alpha_row(alpha, (w, h), c, y, x0, part);
+                                let data = &mut row[c.offset + x0 * c.step..];
+                                match c.step {
+                                    1 => unmix_1(data, front, back, part),
+                                    2 => unmix_2(data, front, back, part),
+                                    3 => unmix_3(data, front, back, part),
+                                    _ => unmix_4(data, front, back, part),
+                                }
+                            }
+                        }
+                    }
+                });
+            });
+        }
+    }
+}
+
+/// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.
+fn stretch(
+    plane: &[f32],
+    cells: &Cells,
+    (across, rows): (usize, usize),
+    y: usize,
+    from: usize,
+    out: &mut [f32],
+    tmp: &mut Vec<f32>,
+) {
+    let (at, f) = place(y, (cells.high * rows) as f32, cells.high);
+    let below = (at + 1).min(cells.high - 1);
+    let (first, last) = (from / across, (from + out.len()).div_ceil(across).min(cells.wide));
+    let (l, r) = (first.saturating_sub(1), (last + 1).min(cells.wide));
+    tmp.resize(last - first + 2, 0.0);
+    let pad = first - l;
+    mix(&plane[at * cells.wide..][l..r], &plane[below * cells.wide..][l..r], f, &mut tmp[1 - pad..]);
+    let n = last - first;
+    if pad == 0 {
+        tmp[0] = tmp[1];
+    }
+    if r == last {
+        tmp[n + 1] = tmp[n];
+    }
+    widen_by(tmp, across, out);
+}
+
+/// The sample of a component under a frame pixel.
+#[inline(always)]
+fn sample(frame: &Frame<'_>, c: &Component, x: usize, y: usize) -> u8 {
+    let plane = &frame.planes[c.plane];
+    plane.data[(y >> c.vsub) * plane.stride + c.offset + (x >> c.hsub) * c.step]
+}
+
+/// Alpha (0..1) at a component's resolution.
+fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from: usize, out: &mut [f32]) {
+    let row = |y: usize| &alpha[y.min(h - 1) * w..][..w];
+    if (c.hsub, c.vsub) == (0, 0) {
+        for (o, &a) in out.iter_mut().zip(&row(y)[from..]) {
+            *o = f32::from(a) / 255.0;
+        }
+        return;
+    }
+    let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
+    let norm = 1.0 / (255 * nx * ny) as f32;
+    for (i, o) in out.iter_mut().enumerate() {
+        let x = (from + i) << c.hsub;
+        let mut sum = 0u32;
+        for dy in 0..ny {
+            let row = row((y << c.vsub) + dy);
+            for dx in 0..nx {
+                sum += u32::from(row[(x + dx).min(w - 1)]);
+            }
+        }
+        *o = sum as f32 * norm;
+    }
+}
+
+multiversion! {
+    /// Whether a run of alpha is anything but all 0 or all 255.
+    fn mixed(run: &[u8]) -> bool {
+        let first = run[0];
+        (first != 0) & (first != 255) | (run.iter().fold(0, |differ, &v| differ | (v ^ first)) != 0)
+    }
+}
+
+multiversion! {
+    fn complete(sums: &mut [f32], weights: &[f32], coarser: &[f32]) {
+        for ((s, &w), &c) in sums.iter_mut().zip(weights).zip(coarser) {
+            *s = (*s + COARSER * c) / (w + COARSER);
+        }
+    }
+}
+
+macro_rules! unmix {
+    ($name:ident, $step:literal) => {
+        multiversion! {
+            fn $name(data: &mut [u8], front: &[f32], back: &[f32], part: &[f32]) {
+                let n = part.len();
+                let (front, back) = (&front[..n], &back[..n]);
+                for (i, v) in data.iter_mut().step_by($step).take(n).enumerate() {
+                    *v = unmix(*v, front[i], back[i], part[i]);
+                }
+            }
+        }
+    };
+}
+unmix!(unmix_1, 1);
+unmix!(unmix_2, 2);
+unmix!(unmix_3, 3);
+unmix!(unmix_4, 4);
+
+#[inline(always)]
+fn unmix(mix: u8, front: f32, back: f32, a: f32) -> u8 {
+    let mix = f32::from(mix);
+    let v = front + a * (mix - a * front - (1.0 - a) * back);
+    (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{
+        Format,
+        testing::{Picture, noise},
+    };
+
+    /// A soft disc of one colour over a background of another, in every component.
+    fn mixed_disc(format: Format, w: usize, h: usize) -> (Picture, Vec<u8>) {
+        let a = |x: usize, y: usize| {
+            (0.5 + (h as f32 / 3.0 - (x as f32 - w as f32 / 2.0).hypot(y as f32 - h as f32 / 2.0)) / 12.0)
+                .clamp(0.0, 1.0)
+        };
+        let mut p = Picture::new(format, w, h);
+        let layout = format.layout();
+        for (k, c) in layout.color[..layout.colors].iter().enumerate() {
+            let (data, stride) = &mut p.planes[c.plane];
+            for y in 0..c.height(h) {
+                for x in 0..c.width(w) {
+                    let a = a(x << c.hsub, y << c.vsub);
+                    let (front, back) = ([200.0, 120.0, 90.0][k], [40.0, 160.0, 150.0][k]);
+                    data[y * *stride + c.offset + x * c.step] = (front * a + back * (1.0 - a) + 0.5) as u8;
+                }
+            }
+        }
+        let alpha = (0..w * h).map(|i| (a(i % w, i / w) * 255.0 + 0.5) as u8).collect();
+        (p, alpha)
+    }
+
+    #[test]
+    fn the_band_takes_the_foregrounds_colour() {
+        for format in Format::ALL {
+            let (mut p, alpha) = mixed_disc(format, 203, 151);
+            let before = p.clone();
+            Foreground::new().estimate(&mut p.frame_mut(), &alpha);
+            let layout = format.layout();
+            let (mut off, mut on) = (0.0, 0.0);
+            for (k, c) in layout.color[..layout.colors].iter().enumerate() {
+                for y in 0..151 {
+                    for x in 0..203 {
+                        let a = alpha[y * 203 + x];
+                        let (was, is) = (
+                            before.sample(c, x >> c.hsub, y >> c.vsub),
+                            p.sample(c, x >> c.hsub, y >> c.vsub),
+                        );
+                        if (20..235).contains(&a) {
+                            let truth = [200.0f32, 120.0, 90.0][k];
+                            off += (f32::from(was) - truth).abs();
+                            on += (f32::from(is) - truth).abs();
+                        } else if a == 255 && c.hsub == 0 {
+                            assert!(was.abs_diff(is) <= 1, "{format:?}: solid colour changed");
+                        }
+                    }
+                }
+            }
+            assert!(on < 0.3 * off, "{format:?}: {on} against {off}");
+            if let Some(c) = layout.alpha {
+                assert!((0..151).all(|y| (0..203).all(|x| before.sample(&c, x, y) == p.sample(&c, x, y))));
+            }
+        }
+    }
+
+    #[test]
+    fn any_size_and_what_does_not_fit() {
+        let mut foreground = Foreground::new();
+        for format in Format::ALL {
+            for (w, h) in [(1, 1), (2, 1), (1, 37), (67, 1), (33, 47)] {
+                let mut p = noise(format, w, h, 3);
+                let alpha: Vec<u8> = (0..w * h).map(|i| (i * 37 % 256) as u8).collect();
+                foreground.estimate(&mut p.frame_mut(), &alpha);
+                let before = p.clone();
+                foreground.estimate(&mut p.frame_mut(), &alpha[1..]);
+                foreground.estimate(&mut p.frame_mut(), &vec![255; w * h]);
+                foreground.estimate(&mut p.frame_mut(), &vec![0; w * h]);
+                assert_eq!(p, before);
+            }
+        }
+    }
+
+    #[test]
+    fn runs_agree_with_the_formula() {
+        for n in [1, 7, 64, 101] {
+            let value = |i: usize, k: usize| ((i * 31 + i * i * k) % 256) as f32;
+            let (front, back): (Vec<f32>, Vec<f32>) = (0..n).map(|i| (value(i, 3), value(i, 5))).unzip();
+            let part: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
+            for (step, run) in [
+                (1, unmix_1 as fn(&mut [u8], &[f32], &[f32], &[f32])),
+                (2, unmix_2),
+                (3, unmix_3),
+                (4, unmix_4),
+            ] {
+                let mut data: Vec<u8> = (0..n * step).map(|i| value(i, 11) as u8).collect();
+                let want: Vec<u8> = (0..n * step)
+                    .map(|i| {
+                        if i % step == 0 {
+                            unmix(data[i], front[i / step], back[i / step], part[i / step])
+                        } else {
+                            data[i]
+                        }
+                    })
+                    .collect();
+                run(&mut data, &front, &back, &part);
+                assert_eq!(data, want);
+            }
+        }
+    }
+}
