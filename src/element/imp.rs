@@ -7,7 +7,7 @@ use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::refine::Refiner;
+use crate::refine::{Foreground, Levels, Refiner};
 use crate::runtime::{self, Runtime};
 use crate::temporal::{CutDetector, Smoother};
 use gst::prelude::*;
@@ -47,6 +47,8 @@ struct State {
     loaded: Arc<Settings>,
     refiner: Refiner,
     smoother: Smoother,
+    levels: Levels,
+    foreground: Foreground,
     cuts: CutDetector,
     alpha: Vec<u8>,
     rows: Rows,
@@ -163,14 +165,42 @@ impl ObjectImpl for BgRemove {
                     .blurb("How the network's mask becomes a matte with the frame's own edges")
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecFloat::builder("temporal-smoothing")
-                    .nick("Temporal smoothing")
-                    .blurb("How much the matte is steadied from frame to frame (0 = not at all)")
-                    .minimum(0.0)
-                    .maximum(1.0)
-                    .default_value(defaults.temporal_smoothing)
+                float(
+                    "temporal-smoothing",
+                    "Temporal smoothing",
+                    "How much the matte is steadied from frame to frame (0 = not at all)",
+                    (0.0, 1.0, defaults.temporal_smoothing),
+                ),
+                glib::ParamSpecBoolean::builder("decontaminate")
+                    .nick("Decontaminate")
+                    .blurb("At the edge, hand on the foreground's own colours instead of its mix with the old background")
+                    .default_value(defaults.decontaminate)
                     .mutable_playing()
                     .build(),
+                float(
+                    "black-point",
+                    "Black point",
+                    "Alpha up to here becomes 0",
+                    (0.0, 1.0, defaults.controls.black_point),
+                ),
+                float(
+                    "white-point",
+                    "White point",
+                    "Alpha from here on becomes 1",
+                    (0.0, 1.0, defaults.controls.white_point),
+                ),
+                float(
+                    "edge-shift",
+                    "Edge shift",
+                    "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
+                    (-32.0, 32.0, defaults.controls.edge_shift),
+                ),
+                float(
+                    "edge-softness",
+                    "Edge softness",
+                    "Feathers the edge, inward and outward alike, in pixels of a frame 1080 pixels high",
+                    (0.0, 64.0, defaults.controls.edge_softness),
+                ),
                 glib::ParamSpecBoolean::builder("scene-detection")
                     .nick("Scene detection")
                     .blurb("Forget earlier frames at a hard cut")
@@ -202,6 +232,11 @@ impl ObjectImpl for BgRemove {
             "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
             "refine" => self.change(|s| s.refine = value.get().unwrap_or_default()),
             "temporal-smoothing" => self.change(|s| s.temporal_smoothing = value.get().unwrap_or_default()),
+            "decontaminate" => self.change(|s| s.decontaminate = value.get().unwrap_or_default()),
+            "black-point" => self.change(|s| s.controls.black_point = value.get().unwrap_or_default()),
+            "white-point" => self.change(|s| s.controls.white_point = value.get().unwrap_or_default()),
+            "edge-shift" => self.change(|s| s.controls.edge_shift = value.get().unwrap_or_default()),
+            "edge-softness" => self.change(|s| s.controls.edge_softness = value.get().unwrap_or_default()),
             "scene-detection" => self.change(|s| s.scene_detection = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
@@ -224,11 +259,33 @@ impl ObjectImpl for BgRemove {
             "follow-subject" => settings.follow_subject.to_value(),
             "refine" => settings.refine.to_value(),
             "temporal-smoothing" => settings.temporal_smoothing.to_value(),
+            "decontaminate" => settings.decontaminate.to_value(),
+            "black-point" => settings.controls.black_point.to_value(),
+            "white-point" => settings.controls.white_point.to_value(),
+            "edge-shift" => settings.controls.edge_shift.to_value(),
+            "edge-softness" => settings.controls.edge_softness.to_value(),
             "scene-detection" => settings.scene_detection.to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
     }
+}
+
+/// A number that may change while playing: least, most, default.
+fn float(
+    name: &'static str,
+    nick: &str,
+    blurb: &str,
+    (least, most, default): (f32, f32, f32),
+) -> glib::ParamSpec {
+    glib::ParamSpecFloat::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .minimum(least)
+        .maximum(most)
+        .default_value(default)
+        .mutable_playing()
+        .build()
 }
 
 /// The text of a property; NULL means the default.
@@ -650,6 +707,8 @@ impl State {
             loaded,
             refiner: Refiner::new(),
             smoother: Smoother::new(),
+            levels: Levels::new(),
+            foreground: Foreground::new(),
             cuts: CutDetector::default(),
             alpha: vec![0; input.width() as usize * input.height() as usize],
             rows: Rows::default(),
@@ -700,6 +759,7 @@ impl State {
             self.forget();
         }
         let mask = self.matting.run(&frame)?;
+        self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
         self.refiner.refine(
             &frame,
             &mask.data,
@@ -709,6 +769,7 @@ impl State {
             &mut self.alpha,
         );
         self.smoother.apply(&frame, &mut self.alpha, settings.temporal_smoothing);
+        self.levels.apply(&mut self.alpha, frame.width, frame.height, &settings.controls);
         compose::multiply_alpha(&frame, &mut self.alpha);
         if self.in_force.kind != Kind::Matte {
             let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
@@ -719,7 +780,12 @@ impl State {
         let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
         match self.in_force.kind {
             Kind::Matte => compose::matte(&mut out, &self.alpha),
-            Kind::Transparent => compose::transparent(&mut out, &self.alpha, &mut self.rows),
+            Kind::Transparent => {
+                if settings.decontaminate {
+                    self.foreground.estimate(&mut out, &self.alpha);
+                }
+                compose::transparent(&mut out, &self.alpha, &mut self.rows);
+            }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {
                     let (format, color) = (out.format, out.color);
@@ -757,6 +823,10 @@ impl State {
                         &mut **b
                     }
                 };
+                // After the blur, which is made of the background's part in the same pixels.
+                if settings.decontaminate {
+                    self.foreground.estimate(&mut out, &self.alpha);
+                }
                 compose::composite(&mut out, &self.alpha, backdrop, &mut self.rows);
             }
         }

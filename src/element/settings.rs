@@ -116,6 +116,9 @@ pub struct Settings {
     /// Give a small subject the network's whole resolution.
     pub follow_subject: bool,
     pub refine: Refine,
+    /// Put the foreground's own colours where it mixes with the old background.
+    pub decontaminate: bool,
+    pub controls: refine::Controls,
     /// 0 (off) to 1.
     pub temporal_smoothing: f32,
     /// Forget the past at hard cuts.
@@ -136,6 +139,8 @@ impl Default for Settings {
             threads: 0,
             follow_subject: true,
             refine: Refine::default(),
+            decontaminate: true,
+            controls: refine::Controls::default(),
             temporal_smoothing: 0.6,
             scene_detection: true,
         }

@@ -89,16 +89,16 @@ impl Matting {
     ///
     /// # Errors
     /// [`Kind::Inference`] when the runtime fails or what comes out is no mask.
-    pub fn run(&mut self, frame: &Frame<'_>) -> Result<&Mask> {
+    pub fn run(&mut self, frame: &Frame<'_>) -> Result<&mut Mask> {
         let size = (frame.width, frame.height);
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
-            return Ok(&self.mask);
+            return Ok(&mut self.mask);
         };
         let done = self.run_where(&mut tracker, frame, size);
         self.tracker = Some(tracker);
         done?;
-        Ok(&self.mask)
+        Ok(&mut self.mask)
     }
 
     /// Runs the network where the tracker looks. Leaves the mask of the whole frame.

@@ -50,7 +50,9 @@ impl Levels {
         let white = clean(controls.white_point, neutral.white_point).clamp(0.0, 1.0);
         if black > 0.0 || white < 1.0 {
             let table = table(black, white);
-            alpha.par_chunks_mut(width * 64).for_each(|rows| rows.iter_mut().for_each(|a| *a = table[usize::from(*a)]));
+            alpha
+                .par_chunks_mut(width * 64)
+                .for_each(|rows| rows.iter_mut().for_each(|a| *a = table[usize::from(*a)]));
         }
         let shift = clean(controls.edge_shift, 0.0).clamp(-20.0, 20.0) * unit;
         if shift.abs() >= 0.01 {
@@ -100,7 +102,10 @@ impl Levels {
             if radius == 0 {
                 continue;
             }
-            alpha.par_chunks(width).zip(self.sums.par_chunks_mut(width)).for_each(|(row, out)| running(row, radius, out));
+            alpha
+                .par_chunks(width)
+                .zip(self.sums.par_chunks_mut(width))
+                .for_each(|(row, out)| running(row, radius, out));
             let sums = &self.sums;
             // Columns in strips, so that their sums stay close by.
             alpha.par_chunks_mut(width * 64).enumerate().for_each_init(Vec::new, |columns, (part, rows)| {
@@ -230,7 +235,12 @@ mod tests {
     fn neutral_changes_nothing() {
         let alpha: Vec<u8> = (0..W * H).map(|i| (i * 31 % 256) as u8).collect();
         assert_eq!(apply(&alpha, Controls::default()), alpha);
-        let none = Controls { black_point: f32::NAN, white_point: f32::NAN, edge_shift: f32::NAN, edge_softness: f32::NAN };
+        let none = Controls {
+            black_point: f32::NAN,
+            white_point: f32::NAN,
+            edge_shift: f32::NAN,
+            edge_softness: f32::NAN,
+        };
         assert_eq!(apply(&alpha, none), alpha);
     }
 

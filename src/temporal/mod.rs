@@ -213,7 +213,7 @@ impl Smoother {
         }
         self.track(|bx, by| wanted[by * wide + bx]);
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
-        let past = &self.mask; 
+        let past = &self.mask;
         // Cubic (Catmull & Rom): a bilinear fetch would blur a little more each frame.
         let cubic = |f: f32| -> [f32; 4] {
             let (f2, f3) = (f * f, f * f * f);
@@ -357,13 +357,7 @@ multiversion! {
 
 /// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
 /// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
-fn agree(
-    now: Grey<'_>,
-    before: Grey<'_>,
-    [x, y, w, h]: motion::Area,
-    m: Motion,
-    out: &mut [u8],
-) {
+fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
     const SIDE: usize = BLOCK + 2;
     let mut diff = [0i32; SIDE * SIDE];
     let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
