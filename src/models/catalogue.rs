@@ -35,6 +35,18 @@ pub struct Entry {
     embedded: Option<(&'static str, &'static [u8])>,
 }
 
+impl Entry {
+    /// The file's bytes, if it is built in.
+    pub fn embedded(&self) -> Option<&'static [u8]> {
+        self.embedded.map(|(_, bytes)| bytes)
+    }
+
+    /// Where the file is, or would be, if it is not built in.
+    pub fn path(&self) -> PathBuf {
+        runtime::data_folder().join("models").join(format!("{}.onnx", self.name))
+    }
+}
+
 /// A file to load and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Choice {
@@ -44,12 +56,13 @@ pub struct Choice {
     pub hints: Hints,
 }
 
-const MANIFEST: &str = include_str!("../../models/manifest.ini");
+pub(crate) const MANIFEST: &str = include_str!("../../models/manifest.ini");
 
 /// The files that are built in, by their name in the manifest.
-const EMBEDDED: [(&str, &[u8]); 2] = [
+const EMBEDDED: [(&str, &[u8]); 3] = [
     ("light-landscape.onnx", include_bytes!("../../models/light-landscape.onnx")),
     ("light-square.onnx", include_bytes!("../../models/light-square.onnx")),
+    ("original.onnx", include_bytes!("../../models/original.onnx")),
 ];
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| parse(MANIFEST).unwrap_or_default());
@@ -162,8 +175,8 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
                 let path = runtime::data_folder().join("models").join(format!("{}.onnx", entry.name));
                 if !path.is_file() {
                     return missing(format!(
-                        "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `make models` \
-                         in bgremove's source folder.",
+                        "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `bgremove models install {model}`, or \
+                         `make models` in bgremove's source folder.",
                         entry.title,
                         entry.licence,
                         path.display()

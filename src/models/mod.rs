@@ -7,6 +7,8 @@ mod catalogue;
 mod network;
 mod spec;
 
-pub use catalogue::{Choice, Entry, FileSource, resolve};
+#[cfg(feature = "cli")]
+pub(crate) use catalogue::MANIFEST;
+pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
 pub use network::Network;
 pub use spec::{Activation, Fit, Hints, Order, Size, Spec};
