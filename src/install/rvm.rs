@@ -156,7 +156,7 @@ impl Builder<'_> {
     }
 
     fn scalar(&mut self, v: f32) -> String {
-        self.graph.floats("c", &[], &[v])
+        self.graph.floats("c", &[1], &[v])
     }
 
     fn act(&mut self, act: Act, x: String) -> String {
