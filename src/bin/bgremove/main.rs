@@ -14,7 +14,7 @@ Exit codes:
   1    it failed, or `models verify` found a file that is damaged or missing
   2    the command line was not understood
   3    a licence was not accepted
-  130  interrupted (nothing was installed)";
+  130  interrupted; what was under way was not installed";
 
 /// Removes the background from video: what goes with the GStreamer plugin.
 #[derive(Parser)]
@@ -37,7 +37,7 @@ pub enum Failure {
     /// The command line asks for what cannot be.
     Usage(String),
     Licence(String),
-    Interrupted,
+    Interrupted(String),
     /// What was wrong has been printed.
     Told,
 }
@@ -49,7 +49,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Licence(_) => 3,
             // As shells put it: 128 and the number of SIGINT.
-            Self::Interrupted => 130,
+            Self::Interrupted(_) => 130,
         }
     }
 }
@@ -57,8 +57,9 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(text) | Self::Usage(text) | Self::Licence(text) => f.write_str(text),
-            Self::Interrupted => f.write_str("interrupted; nothing was installed"),
+            Self::Failed(text) | Self::Usage(text) | Self::Licence(text) | Self::Interrupted(text) => {
+                f.write_str(text)
+            }
             Self::Told => Ok(()),
         }
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Failure {
 impl From<install::Error> for Failure {
     fn from(e: install::Error) -> Self {
         match e {
-            install::Error::Interrupted => Self::Interrupted,
+            install::Error::Interrupted => Self::Interrupted(e.to_string()),
             install::Error::Failed(text) => Self::Failed(text),
         }
     }

@@ -235,7 +235,12 @@ fn install(options: &Install) -> Result<(), Failure> {
                 progress.say(&format!("written: {}", path.display()));
             }
             Ok(Done::Installed(path)) => progress.say(&format!("installed: {}", path.display())),
-            Err(install::Error::Interrupted) => return Err(Failure::Interrupted),
+            Err(install::Error::Interrupted) => {
+                return Err(Failure::Interrupted(format!(
+                    "interrupted; '{}' was not installed",
+                    preset.name
+                )));
+            }
             Err(install::Error::Failed(text)) => {
                 return Err(Failure::Failed(format!("{}: {text}. '{0}' was not installed.", preset.name)));
             }
