@@ -7,7 +7,7 @@ use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::{Matting, Upsampler};
 use crate::models::{self, Network};
-use crate::runtime::{self, Provider, Runtime};
+use crate::runtime::{self, Runtime};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -41,6 +41,8 @@ struct State {
     input: VideoInfo,
     output: VideoInfo,
     matting: Matting,
+    /// The settings that the network was loaded for.
+    loaded: Arc<Settings>,
     upsampler: Upsampler,
     alpha: Vec<u8>,
     rows: Rows,
@@ -56,10 +58,18 @@ pub struct BgRemove {
     settings: Mutex<Arc<Settings>>,
     /// Set between READY and NULL.
     ready: Mutex<Option<&'static Runtime>>,
-    /// Keeps a network in memory from READY on.
-    network: Mutex<Option<Arc<Network>>>,
+    /// The network in use, in memory from READY on.
+    network: Mutex<Option<Network>>,
     state: Mutex<Option<State>>,
+    /// The frame's shape while caps are set. Apart from the state, which is held while a network runs:
+    /// an application that sets a property must not wait for that.
+    aspect: Mutex<Option<f64>>,
+    /// A network that was asked for while playing and has just been loaded, with the settings that it
+    /// was loaded for.
+    arrived: Arc<Mutex<Option<Arrival>>>,
 }
+
+type Arrival = (Arc<Settings>, Result<Network, Error>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -79,9 +89,30 @@ impl ObjectImpl for BgRemove {
             vec![
                 glib::ParamSpecString::builder("model")
                     .nick("Model")
-                    .blurb("The network that finds the subject: a preset (light) or the path of an .onnx file")
+                    .blurb(
+                        "The network that finds the subject: a preset (light, human, original, pro) or the path of an \
+                         .onnx file. While playing, the new one loads beside the old one and takes over between frames",
+                    )
                     .default_value(DEFAULT_MODEL)
-                    .mutable_ready()
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("model-options")
+                    .nick("Model options")
+                    .blurb(
+                        "What an .onnx file does not say of itself, as in 'options,mean=\"0.5;0.5;0.5\",\
+                         activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README)",
+                    )
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("resolution")
+                    .nick("Resolution")
+                    .blurb(
+                        "Short side of the network's input in pixels, for networks that take any size; larger is finer \
+                         and slower (0 = the network's own choice)",
+                    )
+                    .maximum(4096)
+                    .default_value(defaults.resolution)
+                    .mutable_playing()
                     .build(),
                 glib::ParamSpecString::builder("background")
                     .nick("Background")
@@ -105,8 +136,23 @@ impl ObjectImpl for BgRemove {
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
                     .nick("Execution provider")
-                    .blurb("What ONNX Runtime computes on")
+                    .blurb("What ONNX Runtime computes on; one that is asked for and not there is an error")
                     .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("active-execution-provider")
+                    .nick("Active execution provider")
+                    .blurb("What the loaded network runs on; empty while none is loaded")
+                    .default_value("")
+                    .read_only()
+                    .build(),
+                glib::ParamSpecBoolean::builder("follow-subject")
+                    .nick("Follow subject")
+                    .blurb(
+                        "Run the network on a region around a subject that is small in the frame, and follow it \
+                         (not for recurrent networks)",
+                    )
+                    .default_value(defaults.follow_subject)
+                    .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
@@ -123,11 +169,14 @@ impl ObjectImpl for BgRemove {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         // The types are checked by GObject before it comes here.
         match pspec.name() {
-            "model" => self.change(|s| s.model = string(value, DEFAULT_MODEL)),
+            "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),
+            "model-options" => self.change_network(|s| s.model_options = value.get().unwrap_or_default()),
+            "resolution" => self.change_network(|s| s.resolution = value.get().unwrap_or_default()),
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
+            "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -137,10 +186,16 @@ impl ObjectImpl for BgRemove {
         let settings = self.settings();
         match pspec.name() {
             "model" => settings.model.to_value(),
+            "model-options" => settings.model_options.to_value(),
+            "resolution" => settings.resolution.to_value(),
+            "active-execution-provider" => {
+                lock(&self.network).as_ref().map_or("", |n| n.session.provider.name()).to_value()
+            }
             "background" => settings.background.to_value(),
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
+            "follow-subject" => settings.follow_subject.to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -194,6 +249,7 @@ impl ElementImpl for BgRemove {
         if transition == gst::StateChange::ReadyToNull {
             *lock(&self.network) = None;
             *lock(&self.ready) = None;
+            *lock(&self.arrived) = None;
         }
         result
     }
@@ -206,6 +262,7 @@ impl BaseTransformImpl for BgRemove {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
+        *lock(&self.aspect) = None;
         Ok(())
     }
 
@@ -276,6 +333,7 @@ impl BaseTransformImpl for BgRemove {
         let settings = self.settings();
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
+        self.take_over(state, &settings);
         state.follow(&settings);
         state.process(input, output).map_err(|e| {
             self.post(&e);
@@ -337,6 +395,54 @@ impl BgRemove {
         }
     }
 
+    /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
+    /// in a thread of its own; [`Self::take_over`] puts it in place.
+    fn change_network(&self, f: impl FnOnce(&mut Settings)) {
+        self.change(f);
+        let Some(runtime) = *lock(&self.ready) else { return };
+        let Some(aspect) = *lock(&self.aspect) else { return };
+        let settings = self.settings();
+        let arrived = Arc::clone(&self.arrived);
+        gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
+        std::thread::spawn(move || {
+            let network = choose(&settings, Some(aspect)).and_then(|choice| {
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+            });
+            *lock(&arrived) = Some((settings, network));
+        });
+    }
+
+    /// Puts a network that has been loaded beside the running one in its place, between two frames.
+    fn take_over(&self, state: &mut State, settings: &Settings) {
+        let Some((wanted, network)) = lock(&self.arrived).take() else { return };
+        if !wanted.same_network(settings) {
+            // Changed again since; the later one is still to come.
+            return;
+        }
+        match network {
+            Ok(network) => {
+                gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+                *lock(&self.network) = Some(network.clone());
+                state.matting = Matting::new(network, settings.resolution as usize, settings.follow_subject);
+                state.loaded = wanted;
+            }
+            Err(e) => {
+                let kept = Arc::clone(&state.loaded);
+                gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::Settings,
+                    ("{e} It stays '{}'.", kept.model)
+                );
+                let mut settings = lock(&self.settings);
+                let s = Arc::make_mut(&mut settings);
+                s.model = kept.model.clone();
+                s.model_options = kept.model_options.clone();
+                s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
+            }
+        }
+    }
+
     /// Refuses `transparent` in mid-stream when nothing downstream can take alpha.
     fn taken_downstream(&self, background: Background) -> Result<Background, Error> {
         let obj = self.obj();
@@ -360,10 +466,10 @@ impl BgRemove {
         self.change(|s| s.backdrop = Some(backdrop));
         let runtime = runtime::open(self.folder().as_deref())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
-        let choice = models::resolve(&settings.model, None)?;
+        let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
-            let network = Network::load(runtime, &choice, provider(&settings), settings.threads)?;
+            let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
             *lock(&self.network) = Some(network);
         }
         *lock(&self.ready) = Some(runtime);
@@ -382,31 +488,32 @@ impl BgRemove {
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
-        let aspect = f64::from(input.width()) * f64::from(input.par().numer())
-            / (f64::from(input.height()) * f64::from(input.par().denom()));
-        let choice = models::resolve(&settings.model, Some(aspect))?;
-        let network = Network::load(runtime, &choice, provider(&settings), settings.threads)?;
+        let aspect = aspect(input);
+        *lock(&self.aspect) = Some(aspect);
+        let choice = choose(&settings, Some(aspect))?;
+        let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
         *lock(&self.network) = Some(network.clone());
         let mut guard = lock(&self.state);
         let old = guard.take();
         let before = old.as_ref().map(|s| s.in_force.clone());
         let matting = match old {
             // Only the output changed: what the network remembers still holds.
-            Some(s) if s.input == *input && Arc::ptr_eq(s.matting.network(), &network) => s.matting,
-            _ => Matting::new(network),
+            Some(s) if s.input == *input && s.matting.network().is_same(&network) => s.matting,
+            _ => Matting::new(network, settings.resolution as usize, settings.follow_subject),
         };
         gst::debug!(
             CAT,
             imp = self,
-            "{:?} {}×{} to {:?}, network {:?} {:?}",
+            "{:?} {}×{} to {:?}, network {:?} {:?} on {}",
             input.format(),
             input.width(),
             input.height(),
             output.format(),
             choice.name,
-            matting.network().spec.size
+            matting.network().spec.size,
+            matting.network().session.provider.name()
         );
-        let mut state = State::new(input, output, matting, before)?;
+        let mut state = State::new(input, output, matting, settings.clone(), before)?;
         state.follow(&settings);
         *guard = Some(state);
         Ok(())
@@ -446,10 +553,19 @@ impl BgRemove {
     }
 }
 
-fn provider(settings: &Settings) -> Provider {
-    match settings.provider {
-        ExecutionProvider::Auto | ExecutionProvider::Cpu => Provider::Cpu,
+/// The file that the settings mean, and all that is said of it.
+fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Error> {
+    let mut choice = models::resolve(&settings.model, aspect)?;
+    if let Some(options) = &settings.model_options {
+        choice.hints = models::from_structure(options)?.or(choice.hints);
     }
+    Ok(choice)
+}
+
+/// The frame's width over its height, as it is seen.
+fn aspect(info: &VideoInfo) -> f64 {
+    f64::from(info.width()) * f64::from(info.par().numer())
+        / (f64::from(info.height()) * f64::from(info.par().denom()))
 }
 
 fn takes_alpha(peer: &gst::Caps) -> bool {
@@ -473,7 +589,7 @@ fn no_alpha(peer: &gst::Caps) -> String {
     format!(
         "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
          background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
-         avenc_prores_ks, …)."
+         video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
     )
 }
 
@@ -482,6 +598,7 @@ impl State {
         input: &VideoInfo,
         output: &VideoInfo,
         matting: Matting,
+        loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Result<Self, Error> {
         // What the caps can carry, until the settings are looked at.
@@ -499,6 +616,7 @@ impl State {
             input: input.clone(),
             output: output.clone(),
             matting,
+            loaded,
             upsampler: Upsampler::default(),
             alpha: vec![0; input.width() as usize * input.height() as usize],
             rows: Rows::default(),

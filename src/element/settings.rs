@@ -1,6 +1,7 @@
 //! The element's properties as one plain struct.
 
 use crate::compose::{self, Background};
+use crate::runtime::Provider;
 
 /// How an image background meets the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -48,6 +49,25 @@ pub enum ExecutionProvider {
     Auto = 0,
     #[enum_value(name = "CPU", nick = "cpu")]
     Cpu = 1,
+    #[enum_value(name = "Intel OpenVINO, on the CPU", nick = "openvino")]
+    OpenVino = 2,
+    #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]
+    Cuda = 3,
+    #[enum_value(name = "NVIDIA TensorRT", nick = "tensorrt")]
+    TensorRt = 4,
+}
+
+impl ExecutionProvider {
+    /// The provider that is asked for; `None` for the fastest.
+    pub fn wanted(self) -> Option<Provider> {
+        match self {
+            ExecutionProvider::Auto => None,
+            ExecutionProvider::Cpu => Some(Provider::Cpu),
+            ExecutionProvider::OpenVino => Some(Provider::OpenVino),
+            ExecutionProvider::Cuda => Some(Provider::Cuda),
+            ExecutionProvider::TensorRt => Some(Provider::TensorRt),
+        }
+    }
 }
 
 pub const DEFAULT_MODEL: &str = "light";
@@ -57,6 +77,10 @@ pub const DEFAULT_BACKGROUND: &str = "transparent";
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub model: String,
+    /// What the model's file does not say of itself.
+    pub model_options: Option<gst::Structure>,
+    /// Short side of the network's input where its file leaves that open, in pixels; 0 for its own choice.
+    pub resolution: u32,
     /// The text of the property, and what it means; `None` until it has been read.
     pub background: String,
     pub backdrop: Option<Background>,
@@ -64,18 +88,23 @@ pub struct Settings {
     pub output: Output,
     pub provider: ExecutionProvider,
     pub threads: u32,
+    /// Give a small subject the network's whole resolution.
+    pub follow_subject: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             model: DEFAULT_MODEL.into(),
+            model_options: None,
+            resolution: 0,
             background: DEFAULT_BACKGROUND.into(),
             backdrop: Some(Background::Transparent),
             fit: BackgroundFit::default(),
             output: Output::default(),
             provider: ExecutionProvider::default(),
             threads: 0,
+            follow_subject: true,
         }
     }
 }
@@ -92,6 +121,14 @@ pub enum Kind {
 }
 
 impl Settings {
+    /// Whether another network, or another size of its input, is asked for.
+    pub fn same_network(&self, other: &Settings) -> bool {
+        self.model == other.model
+            && self.model_options == other.model_options
+            && self.resolution == other.resolution
+            && self.follow_subject == other.follow_subject
+    }
+
     pub fn kind(&self) -> Kind {
         match (self.output, &self.backdrop) {
             (Output::Matte, _) => Kind::Matte,

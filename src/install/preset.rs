@@ -173,9 +173,8 @@ pub fn presets() -> Result<Vec<Preset>> {
     file.load_from_data(MANIFEST, glib::KeyFileFlags::NONE).map_err(broken)?;
     let mut presets: Vec<Preset> = Vec::new();
     for entry in entries() {
-        let bytes = file.uint64(&entry.name, "bytes").map_err(broken)?;
         if let Some(preset) = presets.iter_mut().find(|p| p.name == entry.preset) {
-            preset.bytes += bytes;
+            preset.bytes += entry.bytes;
             preset.files.push(entry);
             // Titles differ in what comes after the comma.
             if let Some((title, _)) = entry.title.rsplit_once(',') {
@@ -190,7 +189,7 @@ pub fn presets() -> Result<Vec<Preset>> {
             note: file.string(&entry.name, "licence-note").ok().map(|s| s.to_string()),
             subject: entry.subject.clone(),
             speed: file.string(&entry.name, "speed").map_err(broken)?.to_string(),
-            bytes,
+            bytes: entry.bytes,
             files: vec![entry],
             recipe: match entry.embedded() {
                 Some(_) => None,

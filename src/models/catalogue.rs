@@ -1,6 +1,6 @@
 //! The presets, and from the value of the `model` property to the file to load.
 
-use super::{Activation, Fit, Hints};
+use super::{Activation, Fit, Hints, sidecar};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use glib::KeyFile;
@@ -30,6 +30,8 @@ pub struct Entry {
     pub subject: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// Length of the file.
+    pub bytes: u64,
     pub hints: Hints,
     /// The file, if it is built in.
     embedded: Option<(&'static str, &'static [u8])>,
@@ -84,6 +86,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
                 licence: text("licence")?,
                 subject: text("subject")?,
                 sha256: text("sha256")?,
+                bytes: file.uint64(name, "bytes")?,
                 hints: hints(&file, name)?,
                 embedded,
             })
@@ -91,7 +94,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
         .collect()
 }
 
-fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
+pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
     let has = |key: &str| file.has_key(group, key).unwrap_or(false);
     let bad = |key: &str, value: &str| {
         glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}={value} is not known"))
@@ -117,10 +120,23 @@ fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error>
     let text = |key: &str| {
         if has(key) { file.string(group, key).map(|s| Some(s.to_string())) } else { Ok(None) }
     };
+    let pairs = || {
+        if !has("recurrent") {
+            return Ok(None);
+        }
+        let list = file.string_list(group, "recurrent")?;
+        let pair = |s: &glib::GStringPtr| {
+            let (i, o) = s.split_once(':').ok_or_else(|| bad("recurrent", s))?;
+            Ok((i.trim().to_string(), o.trim().to_string()))
+        };
+        list.iter().map(pair).collect::<std::result::Result<Vec<_>, glib::Error>>().map(Some)
+    };
     Ok(Hints {
         mean: triple("mean")?,
         std: triple("std")?,
         divide_by_max: flag("divide-by-max")?,
+        bgr: flag("bgr")?,
+        input: text("input")?,
         fit: match text("fit")?.as_deref() {
             None => None,
             Some("stretch") => Some(Fit::Stretch),
@@ -133,12 +149,14 @@ fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error>
         class: if has("class") { usize::try_from(file.integer(group, "class")?).ok() } else { None },
         activation: match text("activation")?.as_deref() {
             None => None,
+            Some("auto") => Some(Activation::Auto),
             Some("none") => Some(Activation::None),
             Some("sigmoid") => Some(Activation::Sigmoid),
             Some("softmax") => Some(Activation::Softmax),
             Some(v) => return Err(bad("activation", v)),
         },
         min_max: flag("min-max")?,
+        recurrent: pairs()?,
     })
 }
 
@@ -152,6 +170,21 @@ fn presets() -> Vec<&'static str> {
     let mut names: Vec<&str> = entries().iter().map(|e| e.preset.as_str()).collect();
     names.dedup();
     names
+}
+
+/// What the manifest knows of a file that lies somewhere else, by its SHA-256.
+fn known(path: &Path) -> Hints {
+    let length = path.metadata().map(|m| m.len()).unwrap_or_default();
+    let candidates: Vec<&Entry> = entries().iter().filter(|e| e.bytes == length).collect();
+    // Hashing takes a second for the largest; a file of another length cannot be one of them.
+    if candidates.is_empty() {
+        return Hints::default();
+    }
+    let sum = std::fs::read(path)
+        .ok()
+        .and_then(|bytes| glib::compute_checksum_for_data(glib::ChecksumType::Sha256, &bytes));
+    let found = candidates.iter().find(|e| sum.as_deref() == Some(e.sha256.as_str()));
+    found.map(|e| e.hints.clone()).unwrap_or_default()
 }
 
 /// Finds the file that a `model` property means.
@@ -194,11 +227,8 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
             presets().join(", ")
         ));
     }
-    Ok(Choice {
-        name: model.to_string(),
-        source: FileSource::File(path.to_path_buf()),
-        hints: Hints::default(),
-    })
+    let hints = sidecar::read(path)?.or(known(path));
+    Ok(Choice { name: model.to_string(), source: FileSource::File(path.to_path_buf()), hints })
 }
 
 #[cfg(test)]
@@ -232,9 +262,10 @@ mod tests {
 
     #[test]
     fn a_broken_manifest_is_an_error() {
-        for text in
-            ["[a]\npreset=x\n", "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nmean=1\n"]
-        {
+        for text in [
+            "[a]\npreset=x\n",
+            "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nbytes=1\nmean=1\n",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }
