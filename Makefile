@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-models runtime clips models light clean
+.PHONY: help demo test bench build deps deps-models deps-light runtime clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -20,14 +20,17 @@ test: deps runtime clips ## set up, then format check, clippy and all tests
 bench: deps runtime clips ## time a frame takes, beside the bare network's
 	$(CARGO) bench
 
-build: deps ## the plugin: target/release/libgstbgremove.so
+build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target/release/bgremove
 	$(CARGO) build --release
 
 deps: ## Debian packages, and a look whether Rust is there
 	@tools/setup.sh
 
-deps-models: ## the same, with what the model converters need
+deps-models: ## the same, with npm, which the networks come through
 	@tools/setup.sh --models
+
+deps-light: ## the same, with what `make light` needs
+	@tools/setup.sh --light
 
 runtime: deps ## ONNX Runtime, for this user
 	@tools/install_runtime.sh
@@ -35,12 +38,10 @@ runtime: deps ## ONNX Runtime, for this user
 clips: deps ## the clips of the demo and the tests, into build/clips/
 	@tools/fetch_clips.sh
 
-models: deps-models ## the networks original, human and pro, for this user; asks about licences (ACCEPT_LICENCE=1 accepts)
-	@tools/install_model.py original
-	@tools/install_model.py human $(if $(ACCEPT_LICENCE),--accept-licence)
-	@tools/install_model.py pro $(if $(ACCEPT_LICENCE),--accept-licence)
+models: deps-models ## the networks human and pro, for this user; asks about licences (ACCEPT_LICENCE=1 accepts)
+	@$(CARGO) run --quiet --release --bin bgremove -- models install human pro --downloads build/downloads $(if $(ACCEPT_LICENCE),--accept-licence)
 
-light: deps-models ## make the committed networks anew and check that they come out the same
+light: deps-light ## make the committed networks anew and check that they come out the same
 	@tools/convert_light.sh
 
 clean: ## take away what was built, fetched and written here (not what was installed for this user)

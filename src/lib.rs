@@ -4,6 +4,8 @@ pub mod compose;
 pub mod element;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "cli")]
+pub mod install;
 pub mod matte;
 pub mod models;
 pub mod refine;

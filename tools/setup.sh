@@ -2,7 +2,8 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build`, `make demo` and `make test` need
-#   tools/setup.sh --models   also what `make models` and `make light` need (npm, Python venv)
+#   tools/setup.sh --models   also what `make models` needs (npm)
+#   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
 #
 # As root it installs; otherwise it prints the command to run. Nothing missing: it says so and ends.
 set -euo pipefail
@@ -19,8 +20,9 @@ packages=(
 )
 for arg; do
     case $arg in
-    --models) packages+=(python3-venv npm) ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit ;;
+    --models) packages+=(npm) ;;
+    --light) packages+=(python3-venv npm) ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
     *) die "unknown option $arg (see --help)" ;;
     esac
 done

@@ -37,6 +37,18 @@ pub struct Entry {
     embedded: Option<(&'static str, &'static [u8])>,
 }
 
+impl Entry {
+    /// The file's bytes, if it is built in.
+    pub fn embedded(&self) -> Option<&'static [u8]> {
+        self.embedded.map(|(_, bytes)| bytes)
+    }
+
+    /// Where the file is, or would be, if it is not built in.
+    pub fn path(&self) -> PathBuf {
+        runtime::data_folder().join("models").join(format!("{}.onnx", self.name))
+    }
+}
+
 /// A file to load and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Choice {
@@ -46,7 +58,7 @@ pub struct Choice {
     pub hints: Hints,
 }
 
-const MANIFEST: &str = include_str!("../../models/manifest.ini");
+pub(crate) const MANIFEST: &str = include_str!("../../models/manifest.ini");
 
 /// The files that are built in, by their name in the manifest.
 const EMBEDDED: [(&str, &[u8]); 3] = [
@@ -193,7 +205,7 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
         let source = match entry.embedded {
             Some((name, bytes)) => FileSource::Embedded(name, bytes),
             None => {
-                let path = runtime::data_folder().join("models").join(format!("{}.onnx", entry.name));
+                let path = entry.path();
                 if !path.is_file() {
                     return missing(format!(
                         "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `bgremove models install {model}`, or \
