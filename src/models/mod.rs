@@ -10,7 +10,7 @@ mod network;
 mod sidecar;
 mod spec;
 
-pub use catalogue::{Choice, Entry, FileSource, resolve};
+pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
 pub use network::Network;
 pub use sidecar::from_structure;
 pub use spec::{Activation, Fit, Hints, Order, Size, Spec};
