@@ -14,9 +14,10 @@ set -euo pipefail
 # The build with OpenVINO: the folder appears whole or not at all, for an element takes what it finds there.
 openvino() {
     local version=1.24.1 dir=$DATA_DIR/runtime-openvino wheel sum file whole=1
-    local wheel_sum=3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119200007a8
+    local wheel_sum=3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8
     if [ "$(uname -s) $(uname -m)" != "Linux x86_64" ]; then
-        local why="ONNX Runtime with OpenVINO is there for Linux on x86-64 only, this is $(uname -s) on $(uname -m)"
+        local why
+        why="ONNX Runtime with OpenVINO is there for Linux on x86-64 only, this is $(uname -s) on $(uname -m)"
         if [ "${1:-}" = --if-possible ]; then
             say "$why; left out"
             return
