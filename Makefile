@@ -3,11 +3,11 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-models deps-light runtime clips models light clean
+.PHONY: help demo test bench build deps deps-models deps-light runtime runtime-openvino sheet clips models light clean
 
 help: ## this list
 	@echo "make targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-12s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
 demo: deps runtime clips build ## cut the person out of two clips, into demo/; INPUT=any.mp4 does it to your own
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
@@ -35,6 +35,9 @@ deps-light: ## the same, with what `make light` needs
 runtime: deps ## ONNX Runtime, for this user
 	@tools/install_runtime.sh
 
+runtime-openvino: deps ## ONNX Runtime with OpenVINO beside it, several times faster for the larger networks (x86-64, 127 MB)
+	@tools/install_runtime.sh openvino
+
 clips: deps ## the clips of the demo and the tests, into build/clips/
 	@tools/fetch_clips.sh
 
@@ -43,6 +46,9 @@ models: deps-models ## the networks human and pro, for this user; asks about lic
 
 light: deps-light ## make the committed networks anew and check that they come out the same
 	@tools/convert_light.sh
+
+sheet: build runtime clips models ## the picture of the networks' mattes, docs/networks.png
+	@tools/sheet_networks.sh
 
 clean: ## take away what was built, fetched and written here (not what was installed for this user)
 	$(CARGO) clean
