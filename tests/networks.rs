@@ -462,7 +462,12 @@ fn state_adds_up_and_is_reset() {
     let start = Instant::now();
     let mut seen = Vec::new();
     while seen.last().is_none_or(|v| *v > 40) {
-        assert!(start.elapsed() < Duration::from_secs(20), "{seen:?}");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "{:?}, {:?}",
+            &seen[seen.len() - 5..],
+            stream.bus.pop()
+        );
         std::thread::sleep(Duration::from_millis(5));
         seen.push(stream.push());
     }
@@ -647,7 +652,7 @@ fn an_output_that_is_no_mask() {
             .op("Reshape", "s shape", "y")
             .output("y", Type::F32, shape)
     };
-    for shape in [&[1024][..], &[1, 1, 32, 32, 1], &[4, 1, 16, 16], &[1, 16, 8, 8]] {
+    for shape in [&[1024][..], &[1, 1, 32, 32, 1], &[4, 1, 16, 16]] {
         let path = shaped(shape).save(folder.path(), "x.onnx");
         for more in [String::new(), options("output=y")] {
             // Named by the user it is tried, and told at the first frame.
