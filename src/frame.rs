@@ -236,6 +236,20 @@ pub struct Frame<'a> {
     pub planes: [Plane<'a>; 4],
 }
 
+impl<'a> Frame<'a> {
+    /// A part of the frame. `x` and `y` must be even, and the part inside the frame.
+    pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Frame<'a> {
+        let layout = self.format.layout();
+        let mut planes = self.planes;
+        for c in layout.color[..layout.colors].iter().chain(layout.alpha.as_ref()) {
+            let skip = (y >> c.vsub) * self.planes[c.plane].stride + (x >> c.hsub) * c.step;
+            let data = self.planes[c.plane].data;
+            planes[c.plane].data = &data[skip.min(data.len())..];
+        }
+        Frame { width, height, planes, ..*self }
+    }
+}
+
 /// A frame to write.
 #[derive(Debug)]
 pub struct FrameMut<'a> {

@@ -6,8 +6,10 @@ pub mod error;
 pub mod frame;
 pub mod matte;
 pub mod models;
+pub mod refine;
 pub mod runtime;
 mod simd;
+pub mod temporal;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     element::register(plugin)

@@ -5,9 +5,11 @@ use super::frames;
 use super::settings::*;
 use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
 use crate::error::{Error, Kind as ErrorKind};
-use crate::matte::{Matting, Upsampler};
+use crate::matte::Matting;
 use crate::models::{self, Network};
+use crate::refine::Refiner;
 use crate::runtime::{self, Runtime};
+use crate::temporal::{CutDetector, Smoother};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -43,7 +45,9 @@ struct State {
     matting: Matting,
     /// The settings that the network was loaded for.
     loaded: Arc<Settings>,
-    upsampler: Upsampler,
+    refiner: Refiner,
+    smoother: Smoother,
+    cuts: CutDetector,
     alpha: Vec<u8>,
     rows: Rows,
     /// GStreamer's own conversion, where the formats differ in more than order and alpha.
@@ -61,10 +65,15 @@ pub struct BgRemove {
     /// The network in use, in memory from READY on.
     network: Mutex<Option<Network>>,
     state: Mutex<Option<State>>,
+    /// The frame's shape while caps are set. Apart from the state, which is held while a network runs:
+    /// an application that sets a property must not wait for that.
+    aspect: Mutex<Option<f64>>,
     /// A network that was asked for while playing and has just been loaded, with the settings that it
     /// was loaded for.
-    arrived: Arc<Mutex<Option<(Arc<Settings>, Result<Network, Error>)>>>,
+    arrived: Arc<Mutex<Option<Arrival>>>,
 }
+
+type Arrival = (Arc<Settings>, Result<Network, Error>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -140,6 +149,34 @@ impl ObjectImpl for BgRemove {
                     .default_value("")
                     .read_only()
                     .build(),
+                glib::ParamSpecBoolean::builder("follow-subject")
+                    .nick("Follow subject")
+                    .blurb(
+                        "Run the network on a region around a subject that is small in the frame, and follow it \
+                         (not for recurrent networks)",
+                    )
+                    .default_value(defaults.follow_subject)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("refine", defaults.refine)
+                    .nick("Refine")
+                    .blurb("How the network's mask becomes a matte with the frame's own edges")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecFloat::builder("temporal-smoothing")
+                    .nick("Temporal smoothing")
+                    .blurb("How much the matte is steadied from frame to frame (0 = not at all)")
+                    .minimum(0.0)
+                    .maximum(1.0)
+                    .default_value(defaults.temporal_smoothing)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("scene-detection")
+                    .nick("Scene detection")
+                    .blurb("Forget earlier frames at a hard cut")
+                    .default_value(defaults.scene_detection)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
                     .blurb("Threads of one inference (0 = as many as the machine has cores)")
@@ -162,6 +199,10 @@ impl ObjectImpl for BgRemove {
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
+            "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
+            "refine" => self.change(|s| s.refine = value.get().unwrap_or_default()),
+            "temporal-smoothing" => self.change(|s| s.temporal_smoothing = value.get().unwrap_or_default()),
+            "scene-detection" => self.change(|s| s.scene_detection = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -180,6 +221,10 @@ impl ObjectImpl for BgRemove {
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
+            "follow-subject" => settings.follow_subject.to_value(),
+            "refine" => settings.refine.to_value(),
+            "temporal-smoothing" => settings.temporal_smoothing.to_value(),
+            "scene-detection" => settings.scene_detection.to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -246,6 +291,7 @@ impl BaseTransformImpl for BgRemove {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
+        *lock(&self.aspect) = None;
         Ok(())
     }
 
@@ -318,7 +364,7 @@ impl BaseTransformImpl for BgRemove {
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
         self.take_over(state, &settings);
         state.follow(&settings);
-        state.process(input, output).map_err(|e| {
+        state.process(&settings, input, output).map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
@@ -383,7 +429,7 @@ impl BgRemove {
     fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         let Some(runtime) = *lock(&self.ready) else { return };
-        let Some(aspect) = lock(&self.state).as_ref().map(|s| aspect(&s.input)) else { return };
+        let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         let arrived = Arc::clone(&self.arrived);
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
@@ -406,7 +452,8 @@ impl BgRemove {
             Ok(network) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
                 *lock(&self.network) = Some(network.clone());
-                state.matting = Matting::new(network, settings.resolution as usize);
+                state.smoother.reset();
+                state.matting = Matting::new(network, settings.resolution as usize, settings.follow_subject);
                 state.loaded = wanted;
             }
             Err(e) => {
@@ -421,6 +468,7 @@ impl BgRemove {
                 s.model = kept.model.clone();
                 s.model_options = kept.model_options.clone();
                 s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
             }
         }
     }
@@ -470,7 +518,9 @@ impl BgRemove {
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
-        let choice = choose(&settings, Some(aspect(input)))?;
+        let aspect = aspect(input);
+        *lock(&self.aspect) = Some(aspect);
+        let choice = choose(&settings, Some(aspect))?;
         let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
         *lock(&self.network) = Some(network.clone());
         let mut guard = lock(&self.state);
@@ -479,7 +529,7 @@ impl BgRemove {
         let matting = match old {
             // Only the output changed: what the network remembers still holds.
             Some(s) if s.input == *input && s.matting.network().is_same(&network) => s.matting,
-            _ => Matting::new(network, settings.resolution as usize),
+            _ => Matting::new(network, settings.resolution as usize, settings.follow_subject),
         };
         gst::debug!(
             CAT,
@@ -502,7 +552,8 @@ impl BgRemove {
     /// Forgets earlier frames.
     fn reset(&self) {
         if let Some(state) = lock(&self.state).as_mut() {
-            state.matting.reset();
+            state.forget();
+            state.cuts.reset();
         }
     }
 
@@ -569,7 +620,7 @@ fn no_alpha(peer: &gst::Caps) -> String {
     format!(
         "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
          background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
-         avenc_prores_ks, …)."
+         video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
     )
 }
 
@@ -597,13 +648,21 @@ impl State {
             output: output.clone(),
             matting,
             loaded,
-            upsampler: Upsampler::default(),
+            refiner: Refiner::new(),
+            smoother: Smoother::new(),
+            cuts: CutDetector::default(),
             alpha: vec![0; input.width() as usize * input.height() as usize],
             rows: Rows::default(),
             converter: None,
             in_force,
             prepared: None,
         })
+    }
+
+    /// Forgets what earlier frames left behind.
+    fn forget(&mut self) {
+        self.matting.reset();
+        self.smoother.reset();
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -624,7 +683,12 @@ impl State {
         }
     }
 
-    fn process(&mut self, input: &gst::Buffer, output: &mut gst::BufferRef) -> Result<(), Error> {
+    fn process(
+        &mut self,
+        settings: &Settings,
+        input: &gst::Buffer,
+        output: &mut gst::BufferRef,
+    ) -> Result<(), Error> {
         let unreadable =
             |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
@@ -632,8 +696,19 @@ impl State {
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
             .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame).ok_or_else(|| unreadable("the incoming buffer"))?;
+        if settings.scene_detection && self.cuts.is_cut(&frame) {
+            self.forget();
+        }
         let mask = self.matting.run(&frame)?;
-        self.upsampler.run(mask, frame.width, frame.height, &mut self.alpha);
+        self.refiner.refine(
+            &frame,
+            &mask.data,
+            mask.width,
+            mask.height,
+            settings.refine.into(),
+            &mut self.alpha,
+        );
+        self.smoother.apply(&frame, &mut self.alpha, settings.temporal_smoothing);
         compose::multiply_alpha(&frame, &mut self.alpha);
         if self.in_force.kind != Kind::Matte {
             let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;

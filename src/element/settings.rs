@@ -1,6 +1,7 @@
 //! The element's properties as one plain struct.
 
 use crate::compose::{self, Background};
+use crate::refine;
 use crate::runtime::Provider;
 
 /// How an image background meets the frame.
@@ -70,6 +71,30 @@ impl ExecutionProvider {
     }
 }
 
+/// How much work goes into the matte's edges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveRefine")]
+pub enum Refine {
+    #[enum_value(name = "None: the network's mask, stretched", nick = "none")]
+    None = 0,
+    #[enum_value(name = "Fast: without the finest details", nick = "fast")]
+    Fast = 1,
+    #[default]
+    #[enum_value(name = "Best: down to single hairs", nick = "best")]
+    Best = 2,
+}
+
+impl From<Refine> for refine::Quality {
+    fn from(r: Refine) -> Self {
+        match r {
+            Refine::None => refine::Quality::None,
+            Refine::Fast => refine::Quality::Fast,
+            Refine::Best => refine::Quality::Best,
+        }
+    }
+}
+
 pub const DEFAULT_MODEL: &str = "light";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
 
@@ -88,6 +113,13 @@ pub struct Settings {
     pub output: Output,
     pub provider: ExecutionProvider,
     pub threads: u32,
+    /// Give a small subject the network's whole resolution.
+    pub follow_subject: bool,
+    pub refine: Refine,
+    /// 0 (off) to 1.
+    pub temporal_smoothing: f32,
+    /// Forget the past at hard cuts.
+    pub scene_detection: bool,
 }
 
 impl Default for Settings {
@@ -102,6 +134,10 @@ impl Default for Settings {
             output: Output::default(),
             provider: ExecutionProvider::default(),
             threads: 0,
+            follow_subject: true,
+            refine: Refine::default(),
+            temporal_smoothing: 0.6,
+            scene_detection: true,
         }
     }
 }
@@ -123,6 +159,7 @@ impl Settings {
         self.model == other.model
             && self.model_options == other.model_options
             && self.resolution == other.resolution
+            && self.follow_subject == other.follow_subject
     }
 
     pub fn kind(&self) -> Kind {

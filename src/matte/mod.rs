@@ -1,14 +1,14 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
+mod region;
 mod sample;
-mod upsample;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
 use crate::models::{Activation, Fit, Network, Spec};
 use crate::runtime::{Element, Input, State, View};
+use region::{Look, Region, Tracker};
 pub use sample::Sampler;
-pub use upsample::Upsampler;
 
 /// A mask at network resolution that covers the whole frame, foreground 1, background 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +33,10 @@ pub struct Matting {
     sizes: [usize; 4],
     /// The short side that is asked of networks without a size of their own; 0 for the model's choice.
     short_side: usize,
+    /// Follows a small subject; `None` for recurrent networks, whose state belongs to one place.
+    tracker: Option<Tracker>,
+    /// The mask of a part of the frame.
+    part: Mask,
     /// Values outside 0..1 were seen in an output of which nobody said that they are logits.
     logits: bool,
 }
@@ -49,8 +53,12 @@ struct Window {
 impl Matting {
     /// `short_side`: of the network's input in pixels, where its file leaves that open; 0 for the
     /// model's own choice.
-    pub fn new(network: Network, short_side: usize) -> Self {
+    /// `follow`: give a small subject the network's whole resolution.
+    pub fn new(network: Network, short_side: usize, follow: bool) -> Self {
+        let follow = follow && network.spec.states.is_empty();
         Self {
+            tracker: follow.then(Tracker::default),
+            part: Mask::default(),
             network,
             sampler: Sampler::default(),
             tensor: Vec::new(),
@@ -72,6 +80,9 @@ impl Matting {
     /// Forgets what earlier frames left behind: after a flush, a seek, a cut, or a change of size.
     pub fn reset(&mut self) {
         self.states.clear();
+        if let Some(tracker) = &mut self.tracker {
+            tracker.reset();
+        }
     }
 
     /// Runs the network on a frame.
@@ -79,20 +90,78 @@ impl Matting {
     /// # Errors
     /// [`Kind::Inference`] when the runtime fails or what comes out is no mask.
     pub fn run(&mut self, frame: &Frame<'_>) -> Result<&Mask> {
+        let size = (frame.width, frame.height);
+        let Some(mut tracker) = self.tracker.take() else {
+            self.infer(frame)?;
+            return Ok(&self.mask);
+        };
+        let done = self.run_where(&mut tracker, frame, size);
+        self.tracker = Some(tracker);
+        done?;
+        Ok(&self.mask)
+    }
+
+    /// Runs the network where the tracker looks. Leaves the mask of the whole frame.
+    fn run_where(&mut self, tracker: &mut Tracker, frame: &Frame<'_>, size: (usize, usize)) -> Result<()> {
+        let (region, around) = match tracker.look(frame.width, frame.height) {
+            Look::At(region) => (region, false),
+            Look::AtAndAround(region) => (region, true),
+            Look::Whole => {
+                self.infer(frame)?;
+                let found = match tracker.saw_whole(&self.mask) {
+                    Some(region) => Some(region),
+                    // Trying windows costs a second run a frame; only cheap networks are so coarse as to need it.
+                    None => match tracker.search(&self.mask) {
+                        Some(window) if self.sizes[2] * self.sizes[3] <= 256 * 256 => {
+                            self.infer_part(frame, window)?;
+                            tracker.found(&self.part, window)
+                        }
+                        _ => None,
+                    },
+                };
+                match found {
+                    Some(region) => (region, false),
+                    None => return Ok(()),
+                }
+            }
+        };
+        if around {
+            self.infer(frame)?;
+            if tracker.saw_around(&self.mask, region) {
+                return Ok(());
+            }
+        }
+        self.infer_part(frame, region)?;
+        tracker.saw_region(&self.part, region);
+        region::paste(&self.part, region, size, &mut self.mask);
+        Ok(())
+    }
+
+    /// Runs the network on a part of the frame; the mask is left in `part`.
+    fn infer_part(&mut self, frame: &Frame<'_>, r: Region) -> Result<()> {
+        std::mem::swap(&mut self.mask, &mut self.part);
+        let done = self.infer(&frame.part(r.x, r.y, r.width, r.height));
+        std::mem::swap(&mut self.mask, &mut self.part);
+        done
+    }
+
+    /// Runs the network; the mask of what it was given is left in `mask`.
+    fn infer(&mut self, frame: &Frame<'_>) -> Result<()> {
         let network = self.network.clone();
         let spec = &network.spec;
         let (width, height) = spec.input_size(frame.width, frame.height, self.short_side);
         let sizes = [frame.width, frame.height, width, height];
         if sizes != self.sizes {
             self.sizes = sizes;
-            self.reset();
+            self.states.clear();
         }
         let window = match spec.fit {
             Fit::Stretch => Window { x: 0, y: 0, width, height },
             Fit::Letterbox => letterbox(frame.width, frame.height, width, height),
         };
         self.fill(spec, frame, width, height, window);
-        if self.states.len() != spec.states.len() {
+        let fresh = self.states.len() != spec.states.len();
+        if fresh {
             self.states = spec
                 .states
                 .iter()
@@ -119,10 +188,13 @@ impl Matting {
             .map(|((port, out), state)| (port.name.as_str(), out.as_str(), state))
             .collect();
         let (mask, logits) = (&mut self.mask, &mut self.logits);
-        network.session.run(&inputs, &mut states, &[&spec.output], |views| {
-            read(&views[0], spec, (width, height), window, logits, mask)
-        })?;
-        Ok(&self.mask)
+        // A network that remembers sees its first frame twice: it was 3 % (MAD) to 7 % (Grad) better then.
+        for inputs in std::iter::repeat_n(&inputs, if fresh && !states.is_empty() { 2 } else { 1 }) {
+            network.session.run(inputs, &mut states, &[&spec.output], |views| {
+                read(&views[0], spec, (width, height), window, logits, mask)
+            })?;
+        }
+        Ok(())
     }
 
     /// The frame as the network's input tensor.
