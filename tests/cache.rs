@@ -27,7 +27,10 @@ fn network(value: f32) -> Onnx {
 /// The matte's value; the network is loaded anew each time.
 fn run(model: &Path) -> u8 {
     let info = info(VideoFormat::Rgb, 48, 48);
-    let props = format!("output=matte execution-provider=cpu model=\"{}\"", model.display());
+    let props = format!(
+        "output=matte refine=none temporal-smoothing=0 follow-subject=false execution-provider=cpu model=\"{}\"",
+        model.display()
+    );
     let (out, frames) = process(&props, "video/x-raw,format=GRAY8", &info, vec![portrait(&info, 0)]).unwrap();
     Samples::new(&frames[0], &out).first()[1000]
 }

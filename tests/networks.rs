@@ -836,6 +836,7 @@ fn openvino_gives_the_same_matte() {
         println!("SKIPPED: this ONNX Runtime has no OpenVINO (`make runtime-openvino`)");
         return;
     }
+    let mut far = Vec::new();
     for model in ["original", "human"] {
         if models::resolve(model, None).is_err() {
             println!("SKIPPED: model {model} is not installed (`make models`)");
@@ -844,8 +845,9 @@ fn openvino_gives_the_same_matte() {
         let on = |provider: &str| portrait_matte(&format!("model={model} execution-provider={provider}"));
         let d = difference(&on("openvino"), &on("cpu"));
         println!("{model}: OpenVINO is {d:.3} of 255 from the CPU");
-        assert!(d <= 2.0, "{model}: {d}");
+        far.extend((d > 2.0).then(|| format!("{model}: {d:.3}")));
     }
+    assert!(far.is_empty(), "more than 2 of 255 from the CPU: {far:?}");
 }
 
 /// The README's sidecars and options, each with a network of the kind that it is for.
