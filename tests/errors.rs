@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::onnx::{Onnx, Type};
 use common::*;
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -34,34 +35,18 @@ fn a_file_that_is_not_onnx() {
 
 #[test]
 fn an_onnx_file_that_is_no_image_network() {
-    // An identity from tokens [1,77] to logits [1,77], as the bytes of the ONNX protocol buffers.
+    let network = Onnx::new().input("tokens", Type::F32, &[1, 77]).op("Identity", "tokens", "logits").output(
+        "logits",
+        Type::F32,
+        &[1, 77],
+    );
     let file = tempfile::NamedTempFile::with_suffix(".onnx").unwrap();
-    std::fs::write(file.path(), onnx_identity("tokens", "logits", &[1, 77])).unwrap();
+    std::fs::write(file.path(), network.bytes()).unwrap();
     let path = file.path().display().to_string();
     says(
         &error(&format!("model={path}")),
         &[&path, "tokens", "[1,77]", "logits", "no input for an RGB image"],
     );
-}
-
-/// A one-node model, field by field (onnx.proto: ModelProto, GraphProto, NodeProto, ValueInfoProto).
-fn onnx_identity(input: &str, output: &str, dims: &[u8]) -> Vec<u8> {
-    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        let mut v = vec![number << 3 | 2, u8::try_from(bytes.len()).unwrap()];
-        v.extend(bytes);
-        v
-    }
-    let number = |n: u8, value: u8| vec![n << 3, value];
-    let value_info = |name: &str| {
-        let dims: Vec<u8> = dims.iter().flat_map(|d| field(1, &number(1, *d))).collect();
-        let tensor = [number(1, 1), field(2, &dims)].concat();
-        [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat()
-    };
-    let node = [field(1, input.as_bytes()), field(2, output.as_bytes()), field(4, b"Identity")].concat();
-    let graph =
-        [field(1, &node), field(2, b"g"), field(11, &value_info(input)), field(12, &value_info(output))]
-            .concat();
-    [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
 }
 
 #[test]

@@ -17,6 +17,7 @@ use gst_base::subclass::prelude::*;
 use gst_video::subclass::prelude::*;
 use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -73,6 +74,8 @@ pub struct BgRemove {
     /// A network that was asked for while playing and has just been loaded, with the settings that it
     /// was loaded for.
     arrived: Arc<Mutex<Option<Arrival>>>,
+    /// How often one has been asked for; what an earlier request brings is dropped.
+    asked: Arc<AtomicU64>,
 }
 
 type Arrival = (Arc<Settings>, Result<Network, Error>);
@@ -488,13 +491,19 @@ impl BgRemove {
         let Some(runtime) = *lock(&self.ready) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
-        let arrived = Arc::clone(&self.arrived);
+        let (arrived, asked) = (Arc::clone(&self.arrived), Arc::clone(&self.asked));
+        let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
         std::thread::spawn(move || {
             let network = choose(&settings, Some(aspect)).and_then(|choice| {
                 Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
             });
-            *lock(&arrived) = Some((settings, network));
+            let mut arrived = lock(&arrived);
+            // The threads need not end in the order in which they began: a slow earlier one must not
+            // take the place of what the last request has brought.
+            if asked.load(Ordering::SeqCst) == number {
+                *arrived = Some((settings, network));
+            }
         });
     }
 

@@ -261,12 +261,9 @@ fn read(
             ),
         )
     })?;
-    let scale = |at: usize, from: usize, to: usize| (at * to + from / 2) / from;
-    let x0 = scale(window.x, input.0, grid.width);
-    let y0 = scale(window.y, input.1, grid.height);
-    let x1 = scale(window.x + window.width, input.0, grid.width).clamp(x0 + 1, grid.width.max(x0 + 1));
-    let y1 = scale(window.y + window.height, input.1, grid.height).clamp(y0 + 1, grid.height.max(y0 + 1));
-    (mask.width, mask.height) = (x1 - x0, y1 - y0);
+    let columns = Span::new(window.x, window.width, input.0, grid.width);
+    let rows = Span::new(window.y, window.height, input.1, grid.height);
+    (mask.width, mask.height) = (columns.cells.len(), rows.cells.len());
     mask.data.clear();
     if spec.activation == Activation::Auto && !*logits {
         // float16 rounds a little past the ends.
@@ -280,20 +277,21 @@ fn read(
     };
     // With two classes or more the foreground is the last one, unless it is said.
     let class = spec.class.unwrap_or(grid.channels - 1).min(grid.channels - 1);
-    for y in y0..y1 {
-        mask.data.extend((x0..x1).map(|x| {
+    for y in rows.cells.clone() {
+        mask.data.extend(columns.cells.clone().map(|x| {
             let at = y * grid.row + x * grid.pixel;
-            let v = view.data[at + class * grid.channel];
+            let raw = view.data[at + class * grid.channel];
             let v = match activation {
-                Activation::Auto | Activation::None => v,
-                Activation::Sigmoid => 1.0 / (1.0 + (-v).exp()),
+                Activation::Auto | Activation::None => raw,
+                Activation::Sigmoid => 1.0 / (1.0 + (-raw).exp()),
                 Activation::Softmax => {
                     1.0 / (0..grid.channels)
-                        .map(|c| (view.data[at + c * grid.channel] - v).exp())
+                        .map(|c| (view.data[at + c * grid.channel] - raw).exp())
                         .sum::<f32>()
                 }
             };
-            if v.is_finite() { v } else { 0.0 }
+            // What is no number stays none until the range is known: it has no part in that.
+            if v.is_finite() && raw.is_finite() { v } else { f32::NAN }
         }));
     }
     if spec.min_max {
@@ -302,8 +300,60 @@ fn read(
         let k = if hi - lo > 1e-6 { 1.0 / (hi - lo) } else { 0.0 };
         mask.data.iter_mut().for_each(|v| *v = (*v - lo) * k);
     }
-    mask.data.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
+    mask.data.iter_mut().for_each(|v| *v = if v.is_nan() { 0.0 } else { v.clamp(0.0, 1.0) });
+    if columns.step != 1.0 || columns.first != 0.0 || rows.step != 1.0 || rows.first != 0.0 {
+        mask.data = shift(&mask.data, &columns, &rows);
+    }
     Ok(())
+}
+
+/// Along one axis: the cells of the output that the frame's window touches, and where between them
+/// the same number of samples lies that covers the window exactly.
+#[derive(Debug, PartialEq)]
+struct Span {
+    cells: std::ops::Range<usize>,
+    /// Position of the first sample, from the first cell on, and the distance between two.
+    first: f32,
+    step: f32,
+}
+
+impl Span {
+    /// The window is `at`, `length` of `from` input pixels; the output has `to` of its own.
+    fn new(at: usize, length: usize, from: usize, to: usize) -> Self {
+        let end = (at + length) * to;
+        let cells = at * to / from..end.div_ceil(from);
+        // An output of another size than the input need not have a cell's edge at the window's: taking
+        // the nearest would shift the matte by up to half a cell.
+        let step = (length * to) as f64 / (from * cells.len()) as f64;
+        let first = (at * to) as f64 / from as f64 - cells.start as f64 + 0.5 * step - 0.5;
+        Self { cells, first: first as f32, step: step as f32 }
+    }
+
+    /// The two cells around a sample, and the weight of the second.
+    fn place(&self, i: usize) -> (usize, usize, f32) {
+        let last = self.cells.len() - 1;
+        let at = (self.first + i as f32 * self.step).clamp(0.0, last as f32);
+        (at as usize, (at as usize + 1).min(last), at.fract())
+    }
+}
+
+/// The cells of a mask brought, by bilinear sampling, to where the frame lies.
+fn shift(cells: &[f32], columns: &Span, rows: &Span) -> Vec<f32> {
+    let width = columns.cells.len();
+    let mut out = Vec::with_capacity(cells.len());
+    for y in 0..rows.cells.len() {
+        let (top, bottom, fy) = rows.place(y);
+        out.extend((0..width).map(|x| {
+            let (left, right, fx) = columns.place(x);
+            let mix = |row: usize| {
+                let (l, r) = (cells[row * width + left], cells[row * width + right]);
+                l + (r - l) * fx
+            };
+            let (t, b) = (mix(top), mix(bottom));
+            t + (b - t) * fy
+        }));
+    }
+    out
 }
 
 /// How the numbers of an output lie: its size and the distances between neighbours.
@@ -364,6 +414,17 @@ mod tests {
         assert_eq!(Grid::of(&[1, 2, 6, 8], 95), None);
         assert_eq!(Grid::of(&[1, 0, 6, 8], 0), None);
         assert_eq!(Grid::of(&[7], 7), None);
+    }
+
+    #[test]
+    fn the_window_is_found_in_an_output_of_any_size() {
+        // The same size, twice and a half: whole cells, nothing to move.
+        for (to, cells) in [(64, 14..50), (128, 28..100), (32, 7..25)] {
+            assert_eq!(Span::new(14, 36, 64, to), Span { cells, first: 0.0, step: 1.0 });
+        }
+        // A quarter: 3.5 to 12.5.
+        assert_eq!(Span::new(14, 36, 64, 16), Span { cells: 3..13, first: 0.45, step: 0.9 });
+        assert_eq!(Span::new(127, 1, 256, 1).cells, 0..1);
     }
 
     #[test]

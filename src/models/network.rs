@@ -16,7 +16,7 @@ pub struct Network {
     pub spec: Spec,
 }
 
-type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32);
+type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool);
 
 static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
 
@@ -40,6 +40,7 @@ impl Network {
             FileSource::Embedded(_, bytes) => bytes.len() as u64,
             FileSource::File(path) => path.metadata().map(|m| m.len()).unwrap_or_default(),
         };
+        let exact = choice.hints.min_max == Some(true);
         let session = match provider {
             Some(p) if !p.is_available() => Err(Error::new(
                 Kind::Runtime,
@@ -54,11 +55,11 @@ impl Network {
                     }
                 ),
             )),
-            Some(p) => session(runtime, &choice.source, p, threads).map_err(because),
+            Some(p) => session(runtime, &choice.source, p, threads, exact).map_err(because),
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
-                    last = session(runtime, &choice.source, p, threads);
+                    last = session(runtime, &choice.source, p, threads, exact);
                     if last.is_ok() {
                         break;
                     }
@@ -76,12 +77,18 @@ impl Network {
     }
 }
 
-fn session(runtime: &Runtime, source: &FileSource, provider: Provider, threads: u32) -> Result<Arc<Session>> {
+fn session(
+    runtime: &Runtime,
+    source: &FileSource,
+    provider: Provider,
+    threads: u32,
+    exact: bool,
+) -> Result<Arc<Session>> {
     let modified = match source {
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
-    let key = (source.clone(), modified, provider, threads);
+    let key = (source.clone(), modified, provider, threads, exact);
     // Held while loading, so that elements that start together load once.
     let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
     loaded.retain(|_, session| session.strong_count() > 0);
@@ -92,7 +99,7 @@ fn session(runtime: &Runtime, source: &FileSource, provider: Provider, threads: 
         FileSource::Embedded(_, bytes) => Source::Memory(bytes),
         FileSource::File(path) => Source::File(path),
     };
-    let session = Arc::new(Session::load(runtime, from, provider, threads)?);
+    let session = Arc::new(Session::load(runtime, from, provider, threads, exact)?);
     loaded.insert(key, Arc::downgrade(&session));
     Ok(session)
 }

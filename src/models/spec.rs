@@ -167,7 +167,11 @@ impl Spec {
         if let Some(other) =
             free().find(|i| i.name != input.name && ratio.as_ref().is_none_or(|(name, _)| i.name != *name))
         {
-            return Err(refuse(&format!("wants an input '{}' that bgremove cannot fill", other.name)));
+            return Err(refuse(&format!(
+                "wants an input '{0}' that bgremove cannot fill (for a recurrent state, say which output \
+                 becomes it, in a sidecar or model-options: recurrent={0}:OUTPUT)",
+                other.name
+            )));
         }
         if input.element == Element::Other {
             return Err(refuse("takes images of a type that is not float32, float16 or uint8"));

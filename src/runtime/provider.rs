@@ -51,7 +51,7 @@ impl Provider {
     }
 
     /// How the session is told; `None` for the CPU, which is always there.
-    pub(super) fn dispatch(self, threads: usize) -> Option<ExecutionProviderDispatch> {
+    pub(super) fn dispatch(self, threads: usize, exact: bool) -> Option<ExecutionProviderDispatch> {
         match self {
             Provider::Cpu => None,
             Provider::Cuda => Some(ep::CUDA::default().build()),
@@ -66,7 +66,9 @@ impl Provider {
                 }
                 // bfloat16 where the processor has it: several times faster, and the matte is the same
                 // to less than one step of 8 bits on average.
-                let precision = if has_bfloat16() { "bf16" } else { "f32" };
+                // Not where the caller stretches the matte's range, and the rounding with it: U²-Net-p was
+                // 2.5 of 255 away, and is the same to 0.001 in float32.
+                let precision = if has_bfloat16() && !exact { "bf16" } else { "f32" };
                 let config = format!(r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{precision}"}}}}"#);
                 Some(openvino.with_arbitrary_config("load_config", config).build())
             }

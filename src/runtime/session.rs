@@ -98,25 +98,34 @@ pub enum Source<'a> {
 impl Session {
     /// Loads a network.
     ///
-    /// `threads`: threads of one run, 0 for as many as the machine has cores.
+    /// `threads`: threads of one run, 0 for as many as the machine has cores. `exact`: no
+    /// bfloat16, also where it is faster.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] with the runtime's own words.
-    pub fn load(runtime: &Runtime, source: Source<'_>, provider: Provider, threads: u32) -> Result<Self> {
+    pub fn load(
+        runtime: &Runtime,
+        source: Source<'_>,
+        provider: Provider,
+        threads: u32,
+        exact: bool,
+    ) -> Result<Self> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
         let session = match source {
             Source::Memory(bytes) => {
-                build(runtime, provider, threads, GraphOptimizationLevel::All, None)?
+                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
                     .commit_from_memory(bytes)
             }
             .map_err(|e| invalid(&e))?,
             Source::File(path) if provider == Provider::Cpu => from_cache(runtime, path, threads)?,
-            Source::File(path) => build(runtime, provider, threads, GraphOptimizationLevel::All, None)?
-                .commit_from_file(path)
-                .map_err(|e| invalid(&e))?,
+            Source::File(path) => {
+                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
+                    .commit_from_file(path)
+                    .map_err(|e| invalid(&e))?
+            }
         };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
@@ -185,6 +194,7 @@ fn build(
     threads: usize,
     level: GraphOptimizationLevel,
     optimized: Option<&Path>,
+    exact: bool,
 ) -> Result<SessionBuilder> {
     let build = || -> ort::Result<SessionBuilder> {
         let mut builder = ort::session::Session::builder(&runtime.environment)?
@@ -197,7 +207,7 @@ fn build(
         if let Some(path) = optimized {
             builder = builder.with_optimized_model_path(path)?;
         }
-        if let Some(dispatch) = provider.dispatch(threads) {
+        if let Some(dispatch) = provider.dispatch(threads, exact) {
             builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
         }
         Ok(builder)
@@ -208,13 +218,14 @@ fn build(
 /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
 fn from_cache(runtime: &Runtime, path: &Path, threads: usize) -> Result<ort::session::Session> {
     let all = |optimized: Option<&Path>| {
-        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized)
+        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized, true)
     };
     let Some(slot) = cache::slot(runtime, path) else {
         return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
     };
     if let Some(kept) = slot.sound() {
-        let mut builder = build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None)?;
+        let mut builder =
+            build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None, true)?;
         match builder.commit_from_file(kept) {
             Ok(session) => return Ok(session),
             Err(_) => slot.discard(),

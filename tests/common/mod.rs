@@ -2,6 +2,8 @@
 //! reference arithmetic on what comes out.
 #![allow(dead_code)]
 
+pub mod onnx;
+
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrame, VideoInfo};
