@@ -143,7 +143,10 @@ impl Format {
 
     /// Whether the colour components are Y, U, V.
     pub const fn is_yuv(self) -> bool {
-        matches!(self, Format::I420 | Format::Yv12 | Format::Nv12 | Format::Yuy2 | Format::A420 | Format::Ayuv)
+        matches!(
+            self,
+            Format::I420 | Format::Yv12 | Format::Nv12 | Format::Yuy2 | Format::A420 | Format::Ayuv
+        )
     }
 }
 

@@ -1,8 +1,10 @@
 //! GStreamer plugin that removes the background from video.
 
 pub mod frame;
+pub mod webm;
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    webm::register(plugin)?;
     Ok(())
 }
 
