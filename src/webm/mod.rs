@@ -1,7 +1,8 @@
 //! Transparent WebM: `vp8alphaenc` and `vp9alphaenc` make it, `webmalphamux` stores it.
 
+pub mod enc;
 pub mod writer;
 
-pub(crate) fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    enc::register(plugin)
 }
