@@ -373,7 +373,7 @@ impl ElementImpl for AlphaEnc {
         if transition == gst::StateChange::NullToReady
             && let Err(why) = &*lock(&self.parts)
         {
-            gst::element_imp_error!(self, gst::CoreError::MissingPlugin, ["{why}"]);
+            gst::element_imp_error!(self, gst::CoreError::MissingPlugin, ("{why}"));
             return Err(gst::StateChangeError);
         }
         self.parent_change_state(transition)

@@ -127,7 +127,7 @@ impl Join {
         gst::element_imp_error!(
             self,
             gst::StreamError::Encode,
-            ["colour and alpha fell out of step: {what}"]
+            ("colour and alpha fell out of step: {what}")
         );
         gst::FlowError::Error
     }

@@ -47,7 +47,7 @@ impl Split {
                 gst::element_imp_error!(
                     self,
                     gst::StreamError::Format,
-                    ["the alpha encoder takes A420, not {caps}; put videoconvert before it"]
+                    ("the alpha encoder takes A420, not {caps}; put videoconvert before it")
                 );
                 return false;
             }
@@ -100,6 +100,10 @@ impl Split {
         let size = strides[3] as usize * (height as usize - 1) + width as usize;
         let mut alpha = buffer.copy_region(flags, start..start + size).map_err(failed)?;
         let view = alpha.make_mut();
+        // A part of a buffer has no times of its own.
+        view.set_pts(buffer.pts());
+        view.set_dts(buffer.dts());
+        view.set_duration(buffer.duration());
         view.append_memory(state.chroma.clone());
         let chroma = state.chroma_stride as i32;
         let strides = [strides[3], chroma, chroma];
@@ -122,7 +126,7 @@ impl Split {
             (Self::split(state, &buffer), key)
         };
         let (colour, alpha) = parts.map_err(|what| {
-            gst::element_imp_error!(self, gst::StreamError::Format, ["A420 frame: {what}"]);
+            gst::element_imp_error!(self, gst::StreamError::Format, ("A420 frame: {what}"));
             gst::FlowError::Error
         })?;
         if let Some(Request { all_headers, count, .. }) = key {
@@ -148,7 +152,7 @@ impl Split {
                     gst::element_imp_error!(
                         self,
                         gst::StreamError::Format,
-                        ["the alpha encoder needs frames with times; the segment has none"]
+                        ("the alpha encoder needs frames with times; the segment has none")
                     );
                     return false;
                 };
