@@ -1,0 +1,711 @@
+//! Frames in, in the order of their running times; bytes out.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+
+use gst_video::video_meta::VideoCodecAlphaMeta;
+
+use super::streams;
+use crate::webm::writer::{Config, Frame, MAX_CLUSTER, Mode, Piece, Tag, Track, Writer};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("webmalphamux", gst::DebugColorFlags::empty(), Some("WebM muxer with alpha"))
+});
+
+const DEFAULT_MIN_CLUSTER: gst::ClockTime = gst::ClockTime::ZERO;
+const DEFAULT_MAX_CLUSTER: gst::ClockTime = gst::ClockTime::from_seconds(5);
+
+#[derive(Clone, Debug)]
+struct Settings {
+    streamable: bool,
+    writing_app: Option<String>,
+    min_cluster: gst::ClockTime,
+    max_cluster: gst::ClockTime,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            streamable: false,
+            writing_app: None,
+            min_cluster: DEFAULT_MIN_CLUSTER,
+            max_cluster: DEFAULT_MAX_CLUSTER,
+        }
+    }
+}
+
+/// One pad and its track, which has the same index.
+struct Stream {
+    pad: gst_base::AggregatorPad,
+    /// Frames thrown away because no key frame has come yet; `None` once one has.
+    before_key: Option<u64>,
+    /// Whether it was said that only the colour has key frames.
+    warned: bool,
+}
+
+struct State {
+    writer: Writer,
+    streams: Vec<Stream>,
+    /// Where the next bytes go.
+    offset: u64,
+}
+
+/// What goes downstream.
+enum Out {
+    /// Bytes that begin the file.
+    Header(Vec<u8>),
+    /// Bytes after those before.
+    Piece(Piece),
+    /// Bytes at a place.
+    At(u64, Vec<u8>),
+}
+
+/// Which frame is next.
+enum Next {
+    /// The head of a stream, with its time in nanoseconds.
+    Frame(usize, u64),
+    /// One that is not to be written: its buffer is to be taken away.
+    Skip(usize),
+    Need,
+    End,
+}
+
+#[derive(Default)]
+pub struct WebmAlphaMux {
+    settings: Mutex<Settings>,
+    state: Mutex<Option<State>>,
+    /// Tags by pad, from tag events; those about the stream and those about its file apart.
+    tags: Mutex<HashMap<(String, gst::TagScope), gst::TagList>>,
+    /// Bytes that lie at the sink already.
+    written: Mutex<u64>,
+    /// Set when the caps of a stream changed to what the file cannot say.
+    failed: Mutex<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A frame's time from the start of the file; `None` when it lies before.
+fn running_time(pad: &gst_base::AggregatorPad, buffer: &gst::BufferRef) -> Result<Option<u64>, ()> {
+    let time = buffer.pts().or(buffer.dts()).ok_or(())?;
+    let segment = pad.segment();
+    let segment = segment.downcast_ref::<gst::ClockTime>().ok_or(())?;
+    Ok(match segment.to_running_time_full(time) {
+        Some(gst::Signed::Positive(time)) => Some(time.nseconds()),
+        _ => None,
+    })
+}
+
+fn is_gap(buffer: &gst::BufferRef) -> bool {
+    buffer.size() == 0 && buffer.flags().contains(gst::BufferFlags::GAP)
+}
+
+impl WebmAlphaMux {
+    fn pads(&self) -> Vec<gst_base::AggregatorPad> {
+        let pads = self.obj().sink_pads().into_iter();
+        let mut pads: Vec<_> =
+            pads.filter_map(|pad| pad.downcast::<gst_base::AggregatorPad>().ok()).collect();
+        // Video first, whatever was asked for first; the sort keeps the order within.
+        pads.sort_by_key(|pad| !pad.name().starts_with("video"));
+        pads
+    }
+
+    fn refuse(&self, what: &str) -> gst::FlowError {
+        *lock(&self.failed) = true;
+        gst::element_imp_error!(self, gst::StreamError::Mux, ("cannot write WebM: {what}"));
+        gst::FlowError::Error
+    }
+
+    /// All tags known by now, those of the application first.
+    fn all_tags(&self, streams: &[Stream]) -> Vec<Tag> {
+        let mut out = Vec::new();
+        if let Some(list) = self.obj().upcast_ref::<gst::Element>().dynamic_cast_ref::<gst::TagSetter>()
+            && let Some(list) = list.tag_list()
+        {
+            streams::add_tags(&mut out, &list, None);
+        }
+        let tags = lock(&self.tags);
+        for (index, stream) in streams.iter().enumerate() {
+            for (scope, track) in [(gst::TagScope::Global, None), (gst::TagScope::Stream, Some(index))] {
+                if let Some(list) = tags.get(&(stream.pad.name().to_string(), scope)) {
+                    streams::add_tags(&mut out, list, track);
+                }
+            }
+        }
+        out
+    }
+
+    /// Begins the file, once every stream has told what it is; `None` until then.
+    fn begin(&self) -> Result<Option<(State, Vec<Out>)>, gst::FlowError> {
+        let mut streams = Vec::new();
+        let mut tracks: Vec<Track> = Vec::new();
+        for pad in self.pads() {
+            let name = pad.name();
+            let (Some(caps), Some(buffer)) = (pad.current_caps(), pad.peek_buffer()) else {
+                if pad.is_eos() {
+                    gst::warning!(CAT, imp = self, "{name} ended without a frame: left out");
+                    continue;
+                }
+                return Ok(None);
+            };
+            if is_gap(&buffer) {
+                // Only a frame tells whether there is alpha.
+                pad.drop_buffer();
+                return Ok(None);
+            }
+            let alpha = buffer.meta::<VideoCodecAlphaMeta>().is_some();
+            let mut track =
+                streams::track(&caps, alpha).map_err(|what| self.refuse(&format!("{name}: {what}")))?;
+            if let Some(list) = lock(&self.tags).get(&(name.to_string(), gst::TagScope::Stream)) {
+                track.language = streams::language(list);
+            }
+            let before_key = track.is_video().then_some(0);
+            tracks.push(track);
+            streams.push(Stream { pad, before_key, warned: false });
+        }
+        if streams.is_empty() {
+            return Err(gst::FlowError::Eos);
+        }
+        let settings = lock(&self.settings).clone();
+        let obj = self.obj();
+        let mut query = gst::query::Seeking::new(gst::Format::Bytes);
+        let seekable = !settings.streamable && obj.src_pad().peer_query(&mut query) && query.result().0;
+        gst::info!(CAT, imp = self, "{} tracks, seekable: {seekable}", tracks.len());
+
+        let mut config = Config {
+            mode: if seekable { Mode::Seekable } else { Mode::Streamable },
+            min_cluster: settings.min_cluster.mseconds(),
+            max_cluster: settings.max_cluster.mseconds(),
+            old_length: *lock(&self.written),
+            ..Config::default()
+        };
+        if let Some(app) = settings.writing_app {
+            config.writing_app = app;
+        }
+        let only_audio = !tracks.iter().any(Track::is_video);
+        let tags = self.all_tags(&streams);
+        let (writer, header) =
+            Writer::new(config, tracks, &tags).map_err(|error| self.refuse(&error.to_string()))?;
+
+        let name = if only_audio { "audio/webm" } else { "video/webm" };
+        let mut caps = gst::Caps::builder(name);
+        if !seekable {
+            // For those who join later.
+            let mut start = gst::Buffer::from_slice(header.clone());
+            if let Some(start) = start.get_mut() {
+                start.set_flags(gst::BufferFlags::HEADER);
+            }
+            caps = caps.field("streamheader", gst::Array::new([start]));
+        }
+        obj.set_src_caps(&caps.build());
+        if seekable {
+            self.seek(0);
+        } else {
+            obj.update_segment(&gst::FormattedSegment::<gst::ClockTime>::new());
+        }
+        let state = State { writer, streams, offset: 0 };
+        Ok(Some((state, vec![Out::Header(header)])))
+    }
+
+    /// Makes the next bytes go to `offset`.
+    fn seek(&self, offset: u64) {
+        let mut segment = gst::FormattedSegment::<gst::format::Bytes>::new();
+        segment.set_start(gst::format::Bytes::from_u64(offset));
+        segment.set_time(gst::format::Bytes::from_u64(offset));
+        self.obj().update_segment(&segment);
+    }
+
+    /// Which stream has the earliest frame. On a timeout those that have none are passed over.
+    fn next(&self, state: &State, timeout: bool) -> Result<Next, gst::FlowError> {
+        let mut best: Option<(usize, u64)> = None;
+        let mut live = false;
+        for (index, stream) in state.streams.iter().enumerate() {
+            let Some(buffer) = stream.pad.peek_buffer() else {
+                // A pad without a parent was released.
+                if !stream.pad.is_eos() && stream.pad.parent().is_some() {
+                    if !timeout {
+                        return Ok(Next::Need);
+                    }
+                    live = true;
+                }
+                continue;
+            };
+            live = true;
+            let track = &state.writer.tracks()[index];
+            let header = !track.is_video() && buffer.flags().contains(gst::BufferFlags::HEADER);
+            if is_gap(&buffer) || header || (buffer.size() == 0 && !track.is_video()) {
+                return Ok(Next::Skip(index));
+            }
+            let time = running_time(&stream.pad, &buffer)
+                .map_err(|()| self.refuse(&format!("{}: a frame has no time", stream.pad.name())))?;
+            let Some(time) = time else {
+                gst::debug!(CAT, obj = stream.pad, "a frame before the start is left out");
+                return Ok(Next::Skip(index));
+            };
+            // On a tie the first stream, which is the video: its key frame begins the cluster.
+            if best.is_none_or(|(_, earliest)| time < earliest) {
+                best = Some((index, time));
+            }
+        }
+        Ok(match best {
+            Some((index, time)) => Next::Frame(index, time),
+            None if live => Next::Need,
+            None => Next::End,
+        })
+    }
+
+    /// Writes one frame.
+    fn frame(
+        &self,
+        state: &mut State,
+        index: usize,
+        time: u64,
+        buffer: &gst::BufferRef,
+    ) -> Result<Option<Out>, gst::FlowError> {
+        let track = &state.writer.tracks()[index];
+        let codec = track.codec;
+        let stream = &mut state.streams[index];
+        let name = stream.pad.name();
+        let unreadable = |_| self.refuse(&format!("{name}: a frame cannot be read"));
+        let map = buffer.map_readable().map_err(unreadable)?;
+        let meta = buffer.meta::<VideoCodecAlphaMeta>();
+        let alpha =
+            meta.as_ref().map(|meta| meta.alpha_buffer().map_readable().map_err(unreadable)).transpose()?;
+        let mut data: &[u8] = &map;
+        if track.is_video() && data.is_empty() {
+            return Err(self.refuse(&format!("{name}: a frame is empty")));
+        }
+        if codec == crate::webm::writer::Codec::Av1 {
+            // A temporal delimiter is left out (AV1 in Matroska, "Block Data").
+            data = data.strip_prefix(&[0x12, 0x00]).unwrap_or(data);
+        }
+        let mut key = !track.is_video() || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        if key && track.is_video() {
+            let colour_key = codec.key_frame(data) != Some(false);
+            let alpha_key = alpha.as_deref().is_none_or(|a| codec.key_frame(a) != Some(false));
+            key = colour_key && alpha_key;
+            if colour_key && !alpha_key && !stream.warned {
+                stream.warned = true;
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Mux,
+                    (
+                        "{name}: the alpha has no key frame where the colour has one, at {}; players \
+                         will not be able to seek there",
+                        gst::ClockTime::from_nseconds(time)
+                    )
+                );
+            }
+        }
+        if let Some(count) = stream.before_key {
+            if !key {
+                if count == 0 {
+                    gst::warning!(CAT, imp = self, "{name} does not begin with a key frame: asking");
+                    let ask = gst_video::UpstreamForceKeyUnitEvent::builder().build();
+                    stream.pad.push_event(ask);
+                }
+                stream.before_key = Some(count + 1);
+                return Ok(None);
+            }
+            if count > 0 {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Mux,
+                    ("{name}: {count} frames before the first key frame were left out")
+                );
+            }
+            stream.before_key = None;
+        }
+        let discard = discard(buffer, codec);
+        let frame = Frame {
+            track: index,
+            time,
+            duration: buffer.duration().map(gst::ClockTime::nseconds),
+            key,
+            invisible: buffer.flags().contains(gst::BufferFlags::DECODE_ONLY),
+            data,
+            alpha: alpha.as_deref(),
+            discard,
+        };
+        let piece = state.writer.write(&frame);
+        Ok(piece.map_err(|error| self.refuse(&format!("{name}: {error}")))?.map(Out::Piece))
+    }
+
+    /// Ends the file.
+    fn end(&self, state: &mut State) -> Vec<Out> {
+        let tags = self.all_tags(&state.streams);
+        let at = state.writer.position();
+        let end = state.writer.finish(&tags);
+        let mut out = Vec::new();
+        let mut tail_at = at;
+        if let Some(last) = end.last {
+            tail_at += last.bytes.len() as u64;
+            out.push(Out::Piece(last));
+        }
+        if !end.tail.is_empty() {
+            out.push(Out::At(tail_at, end.tail));
+        }
+        out.extend(end.patches.into_iter().map(|patch| Out::At(patch.offset, patch.bytes)));
+        gst::info!(CAT, imp = self, "file of {} bytes", state.writer.position());
+        out
+    }
+
+    /// Sends bytes downstream, and keeps count of where they go.
+    fn send(&self, out: Vec<Out>) -> Result<(), gst::FlowError> {
+        let obj = self.obj();
+        for out in out {
+            let mut offset = lock(&self.state).as_ref().map_or(0, |state| state.offset);
+            let (bytes, time, flags) = match out {
+                Out::Header(bytes) => (bytes, Some(0), gst::BufferFlags::HEADER),
+                Out::Piece(piece) => {
+                    let delta = gst::BufferFlags::DELTA_UNIT;
+                    let flags = if piece.sync { gst::BufferFlags::empty() } else { delta };
+                    (piece.bytes, Some(piece.time), flags)
+                }
+                Out::At(at, bytes) => {
+                    if at != offset {
+                        offset = at;
+                        self.seek(at);
+                    }
+                    (bytes, None, gst::BufferFlags::DELTA_UNIT)
+                }
+            };
+            let end = offset + bytes.len() as u64;
+            let mut buffer = gst::Buffer::from_slice(bytes);
+            if let Some(buffer) = buffer.get_mut() {
+                buffer.set_offset(offset);
+                buffer.set_offset_end(end);
+                buffer.set_pts(time.map(gst::ClockTime::from_nseconds));
+                buffer.set_flags(flags);
+            }
+            if let Some(state) = lock(&self.state).as_mut() {
+                state.offset = end;
+            }
+            {
+                let mut written = lock(&self.written);
+                *written = end.max(*written);
+            }
+            obj.finish_buffer(buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the file can go on with these caps; says what is wrong if not.
+    fn caps_fit(&self, pad: &gst_base::AggregatorPad, caps: &gst::CapsRef) -> Result<(), String> {
+        let guard = lock(&self.state);
+        let Some(state) = guard.as_ref() else { return Ok(()) };
+        let Some(index) = state.streams.iter().position(|stream| stream.pad == *pad) else {
+            return Ok(());
+        };
+        let old = &state.writer.tracks()[index];
+        let mut new = streams::track(caps, old.alpha())?;
+        new.language.clone_from(&old.language);
+        if let (crate::webm::writer::Kind::Video(old), crate::webm::writer::Kind::Video(new)) =
+            (&old.kind, &mut new.kind)
+        {
+            // A rate is a hint: each frame has its own time.
+            new.frame_rate = old.frame_rate;
+        }
+        if new == *old {
+            return Ok(());
+        }
+        Err(format!(
+            "{} changed in the middle of the file, to {caps}; WebM says what a stream is once, at \
+             the start. Convert the stream to one size and format before the encoder, or begin a \
+             new file",
+            pad.name()
+        ))
+    }
+}
+
+/// Sound to drop from the end of a frame, in nanoseconds.
+fn discard(buffer: &gst::BufferRef, codec: crate::webm::writer::Codec) -> u64 {
+    if codec != crate::webm::writer::Codec::Opus {
+        return 0;
+    }
+    let Some(meta) = buffer.meta::<gst_audio::AudioClippingMeta>() else { return 0 };
+    match meta.end() {
+        gst::GenericFormattedValue::Default(Some(samples)) => {
+            // Opus counts at 48 kHz.
+            (*samples * 1_000_000_000 + 24_000) / 48_000
+        }
+        gst::GenericFormattedValue::Time(Some(time)) => time.nseconds(),
+        _ => 0,
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for WebmAlphaMux {
+    const NAME: &'static str = "GstBgWebmAlphaMux";
+    type Type = super::WebmAlphaMux;
+    type ParentType = gst_base::Aggregator;
+    type Interfaces = (gst::TagSetter,);
+}
+
+impl ObjectImpl for WebmAlphaMux {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecBoolean::builder("streamable")
+                    .nick("Streamable")
+                    .blurb(
+                        "Write for a pipe or the network: each frame at once, sizes unknown, no cues \
+                         and no duration (always so where downstream cannot seek)",
+                    )
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("writing-app")
+                    .nick("Writing application")
+                    .blurb("Name of the application, for the file's WritingApp (unset = bgremove)")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("min-cluster-duration")
+                    .nick("Minimum cluster duration")
+                    .blurb(
+                        "A key frame begins no new cluster before the last one is this long, in \
+                         nanoseconds (0 = every key frame begins one)",
+                    )
+                    .maximum(MAX_CLUSTER * 1_000_000)
+                    .default_value(DEFAULT_MIN_CLUSTER.nseconds())
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt64::builder("max-cluster-duration")
+                    .nick("Maximum cluster duration")
+                    .blurb(
+                        "A cluster ends when it is this long, in nanoseconds; what is not in a \
+                         finished cluster is lost when the pipeline is killed",
+                    )
+                    .minimum(1_000_000)
+                    .maximum(MAX_CLUSTER * 1_000_000)
+                    .default_value(DEFAULT_MAX_CLUSTER.nseconds())
+                    .mutable_ready()
+                    .build(),
+            ]
+        });
+        PROPERTIES.as_ref()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = lock(&self.settings);
+        let time = || gst::ClockTime::from_nseconds(value.get::<u64>().unwrap_or_default());
+        match pspec.name() {
+            "streamable" => settings.streamable = value.get().unwrap_or_default(),
+            "writing-app" => settings.writing_app = value.get().unwrap_or_default(),
+            "min-cluster-duration" => settings.min_cluster = time(),
+            "max-cluster-duration" => settings.max_cluster = time(),
+            name => gst::warning!(CAT, imp = self, "no property {name}"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = lock(&self.settings);
+        match pspec.name() {
+            "streamable" => settings.streamable.to_value(),
+            "writing-app" => settings.writing_app.to_value(),
+            "min-cluster-duration" => settings.min_cluster.nseconds().to_value(),
+            "max-cluster-duration" => settings.max_cluster.nseconds().to_value(),
+            _ => pspec.default_value().clone(),
+        }
+    }
+}
+
+impl GstObjectImpl for WebmAlphaMux {}
+impl TagSetterImpl for WebmAlphaMux {}
+
+impl ElementImpl for WebmAlphaMux {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "WebM Alpha Muxer",
+                "Codec/Muxer",
+                "Muxes VP8 and VP9, with or without alpha, AV1, Opus and Vorbis to WebM",
+                "The bgremove authors",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let size = |caps: gst::caps::Builder<gst::caps::NoFeature>| {
+                caps.field("width", gst::IntRange::new(1, i32::MAX))
+                    .field("height", gst::IntRange::new(1, i32::MAX))
+                    .build()
+            };
+            let mut video = size(gst::Caps::builder("video/x-vp9"));
+            let video_caps = video.make_mut();
+            video_caps.append(size(gst::Caps::builder("video/x-vp8")));
+            video_caps.append(size(
+                gst::Caps::builder("video/x-av1")
+                    .field("stream-format", "obu-stream")
+                    .field("alignment", "tu"),
+            ));
+            let audio: gst::Caps = ["audio/x-opus", "audio/x-vorbis"]
+                .map(|name| gst::Structure::builder(name).build())
+                .into_iter()
+                .collect();
+            let src: gst::Caps = ["video/webm", "audio/webm"]
+                .map(|name| gst::Structure::builder(name).build())
+                .into_iter()
+                .collect();
+            let request = |name, caps: &gst::Caps| {
+                gst::PadTemplate::with_gtype(
+                    name,
+                    gst::PadDirection::Sink,
+                    gst::PadPresence::Request,
+                    caps,
+                    gst_base::AggregatorPad::static_type(),
+                )
+            };
+            [
+                request("video_%u", &video),
+                request("audio_%u", &audio),
+                gst::PadTemplate::with_gtype(
+                    "src",
+                    gst::PadDirection::Src,
+                    gst::PadPresence::Always,
+                    &src,
+                    gst_base::AggregatorPad::static_type(),
+                ),
+            ]
+            .into_iter()
+            .filter_map(Result::ok)
+            .collect()
+        });
+        TEMPLATES.as_ref()
+    }
+
+    fn request_new_pad(
+        &self,
+        templ: &gst::PadTemplate,
+        name: Option<&str>,
+        caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        if lock(&self.state).is_some() {
+            gst::element_imp_warning!(
+                self,
+                gst::StreamError::Mux,
+                ("no stream can be added to a WebM file once it has begun; link all streams before")
+            );
+            return None;
+        }
+        self.parent_request_new_pad(templ, name, caps)
+    }
+}
+
+impl AggregatorImpl for WebmAlphaMux {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.state) = None;
+        *lock(&self.written) = 0;
+        *lock(&self.failed) = false;
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.state) = None;
+        lock(&self.tags).clear();
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
+        gst::debug!(CAT, imp = self, "flushed: the file begins anew");
+        *lock(&self.state) = None;
+        self.parent_flush()
+    }
+
+    fn next_time(&self) -> Option<gst::ClockTime> {
+        // Live: the earliest frame that is there is written when its time has come, whether or not
+        // the others have one. The file cannot begin before all have.
+        lock(&self.state).as_ref()?;
+        let heads = self.pads().into_iter().filter_map(|pad| {
+            let buffer = pad.peek_buffer()?;
+            running_time(&pad, &buffer).ok().map(|time| time.unwrap_or(0))
+        });
+        heads.min().map(gst::ClockTime::from_nseconds)
+    }
+
+    fn sink_event(&self, pad: &gst_base::AggregatorPad, event: gst::Event) -> bool {
+        match event.view() {
+            gst::EventView::Tag(tag) => {
+                let key = (pad.name().to_string(), tag.tag().scope());
+                let mut tags = lock(&self.tags);
+                match tags.get_mut(&key) {
+                    Some(list) => {
+                        list.make_mut().insert(tag.tag(), gst::TagMergeMode::Replace);
+                    }
+                    None => {
+                        tags.insert(key, tag.tag_owned());
+                    }
+                }
+            }
+            gst::EventView::Caps(caps) => {
+                if let Err(what) = self.caps_fit(pad, caps.caps()) {
+                    let _error = self.refuse(&what);
+                    return false;
+                }
+            }
+            _ => {}
+        }
+        self.parent_sink_event(pad, event)
+    }
+
+    fn src_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Seek {
+            gst::debug!(CAT, imp = self, "a file being written cannot be seeked");
+            return false;
+        }
+        self.parent_src_event(event)
+    }
+
+    fn src_query(&self, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Seeking(seeking) = query.view_mut() {
+            let format = seeking.format();
+            seeking.set(
+                false,
+                gst::GenericFormattedValue::none_for_format(format),
+                gst::GenericFormattedValue::none_for_format(format),
+            );
+            return true;
+        }
+        self.parent_src_query(query)
+    }
+
+    fn aggregate(&self, timeout: bool) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if *lock(&self.failed) {
+            return Err(gst::FlowError::Error);
+        }
+        if lock(&self.state).is_none() {
+            let Some((state, out)) = self.begin()? else {
+                return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA);
+            };
+            *lock(&self.state) = Some(state);
+            self.send(out)?;
+        }
+        let (out, end) = {
+            let mut guard = lock(&self.state);
+            let Some(state) = guard.as_mut() else { return Err(gst::FlowError::Flushing) };
+            match self.next(state, timeout)? {
+                Next::Need => return Err(gst_base::AGGREGATOR_FLOW_NEED_DATA),
+                Next::Skip(index) => {
+                    state.streams[index].pad.drop_buffer();
+                    (Vec::new(), false)
+                }
+                Next::Frame(index, time) => {
+                    let buffer = state.streams[index].pad.pop_buffer();
+                    let Some(buffer) = buffer else { return Err(gst::FlowError::Flushing) };
+                    (self.frame(state, index, time, &buffer)?.into_iter().collect(), false)
+                }
+                Next::End => (self.end(state), true),
+            }
+        };
+        self.send(out)?;
+        if end { Err(gst::FlowError::Eos) } else { Ok(gst::FlowSuccess::Ok) }
+    }
+}

@@ -1,0 +1,22 @@
+//! `webmalphamux`: VP8 and VP9, with or without alpha, Opus and Vorbis to WebM.
+//!
+//! `streams` reads caps and tags, `imp` takes frames in the order of their running times, and
+//! [`super::writer`] makes the bytes.
+
+mod imp;
+mod streams;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// `webmalphamux`.
+    pub struct WebmAlphaMux(ObjectSubclass<imp::WebmAlphaMux>)
+        @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::TagSetter;
+}
+
+pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // webmmux keeps its place for files without alpha.
+    let rank = gst::Rank::NONE;
+    gst::Element::register(Some(plugin), "webmalphamux", rank, WebmAlphaMux::static_type())
+}
