@@ -63,8 +63,7 @@ fn check_file(codec: &str) {
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("TAG:alpha_mode=1"), "{text}");
-        let video = text.split("[PACKET]").filter(|packet| packet.contains("codec_type=video"));
-        assert_eq!(video.count() as u64, FRAMES);
+        assert_eq!(text.matches("[PACKET]\ncodec_type=video").count() as u64, FRAMES);
     }
     if let Some(output) = tool(&name, "mkvinfo", "mkvtoolnix", &["--all", text]) {
         let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
@@ -112,7 +111,9 @@ fn after_a_seek_colour_and_alpha_are_of_one_frame() {
             let picture = picture(&sink.pull_preroll().unwrap());
             let (colour, alpha) = (number_in(&picture.luma, WIDTH), number_in(&picture.alpha, WIDTH));
             assert_eq!(colour, alpha, "{codec}: stale alpha after a seek to frame {frame}");
-            assert!(picture.time.abs_diff(time_of(colour)) <= 500_000);
+            // A decoder cuts an exact seek's first frame short, to where the seek was.
+            let (start, end) = (time_of(colour), time_of(colour + 1));
+            assert!(picture.time + 500_000 >= start && picture.time < end, "{}", picture.time);
             let expected = if exact { frame } else { frame / 17 * 17 };
             assert_eq!(colour, expected, "{codec}: seek to frame {frame}");
         }
@@ -292,10 +293,12 @@ fn without_alpha_it_is_a_normal_webm() {
         let pipeline = launch(&format!(
             "videotestsrc num-buffers=60 ! {codec}enc deadline=1 cpu-used=8 keyframe-max-dist=20 ! \
              webmalphamux name=m writing-app=Tester ! filesink location={} \
-             audiotestsrc num-buffers=86 ! taginject tags=title=Hello,artist=Me scope=global ! \
-             {audio}enc ! m.",
+             audiotestsrc num-buffers=86 ! {audio}enc ! m.",
             file.display()
         ));
+        let tags = pipeline.by_name("m").unwrap().dynamic_cast::<gst::TagSetter>().unwrap();
+        tags.add_tag::<gst::tags::Title>(&"Hello", gst::TagMergeMode::Append);
+        tags.add_tag::<gst::tags::Artist>(&"Me", gst::TagMergeMode::Append);
         run(&pipeline).unwrap();
         let bytes = std::fs::read(&file).unwrap();
         let parsed = validate(&bytes, Expect::Finished).unwrap();
@@ -329,7 +332,7 @@ fn a_file_of_others_is_remuxed() {
     write("vp9alphaenc keyframe-max-dist=30", 60, true, &from);
     let pipeline = launch(&format!(
         "filesrc location={} ! matroskademux name=d webmalphamux name=m ! filesink location={} \
-         d. ! queue ! m. d. ! queue ! m.",
+         d.video_0 ! queue ! m.video_0 d.audio_0 ! queue ! m.audio_0",
         from.display(),
         to.display()
     ));
