@@ -262,7 +262,8 @@ fn a_pipeline_runs_again_after_its_end() {
         assert_eq!(parsed.blocks(1).len(), 20);
         sizes.push(bytes.len());
     }
-    assert_eq!(sizes[0], sizes[2]);
+    // With several threads libvpx does not give the same bits each time.
+    assert!(sizes[0].abs_diff(sizes[2]) < sizes[0] / 20, "{sizes:?}");
 }
 
 fn frame_of(width: u32, height: u32, n: u64) -> gst::Buffer {
@@ -383,10 +384,10 @@ fn a_live_gap_stalls_nothing() {
     let pipeline = launch(
         "videotestsrc is-live=true num-buffers=60 ! \
          video/x-raw,format=A420,width=160,height=120,framerate=30/1 ! \
-         vp8alphaenc deadline=realtime cpu-used=8 ! webmalphamux name=m streamable=true ! \
+         vp8alphaenc deadline=realtime cpu-used=8 ! queue ! webmalphamux name=m streamable=true ! \
          appsink name=sink sync=false \
          appsrc name=s is-live=true format=time do-timestamp=true ! \
-         audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=1 ! opusenc ! m.",
+         audio/x-raw,format=S16LE,layout=interleaved,rate=48000,channels=1 ! opusenc ! queue ! m.",
     );
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
     let sound = pipeline.by_name("s").unwrap().downcast::<gst_app::AppSrc>().unwrap();
@@ -394,6 +395,7 @@ fn a_live_gap_stalls_nothing() {
     // A fifth of a second of sound, then none and no end.
     for _ in 0..10 {
         sound.push_buffer(gst::Buffer::from_slice(vec![0u8; 1920])).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let mut pieces = 0;
     while pieces < 55 {

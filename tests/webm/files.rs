@@ -154,7 +154,7 @@ fn sound_and_picture_are_in_step() {
         samples.extend(map.chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])));
     }
     pipeline.set_state(gst::State::Null).unwrap();
-    check_onsets("GStreamer", &samples, 0.010);
+    check_onsets("GStreamer", &samples, 0.002);
     let length = samples.len() as f64 / 48_000.0;
     assert!((length - 10.0).abs() < 0.03, "{length} s of sound");
 
@@ -345,7 +345,7 @@ fn a_file_of_others_is_remuxed() {
         assert_eq!(before.len(), after.len());
         for (before, after) in before.iter().zip(after) {
             assert_eq!((&before.data, &before.alpha), (&after.data, &after.alpha));
-            assert!(before.time.abs_diff(after.time) <= 7, "{} {}", before.time, after.time);
+            assert!(before.time.abs_diff(after.time) <= 1, "{} {}", before.time, after.time);
         }
     }
 }

@@ -34,10 +34,12 @@ const DEFAULT_BITRATE: u32 = 0;
 const DEFAULT_KEYFRAME_MAX_DIST: u32 = 128;
 const DEFAULT_CPU_USED: i32 = 4;
 const DEFAULT_THREADS: u32 = 0;
-/// Bits a pixel for an automatic bitrate; at 1920x1080 and 30 frames a second 3.7 Mbit/s.
-const BITS_PER_PIXEL: f32 = 0.06;
+/// Bits a pixel for an automatic bitrate; at 1920x1080 and 30 frames a second 6.2 Mbit/s.
+const BITS_PER_PIXEL: f64 = 0.1;
 /// The same for alpha, of which large parts never change.
-const ALPHA_BITS_PER_PIXEL: f32 = 0.03;
+const ALPHA_BITS_PER_PIXEL: f64 = 0.05;
+/// Least automatic bitrate: small pictures need more bits a pixel.
+const MIN_BITRATE: f64 = 256_000.0;
 
 #[derive(Clone, Copy, Debug)]
 struct Settings {
@@ -79,6 +81,8 @@ pub struct AlphaEnc {
     src: gst::GhostPad,
     codec: Codec,
     settings: Mutex<Settings>,
+    /// Pixels a second, by the caps; 0 before they are known.
+    pixel_rate: Mutex<f64>,
     keys: Arc<Keys>,
     /// What stands within, or why nothing does.
     parts: Mutex<Result<Parts, String>>,
@@ -137,6 +141,18 @@ impl AlphaEnc {
         Ok(Parts { colour, alpha })
     }
 
+    /// Works out automatic bitrates for a new size and rate.
+    fn caps(&self, caps: &gst::CapsRef) {
+        let Ok(info) = gst_video::VideoInfo::from_caps(caps) else { return };
+        let rate = match (info.fps().numer(), info.fps().denom()) {
+            (n, d) if n > 0 && d > 0 => f64::from(n) / f64::from(d),
+            // Unknown or variable.
+            _ => 30.0,
+        };
+        *lock(&self.pixel_rate) = f64::from(info.width()) * f64::from(info.height()) * rate;
+        self.apply();
+    }
+
     /// Hands the settings on to the encoders; most of them take effect while they run.
     fn apply(&self) {
         let settings = *lock(&self.settings);
@@ -147,6 +163,7 @@ impl AlphaEnc {
             0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(16)) as u32,
             threads => threads,
         };
+        let pixel_rate = *lock(&self.pixel_rate);
         let per_plane = [
             (colour, settings.target_bitrate, settings.cq_level, BITS_PER_PIXEL),
             (alpha, settings.alpha_bitrate, settings.alpha_cq_level, ALPHA_BITS_PER_PIXEL),
@@ -158,7 +175,13 @@ impl AlphaEnc {
                 EndUsage::Cq => "cq",
             };
             set(encoder, "end-usage", end_usage);
-            set(encoder, "bits-per-pixel", &bits_per_pixel.to_string());
+            // Not left to the encoder: GStreamer 1.22's takes its own automatic bitrate into account
+            // only when it runs for the second time.
+            let bitrate = match bitrate {
+                0 => (pixel_rate * bits_per_pixel).clamp(MIN_BITRATE, i32::MAX.into()) as u32,
+                // Encoders count in thousands.
+                bitrate => bitrate.max(1000),
+            };
             set(encoder, "target-bitrate", &bitrate.to_string());
             set(encoder, "cq-level", &cq_level.to_string());
             set(encoder, "keyframe-max-dist", &settings.keyframe_max_dist.to_string());
@@ -221,6 +244,7 @@ impl ObjectSubclass for AlphaEnc {
             src: ghost("src", gst::PadDirection::Src),
             codec: class.codec,
             settings: Mutex::new(Settings::new(class.codec)),
+            pixel_rate: Mutex::default(),
             keys: Arc::default(),
             parts: Mutex::new(Err("it is not put together".into())),
         }
@@ -235,7 +259,7 @@ impl ObjectImpl for AlphaEnc {
                     .nick("Target bitrate")
                     .blurb(
                         "Bitrate of the colour in bits a second: the average with end-usage vbr and \
-                         cbr, a ceiling with cq (0 = by size and rate, 0.06 bits a pixel)",
+                         cbr, a ceiling with cq (0 = by size and rate, 0.1 bits a pixel, at least 256 kbit/s)",
                     )
                     .maximum(i32::MAX as u32)
                     .default_value(DEFAULT_BITRATE)
@@ -245,7 +269,7 @@ impl ObjectImpl for AlphaEnc {
                     .nick("Alpha bitrate")
                     .blurb(
                         "Bitrate of the alpha in bits a second, on top of the colour's \
-                         (0 = by size and rate, 0.03 bits a pixel)",
+                         (0 = by size and rate, 0.05 bits a pixel, at least 256 kbit/s)",
                     )
                     .maximum(i32::MAX as u32)
                     .default_value(DEFAULT_BITRATE)
@@ -357,6 +381,16 @@ impl ObjectImpl for AlphaEnc {
                 gst::error!(CAT, imp = self, "pad {} is there already", pad.name());
             }
         }
+        let weak = self.downgrade();
+        self.sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::PadProbeData::Event(event)) = &info.data
+                && let gst::EventView::Caps(caps) = event.view()
+                && let Some(this) = weak.upgrade()
+            {
+                this.caps(caps.caps());
+            }
+            gst::PadProbeReturn::Ok
+        });
         let parts = self.build();
         *lock(&self.parts) = parts;
         self.apply();

@@ -12,7 +12,7 @@ use gst_base::subclass::prelude::*;
 use gst_video::video_meta::VideoCodecAlphaMeta;
 
 use super::streams;
-use crate::webm::writer::{Config, Frame, MAX_CLUSTER, Mode, Piece, Tag, Track, Writer};
+use crate::webm::writer::{Codec, Config, Frame, Kind, MAX_CLUSTER, Mode, Piece, Tag, Track, Writer};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("webmalphamux", gst::DebugColorFlags::empty(), Some("WebM muxer with alpha"))
@@ -82,8 +82,6 @@ pub struct WebmAlphaMux {
     state: Mutex<Option<State>>,
     /// Tags by pad, from tag events; those about the stream and those about its file apart.
     tags: Mutex<HashMap<(String, gst::TagScope), gst::TagList>>,
-    /// Bytes that lie at the sink already.
-    written: Mutex<u64>,
     /// Set when the caps of a stream changed to what the file cannot say.
     failed: Mutex<bool>,
 }
@@ -183,7 +181,6 @@ impl WebmAlphaMux {
             mode: if seekable { Mode::Seekable } else { Mode::Streamable },
             min_cluster: settings.min_cluster.mseconds(),
             max_cluster: settings.max_cluster.mseconds(),
-            old_length: *lock(&self.written),
             ..Config::default()
         };
         if let Some(app) = settings.writing_app {
@@ -249,6 +246,10 @@ impl WebmAlphaMux {
                 gst::debug!(CAT, obj = stream.pad, "a frame before the start is left out");
                 return Ok(Next::Skip(index));
             };
+            // GStreamer's times say when the first sample that counts is heard, Matroska's when the
+            // first that is decoded would be if CodecDelay were heard too (RFC 9559 section
+            // 5.1.4.1.25).
+            let time = (time + track.codec_delay).saturating_sub(clipped(&buffer, track.codec).0);
             // On a tie the first stream, which is the video: its key frame begins the cluster.
             if best.is_none_or(|(_, earliest)| time < earliest) {
                 best = Some((index, time));
@@ -271,6 +272,7 @@ impl WebmAlphaMux {
     ) -> Result<Option<Out>, gst::FlowError> {
         let track = &state.writer.tracks()[index];
         let codec = track.codec;
+        let is_video = track.is_video();
         let stream = &mut state.streams[index];
         let name = stream.pad.name();
         let unreadable = |_| self.refuse(&format!("{name}: a frame cannot be read"));
@@ -279,15 +281,15 @@ impl WebmAlphaMux {
         let alpha =
             meta.as_ref().map(|meta| meta.alpha_buffer().map_readable().map_err(unreadable)).transpose()?;
         let mut data: &[u8] = &map;
-        if track.is_video() && data.is_empty() {
+        if is_video && data.is_empty() {
             return Err(self.refuse(&format!("{name}: a frame is empty")));
         }
-        if codec == crate::webm::writer::Codec::Av1 {
+        if codec == Codec::Av1 {
             // A temporal delimiter is left out (AV1 in Matroska, "Block Data").
             data = data.strip_prefix(&[0x12, 0x00]).unwrap_or(data);
         }
-        let mut key = !track.is_video() || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-        if key && track.is_video() {
+        let mut key = !is_video || !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        if key && is_video {
             let colour_key = codec.key_frame(data) != Some(false);
             let alpha_key = alpha.as_deref().is_none_or(|a| codec.key_frame(a) != Some(false));
             key = colour_key && alpha_key;
@@ -323,7 +325,7 @@ impl WebmAlphaMux {
             }
             stream.before_key = None;
         }
-        let discard = discard(buffer, codec);
+        let discard = clipped(buffer, codec).1;
         let frame = Frame {
             track: index,
             time,
@@ -333,6 +335,15 @@ impl WebmAlphaMux {
             data,
             alpha: alpha.as_deref(),
             discard,
+        };
+        let last = state.writer.last_time(index);
+        let frame = match last {
+            // Encoders that wait for their input to settle start with a small step back.
+            Some(last) if !is_video && time < last && last - time < 1_000_000_000 => {
+                gst::warning!(CAT, imp = self, "{name}: a frame at {time} ns, after {last} ns");
+                Frame { time: last, ..frame }
+            }
+            _ => frame,
         };
         let piece = state.writer.write(&frame);
         Ok(piece.map_err(|error| self.refuse(&format!("{name}: {error}")))?.map(Out::Piece))
@@ -388,10 +399,6 @@ impl WebmAlphaMux {
             if let Some(state) = lock(&self.state).as_mut() {
                 state.offset = end;
             }
-            {
-                let mut written = lock(&self.written);
-                *written = end.max(*written);
-            }
             obj.finish_buffer(buffer)?;
         }
         Ok(())
@@ -407,9 +414,7 @@ impl WebmAlphaMux {
         let old = &state.writer.tracks()[index];
         let mut new = streams::track(caps, old.alpha())?;
         new.language.clone_from(&old.language);
-        if let (crate::webm::writer::Kind::Video(old), crate::webm::writer::Kind::Video(new)) =
-            (&old.kind, &mut new.kind)
-        {
+        if let (Kind::Video(old), Kind::Video(new)) = (&old.kind, &mut new.kind) {
             // A rate is a hint: each frame has its own time.
             new.frame_rate = old.frame_rate;
         }
@@ -425,20 +430,21 @@ impl WebmAlphaMux {
     }
 }
 
-/// Sound to drop from the end of a frame, in nanoseconds.
-fn discard(buffer: &gst::BufferRef, codec: crate::webm::writer::Codec) -> u64 {
-    if codec != crate::webm::writer::Codec::Opus {
-        return 0;
+/// Sound to drop from the start and from the end of a frame, in nanoseconds.
+fn clipped(buffer: &gst::BufferRef, codec: Codec) -> (u64, u64) {
+    let Some(meta) = buffer.meta::<gst_audio::AudioClippingMeta>() else { return (0, 0) };
+    if codec != Codec::Opus {
+        return (0, 0);
     }
-    let Some(meta) = buffer.meta::<gst_audio::AudioClippingMeta>() else { return 0 };
-    match meta.end() {
+    let time = |value| match value {
+        // Opus counts at 48 kHz.
         gst::GenericFormattedValue::Default(Some(samples)) => {
-            // Opus counts at 48 kHz.
-            (*samples * 1_000_000_000 + 24_000) / 48_000
+            ((*samples as u64).saturating_mul(1_000_000_000) + 24_000) / 48_000
         }
         gst::GenericFormattedValue::Time(Some(time)) => time.nseconds(),
         _ => 0,
-    }
+    };
+    (time(meta.start()), time(meta.end()))
 }
 
 #[glib::object_subclass]
@@ -603,7 +609,6 @@ impl ElementImpl for WebmAlphaMux {
 impl AggregatorImpl for WebmAlphaMux {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
-        *lock(&self.written) = 0;
         *lock(&self.failed) = false;
         Ok(())
     }
@@ -615,9 +620,31 @@ impl AggregatorImpl for WebmAlphaMux {
     }
 
     fn flush(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
-        gst::debug!(CAT, imp = self, "flushed: the file begins anew");
+        gst::debug!(CAT, imp = self, "flushed: the file begins anew, as filesink's does");
         *lock(&self.state) = None;
         self.parent_flush()
+    }
+
+    fn create_new_pad(
+        &self,
+        templ: &gst::PadTemplate,
+        req_name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst_base::AggregatorPad> {
+        // The base class would call every pad sink_0, sink_1 and so on.
+        let prefix = templ.name_template().trim_end_matches("%u");
+        let obj = self.obj();
+        let name = match req_name.filter(|name| !name.contains('%')) {
+            Some(name) => name.to_string(),
+            None => (0u32..)
+                .map(|number| format!("{prefix}{number}"))
+                .find(|name| obj.static_pad(name).is_none())?,
+        };
+        if obj.static_pad(&name).is_some() {
+            gst::warning!(CAT, imp = self, "there is a pad {name} already");
+            return None;
+        }
+        Some(gst::PadBuilder::<gst_base::AggregatorPad>::from_template(templ).name(name).build())
     }
 
     fn next_time(&self) -> Option<gst::ClockTime> {

@@ -98,6 +98,11 @@ impl Writer {
         self.position
     }
 
+    /// Time of a track's last frame in nanoseconds, to the millisecond.
+    pub fn last_time(&self, track: usize) -> Option<u64> {
+        self.last.get(track).copied().flatten().map(|time| time * 1_000_000)
+    }
+
     /// The tracks, in the order of their numbers.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
@@ -321,12 +326,7 @@ impl Writer {
             tags_at = Some(at + tail.len() as u64);
             put_tags(&mut tail, tags);
         }
-        let mut segment_end = self.position + tail.len() as u64;
-        if segment_end < self.config.old_length {
-            let total = (self.config.old_length - segment_end).max(2);
-            tail.extend(void_start(total));
-            segment_end += total;
-        }
+        let segment_end = self.position + tail.len() as u64;
         self.position = segment_end;
         patches.push(Patch { offset: self.segment - 8, bytes: size8(segment_end - self.segment).to_vec() });
         patches.push(Patch { offset: self.segment, bytes: self.seek_head(tags_at, cues) });

@@ -58,9 +58,6 @@ pub struct Config {
     pub max_cluster: u64,
     /// A cluster ends when it holds this many bytes.
     pub max_cluster_bytes: usize,
-    /// Bytes that already lie where the file goes, from an attempt given up: a Void covers what the
-    /// new file does not reach.
-    pub old_length: u64,
 }
 
 /// Longest cluster in milliseconds: a block's time in its cluster is a signed 16-bit number.
@@ -75,7 +72,6 @@ impl Default for Config {
             min_cluster: 0,
             max_cluster: 5_000,
             max_cluster_bytes: 8 << 20,
-            old_length: 0,
         }
     }
 }

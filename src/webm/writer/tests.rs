@@ -247,30 +247,6 @@ fn sound_to_drop_is_said() {
 }
 
 #[test]
-fn what_an_earlier_attempt_left_behind_is_covered() {
-    for extra in [0, 1, 5, 100] {
-        let make = |old_length| {
-            let config = Config { old_length, ..Config::default() };
-            let mut sink = Sink::new(config, vec![video(false)], &[]);
-            sink.fill(1, false, false);
-            let end = sink.writer.finish(&[]);
-            sink.bytes.extend(end.last.unwrap().bytes);
-            sink.bytes.extend(end.tail);
-            (sink.bytes, end.patches)
-        };
-        let length = make(0).0.len();
-        let (mut bytes, patches) = make((length + extra) as u64);
-        // The rest of the old file.
-        bytes.resize(bytes.len().max(length + extra), 0xA5);
-        for patch in patches {
-            let at = patch.offset as usize;
-            bytes[at..at + patch.bytes.len()].copy_from_slice(&patch.bytes);
-        }
-        validate(&bytes, Expect::Finished).unwrap();
-    }
-}
-
-#[test]
 fn codec_data_is_read_and_made() {
     assert_eq!(read_opus_head(&opus_head(2, 312, 48_000)), Some((2, 6_500_000)));
     assert_eq!(read_opus_head(b"OpusHead"), None);
