@@ -148,7 +148,7 @@ fn chromium_shows_stripes_where_the_alpha_is_none() {
             let time = (time_of(frame) + 16_000_000) as f64 / 1e9;
             let screen = browser.show(&file, time);
             let alpha = alpha_of(frame);
-            let stripe = |x: usize| if x / 40 % 2 == 0 { 0.0 } else { 255.0 };
+            let stripe = |x: usize| if (x / 40).is_multiple_of(2) { 0.0 } else { 255.0 };
             // What the page shows at a pixel, in green; and how far off the mixture it is.
             let (mut clear, mut solid, mut edge) = (0, 0, 0);
             let mut worst: f64 = 0.0;

@@ -1,10 +1,11 @@
 //! `webmalphamux`: VP8 and VP9, with or without alpha, Opus and Vorbis to WebM.
 //!
-//! `streams` reads caps and tags, `imp` takes frames in the order of their running times, and
+//! `streams` reads caps and tags, `write` takes frames in the order of their running times, and
 //! [`super::writer`] makes the bytes.
 
 mod imp;
 mod streams;
+mod write;
 
 use gst::glib;
 use gst::prelude::*;

@@ -17,16 +17,9 @@ pub(super) fn track(caps: &gst::CapsRef, alpha: bool) -> Result<Track, String> {
     match structure.name().as_str() {
         "video/x-vp8" => video(structure, Codec::Vp8, alpha),
         "video/x-vp9" => video(structure, Codec::Vp9, alpha),
-        "video/x-av1" => {
-            let mut track = video(structure, Codec::Av1, alpha)?;
-            if let Ok(data) = structure.get::<gst::Buffer>("codec_data") {
-                track.codec_private = bytes(&data)?;
-            }
-            Ok(track)
-        }
         "audio/x-opus" => opus(structure),
         "audio/x-vorbis" => vorbis(structure),
-        name => Err(format!("WebM holds VP8, VP9, AV1, Opus and Vorbis, not {name}")),
+        name => Err(format!("WebM holds VP8, VP9, Opus and Vorbis, not {name}")),
     }
 }
 

@@ -19,7 +19,9 @@ mod tests;
 use std::fmt;
 
 pub use file::Writer;
-pub use track::{Audio, Codec, Colour, Kind, Track, Video, opus_head, read_opus_head, vorbis_private};
+pub use track::{
+    Audio, Codec, Colour, Kind, Track, Video, opus_duration, opus_head, read_opus_head, vorbis_private,
+};
 
 /// How the file will be read while it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

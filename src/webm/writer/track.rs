@@ -9,8 +9,6 @@ pub enum Codec {
     Vp8,
     /// VP9, with or without an alpha stream.
     Vp9,
-    /// AV1, opaque.
-    Av1,
     /// Opus.
     Opus,
     /// Vorbis.
@@ -23,7 +21,6 @@ impl Codec {
         match self {
             Self::Vp8 => "V_VP8",
             Self::Vp9 => "V_VP9",
-            Self::Av1 => "V_AV1",
             Self::Opus => "A_OPUS",
             Self::Vorbis => "A_VORBIS",
         }
@@ -45,7 +42,6 @@ impl Codec {
                 let inter = if profile3 { first & 0x02 } else { first & 0x04 } != 0;
                 (first >> 6 == 2).then_some(!existing && !inter)
             }
-            Self::Av1 => None,
             Self::Opus | Self::Vorbis => Some(true),
         }
     }
@@ -130,7 +126,7 @@ pub struct Track {
     pub codec: Codec,
     /// Picture or sound.
     pub kind: Kind,
-    /// CodecPrivate: OpusHead, the three Vorbis headers laced, or `av1C`; empty for VP8 and VP9.
+    /// CodecPrivate: OpusHead, the three Vorbis headers laced; empty for VP8 and VP9.
     pub codec_private: Vec<u8>,
     /// CodecDelay in nanoseconds: sound that the decoder makes before the first that counts.
     pub codec_delay: u64,
@@ -177,19 +173,13 @@ impl Track {
     pub(super) fn check(&self, number: u64) -> Result<(), Error> {
         let wrong = |what: &str| Err(Error::Track { number, what: what.into() });
         match (&self.kind, self.codec) {
-            (Kind::Video(video), Codec::Vp8 | Codec::Vp9 | Codec::Av1) => {
+            (Kind::Video(video), Codec::Vp8 | Codec::Vp9) => {
                 let [top, bottom, left, right] = video.crop.map(u64::from);
                 if video.width == 0 || video.height == 0 {
                     return wrong("the picture has no width or no height");
                 }
                 if left + right >= u64::from(video.width) || top + bottom >= u64::from(video.height) {
                     return wrong("the crop leaves nothing of the picture");
-                }
-                if video.alpha && self.codec == Codec::Av1 {
-                    return wrong("alpha beside AV1 is not defined for WebM; use VP8 or VP9");
-                }
-                if self.codec == Codec::Av1 && self.codec_private.len() < 4 {
-                    return wrong("AV1 needs its configuration (av1C) as codec data; put av1parse before");
                 }
             }
             (Kind::Audio(audio), Codec::Opus | Codec::Vorbis) => {
@@ -300,6 +290,24 @@ pub fn opus_head(channels: u8, pre_skip: u16, rate: u32) -> Vec<u8> {
     out.extend(rate.to_le_bytes());
     out.extend([0, 0, 0]);
     out
+}
+
+/// Nanoseconds of sound in an Opus packet, by its first bytes (RFC 6716 section 3.1 and 3.2).
+pub fn opus_duration(packet: &[u8]) -> Option<u64> {
+    let toc = *packet.first()?;
+    let config = toc >> 3;
+    // Microseconds of one frame.
+    let frame = match config {
+        0..=11 => [10_000, 20_000, 40_000, 60_000][usize::from(config & 3)],
+        12..=15 => [10_000, 20_000][usize::from(config & 1)],
+        _ => [2_500, 5_000, 10_000, 20_000][usize::from(config & 3)],
+    };
+    let count = match toc & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u64::from(packet.get(1)? & 0x3F),
+    };
+    Some(frame * count * 1000)
 }
 
 /// Channels and CodecDelay in nanoseconds that an OpusHead states (RFC 7845 section 5.1).
