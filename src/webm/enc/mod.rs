@@ -6,6 +6,19 @@
 //!             └► alpha ─► queue ► vp9enc ─┘
 //! ```
 //!
+//! A file:
+//!
+//! ```text
+//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! bgremove ! videoconvert ! \
+//!     video/x-raw,format=A420 ! vp9alphaenc ! webmalphamux ! filesink location=out.webm
+//! ```
+//!
+//! A live stream:
+//!
+//! ```text
+//! … ! vp8alphaenc deadline=realtime cpu-used=8 end-usage=cbr target-bitrate=2000000 ! queue ! …
+//! ```
+//!
 //! The two encoders never run apart: `split` says which frames are key frames and tells both, `join`
 //! pairs what comes out by its time and ends the stream with an error when a partner is missing.
 

@@ -1,5 +1,15 @@
 //! `webmalphamux`: VP8 and VP9, with or without alpha, Opus and Vorbis to WebM.
 //!
+//! ```text
+//! gst-launch-1.0 webmalphamux name=m ! filesink location=out.webm \
+//!     filesrc location=in.mp4 ! decodebin name=d \
+//!     d. ! queue ! videoconvert ! bgremove ! videoconvert ! video/x-raw,format=A420 ! vp9alphaenc ! \
+//!     m.video_0 \
+//!     d. ! queue ! audioconvert ! audioresample ! opusenc ! m.audio_0
+//! ```
+//!
+//! Every request pad needs a stream: the file begins when all have given their first frame or ended.
+//!
 //! `streams` reads caps and tags, `write` takes frames in the order of their running times, and
 //! [`super::writer`] makes the bytes.
 

@@ -211,7 +211,9 @@ impl Writer {
             return Err(Error::WentBack { number, time, limit });
         }
         let duration = frame.duration.or(track.default_duration());
-        let end = (frame.time + duration.unwrap_or(0))
+        let end = frame
+            .time
+            .saturating_add(duration.unwrap_or(0))
             .saturating_sub(frame.discard)
             .saturating_sub(track.codec_delay);
         let leads = frame.key && frame.track == self.lead;
@@ -256,7 +258,7 @@ impl Writer {
             frame,
             relative,
             (!frame.key).then_some(reference),
-            duration.map(|duration| to_ms(frame.time + duration) - time),
+            duration.map(|duration| to_ms(frame.time.saturating_add(duration)) - time),
         );
         cluster.size += block.len();
         let piece = if self.config.mode == Mode::Streamable {
