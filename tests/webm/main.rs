@@ -7,4 +7,5 @@ mod browser;
 mod encoder;
 mod files;
 mod media;
+mod muxer;
 mod validate;
