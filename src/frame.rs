@@ -236,6 +236,20 @@ pub struct Frame<'a> {
     pub planes: [Plane<'a>; 4],
 }
 
+impl<'a> Frame<'a> {
+    /// A part of the frame. `x` and `y` must be even, and the part inside the frame.
+    pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Frame<'a> {
+        let layout = self.format.layout();
+        let mut planes = self.planes;
+        for c in layout.color[..layout.colors].iter().chain(layout.alpha.as_ref()) {
+            let skip = (y >> c.vsub) * self.planes[c.plane].stride + (x >> c.hsub) * c.step;
+            let data = self.planes[c.plane].data;
+            planes[c.plane].data = &data[skip.min(data.len())..];
+        }
+        Frame { width, height, planes, ..*self }
+    }
+}
+
 /// A frame to write.
 #[derive(Debug)]
 pub struct FrameMut<'a> {
@@ -256,5 +270,81 @@ impl FrameMut<'_> {
             height: self.height,
             planes: self.planes.each_ref().map(|p| Plane { data: p.data, stride: p.stride }),
         }
+    }
+}
+
+/// Frames for tests.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// A frame that owns its bytes, with a stride that is wider than a row.
+    #[derive(Clone, Debug, PartialEq)]
+    pub struct Picture {
+        pub format: Format,
+        pub color: Color,
+        pub width: usize,
+        pub height: usize,
+        pub planes: Vec<(Vec<u8>, usize)>,
+    }
+
+    impl Picture {
+        pub fn new(format: Format, width: usize, height: usize) -> Self {
+            let layout = format.layout();
+            let planes = (0..layout.planes)
+                .map(|p| {
+                    let all = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
+                    let here: Vec<_> = all.filter(|c| c.plane == p).collect();
+                    let bytes =
+                        here.iter().map(|c| c.offset + (c.width(width) - 1) * c.step + 1).max().unwrap_or(0);
+                    let rows = here.iter().map(|c| c.height(height)).max().unwrap_or(0);
+                    let stride = bytes.div_ceil(4) * 4 + 4;
+                    (vec![0; stride * rows], stride)
+                })
+                .collect();
+            let color =
+                if format.is_yuv() { Color::BT709 } else { Color { full_range: true, ..Color::BT709 } };
+            Picture { format, color, width, height, planes }
+        }
+
+        pub fn frame(&self) -> Frame<'_> {
+            let mut planes = [Plane { data: &[], stride: 0 }; 4];
+            for (to, (data, stride)) in planes.iter_mut().zip(&self.planes) {
+                *to = Plane { data, stride: *stride };
+            }
+            Frame { format: self.format, color: self.color, width: self.width, height: self.height, planes }
+        }
+
+        pub fn frame_mut(&mut self) -> FrameMut<'_> {
+            let mut planes = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
+            for (to, (data, stride)) in planes.iter_mut().zip(&mut self.planes) {
+                *to = PlaneMut { data, stride: *stride };
+            }
+            FrameMut {
+                format: self.format,
+                color: self.color,
+                width: self.width,
+                height: self.height,
+                planes,
+            }
+        }
+
+        /// One sample of a component at its own resolution.
+        pub fn sample(&self, c: &Component, x: usize, y: usize) -> u8 {
+            self.planes[c.plane].0[y * self.planes[c.plane].1 + c.offset + x * c.step]
+        }
+    }
+
+    /// A picture of noise that is the same at every run.
+    pub fn noise(format: Format, width: usize, height: usize, seed: u32) -> Picture {
+        let mut p = Picture::new(format, width, height);
+        let mut s = seed.wrapping_mul(2_654_435_761) | 1;
+        for v in p.planes.iter_mut().flat_map(|(data, _)| data) {
+            s ^= s << 13;
+            s ^= s >> 17;
+            s ^= s << 5;
+            *v = (s >> 11) as u8;
+        }
+        p
     }
 }

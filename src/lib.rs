@@ -1,11 +1,20 @@
 //! GStreamer plugin that removes the background from video.
 
+pub mod compose;
+pub mod element;
+pub mod error;
 pub mod frame;
+pub mod matte;
+pub mod models;
+pub mod refine;
+pub mod runtime;
+mod simd;
+pub mod temporal;
 pub mod webm;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    webm::register(plugin)?;
-    Ok(())
+    element::register(plugin)?;
+    webm::register(plugin)
 }
 
 gst::plugin_define!(

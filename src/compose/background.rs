@@ -1,0 +1,143 @@
+//! What the `background` property's text means.
+
+use super::Image;
+use crate::error::{Error, Kind, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is put behind the subject.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Background {
+    /// Nothing: the frame gets alpha.
+    Transparent,
+    /// One colour, R, G, B.
+    Color([u8; 3]),
+    /// The frame's own background, blurred. Standard deviation in percent of the frame's height.
+    Blur(f32),
+    /// A picture.
+    Image(Arc<Image>),
+}
+
+impl Background {
+    /// Whether frames keep alpha.
+    pub fn is_transparent(&self) -> bool {
+        *self == Background::Transparent
+    }
+}
+
+/// The radius of a plain `blur`, in percent of the frame's height.
+const BLUR: f32 = 3.0;
+
+/// Reads the value of a `background` property: `transparent`, a colour, `blur`, `blur:PERCENT`, or
+/// the path or `file://` URI of a PNG, JPEG or WebP, which is opened and decoded.
+///
+/// # Errors
+/// [`Kind::Setting`] that names the value and what would do.
+pub fn parse(text: &str) -> Result<Background> {
+    let text = text.trim();
+    let refuse = |why: &str| Error::new(Kind::Setting, format!("background '{text}' cannot be used: {why}"));
+    if text.eq_ignore_ascii_case("transparent") {
+        return Ok(Background::Transparent);
+    }
+    if text == "blur" {
+        return Ok(Background::Blur(BLUR));
+    }
+    if let Some(percent) = text.strip_prefix("blur:") {
+        return match percent.trim_end_matches('%').parse::<f32>() {
+            Ok(p) if p > 0.0 && p <= 50.0 => Ok(Background::Blur(p)),
+            _ => Err(refuse(
+                "the radius is a percentage of the frame's height, above 0 and at most 50, as in blur:3",
+            )),
+        };
+    }
+    if let Some(color) = color(text) {
+        return color.map(Background::Color).map_err(|why| refuse(&why));
+    }
+    let path = if text.starts_with("file:") {
+        glib::filename_from_uri(text).map_err(|e| refuse(e.message()))?.0
+    } else {
+        PathBuf::from(text)
+    };
+    if !path.exists() {
+        let like_a_path = text.contains('/') || Path::new(text).extension().is_some();
+        return Err(refuse(if like_a_path {
+            "there is no such file"
+        } else {
+            "it is neither transparent, blur, blur:PERCENT, a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a CSS name) \
+             nor a picture file"
+        }));
+    }
+    Image::open(&path).map(|image| Background::Image(Arc::new(image))).map_err(|why| refuse(&why))
+}
+
+/// A colour if it looks like one; the inner result tells what is wrong with it.
+fn color(text: &str) -> Option<std::result::Result<[u8; 3], String>> {
+    let css = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) if hex.len() == 6 => format!("#{hex}"),
+        Some(_) => return Some(Err("0x wants six hexadecimal digits, RRGGBB".into())),
+        None => text.to_string(),
+    };
+    let looks = css.starts_with('#') || (css.contains('(') && css.ends_with(')'));
+    // The parser takes bare hexadecimal digits, too; a file may well be called `cafe`.
+    let name = css.chars().all(|c| c.is_ascii_alphabetic()) && !css.chars().all(|c| c.is_ascii_hexdigit());
+    if !looks && !name {
+        return None;
+    }
+    match csscolorparser::parse(&css) {
+        Ok(c) if c.a < 1.0 => Some(Err("a background colour must be opaque".into())),
+        Ok(c) => {
+            let [r, g, b, _] = c.to_rgba8();
+            Some(Ok([r, g, b]))
+        }
+        Err(_) if looks => {
+            Some(Err("it is no colour; colours are #RRGGBB, 0xRRGGBB, rgb(r,g,b) or CSS names".into()))
+        }
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_every_form() {
+        for (text, want) in [
+            ("transparent", Background::Transparent),
+            ("#00b140", Background::Color([0, 0xb1, 0x40])),
+            ("0x00B140", Background::Color([0, 0xb1, 0x40])),
+            ("rgb(1,2,3)", Background::Color([1, 2, 3])),
+            ("rebeccapurple", Background::Color([0x66, 0x33, 0x99])),
+            ("white", Background::Color([255; 3])),
+            ("blur", Background::Blur(3.0)),
+            ("blur:7.5", Background::Blur(7.5)),
+        ] {
+            assert_eq!(parse(text).unwrap(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_with_a_reason() {
+        for (text, why) in [
+            ("", "neither"),
+            ("nocolour", "neither"),
+            ("cafe", "neither"),
+            ("#12", "no colour"),
+            ("0x12", "six"),
+            ("rgb(1,2)", "no colour"),
+            ("rgba(1,2,3,0.5)", "opaque"),
+            ("#12345678", "opaque"),
+            ("blur:0", "percentage"),
+            ("blur:NaN", "percentage"),
+            ("blur:x", "percentage"),
+            ("/no/such/picture.png", "no such file"),
+            ("file:///no/such/picture.png", "no such file"),
+            ("picture.png", "no such file"),
+            ("/", "folder"),
+            ("file://", ""),
+        ] {
+            let e = parse(text).unwrap_err();
+            assert!(e.text.contains(why) && e.text.contains(text), "{text}: {e}");
+        }
+    }
+}

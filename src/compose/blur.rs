@@ -1,0 +1,352 @@
+//! The frame's own background, blurred, without the subject in it.
+//!
+//! Normalised convolution (Knutsson and Westin, 1993): the blurred colour is G∗(w·c) ∕ G∗w with the
+//! weight w = 1 − alpha, so that the subject's pixels take no part and no halo of them stands around
+//! it. The Gaussian G is three box filters at low resolution, whose cost does not depend on the
+//! radius.
+
+use super::{Backdrop, Share, extent, spread};
+use crate::frame::{Component, Format, Frame};
+use crate::simd::multiversion;
+
+/// A component at low resolution: weighted colour, then colour.
+#[derive(Debug, Default)]
+struct Low {
+    part: Option<Component>,
+    color: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+/// A blurred background; keeps its buffers from frame to frame.
+#[derive(Debug)]
+pub struct Blur {
+    format: Format,
+    width: usize,
+    height: usize,
+    /// Pixels of the frame in one of the low grid, along each axis.
+    factor: usize,
+    low_width: usize,
+    low_height: usize,
+    /// Widths of the three boxes, in pixels of the low grid.
+    boxes: [usize; 3],
+    low: [Low; 3],
+    alpha: Vec<u8>,
+    sums: [Vec<u32>; 2],
+    scratch: Vec<f32>,
+    line: Vec<f32>,
+}
+
+impl Blur {
+    /// For frames of a format and size. `percent` is the standard deviation as a part of the height.
+    pub fn new(format: Format, width: usize, height: usize, percent: f32) -> Self {
+        let sigma = f64::from(percent) / 100.0 * height as f64;
+        // Boxes need a few pixels to look like a Gaussian. A factor that is even keeps the cells of
+        // subsampled chroma whole.
+        let factor = match (sigma / 2.5) as usize {
+            0 | 1 => 1,
+            n => n & !1,
+        };
+        let (low_width, low_height) = (width.div_ceil(factor), height.div_ceil(factor));
+        Self {
+            format,
+            width,
+            height,
+            factor,
+            low_width,
+            low_height,
+            boxes: boxes(sigma / factor as f64),
+            low: Default::default(),
+            alpha: Vec::new(),
+            sums: Default::default(),
+            scratch: Vec::new(),
+            line: Vec::new(),
+        }
+    }
+
+    /// Blurs what is behind the subject.
+    pub fn prepare(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
+        let layout = self.format.layout();
+        for plane in 0..layout.planes {
+            let parts: Vec<usize> = (0..layout.colors).filter(|&i| layout.color[i].plane == plane).collect();
+            if parts.is_empty() {
+                continue;
+            }
+            let (bytes, rows) = extent(self.format, plane, self.width, self.height);
+            self.alpha.clear();
+            self.alpha.resize(bytes, 0);
+            for i in &parts {
+                let low = &mut self.low[*i];
+                low.part = Some(layout.color[*i]);
+                for v in [&mut low.color, &mut low.weight] {
+                    v.clear();
+                    v.resize(self.low_width * self.low_height, 0.0);
+                }
+            }
+            let vsub = layout.color[parts[0]].vsub;
+            let step = (self.factor >> vsub).max(1);
+            for (y, from) in (0..rows).step_by(step).enumerate() {
+                for s in &mut self.sums {
+                    s.clear();
+                    s.resize(bytes, 0);
+                }
+                let [weighted, weights] = &mut self.sums;
+                for at in from..(from + step).min(rows) {
+                    spread(
+                        self.format,
+                        plane,
+                        alpha,
+                        (self.width, self.height),
+                        at,
+                        Share::Mean,
+                        &mut self.alpha,
+                    );
+                    let row = frame.planes[plane].row(at);
+                    let n = bytes.min(row.len());
+                    add(&row[..n], &self.alpha, weighted, weights);
+                }
+                // Where chroma has one row for two of the grid, it fills both.
+                let copies = if self.factor == 1 { 1 << vsub } else { 1 };
+                for i in &parts {
+                    let c = layout.color[*i];
+                    let low = &mut self.low[*i];
+                    for copy in 0..copies {
+                        let row = y * copies + copy;
+                        if row >= self.low_height {
+                            break;
+                        }
+                        let at = row * self.low_width;
+                        gather(
+                            weighted,
+                            &c,
+                            self.factor,
+                            self.width,
+                            &mut low.color[at..at + self.low_width],
+                        );
+                        gather(
+                            weights,
+                            &c,
+                            self.factor,
+                            self.width,
+                            &mut low.weight[at..at + self.low_width],
+                        );
+                    }
+                }
+            }
+        }
+        for low in self.low.iter_mut().take(layout.colors) {
+            let (total, weight) = low
+                .color
+                .iter()
+                .zip(&low.weight)
+                .fold((0.0f64, 0.0f64), |(c, w), (a, b)| (c + f64::from(*a), w + f64::from(*b)));
+            let neutral = if weight > 0.0 { (total / weight) as f32 } else { 128.0 };
+            for radius in self.boxes {
+                for v in [&mut low.color, &mut low.weight] {
+                    smooth(v, self.low_width, self.low_height, radius, &mut self.scratch);
+                }
+            }
+            // Deep inside the subject nothing of the background is near; it is not seen there.
+            let least = 1e-3 * 255.0;
+            for (c, w) in low.color.iter_mut().zip(&low.weight) {
+                *c = (*c + least * neutral) / (w + least);
+            }
+        }
+    }
+}
+
+impl Backdrop for Blur {
+    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]) {
+        let layout = self.format.layout();
+        if layout.alpha.is_some() && y == 0 {
+            row.fill(255);
+        }
+        for low in &self.low[..layout.colors] {
+            let Some(c) = low.part.filter(|c| c.plane == plane) else { continue };
+            let (at, f) = place(y, c.vsub, self.factor, self.low_height);
+            let top = &low.color[at * self.low_width..][..self.low_width];
+            let bottom = &low.color[(at + 1).min(self.low_height - 1) * self.low_width..][..self.low_width];
+            self.line.resize(self.low_width, 0.0);
+            mix(top, bottom, f, &mut self.line);
+            let last = self.low_width - 1;
+            for (x, out) in row[c.offset..].iter_mut().step_by(c.step).take(c.width(self.width)).enumerate() {
+                let (at, f) = place(x, c.hsub, self.factor, self.low_width);
+                let (l, r) = (self.line[at], self.line[(at + 1).min(last)]);
+                *out = (l + (r - l) * f + 0.5) as u8;
+            }
+        }
+    }
+}
+
+/// Between which cells of the grid a sample lies: the first, and how far towards the next.
+fn place(at: usize, sub: u32, factor: usize, cells: usize) -> (usize, f32) {
+    let centre = ((at as f32 + 0.5) * (1 << sub) as f32) / factor as f32 - 0.5;
+    let centre = centre.clamp(0.0, (cells - 1) as f32);
+    (centre as usize, centre.fract())
+}
+
+multiversion! {
+    fn mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [f32]) {
+        for ((o, t), b) in out.iter_mut().zip(top).zip(bottom) {
+            *o = t + (b - t) * f;
+        }
+    }
+}
+
+multiversion! {
+    fn add(row: &[u8], alpha: &[u8], weighted: &mut [u32], weights: &mut [u32]) {
+        for (((v, a), c), w) in row.iter().zip(alpha).zip(weighted).zip(weights) {
+            let weight = 255 - u32::from(*a);
+            *c += u32::from(*v) * weight;
+            *w += weight;
+        }
+    }
+}
+
+/// The samples of one component in each cell of a row, as a mean over the cell's samples.
+fn gather(sums: &[u32], c: &Component, factor: usize, width: usize, out: &mut [f32]) {
+    let n = c.width(width);
+    let per = factor >> c.hsub;
+    for (x, o) in out.iter_mut().enumerate() {
+        // Without a reduction a chroma sample serves two cells.
+        let (from, to) = if per == 0 { (x >> c.hsub, (x >> c.hsub) + 1) } else { (x * per, (x + 1) * per) };
+        let (from, to) = (from.min(n - 1), to.min(n).max(from.min(n - 1) + 1));
+        let sum: u32 = (from..to).map(|i| sums[c.offset + i * c.step]).sum();
+        *o = sum as f32 / (to - from) as f32;
+    }
+}
+
+/// Widths of three boxes, all odd, whose cascade has the standard deviation `sigma` (after Kovesi,
+/// "Fast almost-Gaussian filtering", 2010).
+fn boxes(sigma: f64) -> [usize; 3] {
+    let ideal = (12.0 * sigma * sigma / 3.0 + 1.0).sqrt();
+    let small = (((ideal as usize).max(1)) - 1) / 2 * 2 + 1;
+    let s = small as f64;
+    let count =
+        ((12.0 * sigma * sigma - 3.0 * s * s - 12.0 * s - 9.0) / (-4.0 * s - 4.0)).round().clamp(0.0, 3.0);
+    [0, 1, 2].map(|i| if (i as f64) < count { small } else { small + 2 })
+}
+
+/// A box filter along rows and columns; outside is zero, which the weights make up for.
+fn smooth(v: &mut [f32], width: usize, height: usize, size: usize, scratch: &mut Vec<f32>) {
+    let r = size / 2;
+    let k = 1.0 / size as f32;
+    scratch.clear();
+    scratch.resize(v.len().max(width), 0.0);
+    for (row, out) in v.chunks_exact(width).zip(scratch.chunks_exact_mut(width)) {
+        let mut sum: f32 = row[..r.min(width)].iter().sum();
+        for x in 0..width {
+            sum += row.get(x + r).copied().unwrap_or(0.0);
+            out[x] = sum * k;
+            sum -= if x >= r { row[x - r] } else { 0.0 };
+        }
+    }
+    // Columns side by side: one running sum a column.
+    let mut sums = vec![0.0f32; width];
+    for y in 0..r.min(height) {
+        add_to(&mut sums, &scratch[y * width..][..width], 1.0);
+    }
+    for y in 0..height {
+        if y + r < height {
+            add_to(&mut sums, &scratch[(y + r) * width..][..width], 1.0);
+        }
+        for (o, s) in v[y * width..][..width].iter_mut().zip(&sums) {
+            *o = s.max(0.0) * k;
+        }
+        if y >= r {
+            add_to(&mut sums, &scratch[(y - r) * width..][..width], -1.0);
+        }
+    }
+}
+
+multiversion! {
+    fn add_to(sums: &mut [f32], row: &[f32], sign: f32) {
+        for (s, v) in sums.iter_mut().zip(row) {
+            *s += v * sign;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compose::{Rows, composite};
+    use crate::frame::testing::Picture;
+
+    #[test]
+    fn boxes_have_the_deviation() {
+        for sigma in [1.0, 2.5, 3.3, 7.0, 20.0] {
+            let variance: f64 = boxes(sigma).iter().map(|&n| ((n * n - 1) as f64) / 12.0).sum();
+            assert!((variance.sqrt() - sigma).abs() < 0.35, "{sigma} {:?}", boxes(sigma));
+        }
+    }
+
+    #[test]
+    fn the_subject_leaves_no_halo() {
+        // A white subject on a mid-grey background: whatever the format, the blur stays grey.
+        for format in Format::ALL.into_iter().filter(|f| *f != Format::Gray8) {
+            for (w, h) in [(64, 48), (61, 47), (200, 300)] {
+                let mut p = Picture::new(format, w, h);
+                let layout = format.layout();
+                let mut alpha = vec![0u8; w * h];
+                for y in h / 4..h * 3 / 4 {
+                    alpha[(y * w + w / 4) & !1..y * w + w / 2].fill(255);
+                }
+                let (back, white) = if format.is_yuv() {
+                    (p.color.yuv([90; 3]), p.color.yuv([255; 3]))
+                } else {
+                    ([90; 3], [255; 3])
+                };
+                for (i, c) in layout.color.iter().enumerate() {
+                    for y in 0..c.height(h) {
+                        for x in 0..c.width(w) {
+                            let (fx, fy) = (x << c.hsub, y << c.vsub);
+                            let v = if alpha[fy * w + fx] == 255 { white[i] } else { back[i] };
+                            let (data, stride) = &mut p.planes[c.plane];
+                            data[y * *stride + c.offset + x * c.step] = v;
+                        }
+                    }
+                }
+                let mut blur = Blur::new(format, w, h, 5.0);
+                blur.prepare(&p.frame(), &alpha);
+                // Composited with nothing of the subject, only the backdrop is left.
+                composite(&mut p.frame_mut(), &vec![0; w * h], &mut blur, &mut Rows::default());
+                for (i, c) in layout.color.iter().enumerate() {
+                    for y in 0..c.height(h) {
+                        for x in 0..c.width(w) {
+                            let got = p.sample(c, x, y);
+                            // Chroma at the subject's border is a mean of both; grey has none.
+                            assert!(
+                                (i32::from(got) - i32::from(back[i])).abs() <= 2,
+                                "{format:?} {w}x{h} {x},{y}: {got}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equals_a_plain_gaussian_on_smooth_pictures() {
+        let (w, h) = (160, 120);
+        let mut p = Picture::new(Format::Gray8, w, h);
+        let value = |x: f64| 128.0 + 80.0 * (x / 25.0).sin();
+        let stride = p.planes[0].1;
+        for y in 0..h {
+            for x in 0..w {
+                p.planes[0].0[y * stride + x] = value(x as f64).round() as u8;
+            }
+        }
+        let mut blur = Blur::new(Format::Gray8, w, h, 5.0);
+        blur.prepare(&p.frame(), &vec![0; w * h]);
+        let mut row = vec![0; w];
+        blur.row(0, h / 2, &mut row);
+        let sigma = 0.05 * h as f64;
+        for (x, got) in row.iter().enumerate().take(120).skip(40) {
+            // A sine keeps its shape under a Gaussian: only its height shrinks.
+            let shrink = (-sigma * sigma / (2.0 * 25.0 * 25.0)).exp();
+            let want = 128.0 + 80.0 * shrink * (x as f64 / 25.0).sin();
+            assert!((f64::from(*got) - want).abs() < 3.0, "{x}: {got} {want}");
+        }
+    }
+}

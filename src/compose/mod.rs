@@ -1,0 +1,341 @@
+//! From a frame and its matte to the frame that is handed on: transparent, or on a new background.
+//!
+//! Kernels work on the bytes of a plane as they lie. What differs between formats is only how the
+//! alpha of a row spreads over a plane's bytes ([`spread`]), so one blend serves every format.
+
+mod background;
+mod blur;
+mod picture;
+
+pub use background::{Background, parse};
+pub use blur::Blur;
+pub use picture::{Fit, Image, Picture};
+
+use crate::frame::{Component, Format, Frame, FrameMut};
+use crate::simd::multiversion;
+
+/// The bytes of a plane that stand for black, one pixel group after the other.
+pub fn solid(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
+    let layout = format.layout();
+    row.fill(255);
+    for (c, v) in layout.color[..layout.colors].iter().zip(color) {
+        if c.plane == plane {
+            row.iter_mut().skip(c.offset).step_by(c.step).for_each(|b| *b = v);
+        }
+    }
+}
+
+/// Black in the format's own numbers.
+pub fn black(frame: &FrameMut<'_>) -> [u8; 3] {
+    if frame.format.is_yuv() { frame.color.yuv([0; 3]) } else { [0; 3] }
+}
+
+/// How the alpha of four pixels becomes that of the one chroma sample they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    /// Their mean: for blending.
+    Mean,
+    /// Their largest: a sample is gone only if no visible pixel uses it.
+    Max,
+}
+
+/// The alpha of one row of a plane, byte by byte as the plane lies. Bytes that belong to no colour
+/// component (padding, the format's own alpha) get 0.
+///
+/// `alpha` is tight, `width · height`; `y` counts the plane's own rows.
+fn spread(
+    format: Format,
+    plane: usize,
+    alpha: &[u8],
+    (width, height): (usize, usize),
+    y: usize,
+    share: Share,
+    out: &mut [u8],
+) {
+    let layout = format.layout();
+    let parts = layout.color[..layout.colors].iter().filter(|c| c.plane == plane);
+    let whole = |c: &Component| c.step == 1 && c.hsub == 0 && c.vsub == 0;
+    if let Some(c) = parts.clone().next()
+        && whole(c)
+    {
+        out[..width].copy_from_slice(&alpha[y * width..][..width]);
+        return;
+    }
+    if layout.color.iter().all(|c| c.plane == plane && c.step == 4 && c.hsub == 0) {
+        let keep = layout.color.map(|c| c.offset);
+        spread_four(&alpha[y * width..][..width], keep, out);
+        return;
+    }
+    out.fill(0);
+    let rows = |c: &Component| {
+        let top = y << c.vsub;
+        let bottom = (top + (1 << c.vsub) - 1).min(height - 1);
+        (&alpha[top * width..][..width], &alpha[bottom * width..][..width])
+    };
+    let mut done: Option<(&Component, usize)> = None;
+    for c in parts {
+        let n = c.width(width);
+        // The two chroma components of a plane share their alpha.
+        if let Some((first, from)) =
+            done.filter(|(f, _)| (f.hsub, f.vsub, f.step) == (c.hsub, c.vsub, c.step))
+        {
+            debug_assert_eq!(first.plane, c.plane);
+            for x in 0..n {
+                out[c.offset + x * c.step] = out[from + x * c.step];
+            }
+            continue;
+        }
+        let (top, bottom) = rows(c);
+        if c.hsub == 0 && c.vsub == 0 {
+            for (o, a) in out[c.offset..].iter_mut().step_by(c.step).zip(top) {
+                *o = *a;
+            }
+        } else {
+            share_row(top, bottom, c.hsub, share, n, c.step, &mut out[c.offset..]);
+        }
+        done = Some((c, c.offset));
+    }
+}
+
+multiversion! {
+    fn spread_four(alpha: &[u8], keep: [usize; 3], out: &mut [u8]) {
+        let mut mask = [0u8; 4];
+        keep.iter().for_each(|k| mask[*k] = 255);
+        for (o, a) in out.chunks_exact_mut(4).zip(alpha) {
+            for (b, m) in o.iter_mut().zip(mask) {
+                *b = *a & m;
+            }
+        }
+    }
+}
+
+fn share_row(top: &[u8], bottom: &[u8], hsub: u32, share: Share, n: usize, step: usize, out: &mut [u8]) {
+    if hsub == 1 && step == 1 {
+        let whole = top.len() / 2;
+        share_pairs(&top[..whole * 2], &bottom[..whole * 2], share == Share::Max, &mut out[..whole]);
+        if n > whole {
+            out[whole] = match share {
+                Share::Mean => ((u16::from(top[whole * 2]) + u16::from(bottom[whole * 2])).div_ceil(2)) as u8,
+                Share::Max => top[whole * 2].max(bottom[whole * 2]),
+            };
+        }
+        return;
+    }
+    let last = top.len() - 1;
+    for x in 0..n {
+        let (l, r) = (x << hsub, ((x << hsub) + (1 << hsub) - 1).min(last));
+        let four = [top[l], top[r], bottom[l], bottom[r]];
+        out[x * step] = match share {
+            Share::Mean => ((four.iter().map(|v| u16::from(*v)).sum::<u16>() + 2) / 4) as u8,
+            Share::Max => four.into_iter().fold(0, u8::max),
+        };
+    }
+}
+
+multiversion! {
+    fn share_pairs(top: &[u8], bottom: &[u8], max: bool, out: &mut [u8]) {
+        if max {
+            for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
+                *o = t[0].max(t[1]).max(b[0]).max(b[1]);
+            }
+        } else {
+            for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
+                let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
+                *o = ((sum + 2) / 4) as u8;
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// `dst = dst · a + back · (1 − a)`, rounded to nearest; `a` in 0..255 stands for 0..1.
+    fn blend(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
+        for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
+            let a = u16::from(*a);
+            let v = u16::from(*d) * a + u16::from(*b) * (255 - a) + 128;
+            *d = ((v + (v >> 8)) >> 8) as u8;
+        }
+    }
+}
+
+multiversion! {
+    /// `back` where alpha is 0.
+    fn blank(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
+        for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
+            *d = if *a == 0 { *b } else { *d };
+        }
+    }
+}
+
+multiversion! {
+    fn scale(dst: &mut [u8], by: &[u8]) {
+        for (d, b) in dst.iter_mut().zip(by) {
+            let v = u16::from(*d) * u16::from(*b) + 128;
+            *d = ((v + (v >> 8)) >> 8) as u8;
+        }
+    }
+}
+
+/// Multiplies the alpha that the frame already has into the matte.
+pub fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
+    let Some(c) = frame.format.layout().alpha else { return };
+    for (y, row) in alpha.chunks_exact_mut(frame.width).enumerate() {
+        let from = &frame.planes[c.plane].row(y)[c.offset..];
+        if c.step == 1 {
+            scale(row, from);
+        } else {
+            for (a, b) in row.iter_mut().zip(from.iter().step_by(c.step)) {
+                let v = u16::from(*a) * u16::from(*b) + 128;
+                *a = ((v + (v >> 8)) >> 8) as u8;
+            }
+        }
+    }
+}
+
+/// Bytes of a row of a plane that belong to the frame, and rows of the plane.
+fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
+    let layout = format.layout();
+    let parts = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
+    let here = parts.filter(|c| c.plane == plane);
+    here.fold((0, 0), |(bytes, rows), c| {
+        // Whole pixel groups, so that padding bytes (the x of RGBx) are written, too.
+        let group = c.width(width) * c.step;
+        (bytes.max(group), rows.max(c.height(height)))
+    })
+}
+
+/// Copies the colours of a frame into one of the same kind, YUV with the same subsampling or RGB.
+/// Gives `false`, with nothing written, when the formats differ in more than order and alpha.
+pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
+    let (a, b) = (from.format.layout(), to.format.layout());
+    if from.format == to.format {
+        for plane in 0..a.planes {
+            let (bytes, rows) = extent(from.format, plane, from.width, from.height);
+            for y in 0..rows {
+                let row = from.planes[plane].row(y);
+                let n = bytes.min(row.len());
+                to.planes[plane].row(y)[..n].copy_from_slice(&row[..n]);
+            }
+        }
+        return true;
+    }
+    let alike = from.format.is_yuv() == to.format.is_yuv()
+        && a.colors == b.colors
+        && a.color.iter().zip(&b.color).all(|(a, b)| (a.hsub, a.vsub) == (b.hsub, b.vsub));
+    // Packed formats are shuffled faster by GStreamer's own converter.
+    if !alike || b.color[0].step != 1 {
+        return false;
+    }
+    for (a, b) in a.color.iter().zip(&b.color) {
+        let n = a.width(from.width);
+        for y in 0..a.height(from.height) {
+            let from = &from.planes[a.plane].row(y)[a.offset..];
+            let to = &mut to.planes[b.plane].row(y)[b.offset..];
+            if a.step == 1 {
+                to[..n].copy_from_slice(&from[..n]);
+            } else {
+                for (t, f) in to[..n].iter_mut().zip(from.iter().step_by(a.step)) {
+                    *t = *f;
+                }
+            }
+        }
+    }
+    true
+}
+
+/// Buffers for one row, kept between frames.
+#[derive(Debug, Default)]
+pub struct Rows {
+    alpha: Vec<u8>,
+    back: Vec<u8>,
+}
+
+/// Puts the matte into the frame's alpha and black wherever it is 0.
+pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8], rows: &mut Rows) {
+    let (width, height) = (frame.width, frame.height);
+    let layout = frame.format.layout();
+    let black = black(frame);
+    for plane in 0..layout.planes {
+        let (bytes, count) = extent(frame.format, plane, width, height);
+        let colored = layout.color.iter().any(|c| c.plane == plane);
+        rows.alpha.resize(bytes, 0);
+        rows.back.resize(bytes, 0);
+        solid(frame.format, plane, black, &mut rows.back);
+        for y in 0..count {
+            let row = frame.planes[plane].row(y);
+            let n = bytes.min(row.len());
+            if colored {
+                spread(frame.format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
+                blank(&mut row[..n], &rows.back, &rows.alpha);
+            }
+            if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
+                let from = &alpha[y * width..][..width];
+                if c.step == 1 {
+                    row[..width].copy_from_slice(from);
+                } else {
+                    row[c.offset..].iter_mut().step_by(c.step).zip(from).for_each(|(o, a)| *o = *a);
+                }
+            }
+        }
+    }
+}
+
+/// What stands behind the subject.
+pub trait Backdrop {
+    /// The bytes of row `y` of a plane, as they lie in the frame's format; alpha bytes are 255.
+    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]);
+}
+
+/// One colour, in the frame's own numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Solid {
+    pub format: Format,
+    pub color: [u8; 3],
+}
+
+impl Backdrop for Solid {
+    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]) {
+        // The buffer keeps the row, and every row of a plane is the same.
+        if y == 0 {
+            solid(self.format, plane, self.color, row);
+        }
+    }
+}
+
+/// Puts the subject on a backdrop. The result is opaque.
+pub fn composite(frame: &mut FrameMut<'_>, alpha: &[u8], backdrop: &mut dyn Backdrop, rows: &mut Rows) {
+    let (width, height) = (frame.width, frame.height);
+    for plane in 0..frame.format.layout().planes {
+        let (bytes, count) = extent(frame.format, plane, width, height);
+        rows.alpha.clear();
+        rows.alpha.resize(bytes, 0);
+        rows.back.resize(bytes, 0);
+        let colored = frame.format.layout().color.iter().any(|c| c.plane == plane);
+        for y in 0..count {
+            backdrop.row(plane, y, &mut rows.back);
+            if colored {
+                spread(frame.format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
+            }
+            let row = frame.planes[plane].row(y);
+            let n = bytes.min(row.len());
+            blend(&mut row[..n], &rows.back, &rows.alpha);
+        }
+    }
+}
+
+/// The matte as a picture: grey, or the luma of I420 with neutral chroma.
+pub fn matte(frame: &mut FrameMut<'_>, alpha: &[u8]) {
+    let width = frame.width;
+    for (y, from) in alpha.chunks_exact(width).enumerate() {
+        frame.planes[0].row(y)[..width].copy_from_slice(from);
+    }
+    let layout = frame.format.layout();
+    for c in layout.color[..layout.colors].iter().skip(1) {
+        for y in 0..c.height(frame.height) {
+            frame.planes[c.plane].row(y)[..c.width(width)].fill(128);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

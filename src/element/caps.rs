@@ -1,0 +1,225 @@
+//! Which caps go with which: what the element offers on one pad for caps on the other.
+
+use super::settings::Kind;
+use gst_video::{VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoInfo};
+use std::sync::LazyLock;
+
+/// What the sink pad takes, the commonest first.
+pub const SINK_FORMATS: [VideoFormat; 16] = [
+    VideoFormat::I420,
+    VideoFormat::Nv12,
+    VideoFormat::Yv12,
+    VideoFormat::Yuy2,
+    VideoFormat::A420,
+    VideoFormat::Ayuv,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Argb,
+    VideoFormat::Abgr,
+    VideoFormat::Rgbx,
+    VideoFormat::Bgrx,
+    VideoFormat::Xrgb,
+    VideoFormat::Xbgr,
+    VideoFormat::Rgb,
+    VideoFormat::Bgr,
+];
+
+/// The formats with alpha, nearest to `from` first: no change of colour model, then no loss of chroma
+/// resolution, then the same order of bytes.
+pub fn alpha_formats(from: VideoFormat) -> [VideoFormat; 6] {
+    use VideoFormat::*;
+    match from {
+        A420 | I420 | Yv12 | Nv12 => [A420, Ayuv, Rgba, Bgra, Argb, Abgr],
+        Ayuv | Yuy2 => [Ayuv, A420, Rgba, Bgra, Argb, Abgr],
+        Bgra | Bgrx | Bgr => [Bgra, Rgba, Argb, Abgr, Ayuv, A420],
+        Argb | Xrgb => [Argb, Abgr, Rgba, Bgra, Ayuv, A420],
+        Abgr | Xbgr => [Abgr, Argb, Bgra, Rgba, Ayuv, A420],
+        _ => [Rgba, Bgra, Argb, Abgr, Ayuv, A420],
+    }
+}
+
+/// The colorimetry of a matte in I420: full range, so that luma is the alpha itself.
+pub const MATTE_COLORIMETRY: &str = "1:4:0:0";
+
+fn template(formats: impl IntoIterator<Item = VideoFormat>) -> gst::Caps {
+    gst_video::VideoCapsBuilder::new()
+        .format_list(formats)
+        .width_range(16..=8192)
+        .height_range(16..=8192)
+        .build()
+}
+
+pub static SINK: LazyLock<gst::Caps> = LazyLock::new(|| template(SINK_FORMATS));
+pub static SRC: LazyLock<gst::Caps> =
+    LazyLock::new(|| template(SINK_FORMATS.into_iter().chain([VideoFormat::Gray8])));
+
+/// The formats that a structure names.
+fn formats(s: &gst::StructureRef) -> Vec<VideoFormat> {
+    let parse = |name: &str| name.parse().unwrap_or(VideoFormat::Unknown);
+    match s.value("format") {
+        Ok(value) => match (value.get::<&str>(), value.get::<gst::ListRef>()) {
+            (Ok(one), _) => vec![parse(one)],
+            (_, Ok(list)) => list.iter().filter_map(|v| v.get::<&str>().ok()).map(parse).collect(),
+            _ => Vec::new(),
+        },
+        // No format: any.
+        Err(_) => SINK_FORMATS.to_vec(),
+    }
+}
+
+fn with_formats(s: &gst::StructureRef, formats: &[VideoFormat]) -> gst::Structure {
+    let mut s = s.to_owned();
+    match formats {
+        [one] => s.set("format", one.to_str()),
+        many => s.set("format", gst::List::new(many.iter().map(|f| f.to_str()))),
+    }
+    s
+}
+
+/// Caps on the other pad for caps on this one.
+///
+/// Towards the sink nothing is refused for want of alpha downstream: that is found, and said in plain
+/// words, once the sink has its caps.
+pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) -> gst::Caps {
+    let mut out = gst::Caps::new_empty();
+    let list = out.make_mut();
+    for s in caps.iter() {
+        let here = formats(s);
+        let mut plain = s.to_owned();
+        plain.remove_fields(["colorimetry", "chroma-site"]);
+        let mut add = |s: gst::Structure| {
+            if !list.is_subset_structure(&s) {
+                list.append_structure(s);
+            }
+        };
+        match (kind, direction) {
+            (Kind::Opaque, _) => {
+                let kept: Vec<_> = here.into_iter().filter(|f| SINK_FORMATS.contains(f)).collect();
+                if !kept.is_empty() {
+                    add(with_formats(s, &kept));
+                }
+            }
+            (Kind::Transparent, gst::PadDirection::Sink) => {
+                for from in here {
+                    let [nearest, rest @ ..] = alpha_formats(from);
+                    // The same colour model keeps its colorimetry, the others get their own.
+                    let same: Vec<_> =
+                        std::iter::once(nearest).chain(rest).filter(|f| is_yuv(*f) == is_yuv(from)).collect();
+                    let other: Vec<_> = rest.into_iter().filter(|f| is_yuv(*f) != is_yuv(from)).collect();
+                    add(with_formats(s, &same));
+                    add(with_formats(&plain, &other));
+                }
+            }
+            (Kind::Matte, gst::PadDirection::Sink) => {
+                add(with_formats(&plain, &[VideoFormat::Gray8]));
+                let mut luma = with_formats(&plain, &[VideoFormat::I420]);
+                luma.set("colorimetry", MATTE_COLORIMETRY);
+                add(luma);
+            }
+            _ => add(with_formats(&plain, &SINK_FORMATS)),
+        }
+    }
+    out
+}
+
+fn is_yuv(format: VideoFormat) -> bool {
+    gst_video::VideoFormatInfo::from_format(format).is_yuv()
+}
+
+/// Chooses, of the caps that downstream takes, those nearest to the input's.
+pub fn fixate(input: &gst::CapsRef, mut others: gst::Caps, kind: Kind) -> gst::Caps {
+    let Ok(info) = VideoInfo::from_caps(input) else { return others };
+    let preferred: Vec<VideoFormat> = match kind {
+        Kind::Transparent => alpha_formats(info.format()).to_vec(),
+        Kind::Matte => vec![VideoFormat::Gray8, VideoFormat::I420],
+        Kind::Opaque => vec![info.format()],
+    };
+    for format in preferred {
+        let Some(s) = others.iter().find(|s| formats(s).contains(&format)) else { continue };
+        let mut s = with_formats(s, &[format]);
+        // A new colour model has a new matrix and range; transfer and primaries stay what they were.
+        if kind == Kind::Transparent && !s.has_field("colorimetry") && is_yuv(format) != info.is_yuv() {
+            let from = info.colorimetry();
+            let (range, matrix) = if is_yuv(format) {
+                let matrix =
+                    if info.height() > 576 { VideoColorMatrix::Bt709 } else { VideoColorMatrix::Bt601 };
+                (VideoColorRange::Range16_235, matrix)
+            } else {
+                (VideoColorRange::Range0_255, VideoColorMatrix::Rgb)
+            };
+            s.set(
+                "colorimetry",
+                VideoColorimetry::new(range, matrix, from.transfer(), from.primaries()).to_string(),
+            );
+        }
+        others = gst::Caps::builder_full().structure(s).build();
+        break;
+    }
+    others.fixate();
+    others
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caps(format: VideoFormat) -> gst::Caps {
+        gst_video::VideoCapsBuilder::new()
+            .format(format)
+            .width(64)
+            .height(48)
+            .framerate(gst::Fraction::new(30, 1))
+            .field("colorimetry", if is_yuv(format) { "bt709" } else { "sRGB" })
+            .build()
+    }
+
+    #[test]
+    fn transparent_output_is_nearest_first() {
+        gst::init().unwrap();
+        for (from, to) in [
+            (VideoFormat::I420, VideoFormat::A420),
+            (VideoFormat::Yuy2, VideoFormat::Ayuv),
+            (VideoFormat::Bgrx, VideoFormat::Bgra),
+            (VideoFormat::Rgb, VideoFormat::Rgba),
+            (VideoFormat::Abgr, VideoFormat::Abgr),
+        ] {
+            let input = caps(from);
+            let out = transform(gst::PadDirection::Sink, &input, Kind::Transparent);
+            let info = VideoInfo::from_caps(&fixate(&input, out, Kind::Transparent)).unwrap();
+            assert_eq!(info.format(), to);
+            assert_eq!(info.colorimetry(), VideoInfo::from_caps(&input).unwrap().colorimetry());
+        }
+    }
+
+    #[test]
+    fn another_colour_model_gets_its_own_matrix() {
+        gst::init().unwrap();
+        let input = caps(VideoFormat::I420);
+        let mut out = transform(gst::PadDirection::Sink, &input, Kind::Transparent);
+        out = out.intersect(&gst_video::VideoCapsBuilder::new().format(VideoFormat::Rgba).build());
+        let info = VideoInfo::from_caps(&fixate(&input, out, Kind::Transparent)).unwrap();
+        assert_eq!(info.format(), VideoFormat::Rgba);
+        assert_eq!(info.colorimetry().matrix(), VideoColorMatrix::Rgb);
+        assert_eq!(info.colorimetry().range(), VideoColorRange::Range0_255);
+    }
+
+    #[test]
+    fn opaque_output_is_the_input() {
+        gst::init().unwrap();
+        for from in SINK_FORMATS {
+            let input = caps(from);
+            assert_eq!(transform(gst::PadDirection::Sink, &input, Kind::Opaque), input);
+        }
+    }
+
+    #[test]
+    fn the_matte_is_full_range() {
+        gst::init().unwrap();
+        let out = transform(gst::PadDirection::Sink, &caps(VideoFormat::Rgba), Kind::Matte);
+        let grey = fixate(&caps(VideoFormat::Rgba), out.clone(), Kind::Matte);
+        assert_eq!(VideoInfo::from_caps(&grey).unwrap().format(), VideoFormat::Gray8);
+        let luma = out.intersect(&gst_video::VideoCapsBuilder::new().format(VideoFormat::I420).build());
+        let info = VideoInfo::from_caps(&fixate(&caps(VideoFormat::Rgba), luma, Kind::Matte)).unwrap();
+        assert_eq!(info.colorimetry().range(), VideoColorRange::Range0_255);
+    }
+}

@@ -1,0 +1,25 @@
+//! The `bgremove` element: GStreamer on the outside, the other rooms inside.
+
+mod caps;
+mod frames;
+mod imp;
+mod settings;
+
+use gst::prelude::*;
+
+pub use settings::{BackgroundFit, ExecutionProvider, Output};
+
+glib::wrapper! {
+    /// The `bgremove` element, a [`gst_video::VideoFilter`].
+    pub struct BgRemove(ObjectSubclass<imp::BgRemove>)
+        @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+/// Registers the element and its types.
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    #[cfg(feature = "doc")]
+    for t in [BackgroundFit::static_type(), ExecutionProvider::static_type(), Output::static_type()] {
+        t.mark_as_plugin_api(gst::PluginAPIFlags::empty());
+    }
+    gst::Element::register(Some(plugin), "bgremove", gst::Rank::NONE, BgRemove::static_type())
+}

@@ -1,0 +1,141 @@
+//! The element's properties as one plain struct.
+
+use crate::compose::{self, Background};
+use crate::runtime::Provider;
+
+/// How an image background meets the frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveBackgroundFit")]
+pub enum BackgroundFit {
+    #[default]
+    #[enum_value(name = "Cover: fill the frame, cut off what stands over", nick = "cover")]
+    Cover = 0,
+    #[enum_value(name = "Contain: show the whole picture, the rest black", nick = "contain")]
+    Contain = 1,
+    #[enum_value(name = "Stretch: fill the frame, shape not kept", nick = "stretch")]
+    Stretch = 2,
+}
+
+impl From<BackgroundFit> for compose::Fit {
+    fn from(fit: BackgroundFit) -> Self {
+        match fit {
+            BackgroundFit::Cover => compose::Fit::Cover,
+            BackgroundFit::Contain => compose::Fit::Contain,
+            BackgroundFit::Stretch => compose::Fit::Stretch,
+        }
+    }
+}
+
+/// What the element puts out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveOutput")]
+pub enum Output {
+    #[default]
+    #[enum_value(name = "Video: the frame, with alpha or on the background", nick = "video")]
+    Video = 0,
+    #[enum_value(name = "Matte: the alpha itself, as GRAY8 or the luma of I420", nick = "matte")]
+    Matte = 1,
+}
+
+/// Where the network runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveExecutionProvider")]
+pub enum ExecutionProvider {
+    #[default]
+    #[enum_value(name = "Auto: the fastest that gives the same matte", nick = "auto")]
+    Auto = 0,
+    #[enum_value(name = "CPU", nick = "cpu")]
+    Cpu = 1,
+    #[enum_value(name = "Intel OpenVINO, on the CPU", nick = "openvino")]
+    OpenVino = 2,
+    #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]
+    Cuda = 3,
+    #[enum_value(name = "NVIDIA TensorRT", nick = "tensorrt")]
+    TensorRt = 4,
+}
+
+impl ExecutionProvider {
+    /// The provider that is asked for; `None` for the fastest.
+    pub fn wanted(self) -> Option<Provider> {
+        match self {
+            ExecutionProvider::Auto => None,
+            ExecutionProvider::Cpu => Some(Provider::Cpu),
+            ExecutionProvider::OpenVino => Some(Provider::OpenVino),
+            ExecutionProvider::Cuda => Some(Provider::Cuda),
+            ExecutionProvider::TensorRt => Some(Provider::TensorRt),
+        }
+    }
+}
+
+pub const DEFAULT_MODEL: &str = "light";
+pub const DEFAULT_BACKGROUND: &str = "transparent";
+
+/// What the properties say. The streaming thread works on a copy.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub model: String,
+    /// What the model's file does not say of itself.
+    pub model_options: Option<gst::Structure>,
+    /// Short side of the network's input where its file leaves that open, in pixels; 0 for its own choice.
+    pub resolution: u32,
+    /// The text of the property, and what it means; `None` until it has been read.
+    pub background: String,
+    pub backdrop: Option<Background>,
+    pub fit: BackgroundFit,
+    pub output: Output,
+    pub provider: ExecutionProvider,
+    pub threads: u32,
+    /// Give a small subject the network's whole resolution.
+    pub follow_subject: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            model: DEFAULT_MODEL.into(),
+            model_options: None,
+            resolution: 0,
+            background: DEFAULT_BACKGROUND.into(),
+            backdrop: Some(Background::Transparent),
+            fit: BackgroundFit::default(),
+            output: Output::default(),
+            provider: ExecutionProvider::default(),
+            threads: 0,
+            follow_subject: true,
+        }
+    }
+}
+
+/// Which caps the element offers downstream; follows from the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Formats with alpha.
+    Transparent,
+    /// The input's own format.
+    Opaque,
+    /// The matte alone.
+    Matte,
+}
+
+impl Settings {
+    /// Whether another network, or another size of its input, is asked for.
+    pub fn same_network(&self, other: &Settings) -> bool {
+        self.model == other.model
+            && self.model_options == other.model_options
+            && self.resolution == other.resolution
+            && self.follow_subject == other.follow_subject
+    }
+
+    pub fn kind(&self) -> Kind {
+        match (self.output, &self.backdrop) {
+            (Output::Matte, _) => Kind::Matte,
+            (_, Some(b)) if !b.is_transparent() => Kind::Opaque,
+            // A background that is not read yet: whether it is transparent is plain from its text.
+            (_, None) if !self.background.trim().eq_ignore_ascii_case("transparent") => Kind::Opaque,
+            _ => Kind::Transparent,
+        }
+    }
+}

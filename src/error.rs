@@ -1,0 +1,41 @@
+//! One error type for the rooms: what kind of thing failed, and a text for the person who reads it.
+
+use std::fmt;
+
+/// What failed; the element turns it into a GStreamer error domain and code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// ONNX Runtime is not there or does not load.
+    Runtime,
+    /// A model is not known, not installed, or its file is not there.
+    ModelNotFound,
+    /// A model file is there but cannot be used.
+    ModelInvalid,
+    /// A setting's value cannot be used.
+    Setting,
+    /// The network failed while it ran.
+    Inference,
+}
+
+/// An error: its text names the thing, what was wrong, and what to do.
+#[derive(Clone, Debug)]
+pub struct Error {
+    pub kind: Kind,
+    pub text: String,
+}
+
+impl Error {
+    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Error {}
+
+pub type Result<T> = std::result::Result<T, Error>;

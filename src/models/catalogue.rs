@@ -1,0 +1,260 @@
+//! The presets, and from the value of the `model` property to the file to load.
+
+use super::{Activation, Fit, Hints, sidecar};
+use crate::error::{Error, Kind, Result};
+use crate::runtime;
+use glib::KeyFile;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+/// Where a network's file is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FileSource {
+    /// Built into the plugin; the name is the manifest's.
+    Embedded(&'static str, &'static [u8]),
+    /// On disk.
+    File(PathBuf),
+}
+
+/// A group of the manifest.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The group's name.
+    pub name: String,
+    /// The preset that it belongs to.
+    pub preset: String,
+    /// Whether it is the one for frames that are much wider than high.
+    pub wide: bool,
+    pub title: String,
+    pub licence: String,
+    pub subject: String,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Length of the file.
+    pub bytes: u64,
+    pub hints: Hints,
+    /// The file, if it is built in.
+    embedded: Option<(&'static str, &'static [u8])>,
+}
+
+/// A file to load and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// For messages: the preset's or the file's name.
+    pub name: String,
+    pub source: FileSource,
+    pub hints: Hints,
+}
+
+const MANIFEST: &str = include_str!("../../models/manifest.ini");
+
+/// The files that are built in, by their name in the manifest.
+const EMBEDDED: [(&str, &[u8]); 3] = [
+    ("light-landscape.onnx", include_bytes!("../../models/light-landscape.onnx")),
+    ("light-square.onnx", include_bytes!("../../models/light-square.onnx")),
+    ("original.onnx", include_bytes!("../../models/original.onnx")),
+];
+
+static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| parse(MANIFEST).unwrap_or_default());
+
+fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
+    let file = KeyFile::new();
+    file.load_from_data(text, glib::KeyFileFlags::NONE)?;
+    file.groups()
+        .iter()
+        .map(|group| {
+            let name = group.as_str();
+            let text = |key: &str| file.string(name, key).map(|s| s.to_string());
+            let embedded = text("file").ok().and_then(|f| EMBEDDED.iter().find(|(n, _)| *n == f).copied());
+            Ok(Entry {
+                name: name.to_string(),
+                preset: text("preset")?,
+                wide: text("shape")? == "wide",
+                title: text("title")?,
+                licence: text("licence")?,
+                subject: text("subject")?,
+                sha256: text("sha256")?,
+                bytes: file.uint64(name, "bytes")?,
+                hints: hints(&file, name)?,
+                embedded,
+            })
+        })
+        .collect()
+}
+
+pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
+    let has = |key: &str| file.has_key(group, key).unwrap_or(false);
+    let bad = |key: &str, value: &str| {
+        glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}={value} is not known"))
+    };
+    let triple = |key: &str| -> std::result::Result<Option<[f32; 3]>, glib::Error> {
+        if !has(key) {
+            return Ok(None);
+        }
+        let list = file.double_list(group, key)?;
+        match list[..] {
+            [r, g, b] => Ok(Some([r as f32, g as f32, b as f32])),
+            _ => Err(bad(key, "(three numbers, separated by semicolons, are wanted)")),
+        }
+    };
+    let number = |key: &str| -> std::result::Result<Option<usize>, glib::Error> {
+        if !has(key) {
+            return Ok(None);
+        }
+        let n = file.integer(group, key)?;
+        usize::try_from(n).ok().filter(|n| *n > 0).map(Some).ok_or_else(|| bad(key, &n.to_string()))
+    };
+    let flag = |key: &str| if has(key) { file.boolean(group, key).map(Some) } else { Ok(None) };
+    let text = |key: &str| {
+        if has(key) { file.string(group, key).map(|s| Some(s.to_string())) } else { Ok(None) }
+    };
+    let pairs = || {
+        if !has("recurrent") {
+            return Ok(None);
+        }
+        let list = file.string_list(group, "recurrent")?;
+        let pair = |s: &glib::GStringPtr| {
+            let (i, o) = s.split_once(':').ok_or_else(|| bad("recurrent", s))?;
+            Ok((i.trim().to_string(), o.trim().to_string()))
+        };
+        list.iter().map(pair).collect::<std::result::Result<Vec<_>, glib::Error>>().map(Some)
+    };
+    Ok(Hints {
+        mean: triple("mean")?,
+        std: triple("std")?,
+        divide_by_max: flag("divide-by-max")?,
+        bgr: flag("bgr")?,
+        input: text("input")?,
+        fit: match text("fit")?.as_deref() {
+            None => None,
+            Some("stretch") => Some(Fit::Stretch),
+            Some("letterbox") => Some(Fit::Letterbox),
+            Some(v) => return Err(bad("fit", v)),
+        },
+        short_side: number("short-side")?,
+        multiple: number("multiple")?,
+        output: text("output")?,
+        class: if has("class") { usize::try_from(file.integer(group, "class")?).ok() } else { None },
+        activation: match text("activation")?.as_deref() {
+            None => None,
+            Some("auto") => Some(Activation::Auto),
+            Some("none") => Some(Activation::None),
+            Some("sigmoid") => Some(Activation::Sigmoid),
+            Some("softmax") => Some(Activation::Softmax),
+            Some(v) => return Err(bad("activation", v)),
+        },
+        min_max: flag("min-max")?,
+        recurrent: pairs()?,
+    })
+}
+
+/// The manifest's entries.
+pub fn entries() -> &'static [Entry] {
+    &ENTRIES
+}
+
+/// The names of the presets, each once.
+fn presets() -> Vec<&'static str> {
+    let mut names: Vec<&str> = entries().iter().map(|e| e.preset.as_str()).collect();
+    names.dedup();
+    names
+}
+
+/// What the manifest knows of a file that lies somewhere else, by its SHA-256.
+fn known(path: &Path) -> Hints {
+    let length = path.metadata().map(|m| m.len()).unwrap_or_default();
+    let candidates: Vec<&Entry> = entries().iter().filter(|e| e.bytes == length).collect();
+    // Hashing takes a second for the largest; a file of another length cannot be one of them.
+    if candidates.is_empty() {
+        return Hints::default();
+    }
+    let sum = std::fs::read(path)
+        .ok()
+        .and_then(|bytes| glib::compute_checksum_for_data(glib::ChecksumType::Sha256, &bytes));
+    let found = candidates.iter().find(|e| sum.as_deref() == Some(e.sha256.as_str()));
+    found.map(|e| e.hints.clone()).unwrap_or_default()
+}
+
+/// Finds the file that a `model` property means.
+///
+/// `aspect` is the frame's width over its height as it is seen (pixel aspect ratio taken in), for
+/// presets with a file for wide frames; `None` if it is not known yet.
+///
+/// # Errors
+/// [`Kind::ModelNotFound`] when it is neither a preset nor a file, or a preset that is not installed.
+pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
+    let missing = |text: String| Err(Error::new(Kind::ModelNotFound, text));
+    let entries: Vec<&Entry> = entries().iter().filter(|e| e.preset == model).collect();
+    if let Some(first) = entries.first() {
+        // Between the networks' own shapes, 16:9 and 1:1, the border is their geometric mean, 4:3; a
+        // frame of 4:3 itself is better served by the square one, which has more pixels.
+        let wide = aspect.is_some_and(|a| a > 1.4);
+        let entry = entries.iter().find(|e| e.wide == wide).unwrap_or(first);
+        let source = match entry.embedded {
+            Some((name, bytes)) => FileSource::Embedded(name, bytes),
+            None => {
+                let path = runtime::data_folder().join("models").join(format!("{}.onnx", entry.name));
+                if !path.is_file() {
+                    return missing(format!(
+                        "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `bgremove models install {model}`, or \
+                         `make models` in bgremove's source folder.",
+                        entry.title,
+                        entry.licence,
+                        path.display()
+                    ));
+                }
+                FileSource::File(path)
+            }
+        };
+        return Ok(Choice { name: model.to_string(), source, hints: entry.hints.clone() });
+    }
+    let path = Path::new(model);
+    if !path.is_file() {
+        return missing(format!(
+            "there is no model '{model}': it is neither a preset ({}) nor a file that can be read",
+            presets().join(", ")
+        ));
+    }
+    let hints = sidecar::read(path)?.or(known(path));
+    Ok(Choice { name: model.to_string(), source: FileSource::File(path.to_path_buf()), hints })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_parses_and_light_is_built_in() {
+        let entries = parse(MANIFEST).unwrap();
+        assert!(entries.iter().filter(|e| e.preset == "light").all(|e| e.embedded.is_some()));
+        assert_eq!(presets(), ["light", "original", "human", "pro"]);
+    }
+
+    #[test]
+    fn light_follows_the_shape_of_the_frame() {
+        let name = |aspect| match resolve("light", Some(aspect)).unwrap().source {
+            FileSource::Embedded(name, _) => name,
+            FileSource::File(_) => "",
+        };
+        assert_eq!(name(16.0 / 9.0), "light-landscape.onnx");
+        assert_eq!(name(4.0 / 3.0), "light-square.onnx");
+        assert_eq!(name(9.0 / 16.0), "light-square.onnx");
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let e = resolve("/no/such.onnx", None).unwrap_err();
+        assert_eq!(e.kind, Kind::ModelNotFound);
+        assert!(e.text.contains("/no/such.onnx") && e.text.contains("light"), "{e}");
+    }
+
+    #[test]
+    fn a_broken_manifest_is_an_error() {
+        for text in [
+            "[a]\npreset=x\n",
+            "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nbytes=1\nmean=1\n",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

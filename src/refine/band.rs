@@ -1,0 +1,149 @@
+//! Where the network is in doubt: the band that refinement works in, on the network's own grid.
+
+use crate::simd::multiversion;
+
+/// Mask values outside `SURE..=255-SURE` (8 bits) are in doubt.
+const SURE: u8 = 5;
+/// A step of more than this between neighbours is an edge even when both sides are sure.
+const STEP: u8 = 25;
+
+/// What refinement wants to know of a mask, on the mask's own grid: one [`Doubt`] a sample.
+#[derive(Debug, Default)]
+pub struct Band {
+    pub width: usize,
+    pub height: usize,
+    /// The mask in 8 bits.
+    pub mask: Vec<u8>,
+    /// 1 in the uncertain band, 0 outside.
+    pub band: Vec<u8>,
+    /// 255 near a clear edge of the mask (both sure foreground and sure background close by), 0 in a wide grey
+    /// area, where the network does not know and no contrast may be made up.
+    pub clear: Vec<u8>,
+    tmp: [Vec<u8>; 3],
+}
+
+impl Band {
+    /// Finds the band of `mask` (0..1, `width · height`), widened by `grow` samples; `reach` is how far off, in
+    /// samples, sure foreground and background count as close by.
+    pub fn find(&mut self, mask: &[f32], width: usize, height: usize, grow: usize, reach: usize) {
+        let n = width * height;
+        (self.width, self.height) = (width, height);
+        for v in [&mut self.mask, &mut self.band, &mut self.clear].into_iter().chain(&mut self.tmp) {
+            v.resize(n, 0);
+        }
+        let [hi, lo, tmp] = &mut self.tmp;
+        quantise(mask, &mut self.mask);
+        spread(&self.mask, width, 1, u8::max, hi, tmp);
+        spread(&self.mask, width, 1, u8::min, lo, tmp);
+        doubt(&self.mask, hi, lo, &mut self.clear);
+        spread(&self.clear, width, grow, u8::max, &mut self.band, tmp);
+        spread(&self.mask, width, reach, u8::max, hi, tmp);
+        spread(&self.mask, width, reach, u8::min, lo, tmp);
+        for ((c, &h), &l) in self.clear.iter_mut().zip(&*hi).zip(&*lo) {
+            // Smooth step from half the range to nine tenths of it.
+            let t = ((f32::from(h - l) / 255.0 - 0.5) / 0.4).clamp(0.0, 1.0);
+            *c = (t * t * (3.0 - 2.0 * t) * 255.0) as u8;
+        }
+    }
+
+    /// What the mask holds in the middle of block `bx, by` of a grid of `wide · high` over the frame, 0 or 255.
+    pub fn solid(&self, bx: usize, by: usize, wide: usize, high: usize) -> u8 {
+        let at =
+            |b: usize, count: usize, samples: usize| ((2 * b + 1) * samples / (2 * count)).min(samples - 1);
+        let here = self.mask[at(by, high, self.height) * self.width + at(bx, wide, self.width)];
+        if here > 127 { 255 } else { 0 }
+    }
+}
+
+multiversion! {
+    fn quantise(mask: &[f32], out: &mut [u8]) {
+        for (o, &v) in out.iter_mut().zip(mask) {
+            // A NaN becomes 0.
+            *o = (v * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+        }
+    }
+}
+
+multiversion! {
+    fn doubt(mask: &[u8], hi: &[u8], lo: &[u8], out: &mut [u8]) {
+        for (((o, &m), &h), &l) in out.iter_mut().zip(mask).zip(hi).zip(lo) {
+            *o = (((m > SURE) & (m < 255 - SURE)) | (h - l > STEP)) as u8;
+        }
+    }
+}
+
+/// Largest or smallest value within `radius` samples both ways (a square window).
+fn spread(from: &[u8], width: usize, radius: usize, pick: fn(u8, u8) -> u8, to: &mut [u8], tmp: &mut [u8]) {
+    // Two names instead of a call through a pointer in the inner loop.
+    if pick(0, 1) == 1 {
+        spread_max(from, width, radius, to, tmp)
+    } else {
+        spread_min(from, width, radius, to, tmp)
+    }
+}
+
+macro_rules! spread_with {
+    ($name:ident, $pick:path) => {
+        multiversion! {
+            fn $name(from: &[u8], width: usize, radius: usize, to: &mut [u8], tmp: &mut [u8]) {
+                for (row, out) in from.chunks_exact(width).zip(tmp.chunks_exact_mut(width)) {
+                    out.copy_from_slice(row);
+                    for d in 1..=radius.min(width - 1) {
+                        for (o, &v) in out.iter_mut().zip(&row[d..]) {
+                            *o = $pick(*o, v);
+                        }
+                        for (o, &v) in out[d..].iter_mut().zip(row) {
+                            *o = $pick(*o, v);
+                        }
+                    }
+                }
+                let height = from.len() / width;
+                for (y, out) in to.chunks_exact_mut(width).enumerate() {
+                    out.copy_from_slice(&tmp[y * width..][..width]);
+                    for near in y.saturating_sub(radius)..(y + radius + 1).min(height) {
+                        for (o, &v) in out.iter_mut().zip(&tmp[near * width..][..width]) {
+                            *o = $pick(*o, v);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+spread_with!(spread_max, Ord::max);
+spread_with!(spread_min, Ord::min);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_the_plain_window() {
+        for (w, h, r) in [(1, 1, 3), (7, 1, 2), (1, 9, 2), (13, 11, 1), (13, 11, 20)] {
+            let from: Vec<u8> = (0..w * h).map(|i| (i * 7919 % 251) as u8).collect();
+            let (mut to, mut tmp) = (vec![0; w * h], vec![0; w * h]);
+            for pick in [u8::max as fn(u8, u8) -> u8, u8::min] {
+                spread(&from, w, r, pick, &mut to, &mut tmp);
+                for y in 0..h {
+                    for x in 0..w {
+                        let rows = y.saturating_sub(r)..(y + r + 1).min(h);
+                        let all = rows
+                            .flat_map(|v| (x.saturating_sub(r)..(x + r + 1).min(w)).map(move |u| v * w + u));
+                        assert_eq!(to[y * w + x], all.map(|i| from[i]).reduce(pick).unwrap());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sure_masks_have_no_band_and_edges_have() {
+        let mut band = Band::default();
+        band.find(&[1.0; 64], 8, 8, 2, 2);
+        assert!(band.band.iter().all(|&b| b == 0));
+        let step: Vec<f32> = (0..32 * 4).map(|i| if i % 32 < 16 { 0.0 } else { 1.0 }).collect();
+        band.find(&step, 32, 4, 2, 2);
+        assert_eq!((band.band[12], band.band[13], band.band[18], band.band[19]), (0, 1, 1, 0));
+        assert_eq!((band.clear[15], band.clear[16], band.clear[2]), (255, 255, 0));
+    }
+}

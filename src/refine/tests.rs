@@ -1,0 +1,85 @@
+use super::*;
+use crate::frame::testing::{Picture, noise};
+
+/// A soft disc on a mask of `w · h`.
+fn disc(w: usize, h: usize) -> Vec<f32> {
+    let far = |i: usize| ((i % w) as f32 + 0.5 - w as f32 / 2.0).hypot((i / w) as f32 + 0.5 - h as f32 / 2.0);
+    (0..w * h).map(|i| (0.5 + (w.min(h) as f32 / 3.0 - far(i)) / 4.0).clamp(0.0, 1.0)).collect()
+}
+
+#[test]
+fn every_format_and_size_gives_a_whole_matte() {
+    let mut refiner = Refiner::new();
+    for format in Format::ALL {
+        for (w, h) in [(1, 1), (2, 1), (1, 37), (35, 1), (33, 47), (641, 359)] {
+            let picture = noise(format, w, h, 5);
+            for quality in [Quality::None, Quality::Fast, Quality::Best] {
+                let mut out = vec![7; w * h];
+                refiner.refine(&picture.frame(), &[1.0; 12], 4, 3, quality, &mut out);
+                assert!(out.iter().all(|&a| a == 255), "{format:?} {w}x{h} {quality:?}");
+                refiner.refine(&picture.frame(), &[0.0; 12], 4, 3, quality, &mut out);
+                assert!(out.iter().all(|&a| a == 0), "{format:?} {w}x{h} {quality:?}");
+                refiner.refine(&picture.frame(), &disc(31, 17), 31, 17, quality, &mut out);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_leaves_the_matte_empty() {
+    let mut refiner = Refiner::new();
+    let picture = noise(Format::I420, 8, 8, 1);
+    let mut out = vec![7; 64];
+    refiner.refine(&picture.frame(), &[1.0; 3], 2, 2, Quality::Best, &mut out);
+    assert_eq!(out, [0; 64]);
+    let mut frame = picture.frame();
+    frame.planes[1].data = &[];
+    refiner.refine(&frame, &[1.0; 4], 2, 2, Quality::Best, &mut out);
+    assert_eq!(out, [0; 64]);
+    refiner.refine(&picture.frame(), &[f32::NAN; 4], 2, 2, Quality::Best, &mut out);
+}
+
+#[test]
+fn none_is_bilinear() {
+    let picture = Picture::new(Format::Gray8, 4, 1);
+    let mut out = [0; 4];
+    Refiner::new().refine(&picture.frame(), &[0.0, 1.0], 2, 1, Quality::None, &mut out);
+    assert_eq!(out, [0, 64, 191, 255]);
+}
+
+/// A blurred, shifted mask of a bright disc comes back with the disc's own edge; solid stays solid.
+#[test]
+fn the_edge_is_the_pictures() {
+    let (w, h, radius) = (640usize, 360usize, 101.0f32);
+    let truth = |i: usize| {
+        let d = ((i % w) as f32 - 320.0).hypot((i / w) as f32 - 180.0);
+        (radius - d + 0.5).clamp(0.0, 1.0)
+    };
+    for format in [Format::Rgb, Format::I420, Format::Nv12, Format::Gray8] {
+        let mut picture = Picture::new(format, w, h);
+        let layout = format.layout();
+        for (k, c) in layout.color[..layout.colors].iter().enumerate() {
+            let (data, stride) = &mut picture.planes[c.plane];
+            for y in 0..c.height(h) {
+                for x in 0..c.width(w) {
+                    let a = truth((y << c.vsub) * w + (x << c.hsub));
+                    data[y * *stride + c.offset + x * c.step] = (60.0 + a * [130.0, 40.0, -30.0][k]) as u8;
+                }
+            }
+        }
+        let mask: Vec<f32> = (0..128 * 72)
+            .map(|i| {
+                let d = ((i % 128) as f32 - 64.3).hypot((i / 128) as f32 - 36.0);
+                (0.5 + (radius / 5.0 - d) / 2.5).clamp(0.0, 1.0)
+            })
+            .collect();
+        let error = |quality| {
+            let mut out = vec![0; w * h];
+            Refiner::new().refine(&picture.frame(), &mask, 128, 72, quality, &mut out);
+            assert_eq!((out[180 * w + 320], out[5]), (255, 0));
+            out.iter().enumerate().map(|(i, &a)| (f32::from(a) / 255.0 - truth(i)).abs()).sum::<f32>()
+        };
+        let (none, fast, best) = (error(Quality::None), error(Quality::Fast), error(Quality::Best));
+        assert!(fast < 0.45 * none && best < 0.3 * none, "{format:?}: none {none}, fast {fast}, best {best}");
+    }
+}

@@ -1,0 +1,283 @@
+//! A loaded network: its ports, and runs.
+
+use super::{Provider, Runtime, cache};
+use crate::error::{Error, Kind, Result};
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::session::{SessionInputValue, SessionOutputs};
+use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
+use std::borrow::Cow;
+use std::fmt;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// Element types of tensors that the plugin can fill or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    F32,
+    F16,
+    U8,
+    /// Anything else; kept for the message.
+    Other,
+}
+
+/// An input or an output of a network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Port {
+    pub name: String,
+    pub element: Element,
+    /// Dimensions; −1 where the file leaves one open.
+    pub shape: Vec<i64>,
+    /// The type in words.
+    pub described: String,
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.described)
+    }
+}
+
+/// The contents of an input, in the file's element type.
+#[derive(Debug)]
+pub enum Input<'a> {
+    F32(&'a [f32]),
+    F16(&'a [half::f16]),
+    U8(&'a [u8]),
+}
+
+/// Recurrent state: a value of the runtime, handed from one run to the next without a copy.
+#[derive(Debug)]
+pub struct State(DynValue);
+
+impl State {
+    /// A state of zeros.
+    pub fn zeros(element: Element, shape: &[i64]) -> Result<Self> {
+        let n = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).product();
+        let value = match element {
+            Element::F32 => Tensor::from_array((shape.to_vec(), vec![0f32; n])).map(|t| t.into_dyn()),
+            Element::F16 => {
+                Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn())
+            }
+            _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
+        };
+        value.map(State).map_err(failed)
+    }
+}
+
+/// An output to read: its shape and its numbers.
+#[derive(Debug)]
+pub struct View<'a> {
+    pub shape: Vec<i64>,
+    pub data: Cow<'a, [f32]>,
+}
+
+/// A network in memory. Runs of one session follow each other; it can be shared.
+pub struct Session {
+    session: Mutex<ort::session::Session>,
+    /// What goes in, in the file's order.
+    pub inputs: Vec<Port>,
+    /// What comes out, in the file's order.
+    pub outputs: Vec<Port>,
+    /// Where it runs.
+    pub provider: Provider,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("inputs", &self.inputs).field("outputs", &self.outputs).finish()
+    }
+}
+
+/// What to load.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    Memory(&'a [u8]),
+    File(&'a Path),
+}
+
+impl Session {
+    /// Loads a network.
+    ///
+    /// `threads`: threads of one run, 0 for as many as the machine has cores.
+    ///
+    /// # Errors
+    /// [`Kind::ModelInvalid`] with the runtime's own words.
+    pub fn load(runtime: &Runtime, source: Source<'_>, provider: Provider, threads: u32) -> Result<Self> {
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n as usize,
+        };
+        let session = match source {
+            Source::Memory(bytes) => {
+                build(runtime, provider, threads, GraphOptimizationLevel::All, None)?
+                    .commit_from_memory(bytes)
+            }
+            .map_err(|e| invalid(&e))?,
+            Source::File(path) if provider == Provider::Cpu => from_cache(runtime, path, threads)?,
+            Source::File(path) => build(runtime, provider, threads, GraphOptimizationLevel::All, None)?
+                .commit_from_file(path)
+                .map_err(|e| invalid(&e))?,
+        };
+        let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
+        let inputs = session.inputs().iter().map(port).collect();
+        let outputs = session.outputs().iter().map(port).collect();
+        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
+    }
+
+    /// Runs the network once.
+    ///
+    /// `inputs`: name, shape, numbers. `states`: input name, output name, state; each state is replaced
+    /// by what the network gives back. `read` is called with the outputs that `wanted` names.
+    ///
+    /// # Errors
+    /// [`Kind::Inference`] if the runtime fails or an output is missing or of another type.
+    pub fn run<T>(
+        &self,
+        inputs: &[(&str, &[i64], Input<'_>)],
+        states: &mut [(&str, &str, &mut State)],
+        wanted: &[&str],
+        read: impl FnOnce(&[View<'_>]) -> Result<T>,
+    ) -> Result<T> {
+        let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
+        let mut outputs: SessionOutputs<'_> = {
+            let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+            for (name, shape, data) in inputs {
+                let shape = shape.to_vec();
+                let value = match data {
+                    Input::F32(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                    Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                    Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                };
+                values.push((Cow::Borrowed(*name), value.map_err(failed)?));
+            }
+            for (name, _, state) in states.iter() {
+                values.push((Cow::Borrowed(*name), SessionInputValue::from(&state.0)));
+            }
+            session.run(values).map_err(failed)?
+        };
+        let views = wanted
+            .iter()
+            .map(|name| {
+                let value = outputs.get(name).ok_or_else(|| {
+                    Error::new(Kind::Inference, format!("the network gave no output '{name}'"))
+                })?;
+                view(name, value)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let result = read(&views)?;
+        drop(views);
+        for (_, name, state) in states {
+            state.0 = outputs
+                .remove(*name)
+                .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no state '{name}'")))?;
+        }
+        Ok(result)
+    }
+}
+
+fn invalid(e: &ort::Error) -> Error {
+    Error::new(Kind::ModelInvalid, first_line(e))
+}
+
+fn build(
+    runtime: &Runtime,
+    provider: Provider,
+    threads: usize,
+    level: GraphOptimizationLevel,
+    optimized: Option<&Path>,
+) -> Result<SessionBuilder> {
+    let build = || -> ort::Result<SessionBuilder> {
+        let mut builder = ort::session::Session::builder(&runtime.environment)?
+            .with_optimization_level(level)?
+            .with_intra_threads(threads)?
+            // Threads that spin between frames take the cores from the decoder and the encoder.
+            .with_intra_op_spinning(false)?
+            // Warnings of the graph's optimiser say nothing to a user.
+            .with_log_level(ort::logging::LogLevel::Error)?;
+        if let Some(path) = optimized {
+            builder = builder.with_optimized_model_path(path)?;
+        }
+        if let Some(dispatch) = provider.dispatch(threads) {
+            builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
+        }
+        Ok(builder)
+    };
+    build().map_err(|e| invalid(&e))
+}
+
+/// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
+fn from_cache(runtime: &Runtime, path: &Path, threads: usize) -> Result<ort::session::Session> {
+    let all = |optimized: Option<&Path>| {
+        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized)
+    };
+    let Some(slot) = cache::slot(runtime, path) else {
+        return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+    };
+    if let Some(kept) = slot.sound() {
+        let mut builder = build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None)?;
+        match builder.commit_from_file(kept) {
+            Ok(session) => return Ok(session),
+            Err(_) => slot.discard(),
+        }
+    }
+    match all(Some(slot.draft()))?.commit_from_file(path) {
+        Ok(session) => {
+            slot.keep();
+            Ok(session)
+        }
+        // The folder may be full or not writable: the network itself may still be good.
+        Err(_) => {
+            slot.discard();
+            all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+        }
+    }
+}
+
+impl Port {
+    fn of(name: &str, dtype: &ValueType) -> Self {
+        let (element, shape) = match dtype {
+            ValueType::Tensor { ty, shape, .. } => {
+                let element = match ty {
+                    TensorElementType::Float32 => Element::F32,
+                    TensorElementType::Float16 => Element::F16,
+                    TensorElementType::Uint8 => Element::U8,
+                    _ => Element::Other,
+                };
+                (element, shape.iter().copied().collect())
+            }
+            _ => (Element::Other, Vec::new()),
+        };
+        let kind = match dtype {
+            ValueType::Tensor { ty, .. } => ty.to_string(),
+            _ => "not a tensor".to_string(),
+        };
+        let dims: Vec<String> =
+            shape.iter().map(|&d: &i64| if d < 0 { "?".to_string() } else { d.to_string() }).collect();
+        Port { name: name.to_string(), element, shape, described: format!("{kind}[{}]", dims.join(",")) }
+    }
+}
+
+fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
+    if let Ok((shape, data)) = value.try_extract_tensor::<f32>() {
+        return Ok(View { shape: shape.to_vec(), data: Cow::Borrowed(data) });
+    }
+    if let Ok((shape, data)) = value.try_extract_tensor::<half::f16>() {
+        return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| v.to_f32()).collect() });
+    }
+    if let Ok((shape, data)) = value.try_extract_tensor::<u8>() {
+        return Ok(View {
+            shape: shape.to_vec(),
+            data: data.iter().map(|v| f32::from(*v) / 255.0).collect(),
+        });
+    }
+    Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
+}
+
+fn failed(e: ort::Error) -> Error {
+    Error::new(Kind::Inference, first_line(&e))
+}
+
+/// The runtime's messages carry source positions and call stacks after the first line.
+fn first_line(e: &ort::Error) -> String {
+    e.to_string().lines().next().unwrap_or_default().trim().to_string()
+}

@@ -1,0 +1,149 @@
+use super::*;
+use crate::frame::{Format, testing::Picture};
+
+/// A repeatable source of normal noise.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        // The sum of twelve uniform numbers has a variance of 1.
+        let mut sum = -6.0;
+        for _ in 0..12 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            sum += (self.0 >> 40) as f32 / (1u64 << 24) as f32;
+        }
+        sum
+    }
+}
+
+const W: usize = 640;
+const H: usize = 480;
+
+/// A disc of brightness 180 on 60, and its matte.
+fn disc(cx: f32, cy: f32, radius: f32) -> (Vec<f32>, Vec<u8>) {
+    let a = |i: usize| (radius - ((i % W) as f32 - cx).hypot((i / W) as f32 - cy) + 0.5).clamp(0.0, 1.0);
+    let luma = (0..W * H).map(|i| 60.0 + 120.0 * a(i)).collect();
+    (luma, (0..W * H).map(|i| (a(i) * 255.0) as u8).collect())
+}
+
+fn picture(format: Format, luma: &[f32], noise: &mut Noise, sigma: f32) -> Picture {
+    let mut p = Picture::new(format, W, H);
+    let layout = format.layout();
+    for (i, l) in luma.iter().enumerate() {
+        let v = (l + sigma * noise.next()).clamp(0.0, 255.0) as u8;
+        for c in &layout.color[..if format.is_yuv() { 1 } else { layout.colors }] {
+            let (data, stride) = &mut p.planes[c.plane];
+            data[i / W * *stride + c.offset + i % W * c.step] = v;
+        }
+    }
+    p
+}
+
+#[test]
+fn a_still_scene_with_noise_stands_still() {
+    for format in [Format::I420, Format::Rgba] {
+        let (luma, truth) = disc(320.0, 240.0, 120.0);
+        let (mut noise, mut smoother) = (Noise(1), Smoother::new());
+        let band: Vec<usize> = (0..W * H).filter(|&i| (20..235).contains(&truth[i])).collect();
+        let mut sums = vec![[0f64; 4]; band.len()];
+        let frames = 30;
+        for n in 0..frames + 10 {
+            let p = picture(format, &luma, &mut noise, 4.0);
+            let mut alpha = truth.clone();
+            for &i in &band {
+                alpha[i] = (f32::from(alpha[i]) + 12.0 * noise.next()).clamp(0.0, 255.0) as u8;
+            }
+            let raw = alpha.clone();
+            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            if n >= 10 {
+                for (s, &i) in sums.iter_mut().zip(&band) {
+                    for (k, v) in [raw[i], alpha[i]].into_iter().enumerate() {
+                        s[2 * k] += f64::from(v);
+                        s[2 * k + 1] += f64::from(v).powi(2);
+                    }
+                }
+            }
+        }
+        let deviation = |k: usize| {
+            let one = |s: &[f64; 4]| {
+                (s[2 * k + 1] / frames as f64 - (s[2 * k] / frames as f64).powi(2)).max(0.0).sqrt()
+            };
+            sums.iter().map(one).sum::<f64>() / sums.len() as f64
+        };
+        let ratio = deviation(1) / deviation(0);
+        assert!(ratio <= 0.35, "{format:?}: {ratio}");
+    }
+}
+
+#[test]
+fn a_moving_disc_leaves_nothing_behind() {
+    for (sigma, step) in [(0.0, 12.0), (4.0, 12.0), (2.0, 3.3), (2.0, 30.0), (2.0, 0.5)] {
+        let (mut noise, mut smoother) = (Noise(2), Smoother::new());
+        for n in 0..12 {
+            let cx = 150.0 + step * n as f32;
+            let (luma, truth) = disc(cx, 240.0, 70.0);
+            let p = picture(Format::Gray8, &luma, &mut noise, sigma);
+            let mut alpha = truth.clone();
+            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            // Where alpha crosses one half along the middle row, in front and behind.
+            let cross = |alpha: &[u8], back: bool| {
+                let row: f32 = alpha[240 * W..][..W]
+                    .iter()
+                    .enumerate()
+                    .filter(|(x, _)| ((*x as f32) < cx) == back)
+                    .map(|(_, &a)| f32::from(a) / 255.0)
+                    .sum();
+                row
+            };
+            for back in [true, false] {
+                let lag = (cross(&alpha, back) - cross(&truth, back)).abs();
+                assert!(lag <= 1.0, "σ {sigma}, {step} px a frame, frame {n}: {lag} px");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hole_of_one_frame_is_held_and_a_lasting_change_is_not() {
+    let (luma, truth) = disc(320.0, 240.0, 120.0);
+    let (mut noise, mut smoother) = (Noise(3), Smoother::new());
+    let mut middle = Vec::new();
+    for n in 0..24 {
+        let p = picture(Format::I420, &luma, &mut noise, 3.0);
+        let mut alpha = truth.clone();
+        if n == 4 || n >= 8 {
+            for y in 200..260 {
+                alpha[y * W + 290..y * W + 350].fill(0);
+            }
+        }
+        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        middle.push(alpha[230 * W + 320]);
+    }
+    assert!(middle[..10].iter().all(|&a| a == 255), "{middle:?}");
+    assert!(middle[23] < 30, "{middle:?}");
+}
+
+#[test]
+fn off_reset_and_other_sizes_leave_the_matte_alone() {
+    let mut smoother = Smoother::new();
+    let (luma, truth) = disc(320.0, 240.0, 120.0);
+    let p = picture(Format::Gray8, &luma, &mut Noise(4), 0.0);
+    let empty = vec![0; W * H];
+    smoother.apply(&p.frame(), &mut empty.clone(), 0.6);
+    let mut alpha = truth.clone();
+    smoother.apply(&p.frame(), &mut alpha, 0.0);
+    assert_eq!(alpha, truth);
+    smoother.apply(&p.frame(), &mut alpha, 0.6);
+    assert_eq!(alpha, truth, "nothing is remembered while off");
+    smoother.reset();
+    smoother.apply(&p.frame(), &mut alpha, 1.0);
+    assert_eq!(alpha, truth);
+    for (w, h) in [(1, 1), (3, 1), (1, 700), (481, 483), (17, 33)] {
+        let p = Picture::new(Format::Yuy2, w, h);
+        for value in [255, 90, 90] {
+            let mut alpha = vec![value; w * h];
+            smoother.apply(&p.frame(), &mut alpha, 0.5);
+        }
+        smoother.apply(&p.frame(), &mut [1, 2], 0.5);
+    }
+}
