@@ -9,8 +9,8 @@
 //! A file:
 //!
 //! ```text
-//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! bgremove ! videoconvert ! \
-//!     video/x-raw,format=A420 ! vp9alphaenc ! webmalphamux ! filesink location=out.webm
+//! gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! bgremove ! \
+//!     vp9alphaenc ! webmalphamux ! filesink location=out.webm
 //! ```
 //!
 //! A live stream:

@@ -3,7 +3,7 @@
 //! ```text
 //! gst-launch-1.0 webmalphamux name=m ! filesink location=out.webm \
 //!     filesrc location=in.mp4 ! decodebin name=d \
-//!     d. ! queue ! videoconvert ! bgremove ! videoconvert ! video/x-raw,format=A420 ! vp9alphaenc ! \
+//!     d. ! queue ! videoconvert ! bgremove ! vp9alphaenc ! \
 //!     m.video_0 \
 //!     d. ! queue ! audioconvert ! audioresample ! opusenc ! m.audio_0
 //! ```
