@@ -12,9 +12,11 @@ pub mod refine;
 pub mod runtime;
 mod simd;
 pub mod temporal;
+pub mod webm;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    element::register(plugin)
+    element::register(plugin)?;
+    webm::register(plugin)
 }
 
 gst::plugin_define!(
