@@ -5,6 +5,7 @@ pub mod element;
 pub mod error;
 pub mod frame;
 pub mod matte;
+pub mod measure;
 pub mod models;
 pub mod runtime;
 mod simd;
