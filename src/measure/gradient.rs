@@ -3,7 +3,7 @@
 use super::Size;
 
 const SIGMA: f64 = 1.4;
-/// Where the kernel falls below 1 % of … ⌈σ √(−2 ln(√(2π) σ 0.01))⌉, as the authors' own program has it.
+/// Beyond this the Gaussian is below 0.01: ⌈σ √(−2 ln(√(2π) σ 0.01))⌉.
 const HALF: usize = 4;
 
 /// The Gaussian and its derivative, each of length 1 (L2), so that their product is.
