@@ -7,6 +7,7 @@ pub mod frame;
 #[cfg(feature = "cli")]
 pub mod install;
 pub mod matte;
+pub mod measure;
 pub mod models;
 pub mod refine;
 pub mod runtime;

@@ -1,5 +1,6 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
+mod compare;
 mod models;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +30,9 @@ enum Command {
     /// The networks: which there are, and installing them
     #[command(subcommand, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Models(models::Command),
+    /// Two settings on the same frames: which is steadier, which is better, which is faster
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Compare(compare::Args),
 }
 
 /// Why the tool ends without success.
@@ -83,6 +87,7 @@ pub fn print(text: &str) {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Models(command) => models::run(command),
+        Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
