@@ -12,6 +12,8 @@ pub struct Blocks {
     pub high: usize,
     /// Blocks with band in them.
     pub core: Vec<bool>,
+    /// `core` and the blocks beside it.
+    pub near: Vec<bool>,
     /// Blocks that the filters' windows over `core` reach.
     pub need: Vec<bool>,
     /// Blocks of `core` that the coarser levels have not settled.
@@ -30,7 +32,7 @@ impl Blocks {
     pub fn mark(&mut self, band: &Band, width: usize, height: usize, side: usize, reach: usize) {
         (self.wide, self.high) = (width.div_ceil(side), height.div_ceil(side));
         let n = self.wide * self.high;
-        for v in [&mut self.core, &mut self.need, &mut self.live, &mut self.tmp] {
+        for v in [&mut self.core, &mut self.near, &mut self.need, &mut self.live, &mut self.tmp] {
             v.clear();
             v.resize(n, false);
         }
@@ -52,15 +54,17 @@ impl Blocks {
                 }
             }
         }
-        for (row, out) in self.core.chunks_exact(self.wide).zip(self.tmp.chunks_exact_mut(self.wide)) {
-            for run in runs(row) {
-                out[run.start.saturating_sub(reach)..(run.end + reach).min(row.len())].fill(true);
+        for (reach, to) in [(1, &mut self.near), (reach, &mut self.need)] {
+            for (row, out) in self.core.chunks_exact(self.wide).zip(self.tmp.chunks_exact_mut(self.wide)) {
+                out.fill(false);
+                for run in runs(row) {
+                    out[run.start.saturating_sub(reach)..(run.end + reach).min(row.len())].fill(true);
+                }
             }
-        }
-        for y in 0..self.high {
-            for near in y.saturating_sub(reach)..(y + reach + 1).min(self.high) {
-                for x in 0..self.wide {
-                    self.need[y * self.wide + x] |= self.tmp[near * self.wide + x];
+            for (y, to) in to.chunks_exact_mut(self.wide).enumerate() {
+                for near in y.saturating_sub(reach)..(y + reach + 1).min(self.high) {
+                    let from = &self.tmp[near * self.wide..][..self.wide];
+                    to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
                 }
             }
         }
@@ -115,6 +119,11 @@ impl Blocks {
     /// One row of `core`.
     pub fn core_row(&self, y: usize) -> &[bool] {
         &self.core[y * self.wide..][..self.wide]
+    }
+
+    /// One row of `near`.
+    pub fn near_row(&self, y: usize) -> &[bool] {
+        &self.near[y * self.wide..][..self.wide]
     }
 
     /// One row of `need`.

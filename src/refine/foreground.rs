@@ -18,9 +18,9 @@ use crate::frame::{Component, Frame, FrameMut};
 use crate::simd::multiversion;
 
 /// Cells of the pyramid, finest to coarsest.
-const LEVELS: usize = 5;
+const LEVELS: usize = 4;
 /// Cells around the band that are looked at.
-const REACH: usize = 5;
+const REACH: usize = 4;
 /// Weight of the coarser mean against full coverage of a cell.
 const COARSER: f32 = 0.03;
 
@@ -81,8 +81,8 @@ impl Foreground {
             return;
         }
         self.made_for = (w, h);
-        // Eight pixels at 1080p.
-        self.side = (w.min(h) / 135).next_power_of_two().clamp(4, 32);
+        // Sixteen pixels at 1080p.
+        self.side = (w.min(h) / 90).next_power_of_two().clamp(4, 32);
         let (mut wide, mut high) = (w.div_ceil(self.side), h.div_ceil(self.side));
         self.levels.clear();
         for v in [&mut self.band, &mut self.need, &mut self.wide_need] {
@@ -101,17 +101,7 @@ impl Foreground {
     fn mark(&mut self, width: usize, alpha: &[u8]) {
         let (side, wide) = (self.side, self.levels[0].wide);
         self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
-            band.fill(false);
-            for row in rows.chunks_exact(width) {
-                for (b, cell) in band.iter_mut().zip(row.chunks(side)) {
-                    *b |= mixed(cell);
-                }
-            }
-            // Cells of 0 beside cells of 255 are no band, but a cell with rows of both is.
-            for (x, b) in band.iter_mut().enumerate().filter(|(_, b)| !**b) {
-                let column = rows.chunks_exact(width).map(|row| row[x * side]);
-                *b = column.clone().min() != column.max();
-            }
+            mark(rows, width, side, band);
         });
         let high = self.levels[0].high;
         for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
@@ -132,6 +122,9 @@ impl Foreground {
     /// Sums of the finest cells.
     fn gather(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
         let (side, need, band) = (self.side, &self.need, &self.band);
+        // High powers: a mix says little about either side.
+        let purity: [[f32; 2]; 256] =
+            std::array::from_fn(|a| [a as f32 / 255.0, 1.0 - a as f32 / 255.0].map(|v: f32| v.powi(8)));
         let layout = frame.format.layout();
         let (w, h) = (frame.width, frame.height);
         let cells = &mut self.levels[0];
@@ -158,14 +151,12 @@ impl Foreground {
                 let (mut weights, mut sums) = ([0f32; 2], [[0f32; 2]; 3]);
                 if need[at] {
                     let (x0, y0) = (cx * side, cy * side);
-                    // A solid cell is of one piece: four of its pixels will do.
-                    let step = if band[at] { 1 } else { (side / 2).max(1) };
+                    // A solid cell is of one piece: four of its pixels will do; of others every fourth.
+                    let step = if band[at] { (side / 8).clamp(1, 2) } else { (side / 2).max(1) };
                     let mut count = 0;
                     for y in (y0..(y0 + side).min(h)).step_by(step) {
                         for x in (x0..(x0 + side).min(w)).step_by(step) {
-                            let a = f32::from(alpha[y * w + x]) / 255.0;
-                            // High powers: a mix says little about either side.
-                            let part = [a, 1.0 - a].map(|v| (v * v * v * v).powi(2));
+                            let part = purity[usize::from(alpha[y * w + x])];
                             count += 1;
                             for (k, c) in layout.color[..layout.colors].iter().enumerate() {
                                 let v = f32::from(sample(frame, c, x, y));
@@ -326,11 +317,16 @@ fn sample(frame: &Frame<'_>, c: &Component, x: usize, y: usize) -> u8 {
 fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from: usize, out: &mut [f32]) {
     let row = |y: usize| &alpha[y.min(h - 1) * w..][..w];
     if (c.hsub, c.vsub) == (0, 0) {
-        for (o, &a) in out.iter_mut().zip(&row(y)[from..]) {
-            *o = f32::from(a) / 255.0;
-        }
-        return;
+        return alpha_whole(&row(y)[from..], out);
     }
+    let done = if (c.hsub, c.vsub) == (1, 1) {
+        let whole = (w / 2).saturating_sub(from).min(out.len());
+        alpha_halved(&row(2 * y)[2 * from..], &row(2 * y + 1)[2 * from..], &mut out[..whole]);
+        whole
+    } else {
+        0
+    };
+    let (from, out) = (from + done, &mut out[done..]);
     let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
     let norm = 1.0 / (255 * nx * ny) as f32;
     for (i, o) in out.iter_mut().enumerate() {
@@ -347,10 +343,36 @@ fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from
 }
 
 multiversion! {
-    /// Whether a run of alpha is anything but all 0 or all 255.
-    fn mixed(run: &[u8]) -> bool {
-        let first = run[0];
-        (first != 0) & (first != 255) | (run.iter().fold(0, |differ, &v| differ | (v ^ first)) != 0)
+    fn alpha_whole(row: &[u8], out: &mut [f32]) {
+        for (o, &a) in out.iter_mut().zip(row) {
+            *o = f32::from(a) * (1.0 / 255.0);
+        }
+    }
+}
+
+multiversion! {
+    fn alpha_halved(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+        for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
+            let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
+            *o = f32::from(sum) * (1.0 / 1020.0);
+        }
+    }
+}
+
+multiversion! {
+    /// Marks the cells along a row of cells that are anything but all 0 or all 255.
+    fn mark(rows: &[u8], width: usize, side: usize, band: &mut [bool]) {
+        for (x, band) in band.iter_mut().enumerate() {
+            let (from, to) = (x * side, ((x + 1) * side).min(width));
+            let first = rows[from];
+            let mut differ = 0;
+            for row in rows.chunks_exact(width) {
+                for &v in &row[from..to] {
+                    differ |= v ^ first;
+                }
+            }
+            *band = (first != 0 && first != 255) || differ != 0;
+        }
     }
 }
 

@@ -20,8 +20,8 @@ const LANES: usize = 8;
 pub struct Guide<'a> {
     pub width: usize,
     pub height: usize,
-    /// Colour, −0.5..0.5; the sums lose fewest digits around 0.
-    pub color: [&'a [f32]; 3],
+    /// 0..255.
+    pub color: [&'a [u8]; 3],
     /// 0..1.
     pub alpha: &'a [f32],
 }
@@ -36,6 +36,7 @@ pub struct Rect {
 /// Reused between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    color: [Vec<f32>; 3],
     columns: Vec<f32>,
     sums: Vec<f32>,
     ring: Vec<f32>,
@@ -90,11 +91,11 @@ multiversion! {
             }
             while next_model <= (y + r).min(h - 1) {
                 while next <= (next_model + r).min(h - 1) {
-                    account(guide, next as usize, span, 1.0, &mut s.columns[valid.start..], room);
+                    account(guide, next as usize, span, 1.0, &mut s.color, &mut s.columns[valid.start..], room);
                     next += 1;
                 }
                 while first < next_model - r {
-                    account(guide, first as usize, span, -1.0, &mut s.columns[valid.start..], room);
+                    account(guide, first as usize, span, -1.0, &mut s.color, &mut s.columns[valid.start..], room);
                     first += 1;
                 }
                 let slot = &mut s.ring[next_model as usize % turns * MODEL * room..][..MODEL * room];
@@ -112,6 +113,12 @@ multiversion! {
     }
 }
 
+/// A colour as the sums take it: they lose fewest digits around 0.
+#[inline(always)]
+pub fn centred(v: u8) -> f32 {
+    f32::from(v) * (1.0 / 255.0) - 0.5
+}
+
 /// Adds (or with −1 takes away) one row to the sums of the columns.
 #[inline(always)]
 fn account(
@@ -119,13 +126,19 @@ fn account(
     y: usize,
     (from, count): (usize, usize),
     sign: f32,
+    color: &mut [Vec<f32>; 3],
     columns: &mut [f32],
     room: usize,
 ) {
     let at = y * guide.width + from;
     let alpha = &guide.alpha[at..][..count];
-    let [r, g, b] = guide.color;
-    let (r, g, b) = (&r[at..][..count], &g[at..][..count], &b[at..][..count]);
+    for (to, from) in color.iter_mut().zip(guide.color) {
+        to.resize(count.max(to.len()), 0.0);
+        for (t, &f) in to.iter_mut().zip(&from[at..][..count]) {
+            *t = centred(f);
+        }
+    }
+    let [r, g, b] = color.each_ref().map(|c| &c[..count]);
     let pairs: [(&[f32], &[f32]); 10] =
         [(alpha, alpha), (r, r), (r, g), (r, b), (g, g), (g, b), (b, b), (r, alpha), (g, alpha), (b, alpha)];
     for (k, v) in [alpha, r, g, b].into_iter().enumerate() {
@@ -208,6 +221,7 @@ fn mean(
 
 /// Solves each window's model from the sums of its columns.
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn fit(
     sums: &[f32],
     room: usize,
@@ -267,7 +281,7 @@ pub fn reference(guide: &Guide<'_>, radius: usize, eps: [f32; 3]) -> [Vec<f32>; 
         .map(|i| {
             let n = window(i % w, i / w).count() as f64;
             let mean = |f: &dyn Fn(usize) -> f64| window(i % w, i / w).map(f).sum::<f64>() / n;
-            let c = |k: usize, j: usize| f64::from(guide.color[k][j]);
+            let c = |k: usize, j: usize| f64::from(centred(guide.color[k][j]));
             let p = |j: usize| f64::from(guide.alpha[j]);
             let (mc, mp) = ([0, 1, 2].map(|k| mean(&|j| c(k, j))), mean(&p));
             let cov = [0, 1, 2].map(|k| mean(&|j| c(k, j) * p(j)) - mc[k] * mp);
@@ -320,11 +334,11 @@ mod tests {
             (1, 1, 3, Rect { x: (0, 1), y: (0, 1) }),
             (9, 50, 6, Rect { x: (2, 9), y: (40, 50) }),
         ] {
-            let plane = |seed: usize| -> Vec<f32> {
-                (0..w * h).map(|i| ((i * 31 + i * i * seed) % 97) as f32 / 97.0 - 0.5).collect()
+            let plane = |seed: usize| -> Vec<u8> {
+                (0..w * h).map(|i| ((i * 31 + i * i * seed) % 251) as u8).collect()
             };
-            let (c, p) =
-                ([plane(3), plane(5), plane(11)], plane(7).iter().map(|v| v + 0.5).collect::<Vec<_>>());
+            let c = [plane(3), plane(5), plane(11)];
+            let p: Vec<f32> = plane(7).iter().map(|&v| f32::from(v) / 250.0).collect();
             let guide = Guide { width: w, height: h, color: c.each_ref().map(|c| &c[..]), alpha: &p };
             let want = reference(&guide, r, [1e-3; 3]);
             let rows = rect.y.1 - rect.y.0;

@@ -24,8 +24,8 @@ use crate::frame::{Format, Frame};
 use crate::simd::multiversion;
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
-use guided::{Guide, Rect, Scratch};
-use planes::{Stretch, component_row, halve_plane, mix, place, stretch_row};
+use guided::{Guide, Rect, Scratch, centred};
+use planes::{Halve, Stretch, component_row, halve_plane, mix, place, stretch_row};
 
 /// How much work goes into edges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ struct Level {
     height: usize,
     radius: usize,
     contrast: f32,
-    color: [Vec<f32>; 3],
+    color: [Vec<u8>; 3],
     alpha: Vec<f32>,
     /// How far results count here, 0..1.
     band: Vec<f32>,
@@ -81,14 +81,14 @@ pub struct Refiner {
     band: Band,
     blocks: Blocks,
     stretch: Stretch,
-    times: Vec<f32>,
 }
 
 /// What one thread needs.
 #[derive(Default)]
 struct Local {
     filter: Scratch,
-    rows: [Vec<f32>; 8],
+    rows: [Vec<f32>; 4],
+    bytes: [Vec<u8>; 3],
     tmp: Vec<f32>,
     marks: Vec<bool>,
 }
@@ -101,9 +101,6 @@ fn with_local<T>(f: impl FnOnce(&mut Local) -> T) -> T {
 }
 
 impl Refiner {
-    pub fn stages(&self) -> Vec<f32> {
-        self.times.clone()
-    }
     /// No buffers yet.
     pub fn new() -> Self {
         Self::default()
@@ -132,13 +129,6 @@ impl Refiner {
             return self.bilinear(w, mask, mask_w, mask_h, out);
         }
         self.plan(frame, mask_w, mask_h, quality);
-        let t0 = std::time::Instant::now();
-        self.times.clear();
-        macro_rules! tick {
-            () => {
-                self.times.push(t0.elapsed().as_secs_f32() * 1e3)
-            };
-        }
         let cell = cell(w, h, mask_w, mask_h);
         let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
         self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
@@ -151,28 +141,18 @@ impl Refiner {
             .map(|(n, l)| (2 * l.radius + 1).div_ceil((BLOCK >> n).max(1)))
             .max();
         self.blocks.mark(&self.band, w, h, BLOCK * finest, reach.unwrap_or(1));
-        tick!();
         self.fill(frame);
-        tick!();
         self.shrink();
-        tick!();
         for n in (self.last..self.levels.len()).rev() {
             if n + 1 < self.levels.len() {
                 self.hand_down(n);
-                tick!();
             }
             if n == 0 {
                 self.blocks.settle(&self.levels[0].alpha, self.levels[0].width, self.levels[0].height);
-                self.times.push(self.blocks.core.iter().filter(|&&b| b).count() as f32);
-                self.times.push(self.blocks.live.iter().filter(|&&b| b).count() as f32);
-                self.times.push(self.blocks.need.iter().filter(|&&b| b).count() as f32);
             }
-            tick!();
             self.fit(n, n == self.last && folds(frame.format, self.levels[n].scale), noise(frame));
-            tick!();
         }
         self.finish(frame, out);
-        tick!();
     }
 
     /// The mask stretched and nothing else.
@@ -232,7 +212,7 @@ impl Refiner {
                 } else {
                     *CONTRAST.get(step).unwrap_or(&1.0)
                 },
-                color: [zeros(), zeros(), zeros()],
+                color: [0; 3].map(|_| vec![0; size]),
                 alpha: zeros(),
                 band: zeros(),
                 clear: zeros(),
@@ -318,29 +298,22 @@ impl Refiner {
         for n in 1..self.levels.len() {
             let (fine, coarse) = self.levels.split_at_mut(n);
             let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
-            let (width, side) = (coarse.width, (BLOCK >> n).max(1));
-            let [c0, c1, c2] = &mut coarse.color;
-            let [f0, f1, f2] = &fine.color;
-            let pairs = [
-                (f0, c0),
-                (f1, c1),
-                (f2, c2),
-                (&fine.alpha, &mut coarse.alpha),
-                (&fine.band, &mut coarse.band),
-                (&fine.clear, &mut coarse.clear),
-            ];
-            pairs.into_par_iter().for_each(|(from, to)| {
-                for (y, to) in to.chunks_exact_mut(width).enumerate() {
-                    for run in runs(blocks.need_row(((y << n) / BLOCK).min(blocks.high - 1))) {
-                        let (x0, x1) = (
-                            ((run.start * BLOCK) >> n).min(width),
-                            ((run.end * BLOCK).div_ceil(1 << n)).min(width),
-                        );
-                        halve_plane(from, fine.width, fine.height, y, x0, &mut to[x0..x1]);
-                    }
-                }
-            });
-            let _ = side;
+            let width = coarse.width;
+            // Maps are looked at in the band only.
+            let (need, core) = (|row| blocks.need_row(row), |row| blocks.core_row(row));
+            let [a, b, c] = &mut coarse.color;
+            let colors = [a, b, c].into_par_iter().zip(&fine.color);
+            let sizes = (fine.width, fine.height, width, n);
+            let band = (&fine.band, &mut coarse.band);
+            let clear = (&fine.clear, &mut coarse.clear);
+            rayon::join(
+                || colors.for_each(|(to, from)| halve(from, to, sizes, blocks.high, need)),
+                || {
+                    halve(&fine.alpha, &mut coarse.alpha, sizes, blocks.high, need);
+                    halve(band.0, band.1, sizes, blocks.high, core);
+                    halve(clear.0, clear.1, sizes, blocks.high, core);
+                },
+            );
         }
     }
 
@@ -363,7 +336,7 @@ impl Refiner {
                             row.resize(x1 - x0, 0.0);
                             stretch_row(plane, coarse.width, coarse.height, 2, y, x0, row, &mut l.tmp);
                         }
-                        let [a, b, c, d, ..] = &l.rows;
+                        let [a, b, c, d] = &l.rows;
                         let color = color.each_ref().map(|c| &c[y * width..][x0..x1]);
                         apply([a, b, c, d], color, &mut alpha[x0..x1]);
                     }
@@ -402,7 +375,7 @@ impl Refiner {
                 // Beside the band, where stretching reads one sample on, the model is the alpha itself.
                 for y in y0..(y0 + group * side).min(height) {
                     let (at, to) = (y * width, (y - y0) * width);
-                    for run in runs(blocks.need_row(((y << n) / BLOCK).min(blocks.high - 1))) {
+                    for run in runs(blocks.near_row(((y << n) / BLOCK).min(blocks.high - 1))) {
                         let x = ((run.start * BLOCK) >> n).min(width)
                             ..(run.end * BLOCK).div_ceil(1 << n).min(width);
                         for slope in [&mut *a, &mut *b, &mut *c] {
@@ -466,28 +439,18 @@ impl Refiner {
                         let (x0, x1) = (run.start * side, (run.end * side).min(width));
                         let out = &mut row[x0..x1];
                         for (k, row) in l.rows.iter_mut().enumerate() {
-                            row.resize(out.len(), 0.0);
-                            match k {
-                                0..4 if !(fold && (k == 1 || k == 2)) => {
-                                    let plane = &level.model[k];
-                                    stretch_row(
-                                        plane,
-                                        level.width,
-                                        level.height,
-                                        scale,
-                                        y,
-                                        x0,
-                                        row,
-                                        &mut l.tmp,
-                                    );
-                                }
-                                4..7 if k == 4 || !fold => {
-                                    component_row(frame, &layout.color[k - 4], 1, y, x0, row);
-                                }
-                                _ => {}
+                            if !(fold && (k == 1 || k == 2)) {
+                                row.resize(out.len(), 0.0);
+                                let plane = &level.model[k];
+                                stretch_row(plane, level.width, level.height, scale, y, x0, row, &mut l.tmp);
                             }
                         }
-                        let [a, b, c, d, r, g, bl, _] = &l.rows;
+                        for (k, row) in l.bytes.iter_mut().enumerate().take(if fold { 1 } else { 3 }) {
+                            row.resize(out.len(), 0);
+                            component_row(frame, &layout.color[k], 1, y, x0, row);
+                        }
+                        let [a, b, c, d] = &l.rows;
+                        let [r, g, bl] = &l.bytes;
                         if fold {
                             write_one(a, d, r, out)
                         } else {
@@ -497,6 +460,24 @@ impl Refiner {
                 }
             });
         });
+    }
+}
+
+/// Halves a plane where `marked` says so, by rows of blocks; `sizes` are those of the fine plane, the width of the
+/// coarse one and its level.
+fn halve<'a, T: Halve>(
+    from: &[T],
+    to: &mut [T],
+    (fine_w, fine_h, width, n): (usize, usize, usize, usize),
+    rows: usize,
+    marked: impl Fn(usize) -> &'a [bool],
+) {
+    for (y, to) in to.chunks_exact_mut(width).enumerate() {
+        for run in runs(marked(((y << n) / BLOCK).min(rows - 1))) {
+            let x0 = ((run.start * BLOCK) >> n).min(width);
+            let x1 = (run.end * BLOCK).div_ceil(1 << n).min(width);
+            halve_plane(from, fine_w, fine_h, y, x0, &mut to[x0..x1]);
+        }
     }
 }
 
@@ -553,32 +534,32 @@ multiversion! {
 }
 
 multiversion! {
-    fn apply(model: [&[f32]; 4], color: [&[f32]; 3], out: &mut [f32]) {
+    fn apply(model: [&[f32]; 4], color: [&[u8]; 3], out: &mut [f32]) {
         let n = out.len();
         let [a, b, c, d] = model.map(|m| &m[..n]);
         let [r, g, bl] = color.map(|c| &c[..n]);
         for i in 0..n {
-            out[i] = (a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i]).clamp(0.0, 1.0);
+            out[i] = (a[i] * centred(r[i]) + b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i]).clamp(0.0, 1.0);
         }
     }
 }
 
 multiversion! {
-    fn write_three(model: [&[f32]; 4], color: [&[f32]; 3], out: &mut [u8]) {
+    fn write_three(model: [&[f32]; 4], color: [&[u8]; 3], out: &mut [u8]) {
         let n = out.len();
         let [a, b, c, d] = model.map(|m| &m[..n]);
         let [r, g, bl] = color.map(|c| &c[..n]);
         for i in 0..n {
-            let v = a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i];
+            let v = a[i] * centred(r[i]) + b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i];
             out[i] = byte(v);
         }
     }
 }
 
 multiversion! {
-    fn write_one(slope: &[f32], offset: &[f32], luma: &[f32], out: &mut [u8]) {
+    fn write_one(slope: &[f32], offset: &[f32], luma: &[u8], out: &mut [u8]) {
         for (((o, &a), &b), &y) in out.iter_mut().zip(slope).zip(offset).zip(luma) {
-            *o = byte(a * y + b);
+            *o = byte(a * centred(y) + b);
         }
     }
 }
@@ -586,7 +567,7 @@ multiversion! {
 multiversion! {
     /// Raises the models' contrast about one half where `maps[1]` lets it and fades them into the alpha that they
     /// were fitted to (`maps[2]`) where the band (`maps[0]`) ends.
-    fn blend(model: [&mut [f32]; 4], maps: [&[f32]; 3], color: [&[f32]; 3], contrast: f32, fold: bool) {
+    fn blend(model: [&mut [f32]; 4], maps: [&[f32]; 3], color: [&[u8]; 3], contrast: f32, fold: bool) {
         let [a, b, c, d] = model;
         let n = a.len();
         let (b, c, d) = (&mut b[..n], &mut c[..n], &mut d[..n]);
@@ -602,7 +583,7 @@ multiversion! {
         if fold {
             let [_, g, bl] = color.map(|c| &c[..n]);
             for i in 0..n {
-                d[i] += b[i] * g[i] + c[i] * bl[i];
+                d[i] += b[i] * centred(g[i]) + c[i] * centred(bl[i]);
             }
         }
     }

@@ -1,41 +1,53 @@
-//! The frame's colours and the mask as float planes, at a half, a quarter, … of the frame.
+//! The frame's colours and the mask as planes at a half, a quarter, … of the frame.
 
 use crate::frame::{Component, Frame};
 use crate::simd::multiversion;
 
-/// Writes one row of a component, averaged over squares of `scale` frame pixels (a power of two), as −0.5..0.5:
-/// the squares `from..from + out.len()` of row `y`. Squares past the frame's edge take its last samples.
-pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, from: usize, out: &mut [f32]) {
+/// Writes one row of a component, averaged over squares of `scale` frame pixels (a power of two): the squares
+/// `from..from + out.len()` of row `y`. Squares past the frame's edge take its last samples.
+pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, from: usize, out: &mut [u8]) {
     let plane = frame.planes[c.plane];
     let (width, height) = (c.width(frame.width), c.height(frame.height));
     // Samples in a square; a coarser component gives one sample to several squares.
     let (nx, ny) = ((scale >> c.hsub).max(1), (scale >> c.vsub).max(1));
     let (sx, sy) = ((1 << c.hsub) / scale.min(1 << c.hsub), (1 << c.vsub) / scale.min(1 << c.vsub));
     let row = |dy: usize| &plane.row((y / sy * ny + dy).min(height - 1))[c.offset..];
-    if nx == 2 && ny == 2 {
-        let (top, bottom) = (row(0), row(1));
-        // Squares that lie wholly inside.
-        let whole = (width / 2).saturating_sub(from).min(out.len());
-        match c.step {
-            1 => halve_1(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]),
-            2 => halve_2(&top[4 * from..], &bottom[4 * from..], &mut out[..whole]),
-            3 => halve_3(&top[6 * from..], &bottom[6 * from..], &mut out[..whole]),
-            _ => halve_4(&top[8 * from..], &bottom[8 * from..], &mut out[..whole]),
+    // Squares that lie wholly inside.
+    let whole = if sx == 1 { (width / nx).saturating_sub(from).min(out.len()) } else { 0 };
+    let start = if whole > 0 { from * nx * c.step } else { 0 };
+    let done = match (nx, ny, c.step) {
+        _ if whole == 0 => 0,
+        (2, 2, 1) => {
+            halve_1(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
         }
-        average(row, c.step, width, (2, 2, 1), from + whole, &mut out[whole..]);
-    } else if nx == 1 && ny == 1 && sx == 1 {
-        let whole = width.saturating_sub(from).min(out.len());
-        let bytes = &row(0)[(from * c.step).min(row(0).len())..];
-        match c.step {
-            1 => bytes_1(bytes, &mut out[..whole]),
-            2 => bytes_2(bytes, &mut out[..whole]),
-            3 => bytes_3(bytes, &mut out[..whole]),
-            _ => bytes_4(bytes, &mut out[..whole]),
+        (2, 2, 2) => {
+            halve_2(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
         }
-        average(row, c.step, width, (1, 1, 1), from + whole, &mut out[whole..]);
-    } else {
-        average(row, c.step, width, (nx, ny, sx), from, out);
-    }
+        (2, 2, 3) => {
+            halve_3(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
+        }
+        (2, 2, 4) => {
+            halve_4(&row(0)[start..], &row(1)[start..], &mut out[..whole]);
+            whole
+        }
+        (1, 1, 1) => {
+            out[..whole].copy_from_slice(&row(0)[start..][..whole]);
+            whole
+        }
+        (1, 1, 3) => {
+            bytes_3(&row(0)[start..], &mut out[..whole]);
+            whole
+        }
+        (1, 1, 4) => {
+            bytes_4(&row(0)[start..], &mut out[..whole]);
+            whole
+        }
+        _ => 0,
+    };
+    average(row, c.step, width, (nx, ny, sx), from + done, &mut out[done..]);
 }
 
 /// Any case, plainly.
@@ -45,31 +57,37 @@ fn average<'a>(
     width: usize,
     (nx, ny, sx): (usize, usize, usize),
     from: usize,
-    out: &mut [f32],
+    out: &mut [u8],
 ) {
-    let norm = 1.0 / (255.0 * (nx * ny) as f32);
     for (i, o) in out.iter_mut().enumerate() {
         let x = (from + i) / sx * nx;
-        let mut sum = 0u32;
+        let mut sum = 0;
         for dy in 0..ny {
             let row = row(dy);
             for dx in 0..nx {
-                sum += u32::from(row[(x + dx).min(width - 1) * step]);
+                sum += usize::from(row[(x + dx).min(width - 1) * step]);
             }
         }
-        *o = sum as f32 * norm - 0.5;
+        *o = ((sum + nx * ny / 2) / (nx * ny)) as u8;
     }
+}
+
+#[inline(always)]
+fn mean_of_four(a: u8, b: u8, c: u8, d: u8) -> u8 {
+    ((u16::from(a) + u16::from(b) + u16::from(c) + u16::from(d) + 2) >> 2) as u8
 }
 
 macro_rules! halve {
     ($name:ident, $step:literal) => {
         multiversion! {
-            fn $name(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+            fn $name(top: &[u8], bottom: &[u8], out: &mut [u8]) {
                 const S: usize = $step;
+                // The last square needs no more than its second sample.
+                let n = 2 * S * (out.len() - 1) + S + 1;
+                let (top, bottom) = (&top[..n], &bottom[..n]);
                 for (i, o) in out.iter_mut().enumerate() {
-                    let sum = u32::from(top[2 * S * i]) + u32::from(top[2 * S * i + S])
-                        + u32::from(bottom[2 * S * i]) + u32::from(bottom[2 * S * i + S]);
-                    *o = sum as f32 * (1.0 / 1020.0) - 0.5;
+                    let at = 2 * S * i;
+                    *o = mean_of_four(top[at], top[at + S], bottom[at], bottom[at + S]);
                 }
             }
         }
@@ -80,10 +98,9 @@ halve!(halve_3, 3);
 halve!(halve_4, 4);
 
 multiversion! {
-    fn halve_1(top: &[u8], bottom: &[u8], out: &mut [f32]) {
+    fn halve_1(top: &[u8], bottom: &[u8], out: &mut [u8]) {
         for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            let sum = u32::from(t[0]) + u32::from(t[1]) + u32::from(b[0]) + u32::from(b[1]);
-            *o = sum as f32 * (1.0 / 1020.0) - 0.5;
+            *o = mean_of_four(t[0], t[1], b[0], b[1]);
         }
     }
 }
@@ -91,37 +108,63 @@ multiversion! {
 macro_rules! bytes {
     ($name:ident, $step:literal) => {
         multiversion! {
-            fn $name(from: &[u8], out: &mut [f32]) {
+            fn $name(from: &[u8], out: &mut [u8]) {
                 for (o, &v) in out.iter_mut().zip(from.iter().step_by($step)) {
-                    *o = f32::from(v) * (1.0 / 255.0) - 0.5;
+                    *o = v;
                 }
             }
         }
     };
 }
-bytes!(bytes_1, 1);
-bytes!(bytes_2, 2);
 bytes!(bytes_3, 3);
 bytes!(bytes_4, 4);
 
 multiversion! {
-    /// Averages two rows to half their length.
-    pub fn halve_row(top: &[f32], bottom: &[f32], out: &mut [f32]) {
+    fn halve_floats(top: &[f32], bottom: &[f32], out: &mut [f32]) {
         for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
             *o = (t[0] + t[1] + b[0] + b[1]) * 0.25;
         }
     }
 }
 
+/// What can be averaged to half its size.
+pub trait Halve: Copy {
+    /// Averages two rows to half their length.
+    fn rows(top: &[Self], bottom: &[Self], out: &mut [Self]);
+    /// Averages four.
+    fn four(v: [Self; 4]) -> Self;
+}
+
+impl Halve for f32 {
+    fn rows(top: &[f32], bottom: &[f32], out: &mut [f32]) {
+        halve_floats(top, bottom, out);
+    }
+
+    fn four(v: [f32; 4]) -> f32 {
+        v.iter().sum::<f32>() * 0.25
+    }
+}
+
+impl Halve for u8 {
+    fn rows(top: &[u8], bottom: &[u8], out: &mut [u8]) {
+        halve_1(top, bottom, out);
+    }
+
+    fn four([a, b, c, d]: [u8; 4]) -> u8 {
+        mean_of_four(a, b, c, d)
+    }
+}
+
 /// The squares `from..from + out.len()` of row `y` of a plane half as wide and high as `plane` (rounded up).
-pub fn halve_plane(plane: &[f32], width: usize, height: usize, y: usize, from: usize, out: &mut [f32]) {
+pub fn halve_plane<T: Halve>(plane: &[T], width: usize, height: usize, y: usize, from: usize, out: &mut [T]) {
     let row = |y: usize| &plane[y.min(height - 1) * width..][..width];
     let (top, bottom) = (row(2 * y), row(2 * y + 1));
     let whole = (width / 2).saturating_sub(from).min(out.len());
-    halve_row(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]);
+    T::rows(&top[2 * from..], &bottom[2 * from..], &mut out[..whole]);
     if let Some(o) = out.get_mut(whole) {
         // An odd width: the last column has no neighbour.
-        *o = (top[width - 1] + bottom[width - 1]) * 0.5;
+        let (t, b) = (top[width - 1], bottom[width - 1]);
+        *o = T::four([t, t, b, b]);
     }
 }
 
@@ -162,37 +205,49 @@ pub fn widen_by(from: &[f32], scale: usize, out: &mut [f32]) {
     match scale {
         1 => out.copy_from_slice(&from[1..][..out.len()]),
         2 => twice(from, out),
-        4 => four_times(from, out),
-        _ => {
-            for (i, block) in out.chunks_mut(scale).enumerate() {
-                for (j, o) in block.iter_mut().enumerate() {
-                    let f = (j as f32 + 0.5) / scale as f32 - 0.5;
-                    let (a, b, f) =
-                        if f < 0.0 { (from[i], from[i + 1], f + 1.0) } else { (from[i + 1], from[i + 2], f) };
-                    *o = a + (b - a) * f;
-                }
-            }
-        }
+        4 => by_4(from, out),
+        8 => by_8(from, out),
+        16 => by_16(from, out),
+        _ => widen_plainly(from, scale, out),
     }
 }
 
-multiversion! {
-    fn four_times(from: &[f32], out: &mut [f32]) {
-        let n = out.len() / 4;
-        let (left, mid, right) = (&from[..n], &from[1..n + 1], &from[2..n + 2]);
-        for (i, o) in out.chunks_exact_mut(4).enumerate() {
-            o[0] = 0.375 * left[i] + 0.625 * mid[i];
-            o[1] = 0.125 * left[i] + 0.875 * mid[i];
-            o[2] = 0.875 * mid[i] + 0.125 * right[i];
-            o[3] = 0.625 * mid[i] + 0.375 * right[i];
-        }
-        for (k, o) in out[4 * n..].iter_mut().enumerate() {
-            let f = k as f32 * 0.25 + 0.625;
-            let (a, b, f) = if f < 1.0 { (from[n], from[n + 1], f) } else { (from[n + 1], from[n + 2], f - 1.0) };
+#[inline(always)]
+fn widen_plainly(from: &[f32], scale: usize, out: &mut [f32]) {
+    for (i, block) in out.chunks_mut(scale).enumerate() {
+        for (j, o) in block.iter_mut().enumerate() {
+            let f = (j as f32 + 0.5) / scale as f32 - 0.5;
+            let (a, b, f) =
+                if f < 0.0 { (from[i], from[i + 1], f + 1.0) } else { (from[i + 1], from[i + 2], f) };
             *o = a + (b - a) * f;
         }
     }
 }
+
+macro_rules! widen_by {
+    ($name:ident, $scale:literal) => {
+        multiversion! {
+            fn $name(from: &[f32], out: &mut [f32]) {
+                const HALF: usize = $scale / 2;
+                let steps: [f32; HALF] = std::array::from_fn(|j| (j as f32 + 0.5) / $scale as f32);
+                let whole = out.len() / $scale;
+                for (block, near) in out.chunks_exact_mut($scale).zip(from.windows(3)) {
+                    let (rise, fall) = block.split_at_mut(HALF);
+                    let (left, right) = (near[1] - near[0], near[2] - near[1]);
+                    let start = near[0] + 0.5 * left;
+                    for ((o, p), f) in rise.iter_mut().zip(fall).zip(steps) {
+                        *o = start + left * f;
+                        *p = near[1] + right * f;
+                    }
+                }
+                widen_plainly(&from[whole..], $scale, &mut out[whole * $scale..]);
+            }
+        }
+    };
+}
+widen_by!(by_4, 4);
+widen_by!(by_8, 8);
+widen_by!(by_16, 16);
 
 multiversion! {
     pub fn mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [f32]) {
@@ -252,5 +307,85 @@ impl Stretch {
             let (l, r): (f32, f32) = (row[at as usize].into(), row[(at as usize + 1).min(last)].into());
             *o = l + (r - l) * f;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Format, testing::noise};
+
+    #[test]
+    fn components_are_means_of_squares() {
+        for format in Format::ALL {
+            for (w, h) in [(1, 1), (37, 1), (1, 5), (38, 22), (37, 23)] {
+                let picture = noise(format, w, h, 9);
+                let layout = format.layout();
+                for c in &layout.color[..layout.colors] {
+                    for scale in [1usize, 2, 4] {
+                        let wide = w.div_ceil(scale);
+                        for y in 0..h.div_ceil(scale) {
+                            let mut row = vec![0; wide];
+                            component_row(&picture.frame(), c, scale, y, 0, &mut row);
+                            let mut part = vec![0; wide - wide / 3];
+                            component_row(&picture.frame(), c, scale, y, wide / 3, &mut part);
+                            assert_eq!(part, row[wide / 3..], "{format:?} {w}x{h}");
+                            for (x, &got) in row.iter().enumerate() {
+                                // Every pixel of the square has a sample; the last ones stand for those outside.
+                                let (mut sum, mut n) = (0.0, 0.0);
+                                let (nx, ny) = ((scale >> c.hsub).max(1), (scale >> c.vsub).max(1));
+                                for dy in 0..ny {
+                                    for dx in 0..nx {
+                                        let u = ((x * scale) >> c.hsub) + dx;
+                                        let v = ((y * scale) >> c.vsub) + dy;
+                                        let (u, v) = (u.min(c.width(w) - 1), v.min(c.height(h) - 1));
+                                        sum += f32::from(picture.sample(c, u, v));
+                                        n += 1.0;
+                                    }
+                                }
+                                assert!(
+                                    (f32::from(got) - sum / n).abs() <= 0.51,
+                                    "{format:?} {w}x{h} /{scale} {x},{y}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn stretching_is_bilinear() {
+        let (w, h) = (13, 7);
+        let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
+        for scale in [1, 2, 4, 8, 16, 32] {
+            for width in [w * scale, w * scale - scale / 2] {
+                for y in 0..h * scale {
+                    let mut row = vec![0.0; width];
+                    stretch_row(&plane, w, h, scale, y, 0, &mut row, &mut Vec::new());
+                    let (v, fy) = place(y, (h * scale) as f32, h);
+                    for (x, &got) in row.iter().enumerate() {
+                        let (u, fx) = place(x, (w * scale) as f32, w);
+                        let at = |u: usize, v: usize| plane[v.min(h - 1) * w + u.min(w - 1)];
+                        let line = |v: usize| at(u, v) + (at(u + 1, v) - at(u, v)) * fx;
+                        let want = line(v) + (line(v + 1) - line(v)) * fy;
+                        assert!((got - want).abs() < 1e-2, "x{scale} at {x},{y}: {got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn halving_takes_odd_sizes() {
+        let plane: Vec<f32> = (0..15).map(|i| i as f32).collect();
+        let mut out = [0.0; 3];
+        halve_plane(&plane, 5, 3, 1, 0, &mut out);
+        assert_eq!(out, [10.5, 12.5, 14.0]);
+        let bytes: Vec<u8> = (0..15).collect();
+        let mut out = [0; 2];
+        halve_plane(&bytes, 5, 3, 0, 1, &mut out);
+        assert_eq!(out, [5, 7]);
     }
 }

@@ -26,8 +26,10 @@ const OTHER: i32 = 7;
 /// Change of the mask that waits for confirmation, and frames that it waits.
 const JUMP: f32 = 0.4;
 const WAIT: u8 = 2;
-/// The weight of the mask's past that moves, against the past that stands still.
+/// The weight of the mask's past that moves, against the past that stands still, where a sample of the mask spans
+/// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
 const MOVING: f32 = 0.6;
+const COARSE: f32 = 5.0;
 /// Motion in frame pixels at which the refined matte's past no longer counts.
 const STILL: f32 = 1.0;
 
@@ -48,6 +50,8 @@ pub struct Smoother {
     motion_before: Vec<Motion>,
     known: Vec<bool>,
     same: Vec<u8>,
+    /// Blocks whose motion is asked for; kept for its room only.
+    wanted: Vec<bool>,
     /// The matte as it went out, if it did.
     alpha: Vec<u8>,
     alpha_kept: bool,
@@ -202,7 +206,9 @@ impl Smoother {
         // A sample's centre in frame pixels.
         let centre =
             |u: usize, size: usize, samples: usize| ((2 * u + 1) * size / (2 * samples)).min(size - 1);
-        let mut wanted = vec![false; wide * high];
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        wanted.resize(wide * high, false);
         for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
             let y = centre(v, h, mh) / side;
             for (u, (&m, &p)) in row.iter().zip(past).enumerate() {
@@ -212,7 +218,10 @@ impl Smoother {
             }
         }
         self.track(|bx, by| wanted[by * wide + bx]);
+        self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
+        let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
+        let trust = MOVING * fine;
         let past = &self.mask;
         // Cubic (Catmull & Rom): a bilinear fetch would blur a little more each frame.
         let cubic = |f: f32| -> [f32; 4] {
@@ -247,7 +256,7 @@ impl Smoother {
                 let there = fetch(u as f32 + dx / sx, v as f32 + dy / sy);
                 let here = &mut mask[v * mw + u];
                 let jump = (*here - there).abs() > JUMP && same > 0.75;
-                let moving = 1.0 - (1.0 - MOVING) * (dx.hypot(dy) / 2.0).min(1.0);
+                let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
                 let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving };
                 *wait = if jump { wait.saturating_add(1) } else { 0 };
                 *here += (there - *here) * weight * same;
@@ -260,18 +269,13 @@ impl Smoother {
         let side = BLOCK * scale;
         let wide = w.div_ceil(side);
         let past = &self.alpha;
-        let busy: Vec<bool> = alpha
-            .par_chunks(side * w)
-            .zip(past.par_chunks(side * w))
-            .flat_map_iter(|(alpha, past)| {
-                (0..wide).map(move |bx| {
-                    let x = bx * side..((bx + 1) * side).min(w);
-                    let solid = alpha[x.start];
-                    let all = |data: &[u8]| data.chunks_exact(w).all(|row| uniform(&row[x.clone()], solid));
-                    !(matches!(solid, 0 | 255) && all(alpha) && all(past))
-                })
-            })
-            .collect();
+        let mut busy = std::mem::take(&mut self.wanted);
+        busy.clear();
+        busy.resize(self.known.len(), false);
+        let parts = alpha.par_chunks(side * w).zip(past.par_chunks(side * w));
+        busy.par_chunks_mut(wide)
+            .zip(parts)
+            .for_each(|(busy, (alpha, past))| unsettled(alpha, past, w, side, busy));
         self.track(|bx, by| busy[by * wide + bx]);
         let (past, motion, same) = (&self.alpha, &self.motion, &self.same);
         alpha.par_chunks_mut(side * w).enumerate().for_each(|(by, alpha)| {
@@ -294,6 +298,7 @@ impl Smoother {
                 }
             }
         });
+        self.wanted = busy;
     }
 }
 
@@ -350,8 +355,19 @@ multiversion! {
 }
 
 multiversion! {
-    fn uniform(row: &[u8], value: u8) -> bool {
-        row.iter().fold(0, |differ, &v| differ | (v ^ value)) == 0
+    /// Marks the blocks along a row of blocks that are not, now and before, all 0 or all 255.
+    fn unsettled(alpha: &[u8], past: &[u8], width: usize, side: usize, out: &mut [bool]) {
+        for (x, out) in out.iter_mut().enumerate() {
+            let (from, to) = (x * side, ((x + 1) * side).min(width));
+            let first = alpha[from];
+            let mut differ = 0;
+            for (row, old) in alpha.chunks_exact(width).zip(past.chunks_exact(width)) {
+                for (&a, &p) in row[from..to].iter().zip(&old[from..to]) {
+                    differ |= (a ^ first) | (p ^ first);
+                }
+            }
+            *out = (first != 0 && first != 255) || differ != 0;
+        }
     }
 }
 
