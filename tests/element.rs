@@ -55,20 +55,25 @@ fn the_man_stays_and_the_window_goes() {
 #[test]
 fn times_flags_order_and_count_are_kept() {
     let (pipeline, sink) = pipeline(&clip_line("carphone_pristine.mp4", "identity name=before ! bgremove"));
-    type Seen = Vec<(Option<gst::ClockTime>, Option<gst::ClockTime>, u64)>;
+    type Seen = Vec<(Option<gst::ClockTime>, Option<gst::ClockTime>, u64, gst::BufferFlags)>;
     let seen: Arc<Mutex<Seen>> = Default::default();
+    // Flags of the stream; those of the memory are the buffer's own affair.
+    let kept = gst::BufferFlags::DISCONT
+        | gst::BufferFlags::DELTA_UNIT
+        | gst::BufferFlags::MARKER
+        | gst::BufferFlags::GAP;
     let before = pipeline.by_name("before").unwrap().static_pad("src").unwrap();
     let into = seen.clone();
     before.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let b = info.buffer().unwrap();
-        into.lock().unwrap().push((b.pts(), b.duration(), b.offset()));
+        into.lock().unwrap().push((b.pts(), b.duration(), b.offset(), b.flags() & kept));
         gst::PadProbeReturn::Ok
     });
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut out = Seen::new();
     while let Ok(sample) = sink.pull_sample() {
         let b = sample.buffer().unwrap();
-        out.push((b.pts(), b.duration(), b.offset()));
+        out.push((b.pts(), b.duration(), b.offset(), b.flags() & kept));
     }
     no_error(&pipeline);
     pipeline.set_state(gst::State::Null).unwrap();

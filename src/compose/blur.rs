@@ -210,7 +210,7 @@ fn gather(sums: &[u32], c: &Component, factor: usize, width: usize, out: &mut [f
         // Without a reduction a chroma sample serves two cells.
         let (from, to) = if per == 0 { (x >> c.hsub, (x >> c.hsub) + 1) } else { (x * per, (x + 1) * per) };
         let (from, to) = (from.min(n - 1), to.min(n).max(from.min(n - 1) + 1));
-        let sum: u32 = (from..to).map(|i| sums[c.offset + i * c.step]).sum();
+        let sum: u64 = (from..to).map(|i| u64::from(sums[c.offset + i * c.step])).sum();
         *o = sum as f32 / (to - from) as f32;
     }
 }

@@ -192,6 +192,14 @@ pub fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
     }
 }
 
+/// 1 − (1 − matte) · alpha: high where the subject is, and where the frame was hidden already.
+pub fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend(matte.iter().map(|m| 255 - m));
+    multiply_alpha(frame, out);
+    out.iter_mut().for_each(|v| *v = 255 - *v);
+}
+
 /// Bytes of a row of a plane that belong to the frame, and rows of the plane.
 fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
     let layout = format.layout();

@@ -122,6 +122,40 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
     out
 }
 
+/// Why downstream cannot take what a kind of output gives, and what to do.
+pub fn refusal(kind: Kind, input: &gst::CapsRef, peer: &gst::Caps) -> String {
+    let names = |caps: &gst::CapsRef| {
+        let mut names: Vec<String> = Vec::new();
+        for format in caps.iter().filter(|s| s.has_field("format")).flat_map(formats) {
+            let name = format.to_string();
+            if format != VideoFormat::Unknown && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.join(", ")
+    };
+    let taken = match names(peer) {
+        n if n.is_empty() => String::new(),
+        n => format!(" (it takes {n})"),
+    };
+    match kind {
+        Kind::Transparent => format!(
+            "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
+             background (a colour, blur or a picture), or follow with an encoder that keeps alpha (vp9alphaenc, \
+             pngenc, video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
+        ),
+        Kind::Opaque => format!(
+            "with this background frames keep the format they come in ({}), and what follows bgremove does not take \
+             it{taken}. Put `videoconvert` after bgremove.",
+            names(input)
+        ),
+        Kind::Matte => format!(
+            "output=matte gives GRAY8 or full-range I420, and what follows bgremove takes neither{taken}. Put \
+             `videoconvert` after bgremove."
+        ),
+    }
+}
+
 fn is_yuv(format: VideoFormat) -> bool {
     gst_video::VideoFormatInfo::from_format(format).is_yuv()
 }

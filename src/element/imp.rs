@@ -1,21 +1,20 @@
 //! The element's implementation.
 
-use super::caps::{self, SINK, SRC, alpha_formats};
-use super::frames;
+use super::caps::{self, SINK, SRC};
+use super::properties::PROPERTIES;
 use super::settings::*;
-use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
+use super::state::State;
+use crate::compose;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::refine::{Foreground, Levels, Refiner};
 use crate::runtime::{self, Runtime};
-use crate::temporal::{CutDetector, Smoother};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
+use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
@@ -24,45 +23,12 @@ pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("bgremove", gst::DebugColorFlags::empty(), Some("Background removal"))
 });
 
-/// What is in force for a frame: the newest settings that the negotiated caps can carry.
-#[derive(Clone, Debug)]
-struct InForce {
-    kind: Kind,
-    background: Background,
-    fit: BackgroundFit,
-}
-
-/// A backdrop that is ready for the negotiated format.
-enum Prepared {
-    Solid(Solid),
-    Picture(Picture),
-    Blur(Box<Blur>),
-}
-
-/// Everything between caps and the end of the stream.
-struct State {
-    input: VideoInfo,
-    output: VideoInfo,
-    matting: Matting,
-    /// The settings that the network was loaded for.
-    loaded: Arc<Settings>,
-    refiner: Refiner,
-    smoother: Smoother,
-    levels: Levels,
-    foreground: Foreground,
-    cuts: CutDetector,
-    alpha: Vec<u8>,
-    rows: Rows,
-    /// GStreamer's own conversion, where the formats differ in more than order and alpha.
-    converter: Option<VideoConverter>,
-    in_force: InForce,
-    prepared: Option<Prepared>,
-}
-
 #[derive(Default)]
 pub struct BgRemove {
     /// Replaced as a whole at each change, so that a frame works on one consistent set.
     settings: Mutex<Arc<Settings>>,
+    /// Held by whoever changes them: one change at a time, while downstream is asked.
+    changing: Mutex<()>,
     /// Set between READY and NULL.
     ready: Mutex<Option<&'static Runtime>>,
     /// The network in use, in memory from READY on.
@@ -93,132 +59,6 @@ impl ObjectSubclass for BgRemove {
 
 impl ObjectImpl for BgRemove {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let defaults = Settings::default();
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb(
-                        "The network that finds the subject: a preset (light, human, original, pro) or the path of an \
-                         .onnx file. While playing, the new one loads beside the old one and takes over between frames",
-                    )
-                    .default_value(DEFAULT_MODEL)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoxed::builder::<gst::Structure>("model-options")
-                    .nick("Model options")
-                    .blurb(
-                        "What an .onnx file does not say of itself, as in 'options,mean=\"0.5;0.5;0.5\",\
-                         activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README)",
-                    )
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("resolution")
-                    .nick("Resolution")
-                    .blurb(
-                        "Short side of the network's input in pixels, for networks that take any size; larger is finer \
-                         and slower (0 = the network's own choice)",
-                    )
-                    .maximum(4096)
-                    .default_value(defaults.resolution)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecString::builder("background")
-                    .nick("Background")
-                    .blurb(
-                        "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
-                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 if \
-                         not said); or the path or file:// URI of a PNG, JPEG or WebP picture",
-                    )
-                    .default_value(DEFAULT_BACKGROUND)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("background-fit", defaults.fit)
-                    .nick("Background fit")
-                    .blurb("How a picture meets a frame of another shape")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("output", defaults.output)
-                    .nick("Output")
-                    .blurb("What is put out: the video, or the matte alone")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
-                    .nick("Execution provider")
-                    .blurb("What ONNX Runtime computes on; one that is asked for and not there is an error")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("active-execution-provider")
-                    .nick("Active execution provider")
-                    .blurb("What the loaded network runs on; empty while none is loaded")
-                    .default_value("")
-                    .read_only()
-                    .build(),
-                glib::ParamSpecBoolean::builder("follow-subject")
-                    .nick("Follow subject")
-                    .blurb(
-                        "Run the network on a region around a subject that is small in the frame, and follow it \
-                         (not for recurrent networks)",
-                    )
-                    .default_value(defaults.follow_subject)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("refine", defaults.refine)
-                    .nick("Refine")
-                    .blurb("How the network's mask becomes a matte with the frame's own edges")
-                    .mutable_playing()
-                    .build(),
-                float(
-                    "temporal-smoothing",
-                    "Temporal smoothing",
-                    "How much the matte is steadied from frame to frame (0 = not at all)",
-                    (0.0, 1.0, defaults.temporal_smoothing),
-                ),
-                glib::ParamSpecBoolean::builder("decontaminate")
-                    .nick("Decontaminate")
-                    .blurb("At the edge, hand on the foreground's own colours instead of its mix with the old background")
-                    .default_value(defaults.decontaminate)
-                    .mutable_playing()
-                    .build(),
-                float(
-                    "black-point",
-                    "Black point",
-                    "Alpha up to here becomes 0",
-                    (0.0, 1.0, defaults.controls.black_point),
-                ),
-                float(
-                    "white-point",
-                    "White point",
-                    "Alpha from here on becomes 1",
-                    (0.0, 1.0, defaults.controls.white_point),
-                ),
-                float(
-                    "edge-shift",
-                    "Edge shift",
-                    "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
-                    (-32.0, 32.0, defaults.controls.edge_shift),
-                ),
-                float(
-                    "edge-softness",
-                    "Edge softness",
-                    "Feathers the edge, inward and outward alike, in pixels of a frame 1080 pixels high",
-                    (0.0, 64.0, defaults.controls.edge_softness),
-                ),
-                glib::ParamSpecBoolean::builder("scene-detection")
-                    .nick("Scene detection")
-                    .blurb("Forget earlier frames at a hard cut")
-                    .default_value(defaults.scene_detection)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads of one inference (0 = as many as the machine has cores)")
-                    .maximum(256)
-                    .default_value(defaults.threads)
-                    .mutable_ready()
-                    .build(),
-            ]
-        });
         &PROPERTIES
     }
 
@@ -272,23 +112,6 @@ impl ObjectImpl for BgRemove {
             _ => pspec.default_value().clone(),
         }
     }
-}
-
-/// A number that may change while playing: least, most, default.
-fn float(
-    name: &'static str,
-    nick: &str,
-    blurb: &str,
-    (least, most, default): (f32, f32, f32),
-) -> glib::ParamSpec {
-    glib::ParamSpecFloat::builder(name)
-        .nick(nick)
-        .blurb(blurb)
-        .minimum(least)
-        .maximum(most)
-        .default_value(default)
-        .mutable_playing()
-        .build()
 }
 
 /// The text of a property; NULL means the default.
@@ -352,6 +175,9 @@ impl BaseTransformImpl for BgRemove {
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
+        // Networks that are still being loaded come too late.
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.arrived) = None;
         Ok(())
     }
 
@@ -457,17 +283,34 @@ impl BgRemove {
         lock(&self.settings).clone()
     }
 
-    /// Changes the settings; asks for new caps downstream if they need others.
+    /// Changes the settings; asks for new caps downstream if they need others. In mid-stream a change that
+    /// nothing downstream can take leaves things as they are, with a warning.
     fn change(&self, f: impl FnOnce(&mut Settings)) {
-        let renegotiate = {
-            let mut settings = lock(&self.settings);
-            let before = settings.kind();
-            f(Arc::make_mut(&mut settings));
-            before != settings.kind()
-        };
-        if renegotiate {
+        let _one = lock(&self.changing);
+        let old = self.settings();
+        let mut new = Settings::clone(&old);
+        f(&mut new);
+        let kind = new.kind();
+        if kind != old.kind()
+            && let Some(why) = self.not_taken(kind)
+        {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
+            return;
+        }
+        *lock(&self.settings) = Arc::new(new);
+        if kind != old.kind() {
             self.obj().reconfigure_src();
         }
+    }
+
+    /// Why nothing downstream takes what a kind of output gives, once caps are there.
+    fn not_taken(&self, kind: Kind) -> Option<String> {
+        let obj = self.obj();
+        obj.src_pad().current_caps()?;
+        let input = obj.sink_pad().current_caps()?;
+        let peer = obj.src_pad().peer_query_caps(None);
+        let given = caps::transform(gst::PadDirection::Sink, &input, kind);
+        (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
     }
 
     fn set_background(&self, text: String) {
@@ -475,7 +318,7 @@ impl BgRemove {
             // Read on the way to READY, where a bad value fails the state change.
             return self.change(|s| (s.background, s.backdrop) = (text, None));
         }
-        match compose::parse(&text).and_then(|b| self.taken_downstream(b)) {
+        match compose::parse(&text) {
             Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
             Err(e) => {
                 let kept = self.settings().background.clone();
@@ -517,39 +360,14 @@ impl BgRemove {
         match network {
             Ok(network) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+                self.log_provider(&network);
                 *lock(&self.network) = Some(network.clone());
                 state.smoother.reset();
                 state.matting = Matting::new(network, settings.resolution as usize, settings.follow_subject);
                 state.loaded = wanted;
             }
-            Err(e) => {
-                let kept = Arc::clone(&state.loaded);
-                gst::element_imp_warning!(
-                    self,
-                    gst::ResourceError::Settings,
-                    ("{e} It stays '{}'.", kept.model)
-                );
-                let mut settings = lock(&self.settings);
-                let s = Arc::make_mut(&mut settings);
-                s.model = kept.model.clone();
-                s.model_options = kept.model_options.clone();
-                s.resolution = kept.resolution;
-                s.follow_subject = kept.follow_subject;
-            }
+            Err(e) => self.keep_network(&e, &wanted, &Arc::clone(&state.loaded)),
         }
-    }
-
-    /// Refuses `transparent` in mid-stream when nothing downstream can take alpha.
-    fn taken_downstream(&self, background: Background) -> Result<Background, Error> {
-        let obj = self.obj();
-        let playing = obj.src_pad().current_caps().is_some();
-        if playing && background.is_transparent() && self.settings().output == Output::Video {
-            let peer = obj.src_pad().peer_query_caps(None);
-            if !takes_alpha(&peer) {
-                return Err(Error::new(ErrorKind::Setting, no_alpha(&peer)));
-            }
-        }
-        Ok(background)
     }
 
     /// NULL to READY: everything that can be known to fail, fails here.
@@ -566,6 +384,7 @@ impl BgRemove {
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
             let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
+            self.log_provider(&network);
             *lock(&self.network) = Some(network);
         }
         *lock(&self.ready) = Some(runtime);
@@ -578,41 +397,77 @@ impl BgRemove {
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
-    /// New caps: a new network if the frame's shape asks for another, new buffers.
+    /// New caps: new buffers, and for a frame of another shape perhaps another network.
     fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
         let settings = self.settings();
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
-        let aspect = aspect(input);
-        *lock(&self.aspect) = Some(aspect);
-        let choice = choose(&settings, Some(aspect))?;
-        let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
-        *lock(&self.network) = Some(network.clone());
         let mut guard = lock(&self.state);
         let old = guard.take();
-        let before = old.as_ref().map(|s| s.in_force.clone());
-        let matting = match old {
-            // Only the output changed: what the network remembers still holds.
-            Some(s) if s.input == *input && s.matting.network().is_same(&network) => s.matting,
-            _ => Matting::new(network, settings.resolution as usize, settings.follow_subject),
+        let mut state = match old {
+            // What is remembered still holds; a network that was asked for meanwhile is on its way.
+            Some(old) if old.input == *input => old.with_output(output),
+            old => {
+                let aspect = aspect(input);
+                *lock(&self.aspect) = Some(aspect);
+                // What was asked for with the old shape in mind is not wanted any more.
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                *lock(&self.arrived) = None;
+                let load = |settings: &Settings| {
+                    let choice = choose(settings, Some(aspect))?;
+                    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+                };
+                let (network, loaded) = match (load(&settings), &old) {
+                    (Ok(network), _) => (network, settings.clone()),
+                    // A model that was set in mid-stream and cannot be used.
+                    (Err(e), Some(old)) if !old.loaded.same_network(&settings) => {
+                        self.keep_network(&e, &settings, &old.loaded);
+                        (load(&old.loaded)?, Arc::clone(&old.loaded))
+                    }
+                    (Err(e), _) => return Err(e),
+                };
+                self.log_provider(&network);
+                *lock(&self.network) = Some(network.clone());
+                let matting = Matting::new(network, loaded.resolution as usize, loaded.follow_subject);
+                State::new(input, output, matting, loaded, old.map(|s| s.in_force))
+            }
         };
         gst::debug!(
             CAT,
             imp = self,
-            "{:?} {}×{} to {:?}, network {:?} {:?} on {}",
+            "{:?} {}×{} to {:?}, network '{}' {:?}",
             input.format(),
             input.width(),
             input.height(),
             output.format(),
-            choice.name,
-            matting.network().spec.size,
-            matting.network().session.provider.name()
+            state.matting.network().name,
+            state.matting.network().spec.size
         );
-        let mut state = State::new(input, output, matting, settings.clone(), before)?;
         state.follow(&settings);
         *guard = Some(state);
         Ok(())
+    }
+
+    /// A model that was set in mid-stream cannot be used: says so, and sets the last good one again,
+    /// unless yet another one has been set since.
+    fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
+        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
+        self.change(|s| {
+            if s.same_network(wanted) {
+                s.model = kept.model.clone();
+                s.model_options = kept.model_options.clone();
+                s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
+            }
+        });
+    }
+
+    fn log_provider(&self, network: &Network) {
+        for why in &network.passed_over {
+            gst::warning!(CAT, imp = self, "passed over {why}");
+        }
+        gst::info!(CAT, imp = self, "model '{}' runs on {}", network.name, network.session.provider.name());
     }
 
     /// Forgets earlier frames.
@@ -625,16 +480,16 @@ impl BgRemove {
 
     /// Says in plain words why downstream could not take the caps.
     fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
-        if self.settings().kind() != Kind::Transparent {
-            return;
-        }
-        let peer = self.obj().src_pad().peer_query_caps(None);
-        if !takes_alpha(&peer) {
+        let obj = self.obj();
+        let Some(input) = caps.cloned().or_else(|| obj.sink_pad().current_caps()) else { return };
+        let kind = self.settings().kind();
+        let peer = obj.src_pad().peer_query_caps(None);
+        if !peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind)) {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                ("{}", no_alpha(&peer)),
-                ["input: {caps:?}, downstream takes: {peer}"]
+                ("{}", caps::refusal(kind, &input, &peer)),
+                ["input: {input}, downstream takes: {peer}"]
             );
         }
     }
@@ -663,221 +518,4 @@ fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Er
 fn aspect(info: &VideoInfo) -> f64 {
     f64::from(info.width()) * f64::from(info.par().numer())
         / (f64::from(info.height()) * f64::from(info.par().denom()))
-}
-
-fn takes_alpha(peer: &gst::Caps) -> bool {
-    let alpha =
-        gst_video::VideoCapsBuilder::new().format_list(alpha_formats(gst_video::VideoFormat::I420)).build();
-    peer.can_intersect(&alpha)
-}
-
-fn no_alpha(peer: &gst::Caps) -> String {
-    let mut formats: Vec<String> = peer
-        .iter()
-        .filter_map(|s| s.value("format").ok())
-        .flat_map(|v| match v.get::<gst::ListRef>() {
-            Ok(list) => list.iter().filter_map(|f| f.get::<String>().ok()).collect(),
-            Err(_) => v.get::<String>().into_iter().collect::<Vec<_>>(),
-        })
-        .collect();
-    formats.dedup();
-    let taken =
-        if formats.is_empty() { String::new() } else { format!(" (it takes {})", formats.join(", ")) };
-    format!(
-        "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
-         background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
-         video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
-    )
-}
-
-impl State {
-    fn new(
-        input: &VideoInfo,
-        output: &VideoInfo,
-        matting: Matting,
-        loaded: Arc<Settings>,
-        before: Option<InForce>,
-    ) -> Result<Self, Error> {
-        // What the caps can carry, until the settings are looked at.
-        let fallback = || InForce {
-            kind: match output.format() {
-                gst_video::VideoFormat::Gray8 => Kind::Matte,
-                _ if output.has_alpha() => Kind::Transparent,
-                _ => Kind::Opaque,
-            },
-            background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
-            fit: BackgroundFit::default(),
-        };
-        let in_force = before.filter(|f| carries(input, output, f.kind)).unwrap_or_else(fallback);
-        Ok(Self {
-            input: input.clone(),
-            output: output.clone(),
-            matting,
-            loaded,
-            refiner: Refiner::new(),
-            smoother: Smoother::new(),
-            levels: Levels::new(),
-            foreground: Foreground::new(),
-            cuts: CutDetector::default(),
-            alpha: vec![0; input.width() as usize * input.height() as usize],
-            rows: Rows::default(),
-            converter: None,
-            in_force,
-            prepared: None,
-        })
-    }
-
-    /// Forgets what earlier frames left behind.
-    fn forget(&mut self) {
-        self.matting.reset();
-        self.smoother.reset();
-    }
-
-    /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
-    /// renegotiation that they have asked for.
-    fn follow(&mut self, settings: &Settings) {
-        let kind = settings.kind();
-        let Some(background) =
-            settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind))
-        else {
-            return;
-        };
-        let f = &mut self.in_force;
-        if f.background != *background || f.fit != settings.fit {
-            self.prepared = None;
-        }
-        if f.kind != kind || self.prepared.is_none() {
-            *f = InForce { kind, background: background.clone(), fit: settings.fit };
-        }
-    }
-
-    fn process(
-        &mut self,
-        settings: &Settings,
-        input: &gst::Buffer,
-        output: &mut gst::BufferRef,
-    ) -> Result<(), Error> {
-        let unreadable =
-            |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
-        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-            .map_err(|_| unreadable("the outgoing buffer"))?;
-        let frame = frames::read(&in_frame).ok_or_else(|| unreadable("the incoming buffer"))?;
-        if settings.scene_detection && self.cuts.is_cut(&frame) {
-            self.forget();
-        }
-        let mask = self.matting.run(&frame)?;
-        self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
-        self.refiner.refine(
-            &frame,
-            &mask.data,
-            mask.width,
-            mask.height,
-            settings.refine.into(),
-            &mut self.alpha,
-        );
-        self.smoother.apply(&frame, &mut self.alpha, settings.temporal_smoothing);
-        self.levels.apply(&mut self.alpha, frame.width, frame.height, &settings.controls);
-        compose::multiply_alpha(&frame, &mut self.alpha);
-        if self.in_force.kind != Kind::Matte {
-            let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
-            if !compose::carry(&frame, &mut out) {
-                self.convert(&in_frame, &mut out_frame)?;
-            }
-        }
-        let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
-        match self.in_force.kind {
-            Kind::Matte => compose::matte(&mut out, &self.alpha),
-            Kind::Transparent => {
-                if settings.decontaminate {
-                    self.foreground.estimate(&mut out, &self.alpha);
-                }
-                compose::transparent(&mut out, &self.alpha, &mut self.rows);
-            }
-            Kind::Opaque => {
-                let prepared = self.prepared.get_or_insert_with(|| {
-                    let (format, color) = (out.format, out.color);
-                    match &self.in_force.background {
-                        Background::Color(rgb) => {
-                            let color = if format.is_yuv() { color.yuv(*rgb) } else { *rgb };
-                            Prepared::Solid(Solid { format, color })
-                        }
-                        Background::Image(image) => {
-                            let par = self.input.par();
-                            let aspect = f64::from(par.numer()) / f64::from(par.denom());
-                            let size = (out.width, out.height);
-                            Prepared::Picture(Picture::new(
-                                image,
-                                (format, color),
-                                size,
-                                self.in_force.fit.into(),
-                                aspect,
-                            ))
-                        }
-                        Background::Blur(percent) => {
-                            Prepared::Blur(Box::new(Blur::new(format, out.width, out.height, *percent)))
-                        }
-                        // Not reached while opaque; black shows nothing of the room.
-                        Background::Transparent => {
-                            Prepared::Solid(Solid { format, color: compose::black(&out) })
-                        }
-                    }
-                });
-                let backdrop: &mut dyn Backdrop = match prepared {
-                    Prepared::Solid(s) => s,
-                    Prepared::Picture(p) => p,
-                    Prepared::Blur(b) => {
-                        b.prepare(&out.as_ref(), &self.alpha);
-                        &mut **b
-                    }
-                };
-                // After the blur, which is made of the background's part in the same pixels.
-                if settings.decontaminate {
-                    self.foreground.estimate(&mut out, &self.alpha);
-                }
-                compose::composite(&mut out, &self.alpha, backdrop, &mut self.rows);
-            }
-        }
-        Ok(())
-    }
-
-    /// The frame's colours in the output's format, by GStreamer's converter.
-    fn convert(
-        &mut self,
-        input: &VideoFrameRef<&gst::BufferRef>,
-        output: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<(), Error> {
-        let converter = match &mut self.converter {
-            Some(c) => c,
-            none => {
-                let made = VideoConverter::new(&self.input, &self.output, None).map_err(|e| {
-                    Error::new(
-                        ErrorKind::Inference,
-                        format!(
-                            "GStreamer cannot convert {:?} to {:?}: {e}",
-                            self.input.format(),
-                            self.output.format()
-                        ),
-                    )
-                })?;
-                none.insert(made)
-            }
-        };
-        converter.frame_ref(input, output);
-        Ok(())
-    }
-}
-
-/// Whether the negotiated formats can hold what a kind of output gives.
-fn carries(input: &VideoInfo, output: &VideoInfo, kind: Kind) -> bool {
-    match kind {
-        Kind::Transparent => output.has_alpha(),
-        Kind::Opaque => output.format() == input.format() && output.colorimetry() == input.colorimetry(),
-        Kind::Matte => match output.format() {
-            gst_video::VideoFormat::Gray8 => true,
-            gst_video::VideoFormat::I420 => output.colorimetry().to_string() == caps::MATTE_COLORIMETRY,
-            _ => false,
-        },
-    }
 }

@@ -3,7 +3,9 @@
 mod caps;
 mod frames;
 mod imp;
+mod properties;
 mod settings;
+mod state;
 
 use gst::prelude::*;
 

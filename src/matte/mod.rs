@@ -385,7 +385,7 @@ impl Grid {
             all => all,
         };
         let grid = match *d {
-            [h, w] => planar(1, h, w),
+            [h, w] if h > 1 && w > 1 => planar(1, h, w),
             [c, h, w] if c <= 4 && w > 4 => planar(c, h, w),
             [h, w, c] if c <= 4 => {
                 Grid { width: w, height: h, channels: c, row: w * c, pixel: c, channel: 1 }
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!((g.width, g.height, g.channels, g.pixel), (8, 6, 2, 2));
         let g = Grid::of(&[1, 6, 8], 48).unwrap();
         assert_eq!((g.width, g.height, g.channels), (8, 6, 1));
-        assert_eq!(Grid::of(&[1, 1000], 1000).map(|g| g.height), Some(1));
+        assert_eq!(Grid::of(&[1, 1000], 1000), None);
         assert_eq!(Grid::of(&[1, 2, 6, 8], 95), None);
         assert_eq!(Grid::of(&[1, 0, 6, 8], 0), None);
         assert_eq!(Grid::of(&[7], 7), None);

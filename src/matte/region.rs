@@ -174,10 +174,10 @@ impl Tracker {
 
     fn place(&self, x: f64, y: f64, size: f64) -> Option<Region> {
         let (fw, fh) = self.frame;
-        let even = |part: f64, n: usize| (part * n as f64) as usize & !1;
-        let (x, y) = (even(x, fw), even(y, fh));
-        let side = |n: usize, at: usize| ((size * n as f64).round() as usize).clamp(16.min(n), n - at);
-        let region = Region { x, y, width: side(fw, x), height: side(fh, y) };
+        let side = |n: usize| ((size * n as f64).round() as usize).clamp(16.min(n), n);
+        let (width, height) = (side(fw), side(fh));
+        let even = |part: f64, n: usize, side: usize| ((part * n as f64) as usize).min(n - side) & !1;
+        let region = Region { x: even(x, fw, width), y: even(y, fh, height), width, height };
         (region.width >= 16 && region.height >= 16).then_some(region)
     }
 }

@@ -58,7 +58,7 @@ impl Steady {
     pub fn add(&mut self, luma: &[u8], alpha: &[f32]) -> Result<SteadyFrame, WrongSize> {
         check(self.size, luma.len())?;
         check(self.size, alpha.len())?;
-        let luma = self.reduce(luma, |v| f32::from(v)).iter().map(|v| (v + 0.5) as u8).collect();
+        let luma = self.reduce(luma, f32::from).iter().map(|v| (v + 0.5) as u8).collect();
         let alpha = self.reduce(alpha, |v| v);
         let coverage = mean(alpha.iter().map(|a| f64::from(*a))).unwrap_or(0.0);
         let now = Seen { luma, alpha, coverage };

@@ -133,7 +133,12 @@ pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, g
     };
     Ok(Hints {
         mean: triple("mean")?,
-        std: triple("std")?,
+        std: match triple("std")? {
+            Some(std) if std.iter().any(|v| *v == 0.0 || !v.is_finite()) => {
+                return Err(bad("std", "(it divides, so none may be 0)"));
+            }
+            std => std,
+        },
         divide_by_max: flag("divide-by-max")?,
         bgr: flag("bgr")?,
         input: text("input")?,
@@ -146,7 +151,10 @@ pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, g
         short_side: number("short-side")?,
         multiple: number("multiple")?,
         output: text("output")?,
-        class: if has("class") { usize::try_from(file.integer(group, "class")?).ok() } else { None },
+        class: match if has("class") { Some(file.integer(group, "class")?) } else { None } {
+            None => None,
+            Some(n) => Some(usize::try_from(n).map_err(|_| bad("class", &n.to_string()))?),
+        },
         activation: match text("activation")?.as_deref() {
             None => None,
             Some("auto") => Some(Activation::Auto),

@@ -14,6 +14,8 @@ pub struct Network {
     pub name: String,
     pub session: Arc<Session>,
     pub spec: Spec,
+    /// Faster providers that were tried and could not be used, with the reason.
+    pub passed_over: Vec<String>,
 }
 
 type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool);
@@ -40,6 +42,7 @@ impl Network {
             FileSource::Embedded(_, bytes) => bytes.len() as u64,
             FileSource::File(path) => path.metadata().map(|m| m.len()).unwrap_or_default(),
         };
+        let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
         let session = match provider {
             Some(p) if !p.is_available() => Err(Error::new(
@@ -60,15 +63,16 @@ impl Network {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
                     last = session(runtime, &choice.source, p, threads, exact);
-                    if last.is_ok() {
-                        break;
+                    match &last {
+                        Ok(_) => break,
+                        Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
                     }
                 }
                 last.map_err(because)
             }
         }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
-        Ok(Network { name: choice.name.clone(), session, spec })
+        Ok(Network { name: choice.name.clone(), session, spec, passed_over })
     }
 
     /// Whether what one remembers from frame to frame holds for the other.

@@ -118,6 +118,9 @@ pub struct Spec {
     pub states: Vec<(Port, String)>,
 }
 
+/// Of a network's input, where the file leaves its size open.
+const MOST_PIXELS: usize = 4096 * 4096;
+
 impl Spec {
     /// Reads a network's signature.
     ///
@@ -234,7 +237,9 @@ impl Spec {
             Size::Fixed { width, height } => (width, height),
             Size::Free { short_side, multiple } => {
                 let short_side = if wanted > 0 { wanted } else { short_side };
-                let scale = short_side as f64 / frame_width.min(frame_height) as f64;
+                // A frame that is very long would ask for an input of gigabytes.
+                let most = (MOST_PIXELS as f64 / (frame_width * frame_height) as f64).sqrt();
+                let scale = (short_side as f64 / frame_width.min(frame_height) as f64).min(most);
                 let side = |n: usize| {
                     let m = multiple as f64;
                     ((n as f64 * scale / m).round().max(1.0) * m) as usize
@@ -264,6 +269,8 @@ fn image_order(port: &Port) -> Option<Order> {
 
 fn could_be_matte(port: &Port, order: Order) -> bool {
     match (&port.shape[..], order) {
+        // Two dimensions are a batch of class scores as often as a picture.
+        ([h, w], _) => *h > 1 && *w > 1,
         ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) => matches!(c, -1 | 1 | 2),
         _ => true,
     }
