@@ -143,7 +143,10 @@ impl Format {
 
     /// Whether the colour components are Y, U, V.
     pub const fn is_yuv(self) -> bool {
-        matches!(self, Format::I420 | Format::Yv12 | Format::Nv12 | Format::Yuy2 | Format::A420 | Format::Ayuv)
+        matches!(
+            self,
+            Format::I420 | Format::Yv12 | Format::Nv12 | Format::Yuy2 | Format::A420 | Format::Ayuv
+        )
     }
 }
 
@@ -233,6 +236,20 @@ pub struct Frame<'a> {
     pub planes: [Plane<'a>; 4],
 }
 
+impl<'a> Frame<'a> {
+    /// A part of the frame. `x` and `y` must be even, and the part inside the frame.
+    pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Frame<'a> {
+        let layout = self.format.layout();
+        let mut planes = self.planes;
+        for c in layout.color[..layout.colors].iter().chain(layout.alpha.as_ref()) {
+            let skip = (y >> c.vsub) * self.planes[c.plane].stride + (x >> c.hsub) * c.step;
+            let data = self.planes[c.plane].data;
+            planes[c.plane].data = &data[skip.min(data.len())..];
+        }
+        Frame { width, height, planes, ..*self }
+    }
+}
+
 /// A frame to write.
 #[derive(Debug)]
 pub struct FrameMut<'a> {
@@ -278,13 +295,15 @@ pub mod testing {
                 .map(|p| {
                     let all = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
                     let here: Vec<_> = all.filter(|c| c.plane == p).collect();
-                    let bytes = here.iter().map(|c| c.offset + (c.width(width) - 1) * c.step + 1).max().unwrap_or(0);
+                    let bytes =
+                        here.iter().map(|c| c.offset + (c.width(width) - 1) * c.step + 1).max().unwrap_or(0);
                     let rows = here.iter().map(|c| c.height(height)).max().unwrap_or(0);
-                    let stride = (bytes + 3) / 4 * 4 + 4;
+                    let stride = bytes.div_ceil(4) * 4 + 4;
                     (vec![0; stride * rows], stride)
                 })
                 .collect();
-            let color = if format.is_yuv() { Color::BT709 } else { Color { full_range: true, ..Color::BT709 } };
+            let color =
+                if format.is_yuv() { Color::BT709 } else { Color { full_range: true, ..Color::BT709 } };
             Picture { format, color, width, height, planes }
         }
 
@@ -301,7 +320,13 @@ pub mod testing {
             for (to, (data, stride)) in planes.iter_mut().zip(&mut self.planes) {
                 *to = PlaneMut { data, stride: *stride };
             }
-            FrameMut { format: self.format, color: self.color, width: self.width, height: self.height, planes }
+            FrameMut {
+                format: self.format,
+                color: self.color,
+                width: self.width,
+                height: self.height,
+                planes,
+            }
         }
 
         /// One sample of a component at its own resolution.

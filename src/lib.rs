@@ -4,15 +4,20 @@ pub mod compose;
 pub mod element;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "cli")]
+pub mod install;
 pub mod matte;
+pub mod measure;
 pub mod models;
 pub mod refine;
 pub mod runtime;
-pub mod temporal;
 mod simd;
+pub mod temporal;
+pub mod webm;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    element::register(plugin)
+    element::register(plugin)?;
+    webm::register(plugin)
 }
 
 gst::plugin_define!(

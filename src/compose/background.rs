@@ -45,7 +45,9 @@ pub fn parse(text: &str) -> Result<Background> {
     if let Some(percent) = text.strip_prefix("blur:") {
         return match percent.trim_end_matches('%').parse::<f32>() {
             Ok(p) if p > 0.0 && p <= 50.0 => Ok(Background::Blur(p)),
-            _ => Err(refuse("the radius is a percentage of the frame's height, above 0 and at most 50, as in blur:3")),
+            _ => Err(refuse(
+                "the radius is a percentage of the frame's height, above 0 and at most 50, as in blur:3",
+            )),
         };
     }
     if let Some(color) = color(text) {
@@ -87,7 +89,9 @@ fn color(text: &str) -> Option<std::result::Result<[u8; 3], String>> {
             let [r, g, b, _] = c.to_rgba8();
             Some(Ok([r, g, b]))
         }
-        Err(_) if looks => Some(Err("it is no colour; colours are #RRGGBB, 0xRRGGBB, rgb(r,g,b) or CSS names".into())),
+        Err(_) if looks => {
+            Some(Err("it is no colour; colours are #RRGGBB, 0xRRGGBB, rgb(r,g,b) or CSS names".into()))
+        }
         Err(_) => None,
     }
 }

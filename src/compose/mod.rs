@@ -76,7 +76,9 @@ fn spread(
     for c in parts {
         let n = c.width(width);
         // The two chroma components of a plane share their alpha.
-        if let Some((first, from)) = done.filter(|(f, _)| (f.hsub, f.vsub, f.step) == (c.hsub, c.vsub, c.step)) {
+        if let Some((first, from)) =
+            done.filter(|(f, _)| (f.hsub, f.vsub, f.step) == (c.hsub, c.vsub, c.step))
+        {
             debug_assert_eq!(first.plane, c.plane);
             for x in 0..n {
                 out[c.offset + x * c.step] = out[from + x * c.step];
@@ -188,6 +190,14 @@ pub fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
             }
         }
     }
+}
+
+/// 1 − (1 − matte) · alpha: high where the subject is, and where the frame was hidden already.
+pub fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
+    out.clear();
+    out.extend(matte.iter().map(|m| 255 - m));
+    multiply_alpha(frame, out);
+    out.iter_mut().for_each(|v| *v = 255 - *v);
 }
 
 /// Bytes of a row of a plane that belong to the frame, and rows of the plane.

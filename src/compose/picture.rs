@@ -34,8 +34,9 @@ impl Image {
         if path.is_dir() {
             return Err("it is a folder; a picture file is wanted".into());
         }
-        let reader = ImageReader::open(path)
-            .and_then(|r| r.with_guessed_format())
+        // By its first bytes; what the name says is not asked.
+        let reader = std::fs::File::open(path)
+            .and_then(|f| ImageReader::new(std::io::BufReader::new(f)).with_guessed_format())
             .map_err(|e| format!("the file cannot be read: {e}"))?;
         if reader.format().is_none() {
             return Err("the file is no PNG, JPEG or WebP picture".into());
@@ -44,7 +45,9 @@ impl Image {
         let mut decoder = reader.into_decoder().map_err(broken)?;
         let (w, h) = decoder.dimensions();
         if u64::from(w) * u64::from(h) > MOST_PIXELS {
-            return Err(format!("the picture is too large: {w}×{h} pixels, at most {MOST_PIXELS} are allowed"));
+            return Err(format!(
+                "the picture is too large: {w}×{h} pixels, at most {MOST_PIXELS} are allowed"
+            ));
         }
         let orientation = decoder.orientation().map_err(broken)?;
         let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
@@ -173,7 +176,8 @@ mod tests {
     fn colours_come_out_in_every_format() {
         let image = halves(64, 64);
         for format in Format::ALL.into_iter().filter(|f| *f != Format::Gray8) {
-            let color = if format.is_yuv() { Color::BT709 } else { Color { full_range: true, ..Color::BT709 } };
+            let color =
+                if format.is_yuv() { Color::BT709 } else { Color { full_range: true, ..Color::BT709 } };
             let picture = Picture::new(&image, (format, color), (31, 17), Fit::Stretch, 1.0);
             let layout = format.layout();
             let want = if format.is_yuv() { color.yuv([255, 0, 0]) } else { [255, 0, 0] };

@@ -103,7 +103,8 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
                 for from in here {
                     let [nearest, rest @ ..] = alpha_formats(from);
                     // The same colour model keeps its colorimetry, the others get their own.
-                    let same: Vec<_> = std::iter::once(nearest).chain(rest).filter(|f| is_yuv(*f) == is_yuv(from)).collect();
+                    let same: Vec<_> =
+                        std::iter::once(nearest).chain(rest).filter(|f| is_yuv(*f) == is_yuv(from)).collect();
                     let other: Vec<_> = rest.into_iter().filter(|f| is_yuv(*f) != is_yuv(from)).collect();
                     add(with_formats(s, &same));
                     add(with_formats(&plain, &other));
@@ -121,13 +122,47 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
     out
 }
 
+/// Why downstream cannot take what a kind of output gives, and what to do.
+pub fn refusal(kind: Kind, input: &gst::CapsRef, peer: &gst::Caps) -> String {
+    let names = |caps: &gst::CapsRef| {
+        let mut names: Vec<String> = Vec::new();
+        for format in caps.iter().filter(|s| s.has_field("format")).flat_map(formats) {
+            let name = format.to_string();
+            if format != VideoFormat::Unknown && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names.join(", ")
+    };
+    let taken = match names(peer) {
+        n if n.is_empty() => String::new(),
+        n => format!(" (it takes {n})"),
+    };
+    match kind {
+        Kind::Transparent => format!(
+            "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
+             background (a colour, blur or a picture), or follow with an encoder that keeps alpha (vp9alphaenc, \
+             pngenc, video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
+        ),
+        Kind::Opaque => format!(
+            "with this background frames keep the format they come in ({}), and what follows bgremove does not take \
+             it{taken}. Put `videoconvert` after bgremove.",
+            names(input)
+        ),
+        Kind::Matte => format!(
+            "output=matte gives GRAY8 or full-range I420, and what follows bgremove takes neither{taken}. Put \
+             `videoconvert` after bgremove."
+        ),
+    }
+}
+
 fn is_yuv(format: VideoFormat) -> bool {
     gst_video::VideoFormatInfo::from_format(format).is_yuv()
 }
 
 /// Chooses, of the caps that downstream takes, those nearest to the input's.
 pub fn fixate(input: &gst::CapsRef, mut others: gst::Caps, kind: Kind) -> gst::Caps {
-    let Ok(info) = VideoInfo::from_caps(&input.to_owned()) else { return others };
+    let Ok(info) = VideoInfo::from_caps(input) else { return others };
     let preferred: Vec<VideoFormat> = match kind {
         Kind::Transparent => alpha_formats(info.format()).to_vec(),
         Kind::Matte => vec![VideoFormat::Gray8, VideoFormat::I420],
@@ -140,12 +175,16 @@ pub fn fixate(input: &gst::CapsRef, mut others: gst::Caps, kind: Kind) -> gst::C
         if kind == Kind::Transparent && !s.has_field("colorimetry") && is_yuv(format) != info.is_yuv() {
             let from = info.colorimetry();
             let (range, matrix) = if is_yuv(format) {
-                let matrix = if info.height() > 576 { VideoColorMatrix::Bt709 } else { VideoColorMatrix::Bt601 };
+                let matrix =
+                    if info.height() > 576 { VideoColorMatrix::Bt709 } else { VideoColorMatrix::Bt601 };
                 (VideoColorRange::Range16_235, matrix)
             } else {
                 (VideoColorRange::Range0_255, VideoColorMatrix::Rgb)
             };
-            s.set("colorimetry", VideoColorimetry::new(range, matrix, from.transfer(), from.primaries()).to_string());
+            s.set(
+                "colorimetry",
+                VideoColorimetry::new(range, matrix, from.transfer(), from.primaries()).to_string(),
+            );
         }
         others = gst::Caps::builder_full().structure(s).build();
         break;

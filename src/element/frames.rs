@@ -41,40 +41,55 @@ pub fn color(info: &VideoInfo) -> Color {
     Color { full_range: colorimetry.range() == VideoColorRange::Range0_255, kr, kb }
 }
 
-/// A mapped frame to read; `None` for a format that no pad of the element takes.
-pub fn read<'a>(frame: &'a VideoFrameRef<&'a gst::BufferRef>) -> Option<Frame<'a>> {
-    let info = frame.info();
+/// A mapped frame to read, at the size that was negotiated: a decoder's buffer may be larger than its
+/// caps say. `None` when the buffer does not hold what it should.
+pub fn read<'a>(frame: &'a VideoFrameRef<&'a gst::BufferRef>, info: &VideoInfo) -> Option<Frame<'a>> {
+    let (format, strides) = sizes(frame.info(), info, frame.plane_stride())?;
     let mut planes = [Plane { data: &[], stride: 0 }; 4];
-    for (i, plane) in planes.iter_mut().enumerate().take(info.n_planes() as usize) {
-        *plane = Plane { data: frame.plane_data(i as u32).ok()?, stride: stride(frame.plane_stride(), i)? };
+    for (i, (plane, stride)) in planes.iter_mut().zip(strides).enumerate().take(format.layout().planes) {
+        *plane = Plane { data: frame.plane_data(i as u32).ok()?, stride };
     }
-    Some(Frame {
-        format: format(info.format())?,
-        color: color(info),
-        width: info.width() as usize,
-        height: info.height() as usize,
-        planes,
-    })
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let whole =
+        planes.iter().enumerate().all(|(i, p)| holds(format, i, (width, height), p.data.len(), p.stride));
+    whole.then_some(Frame { format, color: color(info), width, height, planes })
 }
 
-/// A mapped frame to write.
-pub fn write<'a>(frame: &'a mut VideoFrameRef<&mut gst::BufferRef>) -> Option<FrameMut<'a>> {
-    let info = frame.info().clone();
-    let strides = frame.plane_stride().to_vec();
+/// A mapped frame to write; as [`read`].
+pub fn write<'a>(
+    frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
+    info: &VideoInfo,
+) -> Option<FrameMut<'a>> {
+    let (format, strides) = sizes(frame.info(), info, frame.plane_stride())?;
     let mut planes = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
-    for (i, (plane, data)) in planes.iter_mut().zip(frame.planes_data_mut()).enumerate().take(info.n_planes() as usize) {
-        *plane = PlaneMut { data, stride: stride(&strides, i)? };
+    let data = frame.planes_data_mut();
+    for ((plane, data), stride) in planes.iter_mut().zip(data).zip(strides).take(format.layout().planes) {
+        *plane = PlaneMut { data, stride };
     }
-    Some(FrameMut {
-        format: format(info.format())?,
-        color: color(&info),
-        width: info.width() as usize,
-        height: info.height() as usize,
-        planes,
-    })
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let whole =
+        planes.iter().enumerate().all(|(i, p)| holds(format, i, (width, height), p.data.len(), p.stride));
+    whole.then_some(FrameMut { format, color: color(info), width, height, planes })
 }
 
-/// Strides can be negative (a picture upside down); such a frame is not read in place.
-fn stride(strides: &[i32], plane: usize) -> Option<usize> {
-    strides.get(plane).and_then(|s| usize::try_from(*s).ok())
+/// Format and strides of a buffer, unless it is smaller than its caps. Strides can be negative (a picture
+/// upside down); such a frame is not read.
+fn sizes(buffer: &VideoInfo, caps: &VideoInfo, strides: &[i32]) -> Option<(Format, [usize; 4])> {
+    let fits = buffer.width() >= caps.width() && buffer.height() >= caps.height();
+    let format = format(caps.format()).filter(|_| fits && buffer.format() == caps.format())?;
+    let mut out = [0; 4];
+    for (o, s) in out.iter_mut().zip(strides) {
+        *o = usize::try_from(*s).ok()?;
+    }
+    Some((format, out))
+}
+
+/// Whether a plane's rows and bytes suffice for the frame.
+fn holds(format: Format, plane: usize, (width, height): (usize, usize), bytes: usize, stride: usize) -> bool {
+    let layout = format.layout();
+    let parts = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
+    parts.filter(|c| c.plane == plane).all(|c| {
+        let row = c.offset + (c.width(width) - 1) * c.step + 1;
+        stride >= row && bytes >= (c.height(height) - 1) * stride + row
+    })
 }

@@ -1,65 +1,50 @@
 //! The element's implementation.
 
-use super::caps::{self, SINK, SRC, alpha_formats};
-use super::frames;
+use super::caps::{self, SINK, SRC};
+use super::properties::PROPERTIES;
 use super::settings::*;
-use crate::compose::{self, Background, Backdrop, Blur, Picture, Rows, Solid};
+use super::state::State;
+use crate::compose;
 use crate::error::{Error, Kind as ErrorKind};
-use crate::matte::{Matting, Upsampler};
+use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::runtime::{self, Provider, Runtime};
+use crate::runtime::{self, Runtime};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
+use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("bgremove", gst::DebugColorFlags::empty(), Some("Background removal"))
 });
 
-/// What is in force for a frame: the newest settings that the negotiated caps can carry.
-#[derive(Clone, Debug)]
-struct InForce {
-    kind: Kind,
-    background: Background,
-    fit: BackgroundFit,
-}
-
-/// A backdrop that is ready for the negotiated format.
-enum Prepared {
-    Solid(Solid),
-    Picture(Picture),
-    Blur(Blur),
-}
-
-/// Everything between caps and the end of the stream.
-struct State {
-    input: VideoInfo,
-    output: VideoInfo,
-    matting: Matting,
-    upsampler: Upsampler,
-    alpha: Vec<u8>,
-    rows: Rows,
-    /// GStreamer's own conversion, where the formats differ in more than order and alpha.
-    converter: Option<VideoConverter>,
-    in_force: InForce,
-    prepared: Option<Prepared>,
-}
-
 #[derive(Default)]
 pub struct BgRemove {
     /// Replaced as a whole at each change, so that a frame works on one consistent set.
     settings: Mutex<Arc<Settings>>,
+    /// Held by whoever changes them: one change at a time, while downstream is asked.
+    changing: Mutex<()>,
     /// Set between READY and NULL.
     ready: Mutex<Option<&'static Runtime>>,
-    /// Keeps a network in memory from READY on.
-    network: Mutex<Option<Arc<Network>>>,
+    /// The network in use, in memory from READY on.
+    network: Mutex<Option<Network>>,
     state: Mutex<Option<State>>,
+    /// The frame's shape while caps are set. Apart from the state, which is held while a network runs:
+    /// an application that sets a property must not wait for that.
+    aspect: Mutex<Option<f64>>,
+    /// A network that was asked for while playing and has just been loaded, with the settings that it
+    /// was loaded for.
+    arrived: Arc<Mutex<Option<Arrival>>>,
+    /// How often one has been asked for; what an earlier request brings is dropped.
+    asked: Arc<AtomicU64>,
 }
+
+type Arrival = (Arc<Settings>, Result<Network, Error>);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -74,60 +59,28 @@ impl ObjectSubclass for BgRemove {
 
 impl ObjectImpl for BgRemove {
     fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let defaults = Settings::default();
-            vec![
-                glib::ParamSpecString::builder("model")
-                    .nick("Model")
-                    .blurb("The network that finds the subject: a preset (light) or the path of an .onnx file")
-                    .default_value(DEFAULT_MODEL)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecString::builder("background")
-                    .nick("Background")
-                    .blurb(
-                        "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
-                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 if \
-                         not said); or the path or file:// URI of a PNG, JPEG or WebP picture",
-                    )
-                    .default_value(DEFAULT_BACKGROUND)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("background-fit", defaults.fit)
-                    .nick("Background fit")
-                    .blurb("How a picture meets a frame of another shape")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("output", defaults.output)
-                    .nick("Output")
-                    .blurb("What is put out: the video, or the matte alone")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
-                    .nick("Execution provider")
-                    .blurb("What ONNX Runtime computes on")
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads of one inference (0 = as many as the machine has cores)")
-                    .maximum(256)
-                    .default_value(defaults.threads)
-                    .mutable_ready()
-                    .build(),
-            ]
-        });
         &PROPERTIES
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         // The types are checked by GObject before it comes here.
         match pspec.name() {
-            "model" => self.change(|s| s.model = string(value, DEFAULT_MODEL)),
+            "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),
+            "model-options" => self.change_network(|s| s.model_options = value.get().unwrap_or_default()),
+            "resolution" => self.change_network(|s| s.resolution = value.get().unwrap_or_default()),
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
+            "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
+            "refine" => self.change(|s| s.refine = value.get().unwrap_or_default()),
+            "temporal-smoothing" => self.change(|s| s.temporal_smoothing = value.get().unwrap_or_default()),
+            "decontaminate" => self.change(|s| s.decontaminate = value.get().unwrap_or_default()),
+            "black-point" => self.change(|s| s.controls.black_point = value.get().unwrap_or_default()),
+            "white-point" => self.change(|s| s.controls.white_point = value.get().unwrap_or_default()),
+            "edge-shift" => self.change(|s| s.controls.edge_shift = value.get().unwrap_or_default()),
+            "edge-softness" => self.change(|s| s.controls.edge_softness = value.get().unwrap_or_default()),
+            "scene-detection" => self.change(|s| s.scene_detection = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -137,10 +90,24 @@ impl ObjectImpl for BgRemove {
         let settings = self.settings();
         match pspec.name() {
             "model" => settings.model.to_value(),
+            "model-options" => settings.model_options.to_value(),
+            "resolution" => settings.resolution.to_value(),
+            "active-execution-provider" => {
+                lock(&self.network).as_ref().map_or("", |n| n.session.provider.name()).to_value()
+            }
             "background" => settings.background.to_value(),
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
+            "follow-subject" => settings.follow_subject.to_value(),
+            "refine" => settings.refine.to_value(),
+            "temporal-smoothing" => settings.temporal_smoothing.to_value(),
+            "decontaminate" => settings.decontaminate.to_value(),
+            "black-point" => settings.controls.black_point.to_value(),
+            "white-point" => settings.controls.white_point.to_value(),
+            "edge-shift" => settings.controls.edge_shift.to_value(),
+            "edge-softness" => settings.controls.edge_softness.to_value(),
+            "scene-detection" => settings.scene_detection.to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -194,6 +161,7 @@ impl ElementImpl for BgRemove {
         if transition == gst::StateChange::ReadyToNull {
             *lock(&self.network) = None;
             *lock(&self.ready) = None;
+            *lock(&self.arrived) = None;
         }
         result
     }
@@ -206,6 +174,10 @@ impl BaseTransformImpl for BgRemove {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.state) = None;
+        *lock(&self.aspect) = None;
+        // Networks that are still being loaded come too late.
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        *lock(&self.arrived) = None;
         Ok(())
     }
 
@@ -216,6 +188,12 @@ impl BaseTransformImpl for BgRemove {
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
         let mut out = caps::transform(direction, caps, self.settings().kind());
+        // Before the stream starts the background may still change, so whatever it may become can be
+        // linked; if it does not fit in the end, negotiation says so in plain words.
+        if direction == gst::PadDirection::Sink && !self.obj().src_pad().is_active() {
+            out.merge(caps::transform(direction, caps, Kind::Opaque));
+            out.merge(caps::transform(direction, caps, Kind::Matte));
+        }
         if let Some(filter) = filter {
             out = filter.intersect_with_mode(&out, gst::CapsIntersectMode::First);
         }
@@ -270,8 +248,9 @@ impl BaseTransformImpl for BgRemove {
         let settings = self.settings();
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
+        self.take_over(state, &settings);
         state.follow(&settings);
-        state.process(input, output).map_err(|e| {
+        state.process(&settings, input, output).map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
@@ -289,7 +268,7 @@ impl VideoFilterImpl for BgRemove {
     ) -> Result<(), gst::LoggableError> {
         if input.is_interlaced() {
             let text = "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
-            gst::element_imp_error!(self, gst::StreamError::Format, ["{text}"]);
+            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
             return Err(gst::loggable_error!(CAT, "{text}"));
         }
         self.configure(input, output).map_err(|e| {
@@ -304,17 +283,34 @@ impl BgRemove {
         lock(&self.settings).clone()
     }
 
-    /// Changes the settings; asks for new caps downstream if they need others.
+    /// Changes the settings; asks for new caps downstream if they need others. In mid-stream a change that
+    /// nothing downstream can take leaves things as they are, with a warning.
     fn change(&self, f: impl FnOnce(&mut Settings)) {
-        let renegotiate = {
-            let mut settings = lock(&self.settings);
-            let before = settings.kind();
-            f(Arc::make_mut(&mut settings));
-            before != settings.kind()
-        };
-        if renegotiate {
+        let _one = lock(&self.changing);
+        let old = self.settings();
+        let mut new = Settings::clone(&old);
+        f(&mut new);
+        let kind = new.kind();
+        if kind != old.kind()
+            && let Some(why) = self.not_taken(kind)
+        {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
+            return;
+        }
+        *lock(&self.settings) = Arc::new(new);
+        if kind != old.kind() {
             self.obj().reconfigure_src();
         }
+    }
+
+    /// Why nothing downstream takes what a kind of output gives, once caps are there.
+    fn not_taken(&self, kind: Kind) -> Option<String> {
+        let obj = self.obj();
+        obj.src_pad().current_caps()?;
+        let input = obj.sink_pad().current_caps()?;
+        let peer = obj.src_pad().peer_query_caps(None);
+        let given = caps::transform(gst::PadDirection::Sink, &input, kind);
+        (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
     }
 
     fn set_background(&self, text: String) {
@@ -322,26 +318,56 @@ impl BgRemove {
             // Read on the way to READY, where a bad value fails the state change.
             return self.change(|s| (s.background, s.backdrop) = (text, None));
         }
-        match compose::parse(&text).and_then(|b| self.taken_downstream(b)) {
+        match compose::parse(&text) {
             Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
             Err(e) => {
                 let kept = self.settings().background.clone();
-                gst::element_imp_warning!(self, gst::ResourceError::Settings, ["{e} It stays '{kept}'."]);
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
         }
     }
 
-    /// Refuses `transparent` in mid-stream when nothing downstream can take alpha.
-    fn taken_downstream(&self, background: Background) -> Result<Background, Error> {
-        let obj = self.obj();
-        let playing = obj.src_pad().current_caps().is_some();
-        if playing && background.is_transparent() && self.settings().output == Output::Video {
-            let peer = obj.src_pad().peer_query_caps(None);
-            if !takes_alpha(&peer) {
-                return Err(Error::new(ErrorKind::Setting, no_alpha(&peer)));
+    /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
+    /// in a thread of its own; [`Self::take_over`] puts it in place.
+    fn change_network(&self, f: impl FnOnce(&mut Settings)) {
+        self.change(f);
+        let Some(runtime) = *lock(&self.ready) else { return };
+        let Some(aspect) = *lock(&self.aspect) else { return };
+        let settings = self.settings();
+        let (arrived, asked) = (Arc::clone(&self.arrived), Arc::clone(&self.asked));
+        let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
+        gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
+        std::thread::spawn(move || {
+            let network = choose(&settings, Some(aspect)).and_then(|choice| {
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+            });
+            let mut arrived = lock(&arrived);
+            // The threads need not end in the order in which they began: a slow earlier one must not
+            // take the place of what the last request has brought.
+            if asked.load(Ordering::SeqCst) == number {
+                *arrived = Some((settings, network));
             }
+        });
+    }
+
+    /// Puts a network that has been loaded beside the running one in its place, between two frames.
+    fn take_over(&self, state: &mut State, settings: &Settings) {
+        let Some((wanted, network)) = lock(&self.arrived).take() else { return };
+        if !wanted.same_network(settings) {
+            // Changed again since; the later one is still to come.
+            return;
         }
-        Ok(background)
+        match network {
+            Ok(network) => {
+                gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+                self.log_provider(&network);
+                *lock(&self.network) = Some(network.clone());
+                state.smoother.reset();
+                state.matting = Matting::new(network, settings.resolution as usize, settings.follow_subject);
+                state.loaded = wanted;
+            }
+            Err(e) => self.keep_network(&e, &wanted, &Arc::clone(&state.loaded)),
+        }
     }
 
     /// NULL to READY: everything that can be known to fail, fails here.
@@ -354,10 +380,11 @@ impl BgRemove {
         self.change(|s| s.backdrop = Some(backdrop));
         let runtime = runtime::open(self.folder().as_deref())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
-        let choice = models::resolve(&settings.model, None)?;
+        let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
-            let network = Network::load(runtime, &choice, provider(&settings), settings.threads)?;
+            let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
+            self.log_provider(&network);
             *lock(&self.network) = Some(network);
         }
         *lock(&self.ready) = Some(runtime);
@@ -370,236 +397,125 @@ impl BgRemove {
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
-    /// New caps: a new network if the frame's shape asks for another, new buffers.
+    /// New caps: new buffers, and for a frame of another shape perhaps another network.
     fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
         let settings = self.settings();
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
-        let aspect = f64::from(input.width()) * f64::from(input.par().numer())
-            / (f64::from(input.height()) * f64::from(input.par().denom()));
-        let choice = models::resolve(&settings.model, Some(aspect))?;
-        let network = Network::load(runtime, &choice, provider(&settings), settings.threads)?;
-        *lock(&self.network) = Some(network.clone());
         let mut guard = lock(&self.state);
         let old = guard.take();
-        let before = old.as_ref().map(|s| s.in_force.clone());
-        let matting = match old {
-            // Only the output changed: what the network remembers still holds.
-            Some(s) if s.input == *input && Arc::ptr_eq(s.matting.network(), &network) => s.matting,
-            _ => Matting::new(network),
+        let mut state = match old {
+            // What is remembered still holds; a network that was asked for meanwhile is on its way.
+            Some(old) if old.input == *input => old.with_output(output),
+            old => {
+                let aspect = aspect(input);
+                *lock(&self.aspect) = Some(aspect);
+                // What was asked for with the old shape in mind is not wanted any more.
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                *lock(&self.arrived) = None;
+                let load = |settings: &Settings| {
+                    let choice = choose(settings, Some(aspect))?;
+                    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+                };
+                let (network, loaded) = match (load(&settings), &old) {
+                    (Ok(network), _) => (network, settings.clone()),
+                    // A model that was set in mid-stream and cannot be used.
+                    (Err(e), Some(old)) if !old.loaded.same_network(&settings) => {
+                        self.keep_network(&e, &settings, &old.loaded);
+                        (load(&old.loaded)?, Arc::clone(&old.loaded))
+                    }
+                    (Err(e), _) => return Err(e),
+                };
+                self.log_provider(&network);
+                *lock(&self.network) = Some(network.clone());
+                let matting = Matting::new(network, loaded.resolution as usize, loaded.follow_subject);
+                State::new(input, output, matting, loaded, old.map(|s| s.in_force))
+            }
         };
         gst::debug!(
             CAT,
             imp = self,
-            "{:?} {}×{} to {:?}, network {:?} {:?}",
+            "{:?} {}×{} to {:?}, network '{}' {:?}",
             input.format(),
             input.width(),
             input.height(),
             output.format(),
-            choice.name,
-            matting.network().spec.size
+            state.matting.network().name,
+            state.matting.network().spec.size
         );
-        let mut state = State::new(input, output, matting, before)?;
         state.follow(&settings);
         *guard = Some(state);
         Ok(())
     }
 
+    /// A model that was set in mid-stream cannot be used: says so, and sets the last good one again,
+    /// unless yet another one has been set since.
+    fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
+        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
+        self.change(|s| {
+            if s.same_network(wanted) {
+                s.model = kept.model.clone();
+                s.model_options = kept.model_options.clone();
+                s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
+            }
+        });
+    }
+
+    fn log_provider(&self, network: &Network) {
+        for why in &network.passed_over {
+            gst::warning!(CAT, imp = self, "passed over {why}");
+        }
+        gst::info!(CAT, imp = self, "model '{}' runs on {}", network.name, network.session.provider.name());
+    }
+
     /// Forgets earlier frames.
     fn reset(&self) {
         if let Some(state) = lock(&self.state).as_mut() {
-            state.matting.reset();
+            state.forget();
+            state.cuts.reset();
         }
     }
 
     /// Says in plain words why downstream could not take the caps.
     fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
-        if self.settings().kind() != Kind::Transparent {
-            return;
-        }
-        let peer = self.obj().src_pad().peer_query_caps(None);
-        if !takes_alpha(&peer) {
+        let obj = self.obj();
+        let Some(input) = caps.cloned().or_else(|| obj.sink_pad().current_caps()) else { return };
+        let kind = self.settings().kind();
+        let peer = obj.src_pad().peer_query_caps(None);
+        if !peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind)) {
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
-                ("{}", no_alpha(&peer)),
-                ["input: {caps:?}, downstream takes: {peer}"]
+                ("{}", caps::refusal(kind, &input, &peer)),
+                ["input: {input}, downstream takes: {peer}"]
             );
         }
     }
 
     fn post(&self, e: &Error) {
         match e.kind {
-            ErrorKind::Runtime => gst::element_imp_error!(self, gst::LibraryError::Init, ["{e}"]),
-            ErrorKind::ModelNotFound => gst::element_imp_error!(self, gst::ResourceError::NotFound, ["{e}"]),
-            ErrorKind::ModelInvalid => gst::element_imp_error!(self, gst::ResourceError::Read, ["{e}"]),
-            ErrorKind::Setting => gst::element_imp_error!(self, gst::LibraryError::Settings, ["{e}"]),
-            ErrorKind::Inference => gst::element_imp_error!(self, gst::StreamError::Failed, ["{e}"]),
+            ErrorKind::Runtime => gst::element_imp_error!(self, gst::LibraryError::Init, ("{e}")),
+            ErrorKind::ModelNotFound => gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{e}")),
+            ErrorKind::ModelInvalid => gst::element_imp_error!(self, gst::ResourceError::Read, ("{e}")),
+            ErrorKind::Setting => gst::element_imp_error!(self, gst::LibraryError::Settings, ("{e}")),
+            ErrorKind::Inference => gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}")),
         }
     }
 }
 
-fn provider(settings: &Settings) -> Provider {
-    match settings.provider {
-        ExecutionProvider::Auto | ExecutionProvider::Cpu => Provider::Cpu,
+/// The file that the settings mean, and all that is said of it.
+fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Error> {
+    let mut choice = models::resolve(&settings.model, aspect)?;
+    if let Some(options) = &settings.model_options {
+        choice.hints = models::from_structure(options)?.or(choice.hints);
     }
+    Ok(choice)
 }
 
-fn takes_alpha(peer: &gst::Caps) -> bool {
-    let alpha = gst_video::VideoCapsBuilder::new().format_list(alpha_formats(gst_video::VideoFormat::I420)).build();
-    peer.can_intersect(&alpha)
-}
-
-fn no_alpha(peer: &gst::Caps) -> String {
-    let mut formats: Vec<String> = peer
-        .iter()
-        .filter_map(|s| s.value("format").ok())
-        .flat_map(|v| match v.get::<gst::ListRef>() {
-            Ok(list) => list.iter().filter_map(|f| f.get::<String>().ok()).collect(),
-            Err(_) => v.get::<String>().into_iter().collect::<Vec<_>>(),
-        })
-        .collect();
-    formats.dedup();
-    let taken = if formats.is_empty() { String::new() } else { format!(" (it takes {})", formats.join(", ")) };
-    format!(
-        "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
-         background (a colour, blur or a picture), or follow with an encoder that keeps alpha (pngenc, \
-         avenc_prores_ks, …)."
-    )
-}
-
-impl State {
-    fn new(input: &VideoInfo, output: &VideoInfo, matting: Matting, before: Option<InForce>) -> Result<Self, Error> {
-        // What the caps can carry, until the settings are looked at.
-        let fallback = || InForce {
-            kind: match output.format() {
-                gst_video::VideoFormat::Gray8 => Kind::Matte,
-                _ if output.has_alpha() => Kind::Transparent,
-                _ => Kind::Opaque,
-            },
-            background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
-            fit: BackgroundFit::default(),
-        };
-        let in_force = before.filter(|f| carries(input, output, f.kind)).unwrap_or_else(fallback);
-        Ok(Self {
-            input: input.clone(),
-            output: output.clone(),
-            matting,
-            upsampler: Upsampler::default(),
-            alpha: vec![0; input.width() as usize * input.height() as usize],
-            rows: Rows::default(),
-            converter: None,
-            in_force,
-            prepared: None,
-        })
-    }
-
-    /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
-    /// renegotiation that they have asked for.
-    fn follow(&mut self, settings: &Settings) {
-        let kind = settings.kind();
-        let Some(background) = settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind)) else {
-            return;
-        };
-        let f = &mut self.in_force;
-        if f.background != *background || f.fit != settings.fit {
-            self.prepared = None;
-        }
-        if f.kind != kind || self.prepared.is_none() {
-            *f = InForce { kind, background: background.clone(), fit: settings.fit };
-        }
-    }
-
-    fn process(&mut self, input: &gst::Buffer, output: &mut gst::BufferRef) -> Result<(), Error> {
-        let unreadable = |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
-        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-            .map_err(|_| unreadable("the outgoing buffer"))?;
-        let frame = frames::read(&in_frame).ok_or_else(|| unreadable("the incoming buffer"))?;
-        let mask = self.matting.run(&frame)?;
-        self.upsampler.run(mask, frame.width, frame.height, &mut self.alpha);
-        compose::multiply_alpha(&frame, &mut self.alpha);
-        if self.in_force.kind != Kind::Matte {
-            let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
-            if !compose::carry(&frame, &mut out) {
-                self.convert(&in_frame, &mut out_frame)?;
-            }
-        }
-        let mut out = frames::write(&mut out_frame).ok_or_else(|| unreadable("the outgoing buffer"))?;
-        match self.in_force.kind {
-            Kind::Matte => compose::matte(&mut out, &self.alpha),
-            Kind::Transparent => compose::transparent(&mut out, &self.alpha, &mut self.rows),
-            Kind::Opaque => {
-                let prepared = self.prepared.get_or_insert_with(|| {
-                    let (format, color) = (out.format, out.color);
-                    match &self.in_force.background {
-                        Background::Color(rgb) => {
-                            let color = if format.is_yuv() { color.yuv(*rgb) } else { *rgb };
-                            Prepared::Solid(Solid { format, color })
-                        }
-                        Background::Image(image) => {
-                            let par = self.input.par();
-                            let aspect = f64::from(par.numer()) / f64::from(par.denom());
-                            let size = (out.width, out.height);
-                            Prepared::Picture(Picture::new(image, (format, color), size, self.in_force.fit.into(), aspect))
-                        }
-                        Background::Blur(percent) => {
-                            Prepared::Blur(Blur::new(format, out.width, out.height, *percent))
-                        }
-                        // Not reached while opaque; black shows nothing of the room.
-                        Background::Transparent => {
-                            Prepared::Solid(Solid { format, color: compose::black(&out) })
-                        }
-                    }
-                });
-                let backdrop: &mut dyn Backdrop = match prepared {
-                    Prepared::Solid(s) => s,
-                    Prepared::Picture(p) => p,
-                    Prepared::Blur(b) => {
-                        b.prepare(&out.as_ref(), &self.alpha);
-                        b
-                    }
-                };
-                compose::composite(&mut out, &self.alpha, backdrop, &mut self.rows);
-            }
-        }
-        Ok(())
-    }
-
-    /// The frame's colours in the output's format, by GStreamer's converter.
-    fn convert(
-        &mut self,
-        input: &VideoFrameRef<&gst::BufferRef>,
-        output: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<(), Error> {
-        let converter = match &mut self.converter {
-            Some(c) => c,
-            none => {
-                let made = VideoConverter::new(&self.input, &self.output, None).map_err(|e| {
-                    Error::new(
-                        ErrorKind::Inference,
-                        format!("GStreamer cannot convert {:?} to {:?}: {e}", self.input.format(), self.output.format()),
-                    )
-                })?;
-                none.insert(made)
-            }
-        };
-        converter.frame_ref(input, output);
-        Ok(())
-    }
-}
-
-/// Whether the negotiated formats can hold what a kind of output gives.
-fn carries(input: &VideoInfo, output: &VideoInfo, kind: Kind) -> bool {
-    match kind {
-        Kind::Transparent => output.has_alpha(),
-        Kind::Opaque => output.format() == input.format() && output.colorimetry() == input.colorimetry(),
-        Kind::Matte => match output.format() {
-            gst_video::VideoFormat::Gray8 => true,
-            gst_video::VideoFormat::I420 => output.colorimetry().to_string() == caps::MATTE_COLORIMETRY,
-            _ => false,
-        },
-    }
+/// The frame's width over its height, as it is seen.
+fn aspect(info: &VideoInfo) -> f64 {
+    f64::from(info.width()) * f64::from(info.par().numer())
+        / (f64::from(info.height()) * f64::from(info.par().denom()))
 }

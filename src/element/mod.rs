@@ -3,11 +3,13 @@
 mod caps;
 mod frames;
 mod imp;
+mod properties;
 mod settings;
+mod state;
 
 use gst::prelude::*;
 
-pub use settings::{BackgroundFit, ExecutionProvider, Output};
+pub use settings::{BackgroundFit, ExecutionProvider, Output, Refine};
 
 glib::wrapper! {
     /// The `bgremove` element, a [`gst_video::VideoFilter`].
@@ -18,7 +20,12 @@ glib::wrapper! {
 /// Registers the element and its types.
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     #[cfg(feature = "doc")]
-    for t in [BackgroundFit::static_type(), ExecutionProvider::static_type(), Output::static_type()] {
+    for t in [
+        BackgroundFit::static_type(),
+        ExecutionProvider::static_type(),
+        Output::static_type(),
+        Refine::static_type(),
+    ] {
         t.mark_as_plugin_api(gst::PluginAPIFlags::empty());
     }
     gst::Element::register(Some(plugin), "bgremove", gst::Rank::NONE, BgRemove::static_type())

@@ -1,6 +1,8 @@
 //! The element's properties as one plain struct.
 
 use crate::compose::{self, Background};
+use crate::refine;
+use crate::runtime::Provider;
 
 /// How an image background meets the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -48,6 +50,49 @@ pub enum ExecutionProvider {
     Auto = 0,
     #[enum_value(name = "CPU", nick = "cpu")]
     Cpu = 1,
+    #[enum_value(name = "Intel OpenVINO, on the CPU", nick = "openvino")]
+    OpenVino = 2,
+    #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]
+    Cuda = 3,
+    #[enum_value(name = "NVIDIA TensorRT", nick = "tensorrt")]
+    TensorRt = 4,
+}
+
+impl ExecutionProvider {
+    /// The provider that is asked for; `None` for the fastest.
+    pub fn wanted(self) -> Option<Provider> {
+        match self {
+            ExecutionProvider::Auto => None,
+            ExecutionProvider::Cpu => Some(Provider::Cpu),
+            ExecutionProvider::OpenVino => Some(Provider::OpenVino),
+            ExecutionProvider::Cuda => Some(Provider::Cuda),
+            ExecutionProvider::TensorRt => Some(Provider::TensorRt),
+        }
+    }
+}
+
+/// How much work goes into the matte's edges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveRefine")]
+pub enum Refine {
+    #[enum_value(name = "None: the network's mask, stretched", nick = "none")]
+    None = 0,
+    #[enum_value(name = "Fast: without the finest details", nick = "fast")]
+    Fast = 1,
+    #[default]
+    #[enum_value(name = "Best: down to single hairs", nick = "best")]
+    Best = 2,
+}
+
+impl From<Refine> for refine::Quality {
+    fn from(r: Refine) -> Self {
+        match r {
+            Refine::None => refine::Quality::None,
+            Refine::Fast => refine::Quality::Fast,
+            Refine::Best => refine::Quality::Best,
+        }
+    }
 }
 
 pub const DEFAULT_MODEL: &str = "light";
@@ -57,6 +102,10 @@ pub const DEFAULT_BACKGROUND: &str = "transparent";
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub model: String,
+    /// What the model's file does not say of itself.
+    pub model_options: Option<gst::Structure>,
+    /// Short side of the network's input where its file leaves that open, in pixels; 0 for its own choice.
+    pub resolution: u32,
     /// The text of the property, and what it means; `None` until it has been read.
     pub background: String,
     pub backdrop: Option<Background>,
@@ -64,18 +113,36 @@ pub struct Settings {
     pub output: Output,
     pub provider: ExecutionProvider,
     pub threads: u32,
+    /// Give a small subject the network's whole resolution.
+    pub follow_subject: bool,
+    pub refine: Refine,
+    /// Put the foreground's own colours where it mixes with the old background.
+    pub decontaminate: bool,
+    pub controls: refine::Controls,
+    /// 0 (off) to 1.
+    pub temporal_smoothing: f32,
+    /// Forget the past at hard cuts.
+    pub scene_detection: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             model: DEFAULT_MODEL.into(),
+            model_options: None,
+            resolution: 0,
             background: DEFAULT_BACKGROUND.into(),
             backdrop: Some(Background::Transparent),
             fit: BackgroundFit::default(),
             output: Output::default(),
             provider: ExecutionProvider::default(),
             threads: 0,
+            follow_subject: true,
+            refine: Refine::default(),
+            decontaminate: true,
+            controls: refine::Controls::default(),
+            temporal_smoothing: 0.6,
+            scene_detection: true,
         }
     }
 }
@@ -92,6 +159,14 @@ pub enum Kind {
 }
 
 impl Settings {
+    /// Whether another network, or another size of its input, is asked for.
+    pub fn same_network(&self, other: &Settings) -> bool {
+        self.model == other.model
+            && self.model_options == other.model_options
+            && self.resolution == other.resolution
+            && self.follow_subject == other.follow_subject
+    }
+
     pub fn kind(&self) -> Kind {
         match (self.output, &self.backdrop) {
             (Output::Matte, _) => Kind::Matte,

@@ -92,7 +92,12 @@ impl Sampler {
                 }
                 for &i in &here {
                     let c = &layout.color[i];
-                    add_columns(&sum[c.offset..], c.step, &self.columns[i], &mut self.rgb[i][y * width..][..width]);
+                    add_columns(
+                        &sum[c.offset..],
+                        c.step,
+                        &self.columns[i],
+                        &mut self.rgb[i][y * width..][..width],
+                    );
                 }
             }
         }
@@ -183,7 +188,9 @@ mod tests {
     #[test]
     fn every_format_equals_the_definition() {
         for format in Format::ALL {
-            for (w, h, ow, oh) in [(33, 17, 16, 8), (16, 16, 40, 24), (37, 5, 9, 9), (1, 1, 4, 4), (64, 1, 8, 2)] {
+            for (w, h, ow, oh) in
+                [(33, 17, 16, 8), (16, 16, 40, 24), (37, 5, 9, 9), (1, 1, 4, 4), (64, 1, 8, 2)]
+            {
                 let p = noise(format, w, h, 7);
                 let mut sampler = Sampler::default();
                 // Twice: the second run uses the kept tables.
@@ -196,11 +203,18 @@ mod tests {
                     let v = [parts[0][i], parts[1][i], parts[2][i]];
                     for c in 0..3 {
                         let want = if format.is_yuv() {
-                            (0..3).map(|k| f64::from(m[c][k]) * (v[k] - f64::from(o[k]))).sum::<f64>().clamp(0.0, 255.0)
+                            (0..3)
+                                .map(|k| f64::from(m[c][k]) * (v[k] - f64::from(o[k])))
+                                .sum::<f64>()
+                                .clamp(0.0, 255.0)
                         } else {
                             v[c]
                         };
-                        assert!((f64::from(got[c][i]) - want).abs() < 0.05, "{format:?} {w}x{h} {i} {c}: {} {want}", got[c][i]);
+                        assert!(
+                            (f64::from(got[c][i]) - want).abs() < 0.05,
+                            "{format:?} {w}x{h} {i} {c}: {} {want}",
+                            got[c][i]
+                        );
                     }
                 }
             }

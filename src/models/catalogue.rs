@@ -1,6 +1,6 @@
 //! The presets, and from the value of the `model` property to the file to load.
 
-use super::{Activation, Fit, Hints};
+use super::{Activation, Fit, Hints, sidecar};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use glib::KeyFile;
@@ -30,9 +30,23 @@ pub struct Entry {
     pub subject: String,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
+    /// Length of the file.
+    pub bytes: u64,
     pub hints: Hints,
     /// The file, if it is built in.
     embedded: Option<(&'static str, &'static [u8])>,
+}
+
+impl Entry {
+    /// The file's bytes, if it is built in.
+    pub fn embedded(&self) -> Option<&'static [u8]> {
+        self.embedded.map(|(_, bytes)| bytes)
+    }
+
+    /// Where the file is, or would be, if it is not built in.
+    pub fn path(&self) -> PathBuf {
+        runtime::data_folder().join("models").join(format!("{}.onnx", self.name))
+    }
 }
 
 /// A file to load and what is known of it.
@@ -44,12 +58,13 @@ pub struct Choice {
     pub hints: Hints,
 }
 
-const MANIFEST: &str = include_str!("../../models/manifest.ini");
+pub(crate) const MANIFEST: &str = include_str!("../../models/manifest.ini");
 
 /// The files that are built in, by their name in the manifest.
-const EMBEDDED: [(&str, &[u8]); 2] = [
+const EMBEDDED: [(&str, &[u8]); 3] = [
     ("light-landscape.onnx", include_bytes!("../../models/light-landscape.onnx")),
     ("light-square.onnx", include_bytes!("../../models/light-square.onnx")),
+    ("original.onnx", include_bytes!("../../models/original.onnx")),
 ];
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| parse(MANIFEST).unwrap_or_default());
@@ -71,6 +86,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
                 licence: text("licence")?,
                 subject: text("subject")?,
                 sha256: text("sha256")?,
+                bytes: file.uint64(name, "bytes")?,
                 hints: hints(&file, name)?,
                 embedded,
             })
@@ -78,7 +94,7 @@ fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
         .collect()
 }
 
-fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
+pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
     let has = |key: &str| file.has_key(group, key).unwrap_or(false);
     let bad = |key: &str, value: &str| {
         glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}={value} is not known"))
@@ -104,10 +120,28 @@ fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error>
     let text = |key: &str| {
         if has(key) { file.string(group, key).map(|s| Some(s.to_string())) } else { Ok(None) }
     };
+    let pairs = || {
+        if !has("recurrent") {
+            return Ok(None);
+        }
+        let list = file.string_list(group, "recurrent")?;
+        let pair = |s: &glib::GStringPtr| {
+            let (i, o) = s.split_once(':').ok_or_else(|| bad("recurrent", s))?;
+            Ok((i.trim().to_string(), o.trim().to_string()))
+        };
+        list.iter().map(pair).collect::<std::result::Result<Vec<_>, glib::Error>>().map(Some)
+    };
     Ok(Hints {
         mean: triple("mean")?,
-        std: triple("std")?,
+        std: match triple("std")? {
+            Some(std) if std.iter().any(|v| *v == 0.0 || !v.is_finite()) => {
+                return Err(bad("std", "(it divides, so none may be 0)"));
+            }
+            std => std,
+        },
         divide_by_max: flag("divide-by-max")?,
+        bgr: flag("bgr")?,
+        input: text("input")?,
         fit: match text("fit")?.as_deref() {
             None => None,
             Some("stretch") => Some(Fit::Stretch),
@@ -117,15 +151,20 @@ fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error>
         short_side: number("short-side")?,
         multiple: number("multiple")?,
         output: text("output")?,
-        class: if has("class") { usize::try_from(file.integer(group, "class")?).ok() } else { None },
+        class: match if has("class") { Some(file.integer(group, "class")?) } else { None } {
+            None => None,
+            Some(n) => Some(usize::try_from(n).map_err(|_| bad("class", &n.to_string()))?),
+        },
         activation: match text("activation")?.as_deref() {
             None => None,
+            Some("auto") => Some(Activation::Auto),
             Some("none") => Some(Activation::None),
             Some("sigmoid") => Some(Activation::Sigmoid),
             Some("softmax") => Some(Activation::Softmax),
             Some(v) => return Err(bad("activation", v)),
         },
         min_max: flag("min-max")?,
+        recurrent: pairs()?,
     })
 }
 
@@ -139,6 +178,21 @@ fn presets() -> Vec<&'static str> {
     let mut names: Vec<&str> = entries().iter().map(|e| e.preset.as_str()).collect();
     names.dedup();
     names
+}
+
+/// What the manifest knows of a file that lies somewhere else, by its SHA-256.
+fn known(path: &Path) -> Hints {
+    let length = path.metadata().map(|m| m.len()).unwrap_or_default();
+    let candidates: Vec<&Entry> = entries().iter().filter(|e| e.bytes == length).collect();
+    // Hashing takes a second for the largest; a file of another length cannot be one of them.
+    if candidates.is_empty() {
+        return Hints::default();
+    }
+    let sum = std::fs::read(path)
+        .ok()
+        .and_then(|bytes| glib::compute_checksum_for_data(glib::ChecksumType::Sha256, &bytes));
+    let found = candidates.iter().find(|e| sum.as_deref() == Some(e.sha256.as_str()));
+    found.map(|e| e.hints.clone()).unwrap_or_default()
 }
 
 /// Finds the file that a `model` property means.
@@ -159,11 +213,11 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
         let source = match entry.embedded {
             Some((name, bytes)) => FileSource::Embedded(name, bytes),
             None => {
-                let path = runtime::data_folder().join("models").join(format!("{}.onnx", entry.name));
+                let path = entry.path();
                 if !path.is_file() {
                     return missing(format!(
-                        "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `make models` \
-                         in bgremove's source folder.",
+                        "model '{model}' ({}, {}) is not installed: there is no {}. Install it with `bgremove models install {model}`, or \
+                         `make models` in bgremove's source folder.",
                         entry.title,
                         entry.licence,
                         path.display()
@@ -181,7 +235,8 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
             presets().join(", ")
         ));
     }
-    Ok(Choice { name: model.to_string(), source: FileSource::File(path.to_path_buf()), hints: Hints::default() })
+    let hints = sidecar::read(path)?.or(known(path));
+    Ok(Choice { name: model.to_string(), source: FileSource::File(path.to_path_buf()), hints })
 }
 
 #[cfg(test)]
@@ -215,7 +270,10 @@ mod tests {
 
     #[test]
     fn a_broken_manifest_is_an_error() {
-        for text in ["[a]\npreset=x\n", "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nmean=1\n"] {
+        for text in [
+            "[a]\npreset=x\n",
+            "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nbytes=1\nmean=1\n",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -1,12 +1,18 @@
 //! Models: which networks there are, and what each wants and gives.
 //!
 //! A network is data. What its ONNX file says of itself (names, shapes, types) fills a [`Spec`]; what
-//! a file cannot say (mean, range, activation, …) comes as [`Hints`] from `models/manifest.ini`.
+//! a file cannot say (mean, range, activation, …) comes as [`Hints`]: from the manifest
+//! (`models/manifest.ini`) for known files, from a sidecar beside the file, or from the element's
+//! `model-options`.
 
 mod catalogue;
 mod network;
+mod sidecar;
 mod spec;
 
-pub use catalogue::{Choice, Entry, FileSource, resolve};
+#[cfg(feature = "cli")]
+pub(crate) use catalogue::MANIFEST;
+pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
 pub use network::Network;
+pub use sidecar::from_structure;
 pub use spec::{Activation, Fit, Hints, Order, Size, Spec};

@@ -1,4 +1,5 @@
-//! A loaded network with its spec, shared by all elements of the process that ask for the same one.
+//! A loaded network with its spec. Elements of one process that ask for the same file, provider and
+//! threads share one session, so that weights are not held twice.
 
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
@@ -7,46 +8,102 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 /// A network that is ready to run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
     /// The preset's or the file's name.
     pub name: String,
-    pub session: Session,
+    pub session: Arc<Session>,
     pub spec: Spec,
+    /// Faster providers that were tried and could not be used, with the reason.
+    pub passed_over: Vec<String>,
 }
 
-type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32);
+type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool);
 
-static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Network>>>> = LazyLock::new(Default::default);
+static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
 
 impl Network {
-    /// Loads a network, or gives the one that another element holds.
+    /// Loads a network, or takes the session that another element holds.
+    ///
+    /// `provider`: `None` for the fastest that is there. `threads`: of one run, 0 for the machine's cores.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`] when the file is no ONNX file or no image network.
-    pub fn load(runtime: &Runtime, choice: &Choice, provider: Provider, threads: u32) -> Result<Arc<Self>> {
-        let modified = match &choice.source {
-            FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
-            FileSource::Embedded(..) => None,
+    /// [`Kind::ModelInvalid`] when the file is no ONNX file or no image network; [`Kind::Runtime`] when
+    /// the provider that was asked for is not there.
+    pub fn load(
+        runtime: &Runtime,
+        choice: &Choice,
+        provider: Option<Provider>,
+        threads: u32,
+    ) -> Result<Self> {
+        let because =
+            |e: Error| Error::new(e.kind, format!("model '{}' cannot be used: {}", choice.name, e.text));
+        let length = match &choice.source {
+            FileSource::Embedded(_, bytes) => bytes.len() as u64,
+            FileSource::File(path) => path.metadata().map(|m| m.len()).unwrap_or_default(),
         };
-        let key = (choice.source.clone(), modified, provider, threads);
-        // Held while loading, so that elements that start together load once.
-        let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
-        loaded.retain(|_, network| network.strong_count() > 0);
-        if let Some(network) = loaded.get(&key).and_then(Weak::upgrade) {
-            return Ok(network);
-        }
-        let source = match &choice.source {
-            FileSource::Embedded(_, bytes) => Source::Memory(bytes),
-            FileSource::File(path) => Source::File(path),
-        };
-        let because = |e: Error| {
-            Error::new(Kind::ModelInvalid, format!("model '{}' cannot be used: {}", choice.name, e.text))
-        };
-        let session = Session::load(runtime, source, provider, threads).map_err(because)?;
+        let mut passed_over = Vec::new();
+        let exact = choice.hints.min_max == Some(true);
+        let session = match provider {
+            Some(p) if !p.is_available() => Err(Error::new(
+                Kind::Runtime,
+                format!(
+                    "execution-provider={} is asked for, and the ONNX Runtime at {} does not have it{}",
+                    p.name(),
+                    runtime.path.display(),
+                    if p == Provider::OpenVino {
+                        "; install one that has with `make runtime-openvino`"
+                    } else {
+                        ""
+                    }
+                ),
+            )),
+            Some(p) => session(runtime, &choice.source, p, threads, exact).map_err(because),
+            None => {
+                let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
+                for p in Provider::automatic(length) {
+                    last = session(runtime, &choice.source, p, threads, exact);
+                    match &last {
+                        Ok(_) => break,
+                        Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
+                    }
+                }
+                last.map_err(because)
+            }
+        }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
-        let network = Arc::new(Network { name: choice.name.clone(), session, spec });
-        loaded.insert(key, Arc::downgrade(&network));
-        Ok(network)
+        Ok(Network { name: choice.name.clone(), session, spec, passed_over })
     }
+
+    /// Whether what one remembers from frame to frame holds for the other.
+    pub fn is_same(&self, other: &Network) -> bool {
+        Arc::ptr_eq(&self.session, &other.session) && self.spec == other.spec
+    }
+}
+
+fn session(
+    runtime: &Runtime,
+    source: &FileSource,
+    provider: Provider,
+    threads: u32,
+    exact: bool,
+) -> Result<Arc<Session>> {
+    let modified = match source {
+        FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
+        FileSource::Embedded(..) => None,
+    };
+    let key = (source.clone(), modified, provider, threads, exact);
+    // Held while loading, so that elements that start together load once.
+    let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
+    loaded.retain(|_, session| session.strong_count() > 0);
+    if let Some(session) = loaded.get(&key).and_then(Weak::upgrade) {
+        return Ok(session);
+    }
+    let from = match source {
+        FileSource::Embedded(_, bytes) => Source::Memory(bytes),
+        FileSource::File(path) => Source::File(path),
+    };
+    let session = Arc::new(Session::load(runtime, from, provider, threads, exact)?);
+    loaded.insert(key, Arc::downgrade(&session));
+    Ok(session)
 }

@@ -24,6 +24,8 @@ pub enum Fit {
 /// What still has to be applied to the network's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
+    /// Not known: taken for logits as soon as a value lies outside 0..1 by more than rounding.
+    Auto,
     /// Nothing: it is a matte in 0..1.
     None,
     /// 1 ∕ (1 + e^−x).
@@ -47,11 +49,13 @@ pub enum Size {
 }
 
 /// What an ONNX file cannot say of itself. Everything is optional.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hints {
     pub mean: Option<[f32; 3]>,
     pub std: Option<[f32; 3]>,
     pub divide_by_max: Option<bool>,
+    pub bgr: Option<bool>,
+    pub input: Option<String>,
     pub fit: Option<Fit>,
     pub short_side: Option<usize>,
     pub multiple: Option<usize>,
@@ -59,10 +63,33 @@ pub struct Hints {
     pub class: Option<usize>,
     pub activation: Option<Activation>,
     pub min_max: Option<bool>,
+    /// Recurrent pairs: input, output.
+    pub recurrent: Option<Vec<(String, String)>>,
+}
+
+impl Hints {
+    /// What `self` says, and what `others` says where `self` is silent.
+    pub fn or(self, others: Hints) -> Hints {
+        Hints {
+            mean: self.mean.or(others.mean),
+            std: self.std.or(others.std),
+            divide_by_max: self.divide_by_max.or(others.divide_by_max),
+            bgr: self.bgr.or(others.bgr),
+            input: self.input.or(others.input),
+            fit: self.fit.or(others.fit),
+            short_side: self.short_side.or(others.short_side),
+            multiple: self.multiple.or(others.multiple),
+            output: self.output.or(others.output),
+            class: self.class.or(others.class),
+            activation: self.activation.or(others.activation),
+            min_max: self.min_max.or(others.min_max),
+            recurrent: self.recurrent.or(others.recurrent),
+        }
+    }
 }
 
 /// Everything that is needed to feed a network and to read its matte.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
     /// The image input.
     pub input: String,
@@ -75,6 +102,11 @@ pub struct Spec {
     pub std: [f32; 3],
     /// Divide by the picture's largest value instead of by 255.
     pub divide_by_max: bool,
+    /// The channels come in the order B, G, R.
+    pub bgr: bool,
+    /// An input of one number that is always 1 here: RVM's `downsample_ratio`. The frame is brought to
+    /// network size before, so the network has nothing left to reduce.
+    pub ratio: Option<(String, Vec<i64>)>,
     /// The output that holds the matte.
     pub output: String,
     /// Which class is the foreground, where there are several.
@@ -85,6 +117,9 @@ pub struct Spec {
     /// Recurrent state: input, its element type and shape, and the output that replaces it.
     pub states: Vec<(Port, String)>,
 }
+
+/// Of a network's input, where the file leaves its size open.
+const MOST_PIXELS: usize = 4096 * 4096;
 
 impl Spec {
     /// Reads a network's signature.
@@ -99,22 +134,47 @@ impl Spec {
                 format!("it {why}. Inputs: {}. Outputs: {}.", list(inputs), list(outputs)),
             )
         };
-        // RVM's names: r1i … r4i go in, r1o … r4o come out.
-        let states: Vec<(Port, String)> = inputs
-            .iter()
-            .filter_map(|i| {
-                let stem = i.name.strip_suffix('i')?;
-                let out = outputs.iter().find(|o| o.name.strip_suffix('o') == Some(stem))?;
-                Some((i.clone(), out.name.clone()))
-            })
-            .collect();
-        let (input, order) = inputs
-            .iter()
-            .filter(|i| !states.iter().any(|(s, _)| s.name == i.name))
-            .find_map(|i| Some((i, image_order(i)?)))
-            .ok_or_else(|| refuse("has no input for an RGB image (four dimensions, three channels)"))?;
-        if let Some(other) = inputs.iter().find(|i| i.name != input.name && !states.iter().any(|(s, _)| s.name == i.name)) {
-            return Err(refuse(&format!("wants an input '{}' that bgremove cannot fill", other.name)));
+        let port = |ports: &'_ [Port], name: &str| ports.iter().find(|p| p.name == name).cloned();
+        let states: Vec<(Port, String)> = match &hints.recurrent {
+            Some(pairs) => pairs
+                .iter()
+                .map(|(i, o)| {
+                    let input = port(inputs, i).ok_or_else(|| refuse(&format!("has no input '{i}'")))?;
+                    port(outputs, o).ok_or_else(|| refuse(&format!("has no output '{o}'")))?;
+                    Ok((input, o.clone()))
+                })
+                .collect::<Result<_>>()?,
+            // RVM's names: r1i … r4i go in, r1o … r4o come out.
+            None => inputs
+                .iter()
+                .filter_map(|i| {
+                    let stem = i.name.strip_suffix('i')?;
+                    let out = outputs.iter().find(|o| o.name.strip_suffix('o') == Some(stem))?;
+                    Some((i.clone(), out.name.clone()))
+                })
+                .collect(),
+        };
+        let free = || inputs.iter().filter(|i| !states.iter().any(|(s, _)| s.name == i.name));
+        let (input, order) = match &hints.input {
+            Some(name) => free()
+                .find(|i| i.name == *name)
+                .and_then(|i| Some((i, image_order(i)?)))
+                .ok_or_else(|| refuse(&format!("has no image input '{name}'"))),
+            None => free()
+                .find_map(|i| Some((i, image_order(i)?)))
+                .ok_or_else(|| refuse("has no input for an RGB image (four dimensions, three channels)")),
+        }?;
+        let ratio = free()
+            .find(|i| i.name == "downsample_ratio" && i.element == Element::F32 && i.shape.len() <= 1)
+            .map(|i| (i.name.clone(), i.shape.iter().map(|d| (*d).max(1)).collect::<Vec<i64>>()));
+        if let Some(other) =
+            free().find(|i| i.name != input.name && ratio.as_ref().is_none_or(|(name, _)| i.name != *name))
+        {
+            return Err(refuse(&format!(
+                "wants an input '{0}' that bgremove cannot fill (for a recurrent state, say which output \
+                 becomes it, in a sidecar or model-options: recurrent={0}:OUTPUT)",
+                other.name
+            )));
         }
         if input.element == Element::Other {
             return Err(refuse("takes images of a type that is not float32, float16 or uint8"));
@@ -126,8 +186,14 @@ impl Spec {
                 .ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
             None => outputs
                 .iter()
-                .find(|o| o.element != Element::Other && (2..=4).contains(&o.shape.len()) && could_be_matte(o, order))
-                .ok_or_else(|| refuse("has no output that could be a matte (one or two channels of an image)"))?,
+                .find(|o| {
+                    o.element != Element::Other
+                        && (2..=4).contains(&o.shape.len())
+                        && could_be_matte(o, order)
+                })
+                .ok_or_else(|| {
+                    refuse("has no output that could be a matte (one or two channels of an image)")
+                })?,
         };
         let (h, w) = match order {
             Order::Nchw => (input.shape[2], input.shape[3]),
@@ -154,20 +220,26 @@ impl Spec {
             mean: hints.mean.unwrap_or([0.0; 3]),
             std: hints.std.unwrap_or([1.0; 3]),
             divide_by_max: hints.divide_by_max.unwrap_or(false),
+            bgr: hints.bgr.unwrap_or(false),
+            ratio,
             output: output.name.clone(),
             class: hints.class,
-            activation: hints.activation.unwrap_or(Activation::None),
+            activation: hints.activation.unwrap_or(Activation::Auto),
             min_max: hints.min_max.unwrap_or(false),
             states,
         })
     }
 
-    /// The network's input size for a frame, width and height in pixels.
-    pub fn input_size(&self, frame_width: usize, frame_height: usize) -> (usize, usize) {
+    /// The network's input size for a frame, width and height in pixels. `short_side` overrides the
+    /// model's own choice where the file leaves the size open; 0 leaves it.
+    pub fn input_size(&self, frame_width: usize, frame_height: usize, wanted: usize) -> (usize, usize) {
         match self.size {
             Size::Fixed { width, height } => (width, height),
             Size::Free { short_side, multiple } => {
-                let scale = short_side as f64 / frame_width.min(frame_height) as f64;
+                let short_side = if wanted > 0 { wanted } else { short_side };
+                // A frame that is very long would ask for an input of gigabytes.
+                let most = (MOST_PIXELS as f64 / (frame_width * frame_height) as f64).sqrt();
+                let scale = (short_side as f64 / frame_width.min(frame_height) as f64).min(most);
                 let side = |n: usize| {
                     let m = multiple as f64;
                     ((n as f64 * scale / m).round().max(1.0) * m) as usize
@@ -197,6 +269,8 @@ fn image_order(port: &Port) -> Option<Order> {
 
 fn could_be_matte(port: &Port, order: Order) -> bool {
     match (&port.shape[..], order) {
+        // Two dimensions are a batch of class scores as often as a picture.
+        ([h, w], _) => *h > 1 && *w > 1,
         ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) => matches!(c, -1 | 1 | 2),
         _ => true,
     }
@@ -207,7 +281,12 @@ mod tests {
     use super::*;
 
     fn port(name: &str, shape: &[i64]) -> Port {
-        Port { name: name.into(), element: Element::F32, shape: shape.into(), described: format!("f32{shape:?}") }
+        Port {
+            name: name.into(),
+            element: Element::F32,
+            shape: shape.into(),
+            described: format!("f32{shape:?}"),
+        }
     }
 
     #[test]
@@ -223,7 +302,12 @@ mod tests {
     #[test]
     fn pairs_recurrent_states() {
         let inputs = [port("src", &[-1, 3, -1, -1]), port("r1i", &[-1; 4]), port("r2i", &[-1; 4])];
-        let outputs = [port("fgr", &[-1, 3, -1, -1]), port("pha", &[-1, 1, -1, -1]), port("r1o", &[-1; 4]), port("r2o", &[-1; 4])];
+        let outputs = [
+            port("fgr", &[-1, 3, -1, -1]),
+            port("pha", &[-1, 1, -1, -1]),
+            port("r1o", &[-1; 4]),
+            port("r2o", &[-1; 4]),
+        ];
         let spec = Spec::new(&inputs, &outputs, &Hints::default()).unwrap();
         assert_eq!(spec.output, "pha");
         let pairs: Vec<_> = spec.states.iter().map(|(i, o)| (i.name.as_str(), o.as_str())).collect();
@@ -232,7 +316,8 @@ mod tests {
 
     #[test]
     fn what_is_no_image_network_is_described() {
-        let e = Spec::new(&[port("tokens", &[1, 77])], &[port("logits", &[1, 77, 1000])], &Hints::default()).unwrap_err();
+        let e = Spec::new(&[port("tokens", &[1, 77])], &[port("logits", &[1, 77, 1000])], &Hints::default())
+            .unwrap_err();
         assert!(e.text.contains("tokens") && e.text.contains("logits"), "{e}");
     }
 
@@ -240,8 +325,9 @@ mod tests {
     fn free_sizes_keep_the_shape() {
         let hints = Hints { short_side: Some(288), multiple: Some(16), ..Hints::default() };
         let spec = Spec::new(&[port("x", &[1, 3, -1, -1])], &[port("y", &[1, 1, -1, -1])], &hints).unwrap();
-        assert_eq!(spec.input_size(1920, 1080), (512, 288));
-        assert_eq!(spec.input_size(1080, 1920), (288, 512));
-        assert_eq!(spec.input_size(17, 16), (304, 288));
+        assert_eq!(spec.input_size(1920, 1080, 0), (512, 288));
+        assert_eq!(spec.input_size(1080, 1920, 0), (288, 512));
+        assert_eq!(spec.input_size(17, 16, 0), (304, 288));
+        assert_eq!(spec.input_size(1920, 1080, 144), (256, 144));
     }
 }

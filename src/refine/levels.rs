@@ -299,12 +299,12 @@ mod tests {
         let mut out = vec![0; w];
         for y in 0..h {
             dilate(&from, w, h, y, &disc, &mut out);
-            for (x, &got) in out.iter().enumerate() {
+            for (x, got) in out.iter().enumerate() {
                 let best = (0..w * h)
                     .filter(|i| (i / w).abs_diff(y) < 4 && (i % w).abs_diff(x) <= disc[(i / w).abs_diff(y)])
                     .map(|i| from[i])
                     .max();
-                assert_eq!(Some(got), best);
+                assert_eq!(Some(*got), best);
             }
         }
         running(&from[..w], 2, &mut out);

@@ -2,9 +2,12 @@
 //!
 //! Nothing here happens before an element goes to READY: the plugin loads without the library.
 
+mod cache;
+mod provider;
 mod session;
 
-pub use session::{Element, Input, Port, Provider, Session, Source, State, View};
+pub use provider::Provider;
+pub use session::{Element, Input, Port, Session, Source, State, View};
 
 use crate::error::{Error, Kind, Result};
 use once_cell::sync::OnceCell;
@@ -48,6 +51,8 @@ fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
     }
     let mut list = Vec::new();
     list.extend(beside.map(|folder| folder.join(LIBRARY)));
+    // The faster build first, where the user has installed it.
+    list.push(data_folder().join("runtime-openvino").join(LIBRARY));
     list.push(data_folder().join("runtime").join(LIBRARY));
     list.push(LIBRARY.into());
     list
@@ -56,7 +61,7 @@ fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
 /// Opens ONNX Runtime, or gives the one that is open.
 ///
 /// `beside` is the folder of the plugin's own file. Looks at `ORT_DYLIB_PATH`, beside the plugin, in
-/// [`data_folder`]`/runtime`, and asks the system loader, in this order.
+/// [`data_folder`]`/runtime-openvino` and `/runtime`, and asks the system loader, in this order.
 ///
 /// # Errors
 /// [`Kind::Runtime`] with every place that was tried and why it did not serve.

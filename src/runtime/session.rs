@@ -1,29 +1,14 @@
 //! A loaded network: its ports, and runs.
 
-use super::Runtime;
+use super::{Provider, Runtime, cache};
 use crate::error::{Error, Kind, Result};
-use ort::session::builder::GraphOptimizationLevel;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::sync::Mutex;
-
-/// Where the network runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Provider {
-    Cpu,
-}
-
-impl Provider {
-    /// The name as the element's property has it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Provider::Cpu => "cpu",
-        }
-    }
-}
 
 /// Element types of tensors that the plugin can fill or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +21,7 @@ pub enum Element {
 }
 
 /// An input or an output of a network.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Port {
     pub name: String,
     pub element: Element,
@@ -70,7 +55,9 @@ impl State {
         let n = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).product();
         let value = match element {
             Element::F32 => Tensor::from_array((shape.to_vec(), vec![0f32; n])).map(|t| t.into_dyn()),
-            Element::F16 => Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn()),
+            Element::F16 => {
+                Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn())
+            }
             _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
         };
         value.map(State).map_err(failed)
@@ -111,27 +98,35 @@ pub enum Source<'a> {
 impl Session {
     /// Loads a network.
     ///
-    /// `threads`: threads of one run, 0 for as many as the machine has cores.
+    /// `threads`: threads of one run, 0 for as many as the machine has cores. `exact`: no
+    /// bfloat16, also where it is faster.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] with the runtime's own words.
-    pub fn load(runtime: &Runtime, source: Source<'_>, provider: Provider, threads: u32) -> Result<Self> {
-        let invalid = |e: String| Error::new(Kind::ModelInvalid, e);
+    pub fn load(
+        runtime: &Runtime,
+        source: Source<'_>,
+        provider: Provider,
+        threads: u32,
+        exact: bool,
+    ) -> Result<Self> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
-        let mut builder = ort::session::Session::builder(&runtime.environment)
-            .and_then(|b| b.with_optimization_level(GraphOptimizationLevel::All).map_err(|e| e.into()))
-            .and_then(|b| b.with_intra_threads(threads).map_err(|e| e.into()))
-            // Threads that spin between frames take the cores from the decoder and the encoder.
-            .and_then(|b| b.with_intra_op_spinning(false).map_err(|e| e.into()))
-            .map_err(|e| invalid(first_line(&e)))?;
         let session = match source {
-            Source::Memory(bytes) => builder.commit_from_memory(bytes),
-            Source::File(path) => builder.commit_from_file(path),
-        }
-        .map_err(|e| invalid(first_line(&e)))?;
+            Source::Memory(bytes) => {
+                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
+                    .commit_from_memory(bytes)
+            }
+            .map_err(|e| invalid(&e))?,
+            Source::File(path) if provider == Provider::Cpu => from_cache(runtime, path, threads)?,
+            Source::File(path) => {
+                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
+                    .commit_from_file(path)
+                    .map_err(|e| invalid(&e))?
+            }
+        };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
@@ -172,9 +167,9 @@ impl Session {
         let views = wanted
             .iter()
             .map(|name| {
-                let value = outputs
-                    .get(name)
-                    .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no output '{name}'")))?;
+                let value = outputs.get(name).ok_or_else(|| {
+                    Error::new(Kind::Inference, format!("the network gave no output '{name}'"))
+                })?;
                 view(name, value)
             })
             .collect::<Result<Vec<_>>>()?;
@@ -182,10 +177,70 @@ impl Session {
         drop(views);
         for (_, name, state) in states {
             state.0 = outputs
-                .remove(&*name)
+                .remove(*name)
                 .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no state '{name}'")))?;
         }
         Ok(result)
+    }
+}
+
+fn invalid(e: &ort::Error) -> Error {
+    Error::new(Kind::ModelInvalid, first_line(e))
+}
+
+fn build(
+    runtime: &Runtime,
+    provider: Provider,
+    threads: usize,
+    level: GraphOptimizationLevel,
+    optimized: Option<&Path>,
+    exact: bool,
+) -> Result<SessionBuilder> {
+    let build = || -> ort::Result<SessionBuilder> {
+        let mut builder = ort::session::Session::builder(&runtime.environment)?
+            .with_optimization_level(level)?
+            .with_intra_threads(threads)?
+            // Threads that spin between frames take the cores from the decoder and the encoder.
+            .with_intra_op_spinning(false)?
+            // Warnings of the graph's optimiser say nothing to a user.
+            .with_log_level(ort::logging::LogLevel::Error)?;
+        if let Some(path) = optimized {
+            builder = builder.with_optimized_model_path(path)?;
+        }
+        if let Some(dispatch) = provider.dispatch(threads, exact) {
+            builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
+        }
+        Ok(builder)
+    };
+    build().map_err(|e| invalid(&e))
+}
+
+/// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
+fn from_cache(runtime: &Runtime, path: &Path, threads: usize) -> Result<ort::session::Session> {
+    let all = |optimized: Option<&Path>| {
+        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized, true)
+    };
+    let Some(slot) = cache::slot(runtime, path) else {
+        return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+    };
+    if let Some(kept) = slot.sound() {
+        let mut builder =
+            build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None, true)?;
+        match builder.commit_from_file(kept) {
+            Ok(session) => return Ok(session),
+            Err(_) => slot.discard(),
+        }
+    }
+    match all(Some(slot.draft()))?.commit_from_file(path) {
+        Ok(session) => {
+            slot.keep();
+            Ok(session)
+        }
+        // The folder may be full or not writable: the network itself may still be good.
+        Err(_) => {
+            slot.discard();
+            all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+        }
     }
 }
 
@@ -221,7 +276,10 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
         return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| v.to_f32()).collect() });
     }
     if let Ok((shape, data)) = value.try_extract_tensor::<u8>() {
-        return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| f32::from(*v) / 255.0).collect() });
+        return Ok(View {
+            shape: shape.to_vec(),
+            data: data.iter().map(|v| f32::from(*v) / 255.0).collect(),
+        });
     }
     Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
 }

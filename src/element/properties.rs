@@ -1,0 +1,150 @@
+//! The properties as `gst-inspect-1.0` shows them.
+
+use super::settings::*;
+use gst::prelude::*;
+use std::sync::LazyLock;
+
+/// All properties of the element.
+pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+    let defaults = Settings::default();
+    vec![
+                glib::ParamSpecString::builder("model")
+                    .nick("Model")
+                    .blurb(
+                        "The network that finds the subject: a preset (light, human, original, pro) or the path of an \
+                         .onnx file. While playing, the new one loads beside the old one and takes over between frames",
+                    )
+                    .default_value(DEFAULT_MODEL)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("model-options")
+                    .nick("Model options")
+                    .blurb(
+                        "What an .onnx file does not say of itself, as in 'options,mean=\"0.5;0.5;0.5\",\
+                         activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README)",
+                    )
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("resolution")
+                    .nick("Resolution")
+                    .blurb(
+                        "Short side of the network's input in pixels, for networks that take any size; larger is finer \
+                         and slower (0 = the network's own choice)",
+                    )
+                    .maximum(4096)
+                    .default_value(defaults.resolution)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecString::builder("background")
+                    .nick("Background")
+                    .blurb(
+                        "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
+                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 if \
+                         not said); or the path or file:// URI of a PNG, JPEG or WebP picture",
+                    )
+                    .default_value(DEFAULT_BACKGROUND)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("background-fit", defaults.fit)
+                    .nick("Background fit")
+                    .blurb("How a picture meets a frame of another shape")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("output", defaults.output)
+                    .nick("Output")
+                    .blurb("What is put out: the video, or the matte alone")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
+                    .nick("Execution provider")
+                    .blurb("What ONNX Runtime computes on; one that is asked for and not there is an error")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("active-execution-provider")
+                    .nick("Active execution provider")
+                    .blurb("What the loaded network runs on; empty while none is loaded")
+                    .default_value("")
+                    .read_only()
+                    .build(),
+                glib::ParamSpecBoolean::builder("follow-subject")
+                    .nick("Follow subject")
+                    .blurb(
+                        "Run the network on a region around a subject that is small in the frame, and follow it \
+                         (not for recurrent networks)",
+                    )
+                    .default_value(defaults.follow_subject)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("refine", defaults.refine)
+                    .nick("Refine")
+                    .blurb("How the network's mask becomes a matte with the frame's own edges")
+                    .mutable_playing()
+                    .build(),
+                float(
+                    "temporal-smoothing",
+                    "Temporal smoothing",
+                    "How much the matte is steadied from frame to frame (0 = not at all)",
+                    (0.0, 1.0, defaults.temporal_smoothing),
+                ),
+                glib::ParamSpecBoolean::builder("decontaminate")
+                    .nick("Decontaminate")
+                    .blurb("At the edge, hand on the foreground's own colours instead of its mix with the old background")
+                    .default_value(defaults.decontaminate)
+                    .mutable_playing()
+                    .build(),
+                float(
+                    "black-point",
+                    "Black point",
+                    "Alpha up to here becomes 0",
+                    (0.0, 1.0, defaults.controls.black_point),
+                ),
+                float(
+                    "white-point",
+                    "White point",
+                    "Alpha from here on becomes 1",
+                    (0.0, 1.0, defaults.controls.white_point),
+                ),
+                float(
+                    "edge-shift",
+                    "Edge shift",
+                    "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
+                    (-32.0, 32.0, defaults.controls.edge_shift),
+                ),
+                float(
+                    "edge-softness",
+                    "Edge softness",
+                    "Feathers the edge, inward and outward alike, in pixels of a frame 1080 pixels high",
+                    (0.0, 64.0, defaults.controls.edge_softness),
+                ),
+                glib::ParamSpecBoolean::builder("scene-detection")
+                    .nick("Scene detection")
+                    .blurb("Forget earlier frames at a hard cut")
+                    .default_value(defaults.scene_detection)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("threads")
+                    .nick("Threads")
+                    .blurb("Threads of one inference (0 = as many as the machine has cores)")
+                    .maximum(256)
+                    .default_value(defaults.threads)
+                    .mutable_ready()
+                    .build(),
+            ]
+});
+
+/// A number that may change while playing: least, most, default.
+fn float(
+    name: &'static str,
+    nick: &str,
+    blurb: &str,
+    (least, most, default): (f32, f32, f32),
+) -> glib::ParamSpec {
+    glib::ParamSpecFloat::builder(name)
+        .nick(nick)
+        .blurb(blurb)
+        .minimum(least)
+        .maximum(most)
+        .default_value(default)
+        .mutable_playing()
+        .build()
+}

@@ -1,0 +1,259 @@
+//! What happens to a frame, between caps and the end of the stream.
+
+use super::caps::MATTE_COLORIMETRY;
+use super::frames;
+use super::settings::*;
+use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::matte::Matting;
+use crate::refine::{Foreground, Levels, Refiner};
+use crate::temporal::{CutDetector, Smoother};
+use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
+use std::sync::Arc;
+
+/// What is in force for a frame: the newest settings that the negotiated caps can carry.
+#[derive(Clone, Debug)]
+pub struct InForce {
+    kind: Kind,
+    background: Background,
+    fit: BackgroundFit,
+}
+
+/// A backdrop that is ready for the negotiated format.
+enum Prepared {
+    Solid(Solid),
+    Picture(Picture),
+    Blur(Box<Blur>),
+}
+
+/// Everything between caps and the end of the stream.
+pub struct State {
+    pub input: VideoInfo,
+    output: VideoInfo,
+    pub matting: Matting,
+    /// The settings that the network was loaded for.
+    pub loaded: Arc<Settings>,
+    refiner: Refiner,
+    pub smoother: Smoother,
+    levels: Levels,
+    foreground: Foreground,
+    pub cuts: CutDetector,
+    /// The matte of this frame, and with the alpha that the frame had before multiplied in.
+    matte: Vec<u8>,
+    alpha: Vec<u8>,
+    /// What takes no part in a blurred background.
+    cover: Vec<u8>,
+    rows: Rows,
+    /// GStreamer's own conversion, where the formats differ in more than order and alpha.
+    converter: Option<VideoConverter>,
+    pub in_force: InForce,
+    prepared: Option<Prepared>,
+}
+
+impl State {
+    pub fn new(
+        input: &VideoInfo,
+        output: &VideoInfo,
+        matting: Matting,
+        loaded: Arc<Settings>,
+        before: Option<InForce>,
+    ) -> Self {
+        // What the caps can carry, until the settings are looked at.
+        let fallback = || InForce {
+            kind: match output.format() {
+                gst_video::VideoFormat::Gray8 => Kind::Matte,
+                _ if output.has_alpha() => Kind::Transparent,
+                _ => Kind::Opaque,
+            },
+            background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
+            fit: BackgroundFit::default(),
+        };
+        let in_force = before.filter(|f| carries(input, output, f.kind)).unwrap_or_else(fallback);
+        Self {
+            input: input.clone(),
+            output: output.clone(),
+            matting,
+            loaded,
+            refiner: Refiner::new(),
+            smoother: Smoother::new(),
+            levels: Levels::new(),
+            foreground: Foreground::new(),
+            cuts: CutDetector::default(),
+            matte: vec![0; input.width() as usize * input.height() as usize],
+            alpha: Vec::new(),
+            cover: Vec::new(),
+            rows: Rows::default(),
+            converter: None,
+            in_force,
+            prepared: None,
+        }
+    }
+
+    /// The same with another output format.
+    pub fn with_output(self, output: &VideoInfo) -> Self {
+        let fresh = Self::new(&self.input, output, self.matting, self.loaded, Some(self.in_force));
+        Self { smoother: self.smoother, cuts: self.cuts, ..fresh }
+    }
+
+    /// Forgets what earlier frames left behind.
+    pub fn forget(&mut self) {
+        self.matting.reset();
+        self.smoother.reset();
+    }
+
+    /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
+    /// renegotiation that they have asked for.
+    pub fn follow(&mut self, settings: &Settings) {
+        let kind = settings.kind();
+        let Some(background) =
+            settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind))
+        else {
+            return;
+        };
+        let f = &mut self.in_force;
+        if f.background != *background || f.fit != settings.fit {
+            self.prepared = None;
+        }
+        if f.kind != kind || self.prepared.is_none() {
+            *f = InForce { kind, background: background.clone(), fit: settings.fit };
+        }
+    }
+
+    pub fn process(
+        &mut self,
+        settings: &Settings,
+        input: &gst::Buffer,
+        output: &mut gst::BufferRef,
+    ) -> Result<(), Error> {
+        let unreadable =
+            |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
+        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
+            .map_err(|_| unreadable("the incoming buffer"))?;
+        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
+            .map_err(|_| unreadable("the outgoing buffer"))?;
+        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+        if settings.scene_detection && self.cuts.is_cut(&frame) {
+            self.forget();
+        }
+        let mask = self.matting.run(&frame)?;
+        self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
+        let quality = settings.refine.into();
+        self.refiner.refine(&frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
+        self.smoother.apply(&frame, &mut self.matte, settings.temporal_smoothing);
+        self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
+        // Straight alpha that was there before hides pixels, too; it says nothing of how colours mix.
+        let had_alpha = frame.format.has_alpha();
+        if had_alpha {
+            self.alpha.clone_from(&self.matte);
+            compose::multiply_alpha(&frame, &mut self.alpha);
+        }
+        if self.in_force.kind != Kind::Matte {
+            let mut out = frames::write(&mut out_frame, &self.output)
+                .ok_or_else(|| unreadable("the outgoing buffer"))?;
+            if !compose::carry(&frame, &mut out) {
+                self.convert(&in_frame, &mut out_frame)?;
+            }
+        }
+        let mut out =
+            frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
+        let alpha = if had_alpha { &self.alpha } else { &self.matte };
+        match self.in_force.kind {
+            Kind::Matte => compose::matte(&mut out, alpha),
+            Kind::Transparent => {
+                if settings.decontaminate {
+                    self.foreground.estimate(&mut out, &self.matte);
+                }
+                compose::transparent(&mut out, alpha, &mut self.rows);
+            }
+            Kind::Opaque => {
+                let prepared = self.prepared.get_or_insert_with(|| {
+                    let (format, color) = (out.format, out.color);
+                    match &self.in_force.background {
+                        Background::Color(rgb) => {
+                            let color = if format.is_yuv() { color.yuv(*rgb) } else { *rgb };
+                            Prepared::Solid(Solid { format, color })
+                        }
+                        Background::Image(image) => {
+                            let par = self.input.par();
+                            let aspect = f64::from(par.numer()) / f64::from(par.denom());
+                            let size = (out.width, out.height);
+                            Prepared::Picture(Picture::new(
+                                image,
+                                (format, color),
+                                size,
+                                self.in_force.fit.into(),
+                                aspect,
+                            ))
+                        }
+                        Background::Blur(percent) => {
+                            Prepared::Blur(Box::new(Blur::new(format, out.width, out.height, *percent)))
+                        }
+                        // Not reached while opaque; black shows nothing of the room.
+                        Background::Transparent => {
+                            Prepared::Solid(Solid { format, color: compose::black(&out) })
+                        }
+                    }
+                });
+                let backdrop: &mut dyn Backdrop = match prepared {
+                    Prepared::Solid(s) => s,
+                    Prepared::Picture(p) => p,
+                    Prepared::Blur(b) => {
+                        // Neither the subject nor what was hidden before takes part.
+                        if had_alpha {
+                            compose::cover(&frame, &self.matte, &mut self.cover);
+                            b.prepare(&out.as_ref(), &self.cover);
+                        } else {
+                            b.prepare(&out.as_ref(), &self.matte);
+                        }
+                        &mut **b
+                    }
+                };
+                // After the blur, which is made of the background's part in the same pixels.
+                if settings.decontaminate {
+                    self.foreground.estimate(&mut out, &self.matte);
+                }
+                compose::composite(&mut out, alpha, backdrop, &mut self.rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame's colours in the output's format, by GStreamer's converter.
+    fn convert(
+        &mut self,
+        input: &VideoFrameRef<&gst::BufferRef>,
+        output: &mut VideoFrameRef<&mut gst::BufferRef>,
+    ) -> Result<(), Error> {
+        let converter = match &mut self.converter {
+            Some(c) => c,
+            none => {
+                let made = VideoConverter::new(&self.input, &self.output, None).map_err(|e| {
+                    Error::new(
+                        ErrorKind::Inference,
+                        format!(
+                            "GStreamer cannot convert {:?} to {:?}: {e}",
+                            self.input.format(),
+                            self.output.format()
+                        ),
+                    )
+                })?;
+                none.insert(made)
+            }
+        };
+        converter.frame_ref(input, output);
+        Ok(())
+    }
+}
+
+/// Whether the negotiated formats can hold what a kind of output gives.
+fn carries(input: &VideoInfo, output: &VideoInfo, kind: Kind) -> bool {
+    match kind {
+        Kind::Transparent => output.has_alpha(),
+        Kind::Opaque => output.format() == input.format() && output.colorimetry() == input.colorimetry(),
+        Kind::Matte => match output.format() {
+            gst_video::VideoFormat::Gray8 => true,
+            gst_video::VideoFormat::I420 => output.colorimetry().to_string() == MATTE_COLORIMETRY,
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,99 @@
+//! What a network can run on.
+
+use ort::ep::{
+    self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _, ExecutionProviderDispatch,
+};
+use std::path::PathBuf;
+
+/// What a network runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Provider {
+    Cpu,
+    /// Intel's OpenVINO, on the CPU.
+    OpenVino,
+    /// NVIDIA's CUDA.
+    Cuda,
+    /// NVIDIA's TensorRT, which builds an engine for minutes at the first start.
+    TensorRt,
+}
+
+impl Provider {
+    /// The name as the element's property has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Provider::Cpu => "cpu",
+            Provider::OpenVino => "openvino",
+            Provider::Cuda => "cuda",
+            Provider::TensorRt => "tensorrt",
+        }
+    }
+
+    /// Whether the opened library has it. The hardware may still be missing.
+    pub fn is_available(self) -> bool {
+        match self {
+            Provider::Cpu => true,
+            Provider::OpenVino => ep::OpenVINO::is_available().unwrap_or(false),
+            Provider::Cuda => ep::CUDA::is_available().unwrap_or(false),
+            Provider::TensorRt => ep::TensorRT::is_available().unwrap_or(false),
+        }
+    }
+
+    /// The providers that `auto` tries for a network file of this length, the fastest first; the last
+    /// one is there in every library.
+    ///
+    /// Small networks stay on the CPU: they are no faster elsewhere and start much faster there.
+    pub fn automatic(length: u64) -> impl Iterator<Item = Provider> {
+        const SMALL: u64 = 2_000_000;
+        [Provider::Cuda, Provider::OpenVino]
+            .into_iter()
+            .filter(move |p| length > SMALL && p.is_available())
+            .chain([Provider::Cpu])
+    }
+
+    /// How the session is told; `None` for the CPU, which is always there.
+    pub(super) fn dispatch(self, threads: usize, exact: bool) -> Option<ExecutionProviderDispatch> {
+        match self {
+            Provider::Cpu => None,
+            Provider::Cuda => Some(ep::CUDA::default().build()),
+            Provider::TensorRt => Some(ep::TensorRT::default().build()),
+            Provider::OpenVino => {
+                let mut openvino = ep::OpenVINO::default()
+                    .with_device_type("CPU")
+                    .with_num_threads(threads)
+                    .with_num_streams(1);
+                if let Some(folder) = cache_folder() {
+                    openvino = openvino.with_cache_dir(folder.join("openvino").display());
+                }
+                // bfloat16 where the processor has it: several times faster, and the matte is the same
+                // to less than one step of 8 bits on average.
+                // Not where the caller stretches the matte's range, and the rounding with it: U²-Net-p was
+                // 2.5 of 255 away, and is the same to 0.001 in float32.
+                let precision = if has_bfloat16() && !exact { "bf16" } else { "f32" };
+                let config = format!(r#"{{"CPU":{{"INFERENCE_PRECISION_HINT":"{precision}"}}}}"#);
+                Some(openvino.with_arbitrary_config("load_config", config).build())
+            }
+        }
+    }
+}
+
+fn has_bfloat16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// `$XDG_CACHE_HOME/bgremove`, made if need be.
+pub(super) fn cache_folder() -> Option<PathBuf> {
+    let folder = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute())
+        .unwrap_or_else(|| glib::home_dir().join(".cache"))
+        .join("bgremove");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder)
+}

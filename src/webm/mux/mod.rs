@@ -1,0 +1,33 @@
+//! `webmalphamux`: VP8 and VP9, with or without alpha, Opus and Vorbis to WebM.
+//!
+//! ```text
+//! gst-launch-1.0 webmalphamux name=m ! filesink location=out.webm \
+//!     filesrc location=in.mp4 ! decodebin name=d \
+//!     d. ! queue ! videoconvert ! bgremove ! vp9alphaenc ! \
+//!     m.video_0 \
+//!     d. ! queue ! audioconvert ! audioresample ! opusenc ! m.audio_0
+//! ```
+//!
+//! Every request pad needs a stream: the file begins when all have given their first frame or ended.
+//!
+//! `streams` reads caps and tags, `write` takes frames in the order of their running times, and
+//! [`super::writer`] makes the bytes.
+
+mod imp;
+mod streams;
+mod write;
+
+use gst::glib;
+use gst::prelude::*;
+
+glib::wrapper! {
+    /// `webmalphamux`.
+    pub struct WebmAlphaMux(ObjectSubclass<imp::WebmAlphaMux>)
+        @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::TagSetter;
+}
+
+pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // webmmux keeps its place for files without alpha.
+    let rank = gst::Rank::NONE;
+    gst::Element::register(Some(plugin), "webmalphamux", rank, WebmAlphaMux::static_type())
+}

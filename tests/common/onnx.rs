@@ -1,0 +1,143 @@
+//! Small ONNX files, written field by field (onnx.proto, IR version 8, opset 17).
+//!
+//! The tests build networks of a few operators with them, whose matte can be computed by hand.
+
+use std::path::{Path, PathBuf};
+
+/// Element types, with their numbers in TensorProto.DataType.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    F32 = 1,
+    U8 = 2,
+    I64 = 7,
+    F16 = 10,
+}
+
+/// An attribute of a node.
+#[derive(Clone, Copy, Debug)]
+pub enum Attr<'a> {
+    Int(i64),
+    Ints(&'a [i64]),
+    Float(f32),
+    Text(&'a str),
+}
+
+/// A network in the making.
+#[derive(Clone, Debug, Default)]
+pub struct Onnx {
+    nodes: Vec<u8>,
+    initializers: Vec<u8>,
+    ports: Vec<u8>,
+}
+
+fn varint(mut v: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while v >= 0x80 {
+        out.push(v as u8 | 0x80);
+        v >>= 7;
+    }
+    out.push(v as u8);
+    out
+}
+
+/// A field that holds a number.
+fn number(field: u64, value: i64) -> Vec<u8> {
+    [varint(field << 3), varint(value as u64)].concat()
+}
+
+/// A field that holds bytes, a text or another message.
+fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
+    [varint(field << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
+}
+
+impl Onnx {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An input; a dimension of −1 is left open, under a name of its own.
+    pub fn input(self, name: &str, ty: Type, dims: &[i64]) -> Self {
+        self.port(11, name, ty, dims)
+    }
+
+    /// An output. The first one comes first in the file.
+    pub fn output(self, name: &str, ty: Type, dims: &[i64]) -> Self {
+        self.port(12, name, ty, dims)
+    }
+
+    fn port(mut self, field: u64, name: &str, ty: Type, dims: &[i64]) -> Self {
+        let dim = |(i, d): (usize, &i64)| match d {
+            -1 => bytes(1, &bytes(2, format!("{name}_{i}").as_bytes())),
+            d => bytes(1, &number(1, *d)),
+        };
+        let shape: Vec<u8> = dims.iter().enumerate().flat_map(dim).collect();
+        let tensor = [number(1, ty as i64), bytes(2, &shape)].concat();
+        let info = [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat();
+        self.ports.extend(bytes(field, &info));
+        self
+    }
+
+    /// A node without attributes, as in `.op("Add", "a b", "c")`.
+    pub fn op(self, op: &str, inputs: &str, outputs: &str) -> Self {
+        self.node(op, inputs, outputs, &[])
+    }
+
+    /// A node; the names are separated by spaces.
+    pub fn node(mut self, op: &str, inputs: &str, outputs: &str, attrs: &[(&str, Attr<'_>)]) -> Self {
+        let mut node = Vec::new();
+        inputs.split(' ').for_each(|i| node.extend(bytes(1, i.trim_matches('_').as_bytes())));
+        outputs.split(' ').for_each(|o| node.extend(bytes(2, o.as_bytes())));
+        node.extend(bytes(4, op.as_bytes()));
+        for (name, value) in attrs {
+            let (value, kind) = match value {
+                Attr::Float(f) => ([vec![2 << 3 | 5], f.to_le_bytes().to_vec()].concat(), 1),
+                Attr::Int(i) => (number(3, *i), 2),
+                Attr::Text(s) => (bytes(4, s.as_bytes()), 3),
+                Attr::Ints(list) => (list.iter().flat_map(|i| number(8, *i)).collect(), 7),
+            };
+            node.extend(bytes(5, &[bytes(1, name.as_bytes()), value, number(20, kind)].concat()));
+        }
+        self.nodes.extend(bytes(1, &node));
+        self
+    }
+
+    fn initializer(mut self, name: &str, ty: Type, dims: &[i64], raw: Vec<u8>) -> Self {
+        let mut tensor: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
+        tensor.extend(number(2, ty as i64));
+        tensor.extend(bytes(8, name.as_bytes()));
+        tensor.extend(bytes(9, &raw));
+        self.initializers.extend(bytes(5, &tensor));
+        self
+    }
+
+    pub fn f32s(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        self.initializer(name, Type::F32, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+
+    pub fn f16s(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
+        let raw = values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+        self.initializer(name, Type::F16, dims, raw)
+    }
+
+    pub fn i64s(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
+        self.initializer(name, Type::I64, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+
+    /// One number.
+    pub fn scalar(self, name: &str, value: f32) -> Self {
+        self.f32s(name, &[], &[value])
+    }
+
+    /// The file's bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let graph = [&self.nodes[..], &bytes(2, b"g"), &self.initializers, &self.ports].concat();
+        [number(1, 8), bytes(7, &graph), bytes(8, &number(2, 17))].concat()
+    }
+
+    /// Writes the file and gives its path.
+    pub fn save(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, self.bytes()).unwrap();
+        path
+    }
+}

