@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-models deps-light runtime runtime-openvino sheet clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-models deps-light runtime runtime-openvino sheet clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -12,7 +12,8 @@ help: ## this list
 demo: deps runtime clips build ## cut the person out of two clips, into demo/; INPUT=any.mp4 does it to your own
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
 
-test: deps runtime clips ## set up, then format check, clippy and all tests
+test: deps-test runtime clips ## set up, then format check, clippy and all tests
+	@tools/install_runtime.sh openvino --if-possible
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
@@ -25,6 +26,9 @@ build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target
 
 deps: ## Debian packages, and a look whether Rust is there
 	@tools/setup.sh
+
+deps-test: ## the same, with what the tests need: npm, and a browser and a Matroska checker as foreign eyes
+	@tools/setup.sh --test
 
 deps-models: ## the same, with npm, which the networks come through
 	@tools/setup.sh --models

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
-#   tools/setup.sh            what `make build`, `make demo` and `make test` need
+#   tools/setup.sh            what `make build` and `make demo` need
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, mkvtoolnix)
 #   tools/setup.sh --models   also what `make models` needs (npm)
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
 #
@@ -20,9 +21,10 @@ packages=(
 )
 for arg; do
     case $arg in
+    --test) packages+=(npm chromium chromium-driver mkvtoolnix) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit ;;
     *) die "unknown option $arg (see --help)" ;;
     esac
 done

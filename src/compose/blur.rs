@@ -8,6 +8,7 @@
 use super::{Backdrop, Share, extent, spread};
 use crate::frame::{Component, Format, Frame};
 use crate::simd::multiversion;
+use rayon::prelude::*;
 
 /// A component at low resolution: weighted colour, then colour.
 #[derive(Debug, Default)]
@@ -15,6 +16,34 @@ struct Low {
     part: Option<Component>,
     color: Vec<f32>,
     weight: Vec<f32>,
+    /// For each sample of the component's rows: the cell to its left, and how far towards the next.
+    columns: Vec<(u32, f32)>,
+    /// The rows of the grid at the component's own width.
+    wide: Vec<f32>,
+}
+
+impl Low {
+    /// Stretches the grid's rows bilinearly: what is left for each row of the frame is to mix two of them.
+    fn widen(&mut self, width: usize, factor: usize, low_width: usize) {
+        let Some(c) = self.part else { return };
+        let n = c.width(width);
+        if self.columns.len() != n {
+            self.columns = (0..n)
+                .map(|x| {
+                    let (at, f) = place(x, c.hsub, factor, low_width);
+                    (at as u32, f)
+                })
+                .collect();
+        }
+        self.wide.resize(self.color.len() / low_width * n, 0.0);
+        let rows = self.color.par_chunks_exact(low_width).zip(self.wide.par_chunks_exact_mut(n));
+        rows.for_each(|(row, wide)| {
+            for (o, &(at, f)) in wide.iter_mut().zip(&self.columns) {
+                let (l, r) = (row[at as usize], row[(at as usize + 1).min(low_width - 1)]);
+                *o = l + (r - l) * f;
+            }
+        });
+    }
 }
 
 /// A blurred background; keeps its buffers from frame to frame.
@@ -33,7 +62,6 @@ pub struct Blur {
     alpha: Vec<u8>,
     sums: [Vec<u32>; 2],
     scratch: Vec<f32>,
-    line: Vec<f32>,
 }
 
 impl Blur {
@@ -59,7 +87,6 @@ impl Blur {
             alpha: Vec::new(),
             sums: Default::default(),
             scratch: Vec::new(),
-            line: Vec::new(),
         }
     }
 
@@ -150,28 +177,29 @@ impl Blur {
             for (c, w) in low.color.iter_mut().zip(&low.weight) {
                 *c = (*c + least * neutral) / (w + least);
             }
+            low.widen(self.width, self.factor, self.low_width);
         }
     }
 }
 
 impl Backdrop for Blur {
-    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]) {
+    fn row(&self, plane: usize, y: usize, row: &mut [u8]) {
         let layout = self.format.layout();
-        if layout.alpha.is_some() && y == 0 {
+        if layout.alpha.is_some() {
             row.fill(255);
         }
         for low in &self.low[..layout.colors] {
             let Some(c) = low.part.filter(|c| c.plane == plane) else { continue };
+            let n = c.width(self.width);
             let (at, f) = place(y, c.vsub, self.factor, self.low_height);
-            let top = &low.color[at * self.low_width..][..self.low_width];
-            let bottom = &low.color[(at + 1).min(self.low_height - 1) * self.low_width..][..self.low_width];
-            self.line.resize(self.low_width, 0.0);
-            mix(top, bottom, f, &mut self.line);
-            let last = self.low_width - 1;
-            for (x, out) in row[c.offset..].iter_mut().step_by(c.step).take(c.width(self.width)).enumerate() {
-                let (at, f) = place(x, c.hsub, self.factor, self.low_width);
-                let (l, r) = (self.line[at], self.line[(at + 1).min(last)]);
-                *out = (l + (r - l) * f + 0.5) as u8;
+            let top = &low.wide[at * n..][..n];
+            let bottom = &low.wide[(at + 1).min(self.low_height - 1) * n..][..n];
+            if c.step == 1 {
+                mix(top, bottom, f, &mut row[..n]);
+            } else {
+                for ((o, t), b) in row[c.offset..].iter_mut().step_by(c.step).zip(top).zip(bottom) {
+                    *o = (t + (b - t) * f + 0.5) as u8;
+                }
             }
         }
     }
@@ -185,9 +213,10 @@ fn place(at: usize, sub: u32, factor: usize, cells: usize) -> (usize, f32) {
 }
 
 multiversion! {
-    fn mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [f32]) {
+    fn mix(top: &[f32], bottom: &[f32], f: f32, out: &mut [u8]) {
         for ((o, t), b) in out.iter_mut().zip(top).zip(bottom) {
-            *o = t + (b - t) * f;
+            // By way of i32, for which there is a vector instruction.
+            *o = (t + (b - t) * f + 0.5) as i32 as u8;
         }
     }
 }
@@ -269,7 +298,7 @@ multiversion! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compose::{Rows, composite};
+    use crate::compose::composite;
     use crate::frame::testing::Picture;
 
     #[test]
@@ -309,7 +338,7 @@ mod tests {
                 let mut blur = Blur::new(format, w, h, 5.0);
                 blur.prepare(&p.frame(), &alpha);
                 // Composited with nothing of the subject, only the backdrop is left.
-                composite(&mut p.frame_mut(), &vec![0; w * h], &mut blur, &mut Rows::default());
+                composite(&mut p.frame_mut(), &vec![0; w * h], &blur);
                 for (i, c) in layout.color.iter().enumerate() {
                     for y in 0..c.height(h) {
                         for x in 0..c.width(w) {

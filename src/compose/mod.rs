@@ -11,8 +11,10 @@ pub use background::{Background, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 
-use crate::frame::{Component, Format, Frame, FrameMut};
+use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut};
 use crate::simd::multiversion;
+use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// The bytes of a plane that stand for black, one pixel group after the other.
 pub fn solid(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
@@ -162,7 +164,9 @@ multiversion! {
     /// `back` where alpha is 0.
     fn blank(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
         for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
-            *d = if *a == 0 { *b } else { *d };
+            // All ones where the pixel is seen: a choice would be a branch.
+            let seen = u8::from(*a != 0).wrapping_neg();
+            *d = (*d & seen) | (*b & !seen);
         }
     }
 }
@@ -217,13 +221,12 @@ fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, 
 pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     let (a, b) = (from.format.layout(), to.format.layout());
     if from.format == to.format {
-        for plane in 0..a.planes {
-            let (bytes, rows) = extent(from.format, plane, from.width, from.height);
-            for y in 0..rows {
-                let row = from.planes[plane].row(y);
-                let n = bytes.min(row.len());
-                to.planes[plane].row(y)[..n].copy_from_slice(&row[..n]);
-            }
+        for (plane, data) in to.planes.iter_mut().enumerate().take(a.planes) {
+            each_row(data, extent(from.format, plane, from.width, from.height), |y, _, row, _| {
+                let source = from.planes[plane].row(y);
+                let n = row.len().min(source.len());
+                row[..n].copy_from_slice(&source[..n]);
+            });
         }
         return true;
     }
@@ -235,46 +238,67 @@ pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
         return false;
     }
     for (a, b) in a.color.iter().zip(&b.color) {
-        let n = a.width(from.width);
-        for y in 0..a.height(from.height) {
-            let from = &from.planes[a.plane].row(y)[a.offset..];
-            let to = &mut to.planes[b.plane].row(y)[b.offset..];
+        let size = (a.width(from.width), a.height(from.height));
+        each_row(&mut to.planes[b.plane], size, |y, _, row, _| {
+            let source = &from.planes[a.plane].row(y)[a.offset..];
             if a.step == 1 {
-                to[..n].copy_from_slice(&from[..n]);
+                row.copy_from_slice(&source[..row.len()]);
             } else {
-                for (t, f) in to[..n].iter_mut().zip(from.iter().step_by(a.step)) {
-                    *t = *f;
-                }
+                row.iter_mut().zip(source.iter().step_by(a.step)).for_each(|(t, f)| *t = *f);
             }
-        }
+        });
     }
     true
 }
 
-/// Buffers for one row, kept between frames.
-#[derive(Debug, Default)]
-pub struct Rows {
+/// Rows that one thread works on at a time.
+const BAND: usize = 32;
+
+/// Buffers for one row.
+#[derive(Default)]
+struct Rows {
     alpha: Vec<u8>,
     back: Vec<u8>,
 }
 
+thread_local!(static ROWS: RefCell<Rows> = RefCell::default());
+
+/// Calls `f` for each row of a plane, bands of rows side by side: the row's number in the plane, whether it
+/// is the band's first, the row's `bytes` bytes, and buffers of that length.
+fn each_row(
+    plane: &mut PlaneMut<'_>,
+    (bytes, count): (usize, usize),
+    f: impl Fn(usize, bool, &mut [u8], &mut Rows) + Sync,
+) {
+    let stride = plane.stride.max(1);
+    plane.data.par_chunks_mut(stride * BAND).enumerate().for_each(|(band, data)| {
+        ROWS.with_borrow_mut(|rows| {
+            rows.alpha.clear();
+            rows.alpha.resize(bytes, 0);
+            rows.back.resize(bytes, 0);
+            let first = band * BAND;
+            for (y, row) in (first..count).zip(data.chunks_mut(stride)) {
+                let n = bytes.min(row.len());
+                f(y, y == first, &mut row[..n], rows);
+            }
+        });
+    });
+}
+
 /// Puts the matte into the frame's alpha and black wherever it is 0.
-pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8], rows: &mut Rows) {
-    let (width, height) = (frame.width, frame.height);
-    let layout = frame.format.layout();
+pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8]) {
+    let (format, width, height) = (frame.format, frame.width, frame.height);
+    let layout = format.layout();
     let black = black(frame);
-    for plane in 0..layout.planes {
-        let (bytes, count) = extent(frame.format, plane, width, height);
+    for (plane, data) in frame.planes.iter_mut().enumerate().take(layout.planes) {
         let colored = layout.color.iter().any(|c| c.plane == plane);
-        rows.alpha.resize(bytes, 0);
-        rows.back.resize(bytes, 0);
-        solid(frame.format, plane, black, &mut rows.back);
-        for y in 0..count {
-            let row = frame.planes[plane].row(y);
-            let n = bytes.min(row.len());
+        each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
             if colored {
-                spread(frame.format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
-                blank(&mut row[..n], &rows.back, &rows.alpha);
+                if first {
+                    solid(format, plane, black, &mut rows.back);
+                }
+                spread(format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
+                blank(row, &rows.back, &rows.alpha);
             }
             if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
                 let from = &alpha[y * width..][..width];
@@ -284,14 +308,19 @@ pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8], rows: &mut Rows) {
                     row[c.offset..].iter_mut().step_by(c.step).zip(from).for_each(|(o, a)| *o = *a);
                 }
             }
-        }
+        });
     }
 }
 
 /// What stands behind the subject.
-pub trait Backdrop {
+pub trait Backdrop: Sync {
     /// The bytes of row `y` of a plane, as they lie in the frame's format; alpha bytes are 255.
-    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]);
+    fn row(&self, plane: usize, y: usize, row: &mut [u8]);
+
+    /// Whether all rows of a plane are the same.
+    fn is_uniform(&self) -> bool {
+        false
+    }
 }
 
 /// One colour, in the frame's own numbers.
@@ -302,32 +331,36 @@ pub struct Solid {
 }
 
 impl Backdrop for Solid {
-    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]) {
-        // The buffer keeps the row, and every row of a plane is the same.
-        if y == 0 {
-            solid(self.format, plane, self.color, row);
-        }
+    fn row(&self, plane: usize, _y: usize, row: &mut [u8]) {
+        solid(self.format, plane, self.color, row);
+    }
+
+    fn is_uniform(&self) -> bool {
+        true
     }
 }
 
 /// Puts the subject on a backdrop. The result is opaque.
-pub fn composite(frame: &mut FrameMut<'_>, alpha: &[u8], backdrop: &mut dyn Backdrop, rows: &mut Rows) {
-    let (width, height) = (frame.width, frame.height);
-    for plane in 0..frame.format.layout().planes {
-        let (bytes, count) = extent(frame.format, plane, width, height);
-        rows.alpha.clear();
-        rows.alpha.resize(bytes, 0);
-        rows.back.resize(bytes, 0);
-        let colored = frame.format.layout().color.iter().any(|c| c.plane == plane);
-        for y in 0..count {
-            backdrop.row(plane, y, &mut rows.back);
-            if colored {
-                spread(frame.format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
+pub fn composite(frame: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
+    let (format, width, height) = (frame.format, frame.width, frame.height);
+    let layout = format.layout();
+    for (plane, data) in frame.planes.iter_mut().enumerate().take(layout.planes) {
+        let colored = layout.color.iter().any(|c| c.plane == plane);
+        each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
+            if first && backdrop.is_uniform() {
+                backdrop.row(plane, y, &mut rows.back);
             }
-            let row = frame.planes[plane].row(y);
-            let n = bytes.min(row.len());
-            blend(&mut row[..n], &rows.back, &rows.alpha);
-        }
+            if colored {
+                spread(format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
+                if rows.alpha.iter().all(|a| *a == 255) {
+                    return;
+                }
+            }
+            if !backdrop.is_uniform() {
+                backdrop.row(plane, y, &mut rows.back);
+            }
+            blend(row, &rows.back, &rows.alpha);
+        });
     }
 }
 

@@ -141,7 +141,7 @@ impl Picture {
 }
 
 impl Backdrop for Picture {
-    fn row(&mut self, plane: usize, y: usize, row: &mut [u8]) {
+    fn row(&self, plane: usize, y: usize, row: &mut [u8]) {
         let (data, stride) = &self.planes[plane];
         row.copy_from_slice(&data[y * stride..][..*stride]);
     }

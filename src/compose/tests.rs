@@ -31,7 +31,7 @@ fn composites_equal_the_definition() {
             let mut p = before.clone();
             let alpha = alphas(w, h);
             let color = [200, 90, 33];
-            composite(&mut p.frame_mut(), &alpha, &mut Solid { format, color }, &mut Rows::default());
+            composite(&mut p.frame_mut(), &alpha, &Solid { format, color });
             let layout = format.layout();
             for (c, back) in layout.color.iter().zip(color) {
                 for y in 0..c.height(h) {
@@ -59,7 +59,7 @@ fn nothing_is_left_where_alpha_is_zero() {
             let mut p = before.clone();
             let alpha = alphas(w, h);
             let black = black(&p.frame_mut());
-            transparent(&mut p.frame_mut(), &alpha, &mut Rows::default());
+            transparent(&mut p.frame_mut(), &alpha);
             let layout = format.layout();
             for (c, black) in layout.color.iter().zip(black) {
                 for y in 0..c.height(h) {

@@ -108,7 +108,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     "edge-shift",
                     "Edge shift",
                     "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
-                    (-32.0, 32.0, defaults.controls.edge_shift),
+                    (-20.0, 20.0, defaults.controls.edge_shift),
                 ),
                 float(
                     "edge-softness",
@@ -124,7 +124,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
-                    .blurb("Threads of one inference (0 = as many as the machine has cores)")
+                    .blurb("Threads of one inference (0 = as many as the machine has cores, one for small networks)")
                     .maximum(256)
                     .default_value(defaults.threads)
                     .mutable_ready()

@@ -3,7 +3,7 @@
 use super::caps::MATTE_COLORIMETRY;
 use super::frames;
 use super::settings::*;
-use crate::compose::{self, Backdrop, Background, Blur, Picture, Rows, Solid};
+use crate::compose::{self, Backdrop, Background, Blur, Picture, Solid};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::refine::{Foreground, Levels, Refiner};
@@ -43,7 +43,6 @@ pub struct State {
     alpha: Vec<u8>,
     /// What takes no part in a blurred background.
     cover: Vec<u8>,
-    rows: Rows,
     /// GStreamer's own conversion, where the formats differ in more than order and alpha.
     converter: Option<VideoConverter>,
     pub in_force: InForce,
@@ -82,7 +81,6 @@ impl State {
             matte: vec![0; input.width() as usize * input.height() as usize],
             alpha: Vec::new(),
             cover: Vec::new(),
-            rows: Rows::default(),
             converter: None,
             in_force,
             prepared: None,
@@ -135,8 +133,12 @@ impl State {
         if settings.scene_detection && self.cuts.is_cut(&frame) {
             self.forget();
         }
+        let recurrent = !self.matting.network().spec.states.is_empty();
         let mask = self.matting.run(&frame)?;
-        self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
+        // A recurrent network has steadied its mask itself; a second time costs detail.
+        if !recurrent {
+            self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
+        }
         let quality = settings.refine.into();
         self.refiner.refine(&frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
         self.smoother.apply(&frame, &mut self.matte, settings.temporal_smoothing);
@@ -163,7 +165,7 @@ impl State {
                 if settings.decontaminate {
                     self.foreground.estimate(&mut out, &self.matte);
                 }
-                compose::transparent(&mut out, alpha, &mut self.rows);
+                compose::transparent(&mut out, alpha);
             }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {
@@ -194,7 +196,7 @@ impl State {
                         }
                     }
                 });
-                let backdrop: &mut dyn Backdrop = match prepared {
+                let backdrop: &dyn Backdrop = match prepared {
                     Prepared::Solid(s) => s,
                     Prepared::Picture(p) => p,
                     Prepared::Blur(b) => {
@@ -205,14 +207,14 @@ impl State {
                         } else {
                             b.prepare(&out.as_ref(), &self.matte);
                         }
-                        &mut **b
+                        &**b
                     }
                 };
                 // After the blur, which is made of the background's part in the same pixels.
                 if settings.decontaminate {
                     self.foreground.estimate(&mut out, &self.matte);
                 }
-                compose::composite(&mut out, alpha, backdrop, &mut self.rows);
+                compose::composite(&mut out, alpha, backdrop);
             }
         }
         Ok(())

@@ -220,7 +220,6 @@ fn mean(
 }
 
 /// Solves each window's model from the sums of its columns.
-#[allow(clippy::too_many_arguments)]
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 fn fit(

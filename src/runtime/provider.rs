@@ -17,6 +17,9 @@ pub enum Provider {
     TensorRt,
 }
 
+/// Length of a network file up to which a run takes about a millisecond.
+pub(super) const SMALL: u64 = 2_000_000;
+
 impl Provider {
     /// The name as the element's property has it.
     pub fn name(self) -> &'static str {
@@ -43,7 +46,6 @@ impl Provider {
     ///
     /// Small networks stay on the CPU: they are no faster elsewhere and start much faster there.
     pub fn automatic(length: u64) -> impl Iterator<Item = Provider> {
-        const SMALL: u64 = 2_000_000;
         [Provider::Cuda, Provider::OpenVino]
             .into_iter()
             .filter(move |p| length > SMALL && p.is_available())

@@ -1,6 +1,6 @@
 //! A loaded network: its ports, and runs.
 
-use super::{Provider, Runtime, cache};
+use super::{Provider, Runtime, cache, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{SessionInputValue, SessionOutputs};
@@ -98,7 +98,7 @@ pub enum Source<'a> {
 impl Session {
     /// Loads a network.
     ///
-    /// `threads`: threads of one run, 0 for as many as the machine has cores. `exact`: no
+    /// `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
     /// bfloat16, also where it is faster.
     ///
     /// # Errors
@@ -110,7 +110,13 @@ impl Session {
         threads: u32,
         exact: bool,
     ) -> Result<Self> {
+        let length = match source {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File(path) => path.metadata().map_or(0, |m| m.len()),
+        };
         let threads = match threads {
+            // Waking a second thread for each operator takes longer than it saves.
+            0 if length <= provider::SMALL => 1,
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };

@@ -136,11 +136,11 @@ fn table(out: &mut String, outcomes: &[Outcome], truth: bool) -> std::fmt::Resul
     row(out, outcomes, &time)?;
     if let Some(j) = judge(outcomes, verdict::TIME) {
         let speed = |ms: f64| number(1e3 / ms.max(1e-9));
-        write!(
+        writeln!(
             out,
             "<tr><td>Speed <span class=\"note\">frames a second; measured on this machine ({} threads), while A and \
              B took turns and the clip was decoded beside them</span><td class=\"n\">{}<td class=\"n\">{}\
-             <td class=\"n\">{:.2}<td></tr>\n",
+             <td class=\"n\">{:.2}<td></tr>",
             std::thread::available_parallelism().map_or(1, |n| n.get()),
             speed(j.a),
             speed(j.b),
@@ -281,9 +281,8 @@ fn chart(out: &mut String, title: &str, lines: &[(&str, &[Option<f64>])]) -> std
         let mut path = String::new();
         let mut pen = 'M';
         for (i, v) in line.iter().enumerate() {
-            match v {
-                Some(v) => write!(path, "{pen}{:.1} {:.1}", x(i), y(*v))?,
-                None => {}
+            if let Some(v) = v {
+                write!(path, "{pen}{:.1} {:.1}", x(i), y(*v))?;
             }
             pen = if v.is_some() { 'L' } else { 'M' };
         }
