@@ -199,6 +199,8 @@ impl Spec {
             Order::Nchw => (input.shape[2], input.shape[3]),
             Order::Nhwc => (input.shape[1], input.shape[2]),
         };
+        // The official export says of itself what it is by its inputs; it wants to be fed as `human` is.
+        let is_rvm = ratio.is_some() && states.len() == 4;
         let size = match (usize::try_from(w), usize::try_from(h)) {
             (Ok(width), Ok(height)) if width > 0 && height > 0 => {
                 if width.max(height) > 8192 {
@@ -207,8 +209,8 @@ impl Spec {
                 Size::Fixed { width, height }
             }
             _ => Size::Free {
-                short_side: hints.short_side.unwrap_or(512),
-                multiple: hints.multiple.unwrap_or(32),
+                short_side: hints.short_side.unwrap_or(if is_rvm { 288 } else { 512 }),
+                multiple: hints.multiple.unwrap_or(if is_rvm { 16 } else { 32 }),
             },
         };
         Ok(Spec {
