@@ -208,6 +208,23 @@ impl BaseTransformImpl for BgRemove {
         caps::fixate(caps, othercaps, self.settings().kind())
     }
 
+    fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        let done = BaseTransformImplExt::parent_query(self, direction, query);
+        if direction == gst::PadDirection::Sink
+            && let gst::QueryViewMut::Caps(q) = query.view_mut()
+            && q.result().is_some_and(|caps| caps.is_empty())
+        {
+            // Upstream gives up on empty caps with a bare "not negotiated". Let it send its own, so that their
+            // refusal can say why.
+            let caps = match q.filter() {
+                Some(filter) => filter.intersect_with_mode(&SINK, gst::CapsIntersectMode::First),
+                None => SINK.clone(),
+            };
+            q.set_result(&caps);
+        }
+        done
+    }
+
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStop(_) => self.reset(),
@@ -380,6 +397,9 @@ impl BgRemove {
         self.change(|s| s.backdrop = Some(backdrop));
         let runtime = runtime::open(self.folder().as_deref())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
+        if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
+            return Err(runtime.lacks(provider));
+        }
         let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {

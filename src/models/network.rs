@@ -45,19 +45,7 @@ impl Network {
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
         let session = match provider {
-            Some(p) if !p.is_available() => Err(Error::new(
-                Kind::Runtime,
-                format!(
-                    "execution-provider={} is asked for, and the ONNX Runtime at {} does not have it{}",
-                    p.name(),
-                    runtime.path.display(),
-                    if p == Provider::OpenVino {
-                        "; install one that has with `make runtime-openvino`"
-                    } else {
-                        ""
-                    }
-                ),
-            )),
+            Some(p) if !p.is_available() => Err(runtime.lacks(p)),
             Some(p) => session(runtime, &choice.source, p, threads, exact).map_err(because),
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));

@@ -30,6 +30,23 @@ pub struct Runtime {
     pub path: PathBuf,
 }
 
+impl Runtime {
+    /// The error of asking for a provider that the library does not have.
+    pub fn lacks(&self, provider: Provider) -> Error {
+        let remedy = match provider {
+            Provider::OpenVino => "Install one that has with `make runtime-openvino`",
+            _ => "Set ORT_DYLIB_PATH to a library that has it",
+        };
+        let text = format!(
+            "execution-provider={} is asked for, and the ONNX Runtime at {} does not have it. {remedy}, or take \
+             execution-provider=auto.",
+            provider.name(),
+            self.path.display()
+        );
+        Error::new(Kind::Runtime, text)
+    }
+}
+
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 // Opening is tried again after a failure, by one thread at a time.
 static OPENING: Mutex<()> = Mutex::new(());
