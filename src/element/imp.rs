@@ -133,6 +133,7 @@ impl ObjectImpl for BgRemove {
             "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
             "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "on-error" => settings.on_error.to_value(),
+            "stats" => self.stats_structure().to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }

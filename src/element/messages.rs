@@ -65,6 +65,42 @@ impl BgRemove {
         let _ = self.obj().post_message(message);
     }
 
+    /// The counts and times of the stream as the property `stats` gives them.
+    pub(super) fn stats_structure(&self) -> gst::Structure {
+        let stats = lock(&self.stats).clone();
+        let provider = lock(&self.network).as_ref().map_or("", |n| n.session.provider.name());
+        let mut s = gst::Structure::builder("bgremove-stats")
+            .field("frames-in", stats.frames_in)
+            .field("frames-out", stats.frames_out)
+            .field("frames-dropped", stats.dropped)
+            .field("frames-late", stats.late)
+            .field("frames-hidden", stats.hidden)
+            .field("inferences", stats.inferences)
+            .field("masks-reused", stats.reused)
+            .field("failures", stats.failures)
+            .field("resets", stats.resets)
+            .field("cuts", stats.cuts)
+            .field("subject-coverage", f64::from(stats.coverage))
+            .field("active-execution-provider", provider)
+            .build();
+        let stages = [
+            ("mask-age", &stats.mask_age),
+            ("preprocess", &stats.preprocess),
+            ("inference", &stats.inference),
+            ("refine", &stats.refine),
+            ("compose", &stats.compose),
+            ("frame", &stats.frame),
+        ];
+        for (name, times) in stages {
+            let parts =
+                [("p50", times.quantile(0.5)), ("p95", times.quantile(0.95)), ("p99", times.quantile(0.99))];
+            for (part, time) in parts.into_iter().chain([("max", times.max())]) {
+                s.set(format!("{name}-{part}"), time.as_nanos() as u64);
+            }
+        }
+        s
+    }
+
     /// Says in plain words why downstream could not take the caps; once until it can.
     pub(super) fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
         let obj = self.obj();

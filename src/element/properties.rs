@@ -174,6 +174,15 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("What goes out when an inference fails or takes too long")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb(
+                        "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
+                         frames-hidden, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
+                         refine, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
+                    )
+                    .read_only()
+                    .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
                     .blurb("Threads of one inference (0 = as many as the machine has cores, one for small networks)")

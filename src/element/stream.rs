@@ -119,6 +119,9 @@ impl BgRemove {
             stats.cuts += u64::from(arrival.cut);
             stats.resets += u64::from(arrival.fresh);
         }
+        if settings.is_async(live) {
+            worker.step_back();
+        }
         if arrival.ask {
             worker.submit(Job {
                 number: arrival.number,
@@ -147,8 +150,8 @@ impl BgRemove {
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
         let number = oldest.number;
         let mut failure = None;
+        let length = state.flow.frame_length(state.input.fps());
         if settings.is_async(live) {
-            let length = state.flow.frame_length(state.input.fps());
             if !at_once {
                 match state.flow.due(&worker, settings.matte_delay, length) {
                     Due::Now => {}
@@ -184,7 +187,7 @@ impl BgRemove {
         }
         let buffer = self.finish(state, &worker, &held, &settings, live)?;
         drop(guard);
-        self.note_pace(&held, &settings, live);
+        self.note_pace(&held, &settings, live, length);
         Ok(Some(buffer))
     }
 
@@ -349,14 +352,18 @@ impl BgRemove {
     }
 
     /// Keeps account of what the element takes of a live stream's time; tells the pipeline when that changes.
-    fn note_pace(&self, held: &Held, settings: &Settings, live: bool) {
+    fn note_pace(&self, held: &Held, settings: &Settings, live: bool, length: Duration) {
         let taken = held.arrived.elapsed();
-        lock(&self.stats).frame.add(taken);
+        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
+        {
+            let mut stats = lock(&self.stats);
+            stats.frame.add(taken);
+            stats.late += u64::from(live && taken > delay + length);
+        }
         if !live {
             return;
         }
         let mut pace = lock(&self.pace);
-        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
         pace.taken.push(taken.saturating_sub(delay));
         if pace.taken.len() < WINDOW {
             return;

@@ -5,9 +5,11 @@
 mod cache;
 mod provider;
 mod session;
+mod threads;
 
 pub use provider::Provider;
 pub use session::{Cancel, Element, Input, Port, Session, Source, State, View};
+pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};
 use once_cell::sync::OnceCell;
