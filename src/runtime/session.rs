@@ -129,7 +129,7 @@ impl Session {
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_memory(bytes)
                 .map_err(|e| invalid(&e))?,
-            Source::File(path) if provider == Provider::Cpu => how.from_cache(path)?,
+            Source::File(path) if provider == Provider::Cpu => how.open_cached(path)?,
             Source::File(path) => how
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_file(path)
@@ -303,7 +303,7 @@ impl How<'_> {
     }
 
     /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-    fn from_cache(&self, path: &Path) -> Result<ort::session::Session> {
+    fn open_cached(&self, path: &Path) -> Result<ort::session::Session> {
         let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
         let Some(slot) = cache::slot(self.runtime, path) else {
             return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
