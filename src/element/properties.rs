@@ -174,6 +174,32 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("What goes out when an inference fails or takes too long")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecString::builder("job-id")
+                    .nick("Job ID")
+                    .blurb("Stands in messages, logs and the report; made up for each run when empty")
+                    .default_value("")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("report-location")
+                    .nick("Report location")
+                    .blurb(
+                        "File for a record of the stream in JSON, written at its end, at an error or when it is stopped: \
+                         settings, network, source, statistics, warnings, and what went wrong",
+                    )
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt64::builder("stats-interval")
+                    .nick("Statistics interval")
+                    .blurb("Post the element message bgremove-stats so often (ns, 0 = not)")
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("write-tags")
+                    .nick("Write tags")
+                    .blurb("Tag the stream with this application's and the model's name")
+                    .default_value(defaults.write_tags)
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
                     .blurb(
