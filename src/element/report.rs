@@ -404,7 +404,8 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
         let outer = sink.parent()?.downcast::<gst::Pad>().ok()?;
         return alpha_ends(&outer, depth + 1);
     };
-    if element.sink_pads().len() != 1 {
+    let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
+    if mixes || element.sink_pads().len() != 1 {
         return None;
     }
     let pads = element.src_pads();
