@@ -1,7 +1,7 @@
 //! Kernels for the widest vectors that the machine has, chosen at run time.
 
-/// Defines a function twice, once for the build's own target and once for AVX2 and FMA where the
-/// processor has them; the body is written once, as loops that the compiler turns into vectors.
+/// Defines a function three times, for the build's own target, for AVX2 and FMA, and for AVX-512, and calls the
+/// widest that the processor has; the body is written once, as loops that the compiler turns into vectors.
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -11,6 +11,18 @@ macro_rules! multiversion {
 
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma")]
+                fn widest($($arg: $ty),*) $(-> $ret)? {
+                    plain($($arg),*)
+                }
+                if is_x86_feature_detected!("avx512vbmi")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                {
+                    // SAFETY: the lines above have just found these features, which imply the others.
+                    return unsafe { widest($($arg),*) };
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($arg: $ty),*) $(-> $ret)? {
                     plain($($arg),*)
@@ -26,3 +38,69 @@ macro_rules! multiversion {
 }
 
 pub(crate) use multiversion;
+
+/// Runs in the thread pool, so that what runs side by side inside is handed over once and not part by part.
+pub(crate) fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
+}
+
+/// Marks the blocks, `side` columns each, in which `rows` of alpha (all of a block's rows, `width` each) are anything
+/// but all 0 or all 255, or in which `past` is anything else than they are. `acc` is scratch.
+pub(crate) fn unsettled(
+    rows: &[u8],
+    past: Option<&[u8]>,
+    width: usize,
+    side: usize,
+    acc: &mut Vec<u8>,
+    out: &mut [bool],
+) {
+    acc.clear();
+    acc.resize(width, 0);
+    let first = &rows[..width];
+    for row in rows[width..].chunks_exact(width).chain(past.into_iter().flat_map(|p| p.chunks_exact(width))) {
+        differ(row, first, acc);
+    }
+    for ((first, acc), out) in first.chunks(side).zip(acc.chunks(side)).zip(out) {
+        *out = any(first, acc);
+    }
+}
+
+multiversion! {
+    fn differ(row: &[u8], first: &[u8], acc: &mut [u8]) {
+        for ((a, &r), &f) in acc.iter_mut().zip(row).zip(first) {
+            *a |= r ^ f;
+        }
+    }
+}
+
+#[inline]
+fn any(first: &[u8], acc: &[u8]) -> bool {
+    let value = first[0];
+    let differ = first.iter().zip(acc).fold(0, |d, (&f, &a)| d | a | (f ^ value));
+    differ != 0 || (value != 0 && value != 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_settled_where_all_of_them_is_one() {
+        for (w, h, side) in [(1, 1, 4), (37, 5, 8), (64, 3, 16), (70, 1, 32)] {
+            for seed in 0..40 {
+                let value = |i: usize| if (i * 7919 + seed * 31) % 97 == 0 { 254 } else { 255 };
+                let rows: Vec<u8> = (0..w * h).map(value).collect();
+                let past: Vec<u8> = (0..w * h).map(|i| value(i + 1)).collect();
+                for past in [None, Some(&past[..])] {
+                    let mut out = vec![false; w.div_ceil(side)];
+                    unsettled(&rows, past, w, side, &mut Vec::new(), &mut out);
+                    for (x, &got) in out.iter().enumerate() {
+                        let here = (0..w * h).filter(|i| i % w / side == x);
+                        let want = here.clone().any(|i| rows[i] != 255 || past.is_some_and(|p| p[i] != 255));
+                        assert_eq!(got, want, "{w}x{h} {x}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -30,9 +30,9 @@ pub struct Window {
 impl Window {
     /// A square of so many samples, at least three cells.
     pub fn new(samples: f32) -> Self {
-        let radius = ((samples * 0.5 - 1.0) * 0.5).max(1.0);
-        let part = radius.fract();
-        Self { whole: radius as usize, part: if part < 0.02 { 0.0 } else { part } }
+        // To a quarter of a cell: less is not worth a cell more to look at.
+        let radius = ((samples - 2.0) * 0.25 * 4.0).round().max(4.0) * 0.25;
+        Self { whole: radius as usize, part: radius.fract() }
     }
 
     /// Cells at each side of the middle that count at all.

@@ -22,7 +22,7 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use crate::frame::{Format, Frame};
-use crate::simd::multiversion;
+use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
 use guided::{Guide, Rect, Scratch, Window, center, centred};
@@ -100,6 +100,7 @@ struct Local {
     bytes: [Vec<u8>; 3],
     tmp: Vec<f32>,
     marks: Vec<bool>,
+    gather: foreground::Gather,
 }
 
 thread_local!(static LOCAL: RefCell<Local> = RefCell::default());
@@ -143,8 +144,7 @@ impl Refiner {
         self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
         let side = BLOCK * self.levels[0].scale;
         self.blocks.mark(&self.band, w, h, side, self.reach());
-        // In the pool once, not once for each of the parts that run side by side.
-        rayon::scope(|_| {
+        in_pool(|| {
             self.strips.fill(frame, &self.blocks);
             for n in (self.last..self.levels.len()).rev() {
                 self.fit(n, noise(frame));
