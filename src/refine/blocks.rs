@@ -22,6 +22,8 @@ pub struct Blocks {
     cells: Vec<u8>,
 }
 
+/// Cells in a block, across, by which [`Blocks::settle`] looks at alpha; one beside a block counts for it.
+const PARTS: usize = 4;
 /// Alpha this close to 0 or 1 is settled.
 const SETTLED: f32 = 0.01;
 
@@ -82,24 +84,24 @@ impl Blocks {
         height: usize,
         look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32])),
     ) {
-        const CELL: usize = BLOCK / 4;
-        let (wide, high) = (2 * self.wide, 2 * self.high);
+        const CELL: usize = BLOCK / 2 / PARTS;
+        let (wide, high) = (PARTS * self.wide, PARTS * self.high);
         self.cells.clear();
         // Where nothing is in doubt, blocks are of one value.
         for by in 0..self.high {
-            for _ in 0..2 {
+            for _ in 0..PARTS {
                 for bx in 0..self.wide {
                     let at = by * self.wide + bx;
                     let solid = if self.core[at] { 3 } else { 1 + u8::from(self.front[at]) };
-                    self.cells.extend([solid; 2]);
+                    self.cells.extend([solid; PARTS]);
                 }
             }
         }
         for by in 0..self.high {
             for run in runs(&self.core[by * self.wide..][..self.wide]) {
-                let x = (run.start * 2 * CELL, (run.end * 2 * CELL).min(width));
-                for y in by * 2 * CELL..((by + 1) * 2 * CELL).min(height) {
-                    let cells = &mut self.cells[y / CELL * wide..][2 * run.start..2 * run.end];
+                let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
+                for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
+                    let cells = &mut self.cells[y / CELL * wide..][PARTS * run.start..PARTS * run.end];
                     look(y, x, &mut |alpha| {
                         for (cell, alpha) in cells.iter_mut().zip(alpha.chunks(CELL)) {
                             let (mut lo, mut hi) = (1f32, 0f32);
@@ -119,8 +121,8 @@ impl Blocks {
                 let block = by * self.wide + bx;
                 if self.core[block] {
                     let mut all = 3;
-                    for cy in (2 * by).saturating_sub(1)..(2 * by + 3).min(high) {
-                        for cx in (2 * bx).saturating_sub(1)..(2 * bx + 3).min(wide) {
+                    for cy in (PARTS * by).saturating_sub(1)..(PARTS * by + PARTS + 1).min(high) {
+                        for cx in (PARTS * bx).saturating_sub(1)..(PARTS * bx + PARTS + 1).min(wide) {
                             all &= self.cells[cy * wide + cx];
                         }
                     }
@@ -134,6 +136,12 @@ impl Blocks {
     /// What a block holds where nothing is left to do, 0 or 255.
     pub fn solid(&self, bx: usize, by: usize) -> u8 {
         if self.front[by * self.wide + bx] { 255 } else { 0 }
+    }
+
+    /// Whether a block or one beside it is marked in `live`.
+    pub fn near_live(&self, bx: usize, by: usize) -> bool {
+        (by.saturating_sub(1)..(by + 2).min(self.high))
+            .any(|y| self.live_row(y)[bx.saturating_sub(1)..(bx + 2).min(self.wide)].contains(&true))
     }
 
     /// One row of `live`.

@@ -63,11 +63,10 @@ pub trait Guide {
     /// Samples in a row, and rows.
     fn size(&self) -> (usize, usize);
 
-    /// The colours of row `y` from sample `x` on, 0..255, as many as `out` has room for, [`centred`].
-    fn color(&self, y: usize, x: usize, out: [&mut [f32]; 3]);
-
-    /// Alpha (0..1) there, whose colours are `color`.
-    fn alpha(&mut self, y: usize, x: usize, color: [&[f32]; 3], out: &mut [f32]);
+    /// The two rows of samples in row `y` of the cells, from sample `x` on, as many as there is room for: three colours
+    /// ([`centred`]) and alpha (0..1). The second row of a plane's last cells may be past its end and is then the
+    /// same as the first.
+    fn rows(&mut self, y: usize, x: usize, out: [[&mut [f32]; 4]; 2]);
 }
 
 /// Reused between calls.
@@ -195,39 +194,26 @@ pub fn filter(
     for y in rect.y.0..rect.y.1 {
         while next_model <= (y + reach).min(high - 1) {
             while next_row <= (next_model + reach).min(high - 1) {
-                for (dy, row) in s.samples.iter_mut().enumerate() {
-                    let y = (2 * next_row + dy).min(height - 1);
-                    let [r, g, b, a] = row;
-                    let span = 2 * at..2 * at + samples.1 - samples.0;
-                    guide.color(y, samples.0, [
-                        &mut r[span.clone()],
-                        &mut g[span.clone()],
-                        &mut b[span.clone()],
-                    ]);
-                    guide.alpha(
-                        y,
-                        samples.0,
-                        [&r[span.clone()], &g[span.clone()], &b[span.clone()]],
-                        &mut a[span.clone()],
-                    );
-                    if width % 2 == 1 && samples.1 == width {
-                        // The last cell's missing column is as the one beside it.
-                        for v in [r, g, b, a] {
-                            v[span.end] = v[span.end - 1];
-                        }
+                let span = 2 * at..2 * at + samples.1 - samples.0;
+                let rows = s.samples.each_mut().map(|r| r.each_mut().map(|v| &mut v[span.clone()]));
+                guide.rows(next_row, samples.0, rows);
+                if width % 2 == 1 && samples.1 == width {
+                    // The last cell's missing column is as the one beside it.
+                    for v in s.samples.iter_mut().flatten() {
+                        v[span.end] = v[span.end - 1];
                     }
                 }
                 moments(&s.samples, s.sums.slot(next_row));
                 next_row += 1;
             }
             s.sums.slide(next_model, high, window, &mut s.tall[..SUMS * room]);
-            boxes(&s.tall[..SUMS * room], room, window, &mut s.boxed);
+            boxes(&s.tall[..SUMS * room], room, models, window, &mut s.boxed);
             let rows = 1.0 / window.weight(next_model, high);
             fit(&s.boxed, room, models, &s.inverse, &s.inside, rows, eps, s.models.slot(next_model));
             next_model += 1;
         }
         s.models.slide(y, high, window, &mut s.tall[..MODEL * room]);
-        boxes(&s.tall[..MODEL * room], room, window, &mut s.boxed);
+        boxes(&s.tall[..MODEL * room], room, count, window, &mut s.boxed);
         let [a, b, c, d, old] = &mut s.out;
         let [a, b, c, d, old] = [a, b, c, d, old].map(|v| &mut v[..count]);
         mean(&s.boxed, room, [&mut *a, &mut *b, &mut *c, &mut *d]);
@@ -254,35 +240,45 @@ multiversion! {
 multiversion! {
     /// Sums over the cells of two rows of samples.
     fn moments(rows: &[[Vec<f32>; 4]; 2], out: &mut [f32]) {
-        const WIDE: usize = 2 * LANES;
         let room = out.len() / SUMS;
-        for at in (0..room).step_by(LANES) {
-            let load = |row: usize, k: usize| -> [f32; WIDE] {
-                rows[row][k][2 * at..][..WIDE].try_into().unwrap_or([0.0; WIDE])
-            };
-            let (top, bottom) = ([0, 1, 2, 3].map(|k| load(0, k)), [0, 1, 2, 3].map(|k| load(1, k)));
-            let mut put = |k: usize, v: [f32; WIDE]| {
-                let out = &mut out[k * room + at..][..LANES];
-                for (o, v) in out.iter_mut().zip(v.chunks_exact(2)) {
-                    *o = v[0] + v[1];
-                }
-            };
-            // Alpha comes fourth among the rows, first among the sums.
-            for (k, c) in [3, 0, 1, 2].into_iter().enumerate() {
-                let mut v = [0.0; WIDE];
-                for l in 0..WIDE {
-                    v[l] = top[c][l] + bottom[c][l];
-                }
-                put(k, v);
-            }
-            let pairs = [(3, 3), (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3)];
-            for (k, (p, q)) in pairs.into_iter().enumerate() {
-                let mut v = [0.0; WIDE];
-                for l in 0..WIDE {
-                    v[l] = top[p][l] * top[q][l] + bottom[p][l] * bottom[q][l];
-                }
-                put(k + 4, v);
-            }
+        let [top, bottom] = rows.each_ref().map(|r| r.each_ref().map(|v| &v[..2 * room]));
+        // Alpha comes fourth among the rows, first among the sums.
+        let (plain, products) = out.split_at_mut(4 * room);
+        for (out, c) in plain.chunks_exact_mut(room).zip([3, 0, 1, 2]) {
+            pair_sums(top[c], bottom[c], out);
+        }
+        let pairs = [(3, 3), (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3)];
+        for (out, (p, q)) in products.chunks_exact_mut(room).zip(pairs) {
+            pair_products([top[p], top[q]], [bottom[p], bottom[q]], out);
+        }
+    }
+}
+
+#[inline(always)]
+fn pair_sums(top: &[f32], bottom: &[f32], out: &mut [f32]) {
+    let rows = top.chunks_exact(2 * LANES).zip(bottom.chunks_exact(2 * LANES));
+    for (out, (t, b)) in out.chunks_exact_mut(LANES).zip(rows) {
+        let mut v = [0.0; 2 * LANES];
+        for l in 0..2 * LANES {
+            v[l] = t[l] + b[l];
+        }
+        for l in 0..LANES {
+            out[l] = v[2 * l] + v[2 * l + 1];
+        }
+    }
+}
+
+#[inline(always)]
+fn pair_products([tp, tq]: [&[f32]; 2], [bp, bq]: [&[f32]; 2], out: &mut [f32]) {
+    let top = tp.chunks_exact(2 * LANES).zip(tq.chunks_exact(2 * LANES));
+    let bottom = bp.chunks_exact(2 * LANES).zip(bq.chunks_exact(2 * LANES));
+    for (out, ((tp, tq), (bp, bq))) in out.chunks_exact_mut(LANES).zip(top.zip(bottom)) {
+        let mut v = [0.0; 2 * LANES];
+        for l in 0..2 * LANES {
+            v[l] = tp[l] * tq[l] + bp[l] * bq[l];
+        }
+        for l in 0..LANES {
+            out[l] = v[2 * l] + v[2 * l + 1];
         }
     }
 }
@@ -311,8 +307,11 @@ multiversion! {
 
 multiversion! {
     /// The windows' sums along rows of `room`, each from its leftmost cell on.
-    fn boxes(from: &[f32], room: usize, window: Window, out: &mut [f32]) {
+    fn boxes(from: &[f32], room: usize, count: usize, window: Window, out: &mut [f32]) {
+        // Whole vectors.
+        let n = count.next_multiple_of(LANES);
         for (from, out) in from.chunks_exact(room).zip(out.chunks_exact_mut(room)) {
+            let out = &mut out[..n];
             // A width known to the compiler makes one pass of vector loads of each.
             match (window.whole, window.part > 0.0) {
                 (1, false) => fixed::<3, 0>(from, window.part, out),
@@ -326,10 +325,9 @@ multiversion! {
                 (whole, partly) => {
                     let skip = usize::from(partly);
                     let turns = 2 * whole + 1;
-                    let n = room - turns - 2 * skip + 1;
-                    for i in 0..n {
+                    for (i, o) in out.iter_mut().enumerate() {
                         let sum: f32 = from[i + skip..][..turns].iter().sum();
-                        out[i] = sum + window.part * (from[i] + from[i + turns - 1 + 2 * skip]);
+                        *o = sum + window.part * (from[i] + from[i + turns - 1 + 2 * skip]);
                     }
                 }
             }
@@ -339,15 +337,18 @@ multiversion! {
 
 #[inline(always)]
 fn fixed<const N: usize, const SKIP: usize>(from: &[f32], part: f32, out: &mut [f32]) {
-    let n = from.len() - N - 2 * SKIP + 1;
-    let (out, last) = (&mut out[..n], &from[N + 2 * SKIP - 1..][..n]);
-    for i in 0..n {
-        let near = &from[i..i + N + SKIP];
-        let mut sum = near[SKIP];
-        for k in 1..N {
-            sum += near[SKIP + k];
+    let from = &from[..out.len() + N - 1 + 2 * SKIP];
+    for (at, out) in out.chunks_exact_mut(LANES).enumerate() {
+        let near = &from[at * LANES..][..LANES + N - 1 + 2 * SKIP];
+        let mut sum = [0f32; LANES];
+        for k in 0..N {
+            for l in 0..LANES {
+                sum[l] += near[SKIP + k + l];
+            }
         }
-        out[i] = if SKIP == 0 { sum } else { sum + part * (near[0] + last[i]) };
+        for l in 0..LANES {
+            out[l] = if SKIP == 0 { sum[l] } else { sum[l] + part * (near[l] + near[l + N + 1]) };
+        }
     }
 }
 

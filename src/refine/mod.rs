@@ -154,6 +154,7 @@ impl Refiner {
             }
             self.finish(frame, out);
         });
+        if std::env::var("DBG").is_ok() { eprintln!("DBGB live {} core {} need {} of {}", self.blocks.live.iter().filter(|&&b| b).count(), self.blocks.core.iter().filter(|&&b| b).count(), self.blocks.need.iter().filter(|&&b| b).count(), self.blocks.core.len()); }
     }
 
     /// How many blocks around the band are looked at.
@@ -273,15 +274,18 @@ impl Refiner {
                     marks.iter_mut().zip(busy(row)).for_each(|(m, &c)| *m |= c);
                 }
                 // Beside the band the model is what was settled there.
-                for slope in [&mut *a, &mut *b, &mut *c] {
-                    slope.fill(0.0);
-                }
                 for by in block_rows.0..block_rows.1 {
-                    for bx in 0..blocks.wide {
+                    let near = |bx: usize| {
+                        if n == 0 { blocks.near_live(bx, by) } else { blocks.need_row(by)[bx] }
+                    };
+                    for bx in (0..blocks.wide).filter(|&bx| near(bx)) {
                         let value = f32::from(blocks.solid(bx, by)) / 255.0;
                         let x = (bx * side / per).min(wide)..((bx + 1) * side).div_ceil(per).min(wide);
                         let y = (by * side / per)..((by + 1) * side).div_ceil(per);
                         for y in y.start.max(y0)..y.end.min(y1) {
+                            for slope in [&mut *a, &mut *b, &mut *c] {
+                                slope[(y - y0) * wide..][x.clone()].fill(0.0);
+                            }
                             d[(y - y0) * wide..][x.clone()].fill(value);
                         }
                     }
@@ -293,7 +297,7 @@ impl Refiner {
                         Some(coarse) => Source::Models(coarse),
                         None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
                     };
-                    let mut guide = Pixels { strips, n, size, source, rows, tmp };
+                    let mut guide = Pixels { strips, n, size, source, models: rows, tmp };
                     let [inside, clear, line, ..] = more;
                     for v in [&mut *inside, &mut *clear] {
                         v.resize((x.1 - x.0).max(v.len()), 0.0);
@@ -321,15 +325,15 @@ impl Refiner {
         blocks.settle(level.width, level.height, |y, x, lo_hi| {
             with_local(|l| {
                 let n = x.1 - x.0;
-                for (row, plane) in l.rows.iter_mut().zip(&level.model) {
+                let model = level.model.each_ref().map(|m| &m[y / 2 * level.wide + x.0 / 2..]);
+                for (k, row) in l.rows[..3].iter_mut().enumerate() {
                     row.resize(n, 0.0);
-                    stretch_row(plane, level.wide, level.high, 2, y, x.0, row, &mut l.tmp);
+                    center(&strips.row(1, k, y)[x.0..], row);
                 }
-                let color = [0, 1, 2].map(|k| &strips.row(1, k, y)[x.0..x.1]);
-                l.tmp.resize(n, 0.0);
-                let [a, b, c, d] = &l.rows;
-                apply_bytes([a, b, c, d], color, &mut l.tmp);
-                lo_hi(&l.tmp);
+                let [r, g, b, alpha] = &mut l.rows;
+                alpha.resize(n, 0.0);
+                apply(model, [r, g, b], alpha);
+                lo_hi(alpha);
             });
         });
     }
@@ -427,10 +431,14 @@ impl Refiner {
                 row.resize(out.len(), 0.0);
                 planes::widen_between(pair.map(|p| &p[..]), f, x0 / scale - from, scale, row, tmp);
             }
-            let bytes = &mut bytes[0];
-            bytes.resize(out.len(), 0);
-            component_row(frame, &luma, 1, y, x0, bytes);
-            write_one(&wide[0], &wide[1], bytes, out);
+            if luma.step == 1 {
+                write_one(&wide[0], &wide[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);
+            } else {
+                let bytes = &mut bytes[0];
+                bytes.resize(out.len(), 0);
+                component_row(frame, &luma, 1, y, x0, bytes);
+                write_one(&wide[0], &wide[1], bytes, out);
+            }
         }
     }
 }
@@ -454,7 +462,7 @@ struct Pixels<'a> {
     n: usize,
     size: (usize, usize),
     source: Source<'a>,
-    rows: &'a mut [Vec<f32>; 4],
+    models: &'a mut [Vec<f32>; 4],
     tmp: &'a mut Vec<f32>,
 }
 
@@ -463,27 +471,31 @@ impl Guide for Pixels<'_> {
         self.size
     }
 
-    fn color(&self, y: usize, x: usize, out: [&mut [f32]; 3]) {
-        for (k, out) in out.into_iter().enumerate() {
-            center(&self.strips.row(self.n, k, y)[x..], out);
-        }
-    }
-
-    fn alpha(&mut self, y: usize, x: usize, color: [&[f32]; 3], out: &mut [f32]) {
-        match self.source {
-            Source::Mask { band, stretch, extent } => {
-                stretch.row(&band.mask, band.height, (y, extent), x, out, self.tmp);
-                clip(out, SNAP.0, SNAP.1);
+    fn rows(&mut self, y: usize, x: usize, mut out: [[&mut [f32]; 4]; 2]) {
+        let count = out[0][0].len();
+        if let Source::Models(coarse) = self.source {
+            // Stretching begins at whole cells of the coarser level, two of this one each. The samples of a cell share
+            // a model: they go into sums only.
+            let skip = x / 2 % 2;
+            for (row, plane) in self.models.iter_mut().zip(&coarse.model) {
+                row.resize(count.div_ceil(2) + skip, 0.0);
+                stretch_row(plane, coarse.wide, coarse.high, 2, y, x / 2 - skip, row, self.tmp);
             }
-            Source::Models(coarse) => {
-                // Stretching begins at whole cells of the coarser level, four samples each.
-                let skip = x % 4;
-                for (row, plane) in self.rows.iter_mut().zip(&coarse.model) {
-                    row.resize(out.len() + skip, 0.0);
-                    stretch_row(plane, coarse.wide, coarse.high, 4, y, x - skip, row, self.tmp);
+        }
+        for (dy, [r, g, b, alpha]) in out.iter_mut().enumerate() {
+            let y = (2 * y + dy).min(self.size.1 - 1);
+            for (k, out) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                center(&self.strips.row(self.n, k, y)[x..], out);
+            }
+            match self.source {
+                Source::Mask { band, stretch, extent } => {
+                    stretch.row(&band.mask, band.height, (y, extent), x, alpha, self.tmp);
+                    clip(alpha, SNAP.0, SNAP.1);
                 }
-                let [a, b, c, d] = self.rows.each_ref().map(|r| &r[skip..]);
-                apply([a, b, c, d], color, out);
+                Source::Models(_) => {
+                    let model = self.models.each_ref().map(|m| &m[x / 2 % 2..]);
+                    apply(model, [r, g, b], alpha);
+                }
             }
         }
     }
@@ -542,12 +554,29 @@ multiversion! {
 }
 
 multiversion! {
+    /// Alpha of pairs of samples, each by the model of its cell.
     fn apply(model: [&[f32]; 4], color: [&[f32]; 3], out: &mut [f32]) {
+        const CELLS: usize = 16;
         let n = out.len();
-        let [a, b, c, d] = model.map(|m| &m[..n]);
+        let [a, b, c, d] = model.map(|m| &m[..n.div_ceil(2)]);
         let [r, g, bl] = color.map(|c| &c[..n]);
-        for i in 0..n {
-            out[i] = (a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i]).clamp(0.0, 1.0);
+        let whole = n / (2 * CELLS);
+        for k in 0..whole {
+            let at = k * CELLS;
+            let twice = |m: &[f32]| -> [f32; 2 * CELLS] {
+                let m = &m[at..][..CELLS];
+                std::array::from_fn(|l| m[l / 2])
+            };
+            let (a, b, c, d) = (twice(a), twice(b), twice(c), twice(d));
+            let (r, g, bl) = (&r[2 * at..][..2 * CELLS], &g[2 * at..][..2 * CELLS], &bl[2 * at..][..2 * CELLS]);
+            let out = &mut out[2 * at..][..2 * CELLS];
+            for l in 0..2 * CELLS {
+                out[l] = (a[l] * r[l] + b[l] * g[l] + c[l] * bl[l] + d[l]).clamp(0.0, 1.0);
+            }
+        }
+        for i in whole * 2 * CELLS..n {
+            let m = i / 2;
+            out[i] = (a[m] * r[i] + b[m] * g[i] + c[m] * bl[i] + d[m]).clamp(0.0, 1.0);
         }
     }
 }
@@ -560,17 +589,6 @@ multiversion! {
         let [g, bl] = color.map(|c| &c[..n]);
         for i in 0..n {
             out[i] = b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i];
-        }
-    }
-}
-
-multiversion! {
-    fn apply_bytes(model: [&[f32]; 4], color: [&[u8]; 3], out: &mut [f32]) {
-        let n = out.len();
-        let [a, b, c, d] = model.map(|m| &m[..n]);
-        let [r, g, bl] = color.map(|c| &c[..n]);
-        for i in 0..n {
-            out[i] = (a[i] * centred(r[i]) + b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i]).clamp(0.0, 1.0);
         }
     }
 }
