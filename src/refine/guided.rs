@@ -408,3 +408,137 @@ multiversion! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Planes {
+        width: usize,
+        color: [Vec<u8>; 3],
+        alpha: Vec<f32>,
+    }
+
+    impl Guide for Planes {
+        fn size(&self) -> (usize, usize) {
+            (self.width, self.alpha.len() / self.width)
+        }
+
+        fn rows(&mut self, y: usize, x: usize, out: [[&mut [f32]; 4]; 2]) {
+            for (dy, [r, g, b, alpha]) in out.into_iter().enumerate() {
+                let at = (2 * y + dy).min(self.size().1 - 1) * self.width + x;
+                for (out, from) in [r, g, b].into_iter().zip(&self.color) {
+                    center(&from[at..], out);
+                }
+                alpha.copy_from_slice(&self.alpha[at..][..alpha.len()]);
+            }
+        }
+    }
+
+    /// The same by the definition: every sum from scratch, in double precision.
+    fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
+        let (w, h) = p.size();
+        let (wide, high) = (w.div_ceil(2), h.div_ceil(2));
+        // Cells of a window with their weights; one direction after the other.
+        let line = |at: usize, n: usize| {
+            let reach = window.reach();
+            (at.saturating_sub(reach)..(at + reach + 1).min(n))
+                .map(move |i| (i, if i.abs_diff(at) > window.whole { f64::from(window.part) } else { 1.0 }))
+        };
+        let cells = |x: usize, y: usize| {
+            line(y, high).flat_map(move |(v, wv)| line(x, wide).map(move |(u, wu)| (u, v, wu * wv)))
+        };
+        let models: Vec<[f64; MODEL]> = (0..wide * high)
+            .map(|i| {
+                let mean = |f: &dyn Fn(usize) -> f64| {
+                    let (mut sum, mut weight) = (0.0, 0.0);
+                    for (u, v, part) in cells(i % wide, i / wide) {
+                        for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                            sum += part * f((2 * v + dy).min(h - 1) * w + (2 * u + dx).min(w - 1));
+                            weight += part;
+                        }
+                    }
+                    sum / weight
+                };
+                let c = |k: usize, j: usize| f64::from(centred(p.color[k][j]));
+                let a = |j: usize| f64::from(p.alpha[j]);
+                let (mc, mp) = ([0, 1, 2].map(|k| mean(&|j| c(k, j))), mean(&a));
+                let cov = [0, 1, 2].map(|k| mean(&|j| c(k, j) * a(j)) - mc[k] * mp);
+                let mut m = [[0.0; 4]; 3];
+                for k in 0..3 {
+                    for l in 0..3 {
+                        m[k][l] = mean(&|j| c(k, j) * c(l, j)) - mc[k] * mc[l];
+                    }
+                    m[k][k] += f64::from(eps[k]);
+                    m[k][3] = cov[k];
+                }
+                // Gauss and Jordan; positive definite, so that no pivoting is needed.
+                for k in 0..3 {
+                    let pivot = m[k][k];
+                    m[k].iter_mut().for_each(|v| *v /= pivot);
+                    for l in (0..3).filter(|&l| l != k) {
+                        let (f, from) = (m[l][k], m[k]);
+                        m[l].iter_mut().zip(from).for_each(|(v, q)| *v -= f * q);
+                    }
+                }
+                let slope = [0, 1, 2].map(|k| m[k][3]);
+                let explained: f64 = (0..3).map(|k| slope[k] * cov[k]).sum();
+                let rest = (mean(&|j| a(j) * a(j)) - mp * mp - explained).max(0.0);
+                let weight = 1.0 / (rest + f64::from(RESIDUAL));
+                let offset = mp - (0..3).map(|k| slope[k] * mc[k]).sum::<f64>();
+                [slope[0], slope[1], slope[2], offset, 1.0].map(|v| v * weight)
+            })
+            .collect();
+        [0, 1, 2, 3].map(|k| {
+            let each = |i: usize| {
+                let (sum, weight) = cells(i % wide, i / wide).fold((0.0, 0.0), |(s, t), (u, v, part)| {
+                    let m = &models[v * wide + u];
+                    (s + part * m[k], t + part * m[4])
+                });
+                (sum / weight) as f32
+            };
+            (0..wide * high).map(each).collect()
+        })
+    }
+
+    #[test]
+    fn agrees_with_the_definition() {
+        for (w, h, samples, x, y) in [
+            (37, 29, 7.0, (0, 19), (0, 15)),
+            (37, 29, 8.9, (2, 10), (3, 7)),
+            (41, 1, 5.0, (0, 21), (0, 1)),
+            (1, 17, 11.0, (0, 1), (2, 9)),
+            (1, 1, 6.0, (0, 1), (0, 1)),
+            (9, 50, 13.0, (1, 5), (20, 25)),
+            (150, 60, 25.0, (0, 75), (5, 30)),
+        ] {
+            let plane = |seed: usize| -> Vec<u8> {
+                (0..w * h).map(|i| ((i * 31 + i * i * seed) % 251) as u8).collect()
+            };
+            let alpha = plane(7).iter().map(|&v| f32::from(v) / 250.0).collect();
+            let mut planes = Planes { width: w, color: [plane(3), plane(5), plane(11)], alpha };
+            let window = Window::new(samples);
+            let want = reference(&planes, window, [1e-3; 3]);
+            let old = planes.alpha.clone();
+            let mut next = y.0;
+            filter(&mut planes, Rect { x, y }, window, [1e-3; 3], &mut Scratch::default(), |row, models| {
+                assert_eq!(row, next);
+                next += 1;
+                for (i, u) in (x.0..x.1).enumerate() {
+                    for (got, want) in models.model.iter().zip(&want) {
+                        let (got, want) = (got[i], want[row * w.div_ceil(2) + u]);
+                        assert!(
+                            (got - want).abs() < 2e-3 * (1.0 + want.abs()),
+                            "{w}x{h} {samples} at {u},{row}: {got} for {want}"
+                        );
+                    }
+                    let at =
+                        |dx: usize, dy: usize| old[(2 * row + dy).min(h - 1) * w + (2 * u + dx).min(w - 1)];
+                    let mean = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4.0;
+                    assert!((models.alpha[i] - mean).abs() < 1e-5);
+                }
+            });
+            assert_eq!(next, y.1);
+        }
+    }
+}

@@ -41,10 +41,10 @@ pub enum Quality {
     Best,
 }
 
-/// Added to the colours' variances, in units of full scale squared: contrast below its root (1.6 of 255) is noise.
-const EPS: f32 = 4e-5;
+/// Added to the colours' variances, in units of full scale squared: contrast below its root (1.3 of 255) is noise.
+const EPS: f32 = 2.5e-5;
 /// Contrast after each level, coarsest first; the last also closes a one percent haze.
-const CONTRAST: [f32; 2] = [1.6, 1.3];
+const CONTRAST: [f32; 2] = [1.9, 1.3];
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
 const RADII: [f32; 3] = [3.0, 4.0, 2.5];
@@ -154,7 +154,6 @@ impl Refiner {
             }
             self.finish(frame, out);
         });
-        if std::env::var("DBG").is_ok() { eprintln!("DBGB live {} core {} need {} of {}", self.blocks.live.iter().filter(|&&b| b).count(), self.blocks.core.iter().filter(|&&b| b).count(), self.blocks.need.iter().filter(|&&b| b).count(), self.blocks.core.len()); }
     }
 
     /// How many blocks around the band are looked at.
@@ -325,14 +324,18 @@ impl Refiner {
         blocks.settle(level.width, level.height, |y, x, lo_hi| {
             with_local(|l| {
                 let n = x.1 - x.0;
-                let model = level.model.each_ref().map(|m| &m[y / 2 * level.wide + x.0 / 2..]);
-                for (k, row) in l.rows[..3].iter_mut().enumerate() {
+                let Local { rows: [r, g, b, alpha], more, .. } = l;
+                // The cells' own models will do.
+                for (row, plane) in more.iter_mut().zip(&level.model) {
+                    row.resize(n, 0.0);
+                    double(&plane[y / 2 * level.wide + x.0 / 2..], row);
+                }
+                for (k, row) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
                     row.resize(n, 0.0);
                     center(&strips.row(1, k, y)[x.0..], row);
                 }
-                let [r, g, b, alpha] = &mut l.rows;
                 alpha.resize(n, 0.0);
-                apply(model, [r, g, b], alpha);
+                apply(more.each_ref().map(|m| &m[..]), [r, g, b], alpha);
                 lo_hi(alpha);
             });
         });
@@ -473,15 +476,6 @@ impl Guide for Pixels<'_> {
 
     fn rows(&mut self, y: usize, x: usize, mut out: [[&mut [f32]; 4]; 2]) {
         let count = out[0][0].len();
-        if let Source::Models(coarse) = self.source {
-            // Stretching begins at whole cells of the coarser level, two of this one each. The samples of a cell share
-            // a model: they go into sums only.
-            let skip = x / 2 % 2;
-            for (row, plane) in self.models.iter_mut().zip(&coarse.model) {
-                row.resize(count.div_ceil(2) + skip, 0.0);
-                stretch_row(plane, coarse.wide, coarse.high, 2, y, x / 2 - skip, row, self.tmp);
-            }
-        }
         for (dy, [r, g, b, alpha]) in out.iter_mut().enumerate() {
             let y = (2 * y + dy).min(self.size.1 - 1);
             for (k, out) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
@@ -492,9 +486,15 @@ impl Guide for Pixels<'_> {
                     stretch.row(&band.mask, band.height, (y, extent), x, alpha, self.tmp);
                     clip(alpha, SNAP.0, SNAP.1);
                 }
-                Source::Models(_) => {
-                    let model = self.models.each_ref().map(|m| &m[x / 2 % 2..]);
-                    apply(model, [r, g, b], alpha);
+                Source::Models(coarse) => {
+                    // Stretching begins at whole cells of the coarser level, four samples each. One model for the
+                    // four samples of a cell would do a quarter of this, and costs 2 % of Grad.
+                    let skip = x % 4;
+                    for (row, plane) in self.models.iter_mut().zip(&coarse.model) {
+                        row.resize(count + skip, 0.0);
+                        stretch_row(plane, coarse.wide, coarse.high, 4, y, x - skip, row, self.tmp);
+                    }
+                    apply(self.models.each_ref().map(|m| &m[skip..]), [r, g, b], alpha);
                 }
             }
         }
@@ -554,29 +554,21 @@ multiversion! {
 }
 
 multiversion! {
-    /// Alpha of pairs of samples, each by the model of its cell.
     fn apply(model: [&[f32]; 4], color: [&[f32]; 3], out: &mut [f32]) {
-        const CELLS: usize = 16;
         let n = out.len();
-        let [a, b, c, d] = model.map(|m| &m[..n.div_ceil(2)]);
+        let [a, b, c, d] = model.map(|m| &m[..n]);
         let [r, g, bl] = color.map(|c| &c[..n]);
-        let whole = n / (2 * CELLS);
-        for k in 0..whole {
-            let at = k * CELLS;
-            let twice = |m: &[f32]| -> [f32; 2 * CELLS] {
-                let m = &m[at..][..CELLS];
-                std::array::from_fn(|l| m[l / 2])
-            };
-            let (a, b, c, d) = (twice(a), twice(b), twice(c), twice(d));
-            let (r, g, bl) = (&r[2 * at..][..2 * CELLS], &g[2 * at..][..2 * CELLS], &bl[2 * at..][..2 * CELLS]);
-            let out = &mut out[2 * at..][..2 * CELLS];
-            for l in 0..2 * CELLS {
-                out[l] = (a[l] * r[l] + b[l] * g[l] + c[l] * bl[l] + d[l]).clamp(0.0, 1.0);
-            }
+        for i in 0..n {
+            out[i] = (a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i]).clamp(0.0, 1.0);
         }
-        for i in whole * 2 * CELLS..n {
-            let m = i / 2;
-            out[i] = (a[m] * r[i] + b[m] * g[i] + c[m] * bl[i] + d[m]).clamp(0.0, 1.0);
+    }
+}
+
+multiversion! {
+    /// Each value twice.
+    fn double(from: &[f32], out: &mut [f32]) {
+        for (o, &v) in out.chunks_mut(2).zip(from) {
+            o.fill(v);
         }
     }
 }

@@ -438,6 +438,43 @@ mod tests {
     }
 
     #[test]
+    fn rows_between_two_are_bilinear() {
+        let (w, h) = (13, 7);
+        let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
+        for scale in [1, 2, 4] {
+            for y in 0..h * scale {
+                let mut want = vec![0.0; w * scale];
+                stretch_row(&plane, w, h, scale, y, 0, &mut want, &mut Vec::new());
+                let (at, f) = place(y, (h * scale) as f32, h);
+                let pair = [at, (at + 1).min(h - 1)].map(|y| &plane[y * w..][..w]);
+                for from in [0, 1, 5, 12] {
+                    let mut row = vec![0.0; (w - from) * scale];
+                    widen_between(pair, f, from, scale, &mut row, &mut Vec::new());
+                    for (got, want) in row.iter().zip(&want[from * scale..]) {
+                        assert!((got - want).abs() < 1e-3, "x{scale} from {from}: {got} for {want}");
+                    }
+                }
+            }
+        }
+        // A grid of bytes over a plane.
+        let grid: Vec<u8> = plane.iter().map(|&v| v as u8).collect();
+        let mut stretch = Stretch::default();
+        stretch.prepare(w, 41.0, 44);
+        for y in 0..20 {
+            let mut row = vec![0.0; 41];
+            stretch.row(&grid, h, (y, 20.0), 3, &mut row, &mut Vec::new());
+            let (v, fy) = place(y, 20.0, h);
+            for (x, got) in row.iter().enumerate() {
+                let (u, fx) = place(x + 3, 41.0, w);
+                let at = |u: usize, v: usize| f32::from(grid[v.min(h - 1) * w + u.min(w - 1)]);
+                let line = |v: usize| at(u, v) + (at(u + 1, v) - at(u, v)) * fx;
+                let want = line(v) + (line(v + 1) - line(v)) * fy;
+                assert!((got - want).abs() < 1e-3, "{x},{y}: {got} for {want}");
+            }
+        }
+    }
+
+    #[test]
     fn halving_takes_odd_sizes() {
         let plane: Vec<f32> = (0..15).map(|i| i as f32).collect();
         let mut out = [0.0; 3];

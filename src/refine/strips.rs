@@ -58,7 +58,8 @@ impl Strips {
         self.data.par_chunks_mut(self.len).enumerate().for_each(|(by, data)| {
             for run in runs(blocks.need_row(by)) {
                 for (n, p) in parts.iter().enumerate() {
-                    let x = ((run.start * BLOCK) >> n).min(p.width)..(run.end * BLOCK).div_ceil(1 << n).min(p.width);
+                    let x = ((run.start * BLOCK) >> n).min(p.width)
+                        ..(run.end * BLOCK).div_ceil(1 << n).min(p.width);
                     let rows = p.rows.min(p.height - (by * p.rows).min(p.height));
                     let (finer, here) = data.split_at_mut(p.at);
                     for k in 0..3 {
@@ -78,5 +79,47 @@ impl Strips {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Format, testing::noise};
+    use crate::refine::band::Band;
+
+    #[test]
+    fn each_level_halves_the_one_before() {
+        for (w, h, scale) in [(1, 1, 1), (37, 1, 1), (203, 151, 2), (160, 97, 1)] {
+            let picture = noise(Format::I420, w, h, 3);
+            let mut band = Band::default();
+            band.find(&[0.5; 4], 2, 2, 1, 1);
+            let mut blocks = Blocks::default();
+            blocks.mark(&band, w, h, BLOCK * scale, 1);
+            let mut strips = Strips::default();
+            strips.plan(w, h, scale, 4);
+            strips.fill(&picture.frame(), &blocks);
+            let layout = Format::I420.layout();
+            for (k, c) in layout.color.iter().enumerate() {
+                let (mut w, mut h) = (w.div_ceil(scale), h.div_ceil(scale));
+                let mut plane = Vec::new();
+                for y in 0..h {
+                    let mut row = vec![0; w];
+                    component_row(&picture.frame(), c, scale, y, 0, &mut row);
+                    plane.extend(row);
+                }
+                for n in 0..4 {
+                    for (y, row) in plane.chunks_exact(w).enumerate() {
+                        assert_eq!(strips.row(n, k, y), row, "{w}x{h} level {n} row {y}");
+                    }
+                    let (wide, high) = (w.div_ceil(2), h.div_ceil(2));
+                    let mut next = vec![0; wide * high];
+                    for (y, row) in next.chunks_exact_mut(wide).enumerate() {
+                        halve_plane(&plane, w, h, y, 0, row);
+                    }
+                    (plane, w, h) = (next, wide, high);
+                }
+            }
+        }
     }
 }

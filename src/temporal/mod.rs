@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use crate::frame::{Component, Frame};
 use crate::simd::{in_pool, multiversion, unsettled};
-use std::cell::RefCell;
 use motion::{Grey, Motion};
+use std::cell::RefCell;
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
