@@ -13,6 +13,6 @@ mod spec;
 #[cfg(feature = "cli")]
 pub(crate) use catalogue::MANIFEST;
 pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
-pub use network::Network;
+pub use network::{Network, Provenance};
 pub use sidecar::from_structure;
 pub use spec::{Activation, Fit, Hints, Order, Size, Spec};
