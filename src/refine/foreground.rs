@@ -102,7 +102,7 @@ impl Foreground {
     fn mark(&mut self, width: usize, alpha: &[u8]) {
         let (side, wide) = (self.side, self.levels[0].wide);
         self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
-            with_local(|l| unsettled(rows, None, width, side, &mut l.bytes[0], band));
+            with_local(|l| unsettled(rows, width, side, &mut l.bytes[0], band));
         });
         let high = self.levels[0].high;
         for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
@@ -233,16 +233,20 @@ impl Foreground {
                             let across = (side >> c.hsub).max(1);
                             let width = c.width(w);
                             for run in runs(band) {
-                                let (x0, x1) = (run.start * across, (run.end * across).min(width));
+                                let all = (run.start * across, (run.end * across).min(width));
                                 let [front, back, part, ..] = &mut l.rows;
+                                part.resize(all.1 - all.0, 0.0);
+                                alpha_row(alpha, (w, h), c, y, all.0, part);
+                                // The run's ends along this very row, where nothing mixes, are left alone.
+                                let Some(piece) = mixes(part, across) else { continue };
+                                let (x0, n) = (all.0 + piece.start, piece.len());
                                 for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
-                                    out.resize(x1 - x0, 0.0);
+                                    out.resize(n, 0.0);
                                     let plane = &cells.sides[s].color[k];
                                     // Rows of cells are square in the frame, not in a component: place by rows.
                                     stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
                                 }
-                                part.resize(x1 - x0, 0.0);
-                                alpha_row(alpha, (w, h), c, y, x0, part);
+                                let part = &part[piece];
                                 let data = &mut row[c.offset + x0 * c.step..];
                                 match c.step {
                                     1 => unmix_1(data, front, back, part),
@@ -257,6 +261,14 @@ impl Foreground {
             });
         }
     }
+}
+
+/// From the first to the last cell of `across` samples in a row of alpha with a mix in it.
+fn mixes(alpha: &[f32], across: usize) -> Option<std::ops::Range<usize>> {
+    let mixed = |cell: &[f32]| cell.iter().fold(false, |any, &a| any | ((a > 0.0) & (a < 1.0)));
+    let start = alpha.chunks(across).position(mixed)? * across;
+    let end = alpha.len() - alpha.rchunks(across).position(mixed)? * across;
+    Some(start..end)
 }
 
 /// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.

@@ -277,15 +277,20 @@ impl Refiner {
                     let near = |bx: usize| {
                         if n == 0 { blocks.near_live(bx, by) } else { blocks.need_row(by)[bx] }
                     };
-                    for bx in (0..blocks.wide).filter(|&bx| near(bx)) {
-                        let value = f32::from(blocks.solid(bx, by)) / 255.0;
-                        let x = (bx * side / per).min(wide)..((bx + 1) * side).div_ceil(per).min(wide);
-                        let y = (by * side / per)..((by + 1) * side).div_ceil(per);
-                        for y in y.start.max(y0)..y.end.min(y1) {
+                    let y = (by * side / per)..((by + 1) * side).div_ceil(per);
+                    let rows = (y.start.max(y0) - y0)..(y.end.min(y1) - y0);
+                    let mut end = 0;
+                    while let Some(start) = (end..blocks.wide).find(|&bx| near(bx)) {
+                        let value = blocks.solid(start, by);
+                        end = (start + 1..blocks.wide)
+                            .find(|&bx| !near(bx) || blocks.solid(bx, by) != value)
+                            .unwrap_or(blocks.wide);
+                        let x = (start * side / per).min(wide)..(end * side).div_ceil(per).min(wide);
+                        for y in rows.clone() {
                             for slope in [&mut *a, &mut *b, &mut *c] {
-                                slope[(y - y0) * wide..][x.clone()].fill(0.0);
+                                slope[y * wide..][x.clone()].fill(0.0);
                             }
-                            d[(y - y0) * wide..][x.clone()].fill(value);
+                            d[y * wide..][x.clone()].fill(f32::from(value) / 255.0);
                         }
                     }
                 }

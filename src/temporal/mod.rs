@@ -60,10 +60,14 @@ pub struct Smoother {
     /// The matte as it went out, if it did.
     alpha: Vec<u8>,
     alpha_kept: bool,
+    /// Blocks of it that may be of more than one value.
+    mixed: Vec<bool>,
     /// The mask as it went out, its size, and for how many frames a jump has waited, by sample.
     mask: Vec<f32>,
     mask_size: (usize, usize),
     waiting: Vec<u8>,
+    /// Where the mask's columns lie in luma; kept for its room only.
+    columns: Vec<usize>,
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,
     started: bool,
@@ -115,6 +119,7 @@ impl Smoother {
             in_pool(|| self.blend_matte(alpha, weight));
         } else {
             self.alpha.copy_from_slice(alpha);
+            self.mixed.fill(true);
         }
         (self.alpha_kept, self.current, self.started) = (true, false, true);
         std::mem::swap(&mut self.motion, &mut self.motion_before);
@@ -157,8 +162,10 @@ impl Smoother {
             v.clear();
             v.resize(blocks, Motion::default());
         }
-        self.known.clear();
-        self.known.resize(blocks, false);
+        for v in [&mut self.known, &mut self.mixed] {
+            v.clear();
+            v.resize(blocks, false);
+        }
         self.same.clear();
         self.same.resize(blocks * BLOCK * BLOCK, 0);
     }
@@ -205,18 +212,20 @@ impl Smoother {
         let (mw, mh) = self.mask_size;
         let side = BLOCK * scale;
         let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
-        // A sample's centre in frame pixels.
-        let centre =
-            |u: usize, size: usize, samples: usize| ((2 * u + 1) * size / (2 * samples)).min(size - 1);
+        // Where a sample's centre lies in luma.
+        let place = |u: usize, size: usize, samples: usize| {
+            ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
+        };
+        let mut columns = std::mem::take(&mut self.columns);
+        columns.clear();
+        columns.extend((0..mw).map(|u| place(u, w, mw)));
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         wanted.resize(wide * high, false);
         for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
-            let y = centre(v, h, mh) / side;
-            for (u, (&m, &p)) in row.iter().zip(past).enumerate() {
-                if (m > 0.02 && m < 0.98) || (m - p).abs() > 0.1 {
-                    wanted[y * wide + centre(u, w, mw) / side] = true;
-                }
+            let wanted = &mut wanted[place(v, h, mh) / BLOCK * wide..][..wide];
+            for ((&x, &m), &p) in columns.iter().zip(row).zip(past) {
+                wanted[x / BLOCK] |= ((m > 0.02) & (m < 0.98)) | ((m - p).abs() > 0.1);
             }
         }
         self.track(|bx, by| wanted[by * wide + bx]);
@@ -234,11 +243,11 @@ impl Smoother {
             (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
         };
         for v in 0..mh {
-            let y = centre(v, h, mh) / scale;
-            for u in 0..mw {
-                let x = centre(u, w, mw) / scale;
-                let block = y / BLOCK * wide + x / BLOCK;
-                let wait = &mut self.waiting[v * mw + u];
+            let y = place(v, h, mh);
+            let blocks = y / BLOCK * wide;
+            let (mask, waiting) = (&mut mask[v * mw..][..mw], &mut self.waiting[v * mw..][..mw]);
+            for (u, ((&x, here), wait)) in columns.iter().zip(mask).zip(waiting).enumerate() {
+                let block = blocks + x / BLOCK;
                 if !self.known[block] {
                     *wait = 0;
                     continue;
@@ -246,8 +255,11 @@ impl Smoother {
                 let m = self.motion[block];
                 let (dx, dy) = (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
                 let same = f32::from(self.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK]) / 255.0;
-                let there = fetch(u as f32 + dx / sx, v as f32 + dy / sy);
-                let here = &mut mask[v * mw + u];
+                let there = if m == Motion::default() {
+                    past[v * mw + u]
+                } else {
+                    fetch(u as f32 + dx / sx, v as f32 + dy / sy)
+                };
                 let jump = (*here - there).abs() > JUMP && same > 0.75;
                 let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
                 let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving };
@@ -255,6 +267,7 @@ impl Smoother {
                 *here += (there - *here) * weight * same;
             }
         }
+        self.columns = columns;
     }
 
     /// Smooths `alpha` and keeps it.
@@ -267,8 +280,15 @@ impl Smoother {
         busy.clear();
         busy.resize(self.known.len(), false);
         let parts = alpha.par_chunks(side * w).zip(past.par_chunks(side * w));
-        busy.par_chunks_mut(wide).zip(parts).for_each(|(busy, (alpha, past))| {
-            ACC.with_borrow_mut(|acc| unsettled(alpha, Some(past), w, side, acc, busy));
+        let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
+        parts.for_each(|((busy, mixed), (alpha, past))| {
+            ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
+            // A block that is of one value, and was of the same, has nothing to do.
+            for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
+                let now = *busy;
+                *busy |= *was || alpha[x * side] != past[x * side];
+                *was = now;
+            }
         });
         self.track(|bx, by| busy[by * wide + bx]);
         let (motion, same) = (&self.motion, &self.same);
