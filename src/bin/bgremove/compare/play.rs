@@ -170,6 +170,10 @@ impl Setting {
             }
             let value = element.property_value(spec.name());
             let show = |v: &glib::Value| {
+                // GStreamer complains about a structure that is not there.
+                if matches!(v.get::<Option<gst::Structure>>(), Ok(None)) {
+                    return "none".to_string();
+                }
                 v.serialize().map_or_else(|_| format!("{v:?}"), |s| s.trim_matches('"').to_string())
             };
             let (now, default) = (show(&value), show(spec.default_value()));
