@@ -77,12 +77,12 @@ impl Blocks {
 
     /// Keeps in `live` the blocks of `core` in or beside which alpha is neither all foreground nor all background, and
     /// remembers which of both it is in the others. `look` gives the alpha of samples `x.0..x.1` of row `y` of the
-    /// second finest level, `width · height`.
+    /// second finest level, `width · height`: the even ones, and the odd ones.
     pub fn settle(
         &mut self,
         width: usize,
         height: usize,
-        look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32])),
+        look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32], &[f32])),
     ) {
         const CELL: usize = BLOCK / 2 / PARTS;
         let (wide, high) = (PARTS * self.wide, PARTS * self.high);
@@ -102,10 +102,10 @@ impl Blocks {
                 let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
                 for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
                     let cells = &mut self.cells[y / CELL * wide..][PARTS * run.start..PARTS * run.end];
-                    look(y, x, &mut |alpha| {
-                        for (cell, alpha) in cells.iter_mut().zip(alpha.chunks(CELL)) {
+                    look(y, x, &mut |even, odd| {
+                        for (cell, (e, o)) in cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2))) {
                             let (mut lo, mut hi) = (1f32, 0f32);
-                            for &v in alpha {
+                            for &v in e.iter().chain(o) {
                                 lo = lo.min(v);
                                 hi = hi.max(v);
                             }

@@ -9,6 +9,7 @@
 //! Filter", 2015, but the sums take in every sample): models are so smooth that nothing is lost, and most of the
 //! work is a quarter.
 
+use super::blocks::runs;
 use crate::simd::multiversion;
 
 /// Residual variance of alpha at which a model's weight has halved.
@@ -35,9 +36,19 @@ impl Window {
         Self { whole: radius as usize, part: radius.fract() }
     }
 
+    /// The weight of the outermost cells.
+    fn edge(&self) -> f32 {
+        if self.part > 0.0 { self.part } else { 1.0 }
+    }
+
     /// Cells at each side of the middle that count at all.
     pub fn reach(&self) -> usize {
         self.whole + usize::from(self.part > 0.0)
+    }
+
+    /// Rows of a window, or columns.
+    fn side(&self) -> usize {
+        2 * self.reach() + 1
     }
 
     /// The weight of the cells inside `0..n` around `at`.
@@ -51,62 +62,94 @@ impl Window {
     }
 }
 
-/// Columns `x.0..x.1` and rows `y.0..y.1` of cells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rect {
-    pub x: (usize, usize),
-    pub y: (usize, usize),
-}
+/// Two rows of samples, cells side by side: `[row][component][column in its cell][cell]`, three colours ([`centred`])
+/// and alpha (0..1).
+pub type Samples = [[[Vec<f32>; 2]; 4]; 2];
 
-/// What is filtered: planes of `width · height` samples, asked for by rows.
+/// What is filtered: planes of samples, asked for by rows of cells.
 pub trait Guide {
-    /// Samples in a row, and rows.
+    /// Cells in a row, and rows.
     fn size(&self) -> (usize, usize);
 
-    /// The two rows of samples in row `y` of the cells, from sample `x` on, as many as there is room for: three colours
-    /// ([`centred`]) and alpha (0..1). The second row of a plane's last cells may be past its end and is then the
-    /// same as the first.
-    fn rows(&mut self, y: usize, x: usize, out: [[&mut [f32]; 4]; 2]);
+    /// The samples of row `y` of the cells, `count` cells from `x` on; `x` is even. What lies past the last sample, where
+    /// sizes are odd, is as that sample.
+    fn rows(&mut self, y: usize, x: usize, count: usize, out: &mut Samples);
 }
+
+/// Where models are asked for: whole blocks of cells.
+pub struct Area<'a> {
+    /// Rows of cells.
+    pub y: (usize, usize),
+    /// The row of blocks that `marks` begins with.
+    pub first: usize,
+    /// Cells in a block, across; blocks in a row. Of blocks smaller than a cell, `per` make one.
+    pub side: usize,
+    pub per: usize,
+    pub wide: usize,
+    /// The blocks asked for, row by row.
+    pub marks: &'a [bool],
+}
+
+impl Area<'_> {
+    /// The runs of cells, each widened by `reach` to either side, that rows within `reach` of `y` are asked for.
+    fn runs(&self, y: usize, reach: usize, (wide, high): (usize, usize), row: &mut Vec<bool>, out: &mut Vec<Run>) {
+        let last = self.marks.len() / self.wide - 1;
+        let block = |y: usize| (y * self.per / self.side).saturating_sub(self.first).min(last);
+        // Rows outside of the area are not asked for.
+        let (from, to) = (y.saturating_sub(reach).max(self.y.0), (y + reach).min(high - 1).min(self.y.1 - 1));
+        out.clear();
+        row.clear();
+        row.resize(self.wide, false);
+        if from > to {
+            return;
+        }
+        for by in block(from)..=block(to).max(((to + 1) * self.per - 1) / self.side - self.first).min(last) {
+            row.iter_mut().zip(&self.marks[by * self.wide..]).for_each(|(r, m)| *r |= m);
+        }
+        for run in runs(row) {
+            let x0 = (run.start * self.side / self.per).min(wide).saturating_sub(reach);
+            let x1 = ((run.end * self.side).div_ceil(self.per) + reach).min(wide);
+            match out.last_mut() {
+                Some(before) if before.1 >= x0 => before.1 = x1,
+                _ if x0 < x1 => out.push((x0, x1)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// From one cell to before another.
+type Run = (usize, usize);
 
 /// Reused between calls.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// Two rows of samples: three colours and alpha.
-    samples: [[Vec<f32>; 4]; 2],
+    samples: Samples,
     sums: Rows,
     models: Rows,
     tall: Vec<f32>,
-    boxed: Vec<f32>,
+    /// One over the cells in the windows of each column, and whether it is one of the plane's.
     inverse: Vec<f32>,
     inside: Vec<f32>,
-    /// What [`filter`] hands on.
+    row: Vec<bool>,
+    runs: Vec<Run>,
     out: [Vec<f32>; 5],
 }
 
-/// The rows under a window that moves down.
+/// The last rows of sums or models, and one that is empty.
 #[derive(Debug, Default)]
 struct Rows {
-    /// Values in a row.
     len: usize,
     turns: usize,
     ring: Vec<f32>,
-    /// The sum of rows `first..next`.
-    inner: Vec<f32>,
-    first: usize,
-    next: usize,
-    zeros: Vec<f32>,
 }
 
 impl Rows {
-    fn begin(&mut self, len: usize, window: Window, from: usize) {
-        // One more than the window spans: what leaves must still be there.
-        (self.len, self.turns) = (len, 2 * window.reach() + 2);
-        self.ring.resize((self.turns * len).max(self.ring.len()), 0.0);
-        self.inner.clear();
-        self.inner.resize(len, 0.0);
-        self.zeros.resize(len.max(self.zeros.len()), 0.0);
-        (self.first, self.next) = (from, from);
+    fn begin(&mut self, len: usize, window: Window) {
+        (self.len, self.turns) = (len, window.side());
+        self.ring.resize((self.turns + 1) * len, 0.0);
+        // Columns beside the plane count as empty, and nobody writes there.
+        self.ring.fill(0.0);
     }
 
     fn slot(&mut self, row: usize) -> &mut [f32] {
@@ -117,109 +160,108 @@ impl Rows {
         &self.ring[row % self.turns * self.len..][..self.len]
     }
 
-    /// Moves the window to the middle `at` of `n` rows; its sums go into `out`.
-    fn slide(&mut self, at: usize, n: usize, window: Window, out: &mut [f32]) {
-        let (from, to) = (at.saturating_sub(window.whole), (at + window.whole + 1).min(n));
-        let (len, turns) = (self.len, self.turns);
-        let row = |row: usize| &self.ring[row % turns * len..][..len];
-        if self.next < from {
-            (self.first, self.next) = (from, from);
+    /// Sums of the rows of a window whose middle is `at` of `n` rows, columns `x.0..x.1` of each plane of `room`.
+    fn stack(&self, at: usize, n: usize, window: Window, room: usize, x: Run, out: &mut [f32]) {
+        let reach = window.reach();
+        let mut starts = [self.turns * self.len; MOST];
+        for (k, start) in starts.iter_mut().enumerate().take(window.side()) {
+            if let Some(row) = (at + k).checked_sub(reach).filter(|&row| row < n) {
+                *start = row % self.turns * self.len;
+            }
         }
-        while self.next + 1 < to {
-            add(&mut self.inner, row(self.next));
-            self.next += 1;
-        }
-        let zeros = &self.zeros[..len];
-        let enter = if self.next < to { row(self.next) } else { zeros };
-        let leave = if self.first < from { row(self.first) } else { zeros };
-        let top = if from > 0 && at > window.whole { row(from - 1) } else { zeros };
-        let bottom = if to < n { row(to) } else { zeros };
-        (self.first, self.next) = (from, to);
-        slide(&mut self.inner, [enter, leave, top, bottom], window.part, out);
+        stack(&self.ring, &starts[..window.side()], (self.len / room, room), x, window.edge(), out);
     }
 }
 
-/// One row of results at the cells of a rectangle.
+/// Most rows that a window can have.
+const MOST: usize = 17;
+
+/// One row of results at the cells of a run.
 pub struct Models<'a> {
+    /// The row, and its first cell.
+    pub at: (usize, usize),
     /// Slopes by colour (centred) and offset.
-    pub model: [&'a mut [f32]; 4],
+    pub model: [&'a [f32]; 4],
     /// The cells' alpha as it was before.
     pub alpha: &'a [f32],
 }
 
-/// Fits the models of `rect` and hands each row of them to `done`, from the first on. `eps` is added to the
-/// colours' variances.
+/// Fits models in an area and hands them to `done`, row by row from the first on. `eps` is added to the colours'
+/// variances.
 pub fn filter(
     guide: &mut impl Guide,
-    rect: Rect,
+    area: &Area<'_>,
     window: Window,
     eps: [f32; 3],
     s: &mut Scratch,
-    mut done: impl FnMut(usize, Models<'_>),
+    mut done: impl FnMut(Models<'_>),
 ) {
     let reach = window.reach();
-    let (width, height) = guide.size();
-    let (wide, high) = (width.div_ceil(2), height.div_ceil(2));
-    let count = rect.x.1 - rect.x.0;
-    let models = count + 2 * reach;
-    // Room for whole vectors, and for windows that run past the last of them.
-    let room = (models.next_multiple_of(LANES) + 2 * reach + LANES).next_multiple_of(LANES);
-    // The first column of the sums lies so far left of the plane's first, or right of it.
-    let left = rect.x.0 as isize - 2 * reach as isize;
-    let cells = (left.max(0) as usize, (rect.x.1 + 2 * reach).min(wide));
-    let at = (cells.0 as isize - left) as usize;
-    for v in s.samples.iter_mut().flatten() {
-        v.clear();
-        v.resize(2 * room, 0.0);
+    let (wide, high) = guide.size();
+    // Room for windows that reach past the plane, and for whole vectors.
+    let pad = reach.next_multiple_of(LANES);
+    let room = pad + wide.next_multiple_of(LANES) + pad + 2 * LANES;
+    for v in s.samples.iter_mut().flatten().flatten() {
+        v.resize((wide + 2 * LANES).max(v.len()), 0.0);
     }
-    for (v, n) in [(&mut s.tall, SUMS.max(MODEL)), (&mut s.boxed, SUMS.max(MODEL))] {
-        v.resize((n * room).max(v.len()), 0.0);
-    }
+    s.tall.resize((SUMS * room).max(s.tall.len()), 0.0);
     for v in &mut s.out {
-        v.resize(count.next_multiple_of(LANES).max(v.len()), 0.0);
+        v.resize((wide + LANES).max(v.len()), 0.0);
     }
     s.inverse.clear();
     s.inside.clear();
-    for j in 0..room {
-        let x = left + (reach + j) as isize;
-        let inside = x >= 0 && x < wide as isize && j < models;
-        s.inverse.push(if inside { 0.25 / window.weight(x as usize, wide) } else { 0.0 });
+    for x in 0..room {
+        let inside = x >= pad && x - pad < wide;
+        s.inverse.push(if inside { 0.25 / window.weight(x - pad, wide) } else { 0.0 });
         s.inside.push(f32::from(u8::from(inside)));
     }
-    let mut next_row = rect.y.0.saturating_sub(2 * reach);
-    let mut next_model = rect.y.0.saturating_sub(reach);
-    s.sums.begin(SUMS * room, window, next_row);
-    s.models.begin(MODEL * room, window, next_model);
-    let samples = (2 * cells.0, (2 * cells.1).min(width));
-    for y in rect.y.0..rect.y.1 {
+    let mut next_row = area.y.0.saturating_sub(2 * reach);
+    let mut next_model = area.y.0.saturating_sub(reach);
+    s.sums.begin(SUMS * room, window);
+    s.models.begin(MODEL * room, window);
+    let mut runs = std::mem::take(&mut s.runs);
+    for y in area.y.0..area.y.1 {
         while next_model <= (y + reach).min(high - 1) {
             while next_row <= (next_model + reach).min(high - 1) {
-                let span = 2 * at..2 * at + samples.1 - samples.0;
-                let rows = s.samples.each_mut().map(|r| r.each_mut().map(|v| &mut v[span.clone()]));
-                guide.rows(next_row, samples.0, rows);
-                if width % 2 == 1 && samples.1 == width {
-                    // The last cell's missing column is as the one beside it.
-                    for v in s.samples.iter_mut().flatten() {
-                        v[span.end] = v[span.end - 1];
+                area.runs(next_row, 2 * reach, (wide, high), &mut s.row, &mut runs);
+                for &(x0, x1) in &runs {
+                    let x0 = x0 & !1;
+                    let count = x1 - x0;
+                    guide.rows(next_row, x0, count, &mut s.samples);
+                    let whole = count.next_multiple_of(LANES);
+                    for v in s.samples.iter_mut().flatten().flatten() {
+                        v[count..whole].fill(0.0);
                     }
+                    moments(&s.samples, whole, s.sums.slot(next_row), pad + x0);
                 }
-                moments(&s.samples, s.sums.slot(next_row));
                 next_row += 1;
             }
-            s.sums.slide(next_model, high, window, &mut s.tall[..SUMS * room]);
-            boxes(&s.tall[..SUMS * room], room, models, window, &mut s.boxed);
+            area.runs(next_model, reach, (wide, high), &mut s.row, &mut runs);
             let rows = 1.0 / window.weight(next_model, high);
-            fit(&s.boxed, room, models, &s.inverse, &s.inside, rows, eps, s.models.slot(next_model));
+            for &(x0, x1) in &runs {
+                let whole = (x1 - x0).next_multiple_of(LANES);
+                let x = (pad + x0 - reach, pad + x0 + whole + reach);
+                s.sums.stack(next_model, high, window, room, x, &mut s.tall);
+                let at = pad + x0;
+                let columns = [&s.inverse[at..], &s.inside[at..]];
+                fit(&s.tall, room, (at, whole), window, columns, rows, eps, s.models.slot(next_model));
+            }
             next_model += 1;
         }
-        s.models.slide(y, high, window, &mut s.tall[..MODEL * room]);
-        boxes(&s.tall[..MODEL * room], room, count, window, &mut s.boxed);
-        let [a, b, c, d, old] = &mut s.out;
-        let [a, b, c, d, old] = [a, b, c, d, old].map(|v| &mut v[..count]);
-        mean(&s.boxed, room, [&mut *a, &mut *b, &mut *c, &mut *d]);
-        old.iter_mut().zip(&s.sums.row(y)[2 * reach..]).for_each(|(o, v)| *o = v * 0.25);
-        done(y, Models { model: [a, b, c, d], alpha: old });
+        area.runs(y, 0, (wide, high), &mut s.row, &mut runs);
+        for &(x0, x1) in &runs {
+            let (count, at) = (x1 - x0, pad + x0);
+            let whole = count.next_multiple_of(LANES);
+            s.models.stack(y, high, window, room, (at - reach, at + whole + reach), &mut s.tall);
+            let [a, b, c, d, old] = &mut s.out;
+            mean(&s.tall, room, (at, whole), window, [&mut *a, &mut *b, &mut *c, &mut *d]);
+            for (o, v) in old[..count].iter_mut().zip(&s.sums.row(y)[at..]) {
+                *o = v * 0.25;
+            }
+            done(Models { at: (y, x0), model: [a, b, c, d].map(|v| &v[..count]), alpha: &old[..count] });
+        }
     }
+    s.runs = runs;
 }
 
 /// A colour as the sums take it: they lose fewest digits around 0.
@@ -229,182 +271,220 @@ pub fn centred(v: u8) -> f32 {
 }
 
 multiversion! {
-    /// Bytes as [`centred`].
-    pub fn center(from: &[u8], out: &mut [f32]) {
-        for (o, &v) in out.iter_mut().zip(from) {
-            *o = centred(v);
+    /// Bytes as [`centred`], the first and the second of each pair; a last one without a second counts twice.
+    pub fn center_pairs(from: &[u8], first: &mut [f32], second: &mut [f32]) {
+        for ((f, s), v) in first.iter_mut().zip(&mut *second).zip(from.chunks_exact(2)) {
+            *f = centred(v[0]);
+            *s = centred(v[1]);
+        }
+        if let [last] = from.chunks_exact(2).remainder() {
+            let at = from.len() / 2;
+            (first[at], second[at]) = (centred(*last), centred(*last));
         }
     }
 }
 
 multiversion! {
-    /// Sums over the cells of two rows of samples.
-    fn moments(rows: &[[Vec<f32>; 4]; 2], out: &mut [f32]) {
+    /// Sums over cells, from place `at` of the planes in `out` on.
+    fn moments(samples: &Samples, count: usize, out: &mut [f32], at: usize) {
         let room = out.len() / SUMS;
-        let [top, bottom] = rows.each_ref().map(|r| r.each_ref().map(|v| &v[..2 * room]));
-        // Alpha comes fourth among the rows, first among the sums.
-        let (plain, products) = out.split_at_mut(4 * room);
-        for (out, c) in plain.chunks_exact_mut(room).zip([3, 0, 1, 2]) {
-            pair_sums(top[c], bottom[c], out);
-        }
-        let pairs = [(3, 3), (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3)];
-        for (out, (p, q)) in products.chunks_exact_mut(room).zip(pairs) {
-            pair_products([top[p], top[q]], [bottom[p], bottom[q]], out);
-        }
-    }
-}
-
-#[inline(always)]
-fn pair_sums(top: &[f32], bottom: &[f32], out: &mut [f32]) {
-    let rows = top.chunks_exact(2 * LANES).zip(bottom.chunks_exact(2 * LANES));
-    for (out, (t, b)) in out.chunks_exact_mut(LANES).zip(rows) {
-        let mut v = [0.0; 2 * LANES];
-        for l in 0..2 * LANES {
-            v[l] = t[l] + b[l];
-        }
-        for l in 0..LANES {
-            out[l] = v[2 * l] + v[2 * l + 1];
-        }
-    }
-}
-
-#[inline(always)]
-fn pair_products([tp, tq]: [&[f32]; 2], [bp, bq]: [&[f32]; 2], out: &mut [f32]) {
-    let top = tp.chunks_exact(2 * LANES).zip(tq.chunks_exact(2 * LANES));
-    let bottom = bp.chunks_exact(2 * LANES).zip(bq.chunks_exact(2 * LANES));
-    for (out, ((tp, tq), (bp, bq))) in out.chunks_exact_mut(LANES).zip(top.zip(bottom)) {
-        let mut v = [0.0; 2 * LANES];
-        for l in 0..2 * LANES {
-            v[l] = tp[l] * tq[l] + bp[l] * bq[l];
-        }
-        for l in 0..LANES {
-            out[l] = v[2 * l] + v[2 * l + 1];
+        let rows = samples.each_ref().map(|r| r.each_ref().map(|c| c.each_ref().map(|v| &v[..count])));
+        for i in (0..count).step_by(LANES) {
+            let mut v = [[0f32; LANES]; 16];
+            for (k, v) in v.iter_mut().enumerate() {
+                v.copy_from_slice(&rows[k >> 3][k >> 1 & 3][k & 1][i..][..LANES]);
+            }
+            let mut o = [[0f32; LANES]; SUMS];
+            for l in 0..LANES {
+                // The four samples of a component.
+                let four = |c: usize| [v[2 * c][l], v[2 * c + 1][l], v[8 + 2 * c][l], v[9 + 2 * c][l]];
+                let (r, g, b, a) = (four(0), four(1), four(2), four(3));
+                let sum = |p: [f32; 4]| p[0] + p[1] + p[2] + p[3];
+                let dot = |p: [f32; 4], q: [f32; 4]| p[0] * q[0] + p[1] * q[1] + p[2] * q[2] + p[3] * q[3];
+                o[0][l] = sum(a);
+                o[1][l] = sum(r);
+                o[2][l] = sum(g);
+                o[3][l] = sum(b);
+                o[4][l] = dot(a, a);
+                o[5][l] = dot(r, r);
+                o[6][l] = dot(r, g);
+                o[7][l] = dot(r, b);
+                o[8][l] = dot(g, g);
+                o[9][l] = dot(g, b);
+                o[10][l] = dot(b, b);
+                o[11][l] = dot(r, a);
+                o[12][l] = dot(g, a);
+                o[13][l] = dot(b, a);
+            }
+            for (k, o) in o.iter().enumerate() {
+                out[k * room + at + i..][..LANES].copy_from_slice(o);
+            }
         }
     }
 }
 
 multiversion! {
-    fn add(to: &mut [f32], from: &[f32]) {
-        for (t, &f) in to.iter_mut().zip(from) {
-            *t += f;
-        }
-    }
-}
-
-multiversion! {
-    /// One row enters the sum and one leaves it; the rows beyond count in part.
-    fn slide(inner: &mut [f32], rows: [&[f32]; 4], part: f32, out: &mut [f32]) {
-        let n = inner.len();
-        let [enter, leave, top, bottom] = rows.map(|r| &r[..n]);
-        let out = &mut out[..n];
-        for i in 0..n {
-            let sum = inner[i] + enter[i] - leave[i];
-            inner[i] = sum;
-            out[i] = sum + part * (top[i] + bottom[i]);
-        }
-    }
-}
-
-multiversion! {
-    /// The windows' sums along rows of `room`, each from its leftmost cell on.
-    fn boxes(from: &[f32], room: usize, count: usize, window: Window, out: &mut [f32]) {
-        // Whole vectors.
-        let n = count.next_multiple_of(LANES);
-        for (from, out) in from.chunks_exact(room).zip(out.chunks_exact_mut(room)) {
-            let out = &mut out[..n];
-            // A width known to the compiler makes one pass of vector loads of each.
-            match (window.whole, window.part > 0.0) {
-                (1, false) => fixed::<3, 0>(from, window.part, out),
-                (1, true) => fixed::<3, 1>(from, window.part, out),
-                (2, false) => fixed::<5, 0>(from, window.part, out),
-                (2, true) => fixed::<5, 1>(from, window.part, out),
-                (3, false) => fixed::<7, 0>(from, window.part, out),
-                (3, true) => fixed::<7, 1>(from, window.part, out),
-                (4, false) => fixed::<9, 0>(from, window.part, out),
-                (4, true) => fixed::<9, 1>(from, window.part, out),
-                (whole, partly) => {
-                    let skip = usize::from(partly);
-                    let turns = 2 * whole + 1;
+    /// Sums of the rows that begin at `starts`, for each of `planes.0` planes of `planes.1` values; the outermost rows
+    /// count `edge` times.
+    fn stack(ring: &[f32], starts: &[usize], planes: (usize, usize), x: (usize, usize), edge: f32, out: &mut [f32]) {
+        let (count, room) = planes;
+        for k in 0..count {
+            let row = |start: usize| &ring[start + k * room + x.0..][..x.1 - x.0];
+            let out = &mut out[k * room + x.0..][..x.1 - x.0];
+            match *starts {
+                [a, b, c] => stack_rows([a, c].map(row), [b].map(row), edge, out),
+                [a, b, c, d, e] => stack_rows([a, e].map(row), [b, c, d].map(row), edge, out),
+                [a, b, c, d, e, f, g] => stack_rows([a, g].map(row), [b, c, d, e, f].map(row), edge, out),
+                [a, b, c, d, e, f, g, h, i] => {
+                    stack_rows([a, i].map(row), [b, c, d, e, f, g, h].map(row), edge, out)
+                }
+                [first, ref inner @ .., last] => {
+                    let (top, bottom) = (row(first), row(last));
                     for (i, o) in out.iter_mut().enumerate() {
-                        let sum: f32 = from[i + skip..][..turns].iter().sum();
-                        *o = sum + window.part * (from[i] + from[i + turns - 1 + 2 * skip]);
+                        *o = edge * (top[i] + bottom[i]);
+                    }
+                    for &start in inner {
+                        out.iter_mut().zip(row(start)).for_each(|(o, v)| *o += v);
                     }
                 }
+                _ => out.fill(0.0),
             }
         }
     }
 }
 
 #[inline(always)]
-fn fixed<const N: usize, const SKIP: usize>(from: &[f32], part: f32, out: &mut [f32]) {
-    let from = &from[..out.len() + N - 1 + 2 * SKIP];
-    for (at, out) in out.chunks_exact_mut(LANES).enumerate() {
-        let near = &from[at * LANES..][..LANES + N - 1 + 2 * SKIP];
-        let mut sum = [0f32; LANES];
-        for k in 0..N {
-            for l in 0..LANES {
-                sum[l] += near[SKIP + k + l];
-            }
+fn stack_rows<const N: usize>(ends: [&[f32]; 2], inner: [&[f32]; N], edge: f32, out: &mut [f32]) {
+    let n = out.len();
+    let (ends, inner) = (ends.map(|r| &r[..n]), inner.map(|r| &r[..n]));
+    for i in 0..n {
+        let mut sum = edge * (ends[0][i] + ends[1][i]);
+        for row in inner {
+            sum += row[i];
         }
+        out[i] = sum;
+    }
+}
+
+/// The sum along a row over a window around each of sixteen places from `at` on.
+#[inline(always)]
+fn across<const REACH: usize>(row: &[f32], at: usize, reach: usize, edge: f32) -> [f32; LANES] {
+    // A reach known to the compiler makes one pass of vector loads.
+    let reach = if REACH == 0 { reach } else { REACH };
+    let near = &row[at - reach..][..LANES + 2 * reach];
+    let mut sum = [0f32; LANES];
+    for l in 0..LANES {
+        sum[l] = edge * (near[l] + near[l + 2 * reach]);
+    }
+    for k in 1..2 * reach {
         for l in 0..LANES {
-            out[l] = if SKIP == 0 { sum[l] } else { sum[l] + part * (near[l] + near[l + N + 1]) };
+            sum[l] += near[k + l];
         }
     }
+    sum
 }
 
 multiversion! {
     /// Each cell's mean of the models whose windows hold it.
-    fn mean(sums: &[f32], room: usize, out: [&mut [f32]; 4]) {
-        let weight = &sums[4 * room..];
-        for (k, out) in out.into_iter().enumerate() {
-            for ((o, &s), &w) in out.iter_mut().zip(&sums[k * room..]).zip(weight) {
-                *o = s / w.max(1e-20);
+    fn mean(tall: &[f32], room: usize, span: (usize, usize), window: Window, out: [&mut [f32]; 4]) {
+        match window.reach() {
+            1 => mean_of::<1>(tall, room, span, window, out),
+            2 => mean_of::<2>(tall, room, span, window, out),
+            3 => mean_of::<3>(tall, room, span, window, out),
+            4 => mean_of::<4>(tall, room, span, window, out),
+            _ => mean_of::<0>(tall, room, span, window, out),
+        }
+    }
+}
+
+#[inline(always)]
+fn mean_of<const REACH: usize>(
+    tall: &[f32],
+    room: usize,
+    (at, count): (usize, usize),
+    window: Window,
+    out: [&mut [f32]; 4],
+) {
+    let (reach, edge) = (window.reach(), window.edge());
+    for i in (0..count).step_by(LANES) {
+        let sum = |k: usize| across::<REACH>(&tall[k * room..][..room], at + i, reach, edge);
+        let mut weight = sum(4);
+        for w in &mut weight {
+            *w = 1.0 / w.max(1e-20);
+        }
+        let sums = [sum(0), sum(1), sum(2), sum(3)];
+        for k in 0..4 {
+            let out = &mut out[k][i..][..LANES];
+            for l in 0..LANES {
+                out[l] = sums[k][l] * weight[l];
             }
         }
     }
 }
 
 multiversion! {
-    /// Solves each window's model from the sums of its columns.
+    /// Solves the model of each window in a span, from place `span.0` on: `tall` holds the sums of its columns.
     #[allow(clippy::too_many_arguments)]
     fn fit(
-        sums: &[f32], room: usize, count: usize, columns: &[f32], inside: &[f32], rows: f32, eps: [f32; 3],
-        out: &mut [f32],
+        tall: &[f32], room: usize, span: (usize, usize), window: Window, columns: [&[f32]; 2], rows: f32,
+        eps: [f32; 3], out: &mut [f32],
     ) {
-        for at in (0..count).step_by(LANES) {
-            let mut v = [[0f32; LANES]; SUMS];
-            for (k, v) in v.iter_mut().enumerate() {
-                v.copy_from_slice(&sums[k * room + at..][..LANES]);
-            }
-            let mut o = [[0f32; LANES]; MODEL];
-            let (columns, inside) = (&columns[at..][..LANES], &inside[at..][..LANES]);
-            for l in 0..LANES {
-                let inv = columns[l] * rows;
-                let m = |k: usize| v[k][l] * inv;
-                let (p, r, g, b) = (m(0), m(1), m(2), m(3));
-                let var = m(4) - p * p;
-                // Covariance of the colours, a little of the identity added, and with alpha.
-                let (rr, rg, rb) = (m(5) - r * r + eps[0], m(6) - r * g, m(7) - r * b);
-                let (gg, gb, bb) = (m(8) - g * g + eps[1], m(9) - g * b, m(10) - b * b + eps[2]);
-                let (cr, cg, cb) = (m(11) - r * p, m(12) - g * p, m(13) - b * p);
-                // Its inverse by cofactors.
-                let (i00, i01, i02) = (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb);
-                let (i11, i12, i22) = (rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg);
-                let det = 1.0 / (rr * i00 + rg * i01 + rb * i02).max(1e-20);
-                let ar = (i00 * cr + i01 * cg + i02 * cb) * det;
-                let ag = (i01 * cr + i11 * cg + i12 * cb) * det;
-                let ab = (i02 * cr + i12 * cg + i22 * cb) * det;
-                let rest = (var - (ar * cr + ag * cg + ab * cb)).max(0.0);
-                let weight = inside[l] / (rest + RESIDUAL);
-                o[0][l] = ar * weight;
-                o[1][l] = ag * weight;
-                o[2][l] = ab * weight;
-                o[3][l] = (p - ar * r - ag * g - ab * b) * weight;
-                o[4][l] = weight;
-            }
-            for (k, o) in o.iter().enumerate() {
-                out[k * room + at..][..LANES].copy_from_slice(o);
-            }
+        match window.reach() {
+            1 => fit_of::<1>(tall, room, span, window, columns, rows, eps, out),
+            2 => fit_of::<2>(tall, room, span, window, columns, rows, eps, out),
+            3 => fit_of::<3>(tall, room, span, window, columns, rows, eps, out),
+            4 => fit_of::<4>(tall, room, span, window, columns, rows, eps, out),
+            _ => fit_of::<0>(tall, room, span, window, columns, rows, eps, out),
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn fit_of<const REACH: usize>(
+    tall: &[f32],
+    room: usize,
+    (at, count): (usize, usize),
+    window: Window,
+    [columns, inside]: [&[f32]; 2],
+    rows: f32,
+    eps: [f32; 3],
+    out: &mut [f32],
+) {
+    let (reach, edge) = (window.reach(), window.edge());
+    for i in (0..count).step_by(LANES) {
+        let mut v = [[0f32; LANES]; SUMS];
+        for (k, v) in v.iter_mut().enumerate() {
+            *v = across::<REACH>(&tall[k * room..][..room], at + i, reach, edge);
+        }
+        let mut o = [[0f32; LANES]; MODEL];
+        let (columns, inside) = (&columns[i..][..LANES], &inside[i..][..LANES]);
+        for l in 0..LANES {
+            let inv = columns[l] * rows;
+            let m = |k: usize| v[k][l] * inv;
+            let (p, r, g, b) = (m(0), m(1), m(2), m(3));
+            let var = m(4) - p * p;
+            // Covariance of the colours, a little of the identity added, and with alpha.
+            let (rr, rg, rb) = (m(5) - r * r + eps[0], m(6) - r * g, m(7) - r * b);
+            let (gg, gb, bb) = (m(8) - g * g + eps[1], m(9) - g * b, m(10) - b * b + eps[2]);
+            let (cr, cg, cb) = (m(11) - r * p, m(12) - g * p, m(13) - b * p);
+            // Its inverse by cofactors.
+            let (i00, i01, i02) = (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb);
+            let (i11, i12, i22) = (rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg);
+            let det = 1.0 / (rr * i00 + rg * i01 + rb * i02).max(1e-20);
+            let ar = (i00 * cr + i01 * cg + i02 * cb) * det;
+            let ag = (i01 * cr + i11 * cg + i12 * cb) * det;
+            let ab = (i02 * cr + i12 * cg + i22 * cb) * det;
+            let rest = (var - (ar * cr + ag * cg + ab * cb)).max(0.0);
+            let weight = inside[l] / (rest + RESIDUAL);
+            o[0][l] = ar * weight;
+            o[1][l] = ag * weight;
+            o[2][l] = ab * weight;
+            o[3][l] = (p - ar * r - ag * g - ab * b) * weight;
+            o[4][l] = weight;
+        }
+        for (k, o) in o.iter().enumerate() {
+            out[k * room + at + i..][..LANES].copy_from_slice(o);
         }
     }
 }
@@ -419,26 +499,36 @@ mod tests {
         alpha: Vec<f32>,
     }
 
+    impl Planes {
+        fn height(&self) -> usize {
+            self.alpha.len() / self.width
+        }
+    }
+
     impl Guide for Planes {
         fn size(&self) -> (usize, usize) {
-            (self.width, self.alpha.len() / self.width)
+            (self.width.div_ceil(2), self.height().div_ceil(2))
         }
 
-        fn rows(&mut self, y: usize, x: usize, out: [[&mut [f32]; 4]; 2]) {
-            for (dy, [r, g, b, alpha]) in out.into_iter().enumerate() {
-                let at = (2 * y + dy).min(self.size().1 - 1) * self.width + x;
-                for (out, from) in [r, g, b].into_iter().zip(&self.color) {
-                    center(&from[at..], out);
+        fn rows(&mut self, y: usize, x: usize, count: usize, out: &mut Samples) {
+            for (dy, rows) in out.iter_mut().enumerate() {
+                let at = (2 * y + dy).min(self.height() - 1) * self.width;
+                let columns = 2 * x..(2 * (x + count)).min(self.width);
+                let [r, g, b, alpha] = rows;
+                for ([first, second], from) in [r, g, b].into_iter().zip(&self.color) {
+                    center_pairs(&from[at..][columns.clone()], first, second);
                 }
-                alpha.copy_from_slice(&self.alpha[at..][..alpha.len()]);
+                for (i, pair) in self.alpha[at..][columns].chunks(2).enumerate() {
+                    (alpha[0][i], alpha[1][i]) = (pair[0], pair[pair.len() - 1]);
+                }
             }
         }
     }
 
     /// The same by the definition: every sum from scratch, in double precision.
     fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
-        let (w, h) = p.size();
-        let (wide, high) = (w.div_ceil(2), h.div_ceil(2));
+        let (w, h) = (p.width, p.height());
+        let (wide, high) = p.size();
         // Cells of a window with their weights; one direction after the other.
         let line = |at: usize, n: usize| {
             let reach = window.reach();
@@ -503,14 +593,18 @@ mod tests {
 
     #[test]
     fn agrees_with_the_definition() {
-        for (w, h, samples, x, y) in [
-            (37, 29, 7.0, (0, 19), (0, 15)),
-            (37, 29, 8.9, (2, 10), (3, 7)),
-            (41, 1, 5.0, (0, 21), (0, 1)),
-            (1, 17, 11.0, (0, 1), (2, 9)),
-            (1, 1, 6.0, (0, 1), (0, 1)),
-            (9, 50, 13.0, (1, 5), (20, 25)),
-            (150, 60, 25.0, (0, 75), (5, 30)),
+        // Size, side of the windows, rows asked for, side of the blocks in cells, and how many of less than a cell make
+        // one.
+        for (w, h, samples, y, side, per) in [
+            (37, 29, 7.0, (0, 15), 8, 1),
+            (37, 29, 8.9, (4, 8), 4, 1),
+            (41, 1, 5.0, (0, 1), 8, 1),
+            (1, 17, 11.0, (2, 9), 2, 1),
+            (1, 1, 6.0, (0, 1), 8, 1),
+            (9, 50, 13.0, (20, 25), 1, 1),
+            (150, 60, 25.0, (0, 30), 8, 1),
+            (150, 60, 7.0, (8, 24), 8, 1),
+            (61, 47, 9.0, (0, 24), 1, 2),
         ] {
             let plane = |seed: usize| -> Vec<u8> {
                 (0..w * h).map(|i| ((i * 31 + i * i * seed) % 251) as u8).collect()
@@ -520,25 +614,43 @@ mod tests {
             let window = Window::new(samples);
             let want = reference(&planes, window, [1e-3; 3]);
             let old = planes.alpha.clone();
-            let mut next = y.0;
-            filter(&mut planes, Rect { x, y }, window, [1e-3; 3], &mut Scratch::default(), |row, models| {
-                assert_eq!(row, next);
-                next += 1;
-                for (i, u) in (x.0..x.1).enumerate() {
-                    for (got, want) in models.model.iter().zip(&want) {
-                        let (got, want) = (got[i], want[row * w.div_ceil(2) + u]);
-                        assert!(
-                            (got - want).abs() < 2e-3 * (1.0 + want.abs()),
-                            "{w}x{h} {samples} at {u},{row}: {got} for {want}"
-                        );
+            let (wide, high) = planes.size();
+            let blocks = (wide * per).div_ceil(side);
+            for seed in 0..4 {
+                let marks: Vec<bool> = (0..blocks * (high * per).div_ceil(side))
+                    .map(|i| seed == 0 || (i * 7919 + seed * 104_729) % 11 < 2 * seed)
+                    .collect();
+                let first = y.0 * per / side;
+                let area = Area { y, first, side, per, wide: blocks, marks: &marks[first * blocks..] };
+                let mut seen = vec![false; wide * high];
+                filter(&mut planes, &area, window, [1e-3; 3], &mut Scratch::default(), |models| {
+                    let (row, x) = models.at;
+                    for u in x..x + models.alpha.len() {
+                        seen[row * wide + u] = true;
+                        for (got, want) in models.model.iter().zip(&want) {
+                            let (got, want) = (got[u - x], want[row * wide + u]);
+                            assert!(
+                                (got - want).abs() < 2e-3 * (1.0 + want.abs()),
+                                "{w}x{h} {samples} at {u},{row}: {got} for {want}"
+                            );
+                        }
+                        let at = |dx: usize, dy: usize| {
+                            old[(2 * row + dy).min(h - 1) * w + (2 * u + dx).min(w - 1)]
+                        };
+                        let mean = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4.0;
+                        assert!((models.alpha[u - x] - mean).abs() < 1e-5);
                     }
-                    let at =
-                        |dx: usize, dy: usize| old[(2 * row + dy).min(h - 1) * w + (2 * u + dx).min(w - 1)];
-                    let mean = (at(0, 0) + at(1, 0) + at(0, 1) + at(1, 1)) / 4.0;
-                    assert!((models.alpha[i] - mean).abs() < 1e-5);
+                });
+                for (i, &seen) in seen.iter().enumerate() {
+                    let (u, v) = (i % wide, i / wide);
+                    let marked = (u * per / side..((u + 1) * per).div_ceil(side).max(u * per / side + 1)).any(|bx| {
+                        (v * per / side..((v + 1) * per).div_ceil(side).max(v * per / side + 1))
+                            .any(|by| marks[by * blocks + bx])
+                    });
+                    let asked = (y.0..y.1).contains(&v) && marked;
+                    assert!(seen || !asked, "{w}x{h} {samples}: {u},{v} is missing");
                 }
-            });
-            assert_eq!(next, y.1);
+            }
         }
     }
 }

@@ -25,8 +25,8 @@ use crate::frame::{Format, Frame};
 use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
-use guided::{Guide, Rect, Scratch, Window, center, centred};
-use planes::{Stretch, component_row, place, stretch_row};
+use guided::{Area, Guide, Samples, Scratch, Window, center_pairs, centred};
+use planes::{Stretch, component_row, place, stretch_pairs, stretch_row};
 use strips::Strips;
 
 /// How much work goes into edges.
@@ -56,6 +56,9 @@ const GROW: f32 = 6.0;
 const CLEAR_REACH: f32 = 14.0;
 /// The mask is snapped: what is within two percent of sure is sure.
 const SNAP: (f32, f32) = (1.04 / 255.0, -0.02);
+
+/// Parts of a level that run side by side.
+const STRIPS: usize = 4;
 
 /// One resolution. Its colours lie in [`Strips`], its models on a grid of cells of 2×2 samples.
 #[derive(Debug, Default)]
@@ -97,6 +100,7 @@ struct Local {
     rows: [Vec<f32>; 4],
     more: [Vec<f32>; 4],
     pair: [Vec<f32>; 2],
+    pairs: [[Vec<f32>; 2]; 4],
     bytes: [Vec<u8>; 3],
     tmp: Vec<f32>,
     marks: Vec<bool>,
@@ -249,10 +253,10 @@ impl Refiner {
         let cells = &level.cells;
         let (size, scale) = ((level.width, level.height), level.scale);
         let extent = frame_rows(self.plan) as f32;
-        // Cells in a block; strips of 32 rows or so, or the windows' margins cost more than the rows.
+        // Cells in a block; few strips, or the windows' margins cost more than the rows.
         let side = (BLOCK / 2) >> n;
         let (side, per) = (side.max(1), 1 << n.saturating_sub(BLOCK.ilog2() as usize - 1));
-        let group = (32 / side).max(1);
+        let group = (high.div_ceil(STRIPS) / side).max(32 / side).max(1);
         let strip = group * side * wide;
         let samples = &level.samples;
         let [a, b, c, d] = &mut level.model;
@@ -263,15 +267,10 @@ impl Refiner {
             .zip(d.par_chunks_mut(strip));
         parts.enumerate().for_each(|(part, (((a, b), c), d))| {
             with_local(|l| {
-                let Local { filter, rows, more, tmp, marks, .. } = l;
+                let Local { filter, pairs, more, tmp, marks, .. } = l;
                 let y0 = part * group * side;
                 let y1 = (y0 + group * side).min(high);
                 let block_rows = (y0 / side * per, (y1.div_ceil(side) * per).min(blocks.high));
-                marks.clear();
-                marks.resize(blocks.wide, false);
-                for row in block_rows.0..block_rows.1 {
-                    marks.iter_mut().zip(busy(row)).for_each(|(m, &c)| *m |= c);
-                }
                 // Beside the band the model is what was settled there.
                 for by in block_rows.0..block_rows.1 {
                     let near = |bx: usize| {
@@ -294,31 +293,27 @@ impl Refiner {
                         }
                     }
                 }
-                for run in runs(marks) {
-                    let x = ((run.start * side / per).min(wide), (run.end * side).div_ceil(per).min(wide));
-                    let rect = Rect { x, y: (y0, y1) };
-                    let source = match coarse {
-                        Some(coarse) => Source::Models(coarse),
-                        None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
-                    };
-                    let mut guide = Pixels { strips, n, size, source, models: rows, tmp };
-                    let [inside, clear, line, ..] = more;
-                    for v in [&mut *inside, &mut *clear] {
-                        v.resize((x.1 - x.0).max(v.len()), 0.0);
+                marks.clear();
+                (block_rows.0..block_rows.1).for_each(|row| marks.extend_from_slice(busy(row)));
+                // Rows of the area count from its first block on.
+                let area = Area { y: (y0, y1), first: block_rows.0, side, per, wide: blocks.wide, marks };
+                let source = match coarse {
+                    Some(coarse) => Source::Models(coarse),
+                    None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
+                };
+                let mut guide = Pixels { strips, n, size, source, models: pairs, tmp };
+                let [inside, clear, line, ..] = more;
+                let tall = extent / (2 * scale) as f32;
+                guided::filter(&mut guide, &area, window, eps, filter, |models| {
+                    let ((y, x), count) = (models.at, models.alpha.len());
+                    for (grid, out) in [(&band.band, &mut *inside), (&band.clear, &mut *clear)] {
+                        out.resize(count, 0.0);
+                        cells.row(grid, band.height, (y, tall), x, out, line);
                     }
-                    guided::filter(&mut guide, rect, window, eps, filter, |y, models| {
-                        let count = x.1 - x.0;
-                        let tall = extent / (2 * scale) as f32;
-                        let (inside, clear) = (&mut inside[..count], &mut clear[..count]);
-                        cells.row(&band.band, band.height, (y, tall), x.0, inside, line);
-                        cells.row(&band.clear, band.height, (y, tall), x.0, clear, line);
-                        let alpha = models.alpha;
-                        blend(models.model, [inside, clear, alpha], contrast, {
-                            let at = (y - y0) * wide;
-                            [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[at + x.0..][..count])
-                        });
-                    });
-                }
+                    let at = (y - y0) * wide + x;
+                    let out = [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[at..][..count]);
+                    blend(models.model, [inside, clear, models.alpha], contrast, out);
+                });
             });
         });
     }
@@ -329,19 +324,20 @@ impl Refiner {
         blocks.settle(level.width, level.height, |y, x, lo_hi| {
             with_local(|l| {
                 let n = x.1 - x.0;
-                let Local { rows: [r, g, b, alpha], more, .. } = l;
+                let Local { pairs: [r, g, b, alpha], .. } = l;
                 // The cells' own models will do.
-                for (row, plane) in more.iter_mut().zip(&level.model) {
-                    row.resize(n, 0.0);
-                    double(&plane[y / 2 * level.wide + x.0 / 2..], row);
+                let count = n.div_ceil(2);
+                let model = level.model.each_ref().map(|m| &m[y / 2 * level.wide + x.0 / 2..][..count]);
+                for (k, [first, second]) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                    first.resize(count, 0.0);
+                    second.resize(count, 0.0);
+                    center_pairs(&strips.row(1, k, y)[x.0..x.1], first, second);
                 }
-                for (k, row) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
-                    row.resize(n, 0.0);
-                    center(&strips.row(1, k, y)[x.0..], row);
+                for k in 0..2 {
+                    alpha[k].resize(count, 0.0);
+                    apply(model, [&r[k], &g[k], &b[k]], &mut alpha[k]);
                 }
-                alpha.resize(n, 0.0);
-                apply(more.each_ref().map(|m| &m[..]), [r, g, b], alpha);
-                lo_hi(alpha);
+                lo_hi(&alpha[0], &alpha[1]);
             });
         });
     }
@@ -470,36 +466,46 @@ struct Pixels<'a> {
     n: usize,
     size: (usize, usize),
     source: Source<'a>,
-    models: &'a mut [Vec<f32>; 4],
+    models: &'a mut [[Vec<f32>; 2]; 4],
     tmp: &'a mut Vec<f32>,
 }
 
 impl Guide for Pixels<'_> {
     fn size(&self) -> (usize, usize) {
-        self.size
+        (self.size.0.div_ceil(2), self.size.1.div_ceil(2))
     }
 
-    fn rows(&mut self, y: usize, x: usize, mut out: [[&mut [f32]; 4]; 2]) {
-        let count = out[0][0].len();
+    fn rows(&mut self, y: usize, x: usize, count: usize, out: &mut Samples) {
+        let (width, height) = self.size;
+        let columns = 2 * x..(2 * (x + count)).min(width);
         for (dy, [r, g, b, alpha]) in out.iter_mut().enumerate() {
-            let y = (2 * y + dy).min(self.size.1 - 1);
-            for (k, out) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
-                center(&self.strips.row(self.n, k, y)[x..], out);
+            let y = (2 * y + dy).min(height - 1);
+            for (k, [first, second]) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                center_pairs(&self.strips.row(self.n, k, y)[columns.clone()], first, second);
             }
             match self.source {
                 Source::Mask { band, stretch, extent } => {
-                    stretch.row(&band.mask, band.height, (y, extent), x, alpha, self.tmp);
-                    clip(alpha, SNAP.0, SNAP.1);
+                    let row = &mut self.models[0][0];
+                    row.resize(columns.len(), 0.0);
+                    stretch.row(&band.mask, band.height, (y, extent), columns.start, row, self.tmp);
+                    clip(row, SNAP.0, SNAP.1);
+                    for (i, pair) in row.chunks(2).enumerate() {
+                        (alpha[0][i], alpha[1][i]) = (pair[0], pair[pair.len() - 1]);
+                    }
                 }
                 Source::Models(coarse) => {
-                    // Stretching begins at whole cells of the coarser level, four samples each. One model for the
-                    // four samples of a cell would do a quarter of this, and costs 2 % of Grad.
-                    let skip = x % 4;
-                    for (row, plane) in self.models.iter_mut().zip(&coarse.model) {
-                        row.resize(count + skip, 0.0);
-                        stretch_row(plane, coarse.wide, coarse.high, 4, y, x - skip, row, self.tmp);
+                    // One model for the four samples of a cell would do a quarter of this, and costs 2 % of Grad.
+                    for (rows, plane) in self.models.iter_mut().zip(&coarse.model) {
+                        stretch_pairs(plane, (coarse.wide, coarse.high), y, (x, count), rows, self.tmp);
                     }
-                    apply(self.models.each_ref().map(|m| &m[skip..]), [r, g, b], alpha);
+                    let model = self.models.each_ref().map(|m| m.each_ref().map(|v| &v[..count]));
+                    for k in 0..2 {
+                        let color = [&r[k], &g[k], &b[k]].map(|c| &c[..count]);
+                        apply(model.map(|m| m[k]), color, &mut alpha[k][..count]);
+                    }
+                    if width % 2 == 1 && columns.end == width {
+                        alpha[1][count - 1] = alpha[0][count - 1];
+                    }
                 }
             }
         }
@@ -570,15 +576,6 @@ multiversion! {
 }
 
 multiversion! {
-    /// Each value twice.
-    fn double(from: &[f32], out: &mut [f32]) {
-        for (o, &v) in out.chunks_mut(2).zip(from) {
-            o.fill(v);
-        }
-    }
-}
-
-multiversion! {
     /// offset = b·g + c·bl + d.
     fn fold_colors(model: [&[f32]; 3], color: [&[u8]; 2], out: &mut [f32]) {
         let n = out.len();
@@ -613,7 +610,7 @@ multiversion! {
 multiversion! {
     /// Raises the models' contrast about one half where `maps[1]` lets it and fades them into the alpha that they
     /// were fitted to (`maps[2]`) where the band (`maps[0]`) ends.
-    fn blend(model: [&mut [f32]; 4], maps: [&[f32]; 3], contrast: f32, out: [&mut [f32]; 4]) {
+    fn blend(model: [&[f32]; 4], maps: [&[f32]; 3], contrast: f32, out: [&mut [f32]; 4]) {
         let n = out[0].len();
         let [a, b, c, d] = model.map(|m| &m[..n]);
         let [oa, ob, oc, od] = out.map(|m| &mut m[..n]);

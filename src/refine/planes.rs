@@ -200,6 +200,53 @@ pub fn stretch_row(
     widen_by(tmp, scale, out);
 }
 
+/// Row `y` of a plane stretched four times, the even samples and the odd ones each by themselves: `count` of each from
+/// the one at `2 · from` on; `from` is even. `tmp` is scratch.
+pub fn stretch_pairs(
+    plane: &[f32],
+    (width, height): (usize, usize),
+    y: usize,
+    (from, count): (usize, usize),
+    [even, odd]: &mut [Vec<f32>; 2],
+    tmp: &mut Vec<f32>,
+) {
+    let centre = ((y as f32 + 0.5) * 0.25 - 0.5).clamp(0.0, (height - 1) as f32);
+    let at = centre as usize;
+    let below = (at + 1).min(height - 1);
+    let (first, last) = (from / 2, (from + count).div_ceil(2).min(width));
+    let n = last - first;
+    tmp.resize(n + 2, 0.0);
+    let (l, r) = (first.saturating_sub(1), (last + 1).min(width));
+    let pad = first - l;
+    mix(&plane[at * width..][l..r], &plane[below * width..][l..r], centre.fract(), &mut tmp[1 - pad..]);
+    if pad == 0 {
+        tmp[0] = tmp[1];
+    }
+    if r == last {
+        tmp[n + 1] = tmp[n];
+    }
+    for v in [&mut *even, &mut *odd] {
+        v.resize(2 * n, 0.0);
+    }
+    pairs(tmp, even, odd);
+}
+
+multiversion! {
+    /// Four samples for each of `from` but the first and the last.
+    fn pairs(from: &[f32], even: &mut [f32], odd: &mut [f32]) {
+        let n = from.len() - 2;
+        let (left, mid, right) = (&from[..n], &from[1..n + 1], &from[2..n + 2]);
+        let (even, odd) = (&mut even[..2 * n], &mut odd[..2 * n]);
+        for (i, (e, o)) in even.chunks_exact_mut(2).zip(odd.chunks_exact_mut(2)).enumerate() {
+            let (l, m, r) = (left[i], mid[i], right[i]);
+            e[0] = 0.375 * l + 0.625 * m;
+            o[0] = 0.125 * l + 0.875 * m;
+            e[1] = 0.875 * m + 0.125 * r;
+            o[1] = 0.625 * m + 0.375 * r;
+        }
+    }
+}
+
 /// Stretches samples `scale` times along a row; `from` has one more on either side.
 pub fn widen_by(from: &[f32], scale: usize, out: &mut [f32]) {
     match scale {
@@ -431,6 +478,26 @@ mod tests {
                         let line = |v: usize| at(u, v) + (at(u + 1, v) - at(u, v)) * fx;
                         let want = line(v) + (line(v + 1) - line(v)) * fy;
                         assert!((got - want).abs() < 1e-2, "x{scale} at {x},{y}: {got} for {want}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pairs_are_what_stretching_gives() {
+        let (w, h) = (13, 7);
+        let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
+        for y in 0..4 * h {
+            let mut want = vec![0.0; 4 * w];
+            stretch_row(&plane, w, h, 4, y, 0, &mut want, &mut Vec::new());
+            for (from, count) in [(0, 2 * w), (4, 5), (24, 2), (25 & !1, 1)] {
+                let mut rows = [Vec::new(), Vec::new()];
+                stretch_pairs(&plane, (w, h), y, (from, count), &mut rows, &mut Vec::new());
+                for i in 0..count {
+                    for (k, row) in rows.iter().enumerate() {
+                        let want = want[2 * (from + i) + k];
+                        assert!((row[i] - want).abs() < 1e-3, "{} for {want}", row[i]);
                     }
                 }
             }
