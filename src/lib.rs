@@ -4,6 +4,8 @@ pub mod compose;
 pub mod element;
 pub mod error;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(feature = "cli")]
 pub mod install;
 pub mod matte;

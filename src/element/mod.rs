@@ -1,7 +1,7 @@
 //! The `bgremove` element: GStreamer on the outside, the other rooms inside.
 
-mod caps;
-mod frames;
+pub(crate) mod caps;
+pub(crate) mod frames;
 mod imp;
 mod properties;
 mod settings;

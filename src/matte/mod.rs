@@ -307,6 +307,23 @@ fn read(
     Ok(())
 }
 
+/// [`read`] with the window that a frame of this size takes, for the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_view(
+    view: &View<'_>,
+    spec: &Spec,
+    input: (usize, usize),
+    frame: (usize, usize),
+    logits: &mut bool,
+    mask: &mut Mask,
+) -> Result<()> {
+    let window = match spec.fit {
+        Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
+        Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
+    };
+    read(view, spec, input, window, logits, mask)
+}
+
 /// Along one axis: the cells of the output that the frame's window touches, and where between them
 /// the same number of samples lies that covers the window exactly.
 #[derive(Debug, PartialEq)]
@@ -370,6 +387,11 @@ struct Grid {
 impl Grid {
     fn of(shape: &[i64], len: usize) -> Option<Grid> {
         let d: Vec<usize> = shape.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
+        // Also that no product of two of them is too large below.
+        let n = d.iter().try_fold(1, |n: usize, d| n.checked_mul(*d))?;
+        if n == 0 || n != len {
+            return None;
+        }
         let planar = |channels, height, width| Grid {
             width,
             height,
@@ -384,7 +406,7 @@ impl Grid {
             [1, rest @ ..] if rest.len() >= 2 => rest,
             all => all,
         };
-        let grid = match *d {
+        Some(match *d {
             [h, w] if h > 1 && w > 1 => planar(1, h, w),
             [c, h, w] if c <= 4 && w > 4 => planar(c, h, w),
             [h, w, c] if c <= 4 => {
@@ -392,9 +414,7 @@ impl Grid {
             }
             [c, h, w] => planar(c, h, w),
             _ => return None,
-        };
-        let n = grid.width.checked_mul(grid.height)?.checked_mul(grid.channels)?;
-        (n > 0 && n == len).then_some(grid)
+        })
     }
 }
 

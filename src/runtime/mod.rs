@@ -3,6 +3,7 @@
 //! Nothing here happens before an element goes to READY: the plugin loads without the library.
 
 mod cache;
+pub mod onnx;
 mod provider;
 mod session;
 

@@ -207,6 +207,9 @@ impl Writer {
         if track.alpha() != frame.alpha.is_some() {
             return Err(Error::Alpha { number, time, has: frame.alpha.is_some() });
         }
+        if frame.data.is_empty() || frame.alpha.is_some_and(<[u8]>::is_empty) {
+            return Err(Error::Empty { number, time });
+        }
         if let Some(limit) = self.last[frame.track].filter(|last| time < *last) {
             return Err(Error::WentBack { number, time, limit });
         }
