@@ -1,6 +1,7 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
 mod compare;
+mod doctor;
 mod models;
 
 use clap::{Parser, Subcommand};
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    it failed, or `models verify` found a file that is damaged or missing
+  1    it failed, or `models verify` or `doctor` found something that is damaged or missing
   2    the command line was not understood
   3    a licence was not accepted
   130  interrupted; what was under way was not installed";
@@ -33,6 +34,9 @@ enum Command {
     /// Two settings on the same frames: which is steadier, which is better, which is faster
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Compare(compare::Args),
+    /// Looks at everything that bgremove needs on this machine, and measures its speed
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Doctor(doctor::Args),
 }
 
 /// Why the tool ends without success.
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
+        Command::Doctor(args) => doctor::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,10 @@ mod track;
 
 #[cfg(test)]
 mod tests;
+/// A reader that shares nothing with the writer.
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/webm/validate.rs"]
+pub(crate) mod validate;
 
 use std::fmt;
 
