@@ -14,6 +14,9 @@ pub struct Network {
     pub name: String,
     pub session: Arc<Session>,
     pub spec: Spec,
+    /// What it was loaded from.
+    choice: Choice,
+    threads: u32,
     /// Faster providers that were tried and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
@@ -60,7 +63,16 @@ impl Network {
             }
         }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
-        Ok(Network { name: choice.name.clone(), session, spec, passed_over })
+        Ok(Network { name: choice.name.clone(), session, spec, choice: choice.clone(), threads, passed_over })
+    }
+
+    /// The same network on the CPU, for when its provider fails; `None` if that is where it runs.
+    ///
+    /// # Errors
+    /// As for [`Network::load`].
+    pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
+        let elsewhere = self.session.provider != Provider::Cpu;
+        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads))
     }
 
     /// Whether what one remembers from frame to frame holds for the other.

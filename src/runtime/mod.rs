@@ -8,7 +8,7 @@ mod provider;
 mod session;
 
 pub use provider::Provider;
-pub use session::{Element, Input, Port, Session, Source, State, View};
+pub use session::{Cancel, Element, Input, Port, Session, Source, State, View};
 
 use crate::error::{Error, Kind, Result};
 use once_cell::sync::OnceCell;

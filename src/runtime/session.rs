@@ -3,12 +3,12 @@
 use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{SessionInputValue, SessionOutputs};
+use ort::session::{RunOptions, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Element types of tensors that the plugin can fill or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,24 @@ impl Session {
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
+        self.run_unless(&Cancel::default(), inputs, states, wanted, read)
+    }
+
+    /// As [`Session::run`], and fails soon after `cancel` is called from another thread. States stay what they
+    /// were then.
+    ///
+    /// # Errors
+    /// As for [`Session::run`], and [`Kind::Cancelled`].
+    pub fn run_unless<T>(
+        &self,
+        cancel: &Cancel,
+        inputs: &[(&str, &[i64], Input<'_>)],
+        states: &mut [(&str, &str, &mut State)],
+        wanted: &[&str],
+        read: impl FnOnce(&[View<'_>]) -> Result<T>,
+    ) -> Result<T> {
         let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
+        let options = cancel.options()?;
         let mut outputs: SessionOutputs<'_> = {
             let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for (name, shape, data) in inputs {
@@ -186,7 +203,10 @@ impl Session {
             for (name, _, state) in states.iter() {
                 values.push((Cow::Borrowed(*name), SessionInputValue::from(&state.0)));
             }
-            session.run(values).map_err(failed)?
+            session.run_with_options(values, &options).map_err(|e| match cancel.is_called() {
+                true => cancelled(),
+                false => failed(e),
+            })?
         };
         let views = wanted
             .iter()
@@ -206,6 +226,56 @@ impl Session {
         }
         Ok(result)
     }
+}
+
+/// Ends a run from another thread, or keeps it from beginning.
+///
+/// Providers look at it between two operators; one that runs a whole network as one operator ends with that.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Mutex<Call>>);
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancel({})", self.is_called())
+    }
+}
+
+#[derive(Default)]
+struct Call {
+    called: bool,
+    options: Option<Arc<RunOptions>>,
+}
+
+impl Cancel {
+    /// Ends the run that has this, and every later one.
+    pub fn call(&self) {
+        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        call.called = true;
+        if let Some(options) = &call.options {
+            // It can only fail for want of a library, which a run has.
+            let _ = options.terminate();
+        }
+    }
+
+    /// Whether it has been called.
+    pub fn is_called(&self) -> bool {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).called
+    }
+
+    fn options(&self) -> Result<Arc<RunOptions>> {
+        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if call.called {
+            return Err(cancelled());
+        }
+        if call.options.is_none() {
+            call.options = Some(Arc::new(RunOptions::new().map_err(failed)?));
+        }
+        call.options.clone().ok_or_else(cancelled)
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the run was cancelled")
 }
 
 fn invalid(e: &ort::Error) -> Error {

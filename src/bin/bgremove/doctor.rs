@@ -89,7 +89,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
-    checks.extend(formats::TABLE.iter().map(|f| format(f)));
+    checks.extend(formats::TABLE.iter().map(format));
     let speeds = match (args.no_speed, runs) {
         (true, _) => Vec::new(),
         (_, false) => {

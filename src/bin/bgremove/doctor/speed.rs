@@ -92,7 +92,7 @@ fn picture(info: &VideoInfo, n: usize) -> Vec<u8> {
     // Luma and chroma of a point.
     let paint = |x: usize, y: usize| -> [u8; 3] {
         let (fx, fy) = (x as f32, y as f32);
-        let grain = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503) ^ n * 977) >> 7 & 7;
+        let grain = ((x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503) ^ (n * 977)) >> 7) & 7;
         let [l, u, v] = if [-55.0, 55.0].iter().any(|dx| inside(fx, fy, centre + dx, 400.0, 22.0, 11.0)) {
             [40, 126, 130]
         } else if inside(fx, fy, centre, 520.0, 45.0, 12.0) {
@@ -107,7 +107,7 @@ fn picture(info: &VideoInfo, n: usize) -> Vec<u8> {
             [70, 150, 120]
         } else {
             // Shelves.
-            let shade = if (x / 120 + y / 180) % 2 == 0 { 150 } else { 190 };
+            let shade = if (x / 120 + y / 180).is_multiple_of(2) { 150 } else { 190 };
             [shade, 124, 131]
         };
         [l + grain as u8, u, v]
