@@ -79,8 +79,8 @@ pub fn write<'a>(
         taken.push((from, to));
         // SAFETY: `mapped` has found that these bytes lie in memory that stays mapped for writing as long
         // as `frame` lives, which the result borrows for itself alone; no other slice of them was made.
-        *plane =
-            PlaneMut { data: unsafe { std::slice::from_raw_parts_mut(data.cast_mut(), length) }, stride };
+        let data = unsafe { std::slice::from_raw_parts_mut(data.cast_mut(), length) };
+        *plane = PlaneMut { data, stride };
     }
     let whole = |(i, p): (usize, &PlaneMut<'_>)| holds(format, i, (width, height), p.data.len(), p.stride);
     let whole = planes.iter().enumerate().all(whole);
