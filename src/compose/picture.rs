@@ -56,7 +56,12 @@ impl Image {
         if reader.format().is_none() {
             return Err("the file is no PNG, JPEG or WebP picture".into());
         }
-        let broken = |e: image::ImageError| format!("the picture cannot be decoded: {e}");
+        let broken = |e: image::ImageError| match e {
+            image::ImageError::Limits(_) => {
+                format!("the picture is too large: at most {MOST_PIXELS} pixels are allowed")
+            }
+            e => format!("the picture cannot be decoded: {e}"),
+        };
         let mut decoder = reader.into_decoder().map_err(broken)?;
         let (w, h) = decoder.dimensions();
         if u64::from(w) * u64::from(h) > MOST_PIXELS {

@@ -170,6 +170,10 @@ impl Setting {
             }
             let value = element.property_value(spec.name());
             let show = |v: &glib::Value| {
+                // GStreamer writes no structure that is not there.
+                if v.get::<Option<gst::Structure>>().is_ok_and(|s| s.is_none()) {
+                    return String::new();
+                }
                 v.serialize().map_or_else(|_| format!("{v:?}"), |s| s.trim_matches('"').to_string())
             };
             let (now, default) = (show(&value), show(spec.default_value()));
