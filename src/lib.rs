@@ -24,7 +24,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     // GObject knows types by name in the whole process; those of another copy cannot be made anew.
     static OURS: AtomicBool = AtomicBool::new(false);
     if !OURS.load(Ordering::SeqCst) && glib::Type::from_name("GstBgRemove").is_some() {
-        return Err(glib::bool_error!("another copy of this plugin is loaded in this process; keep one of them"));
+        return Err(glib::bool_error!(
+            "another copy of this plugin is loaded in this process; keep one of them"
+        ));
     }
     OURS.store(true, Ordering::SeqCst);
     element::register(plugin)?;
