@@ -2,9 +2,10 @@
 
 mod compare;
 mod doctor;
+mod generate;
 mod models;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use gstbgremove::install;
 use std::fmt;
 use std::io::Write;
@@ -20,7 +21,7 @@ Exit codes:
 
 /// Removes the background from video: what goes with the GStreamer plugin.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+#[command(name = "bgremove", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +38,9 @@ enum Command {
     /// Looks at everything that bgremove needs on this machine, and measures its speed
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Doctor(doctor::Args),
+    /// Writes the manual pages, or what completes the tool's arguments in a shell
+    #[command(subcommand)]
+    Generate(generate::Command),
 }
 
 /// Why the tool ends without success.
@@ -93,6 +97,7 @@ fn main() -> ExitCode {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Generate(command) => generate::run(command, Arguments::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
