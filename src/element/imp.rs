@@ -3,13 +3,14 @@
 use super::caps::{self, SINK, SRC};
 use super::messages::Posted;
 use super::properties::PROPERTIES;
+use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::stream::Pace;
 use super::worker::Worker;
 use crate::error::Error;
 use crate::models::Network;
-use crate::report::Stats;
+use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -50,6 +51,7 @@ pub struct BgRemove {
     pub(super) asked: Arc<AtomicU64>,
     pub(super) pace: Mutex<Pace>,
     pub(super) stats: Mutex<Stats>,
+    pub(super) log: Mutex<Log>,
     pub(super) warned: Mutex<Vec<Posted>>,
     /// Why the caps do not fit has been said.
     pub(super) explained: Mutex<bool>,
@@ -99,6 +101,14 @@ impl ObjectImpl for BgRemove {
             "matte-delay" => self.change_pace(|s| s.matte_delay = nanos(value)),
             "inference-timeout" => self.change(|s| s.timeout = Some(nanos(value)).filter(|t| !t.is_zero())),
             "on-error" => self.change(|s| s.on_error = value.get().unwrap_or_default()),
+            "job-id" => self.change(|s| s.job_id = string(value, "")),
+            "stats-interval" => {
+                self.change(|s| s.stats_interval = Some(nanos(value)).filter(|t| !t.is_zero()))
+            }
+            "report-location" => {
+                self.change(|s| s.report_location = Some(string(value, "")).filter(|l| !l.is_empty()));
+            }
+            "write-tags" => self.change(|s| s.write_tags = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -133,6 +143,11 @@ impl ObjectImpl for BgRemove {
             "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
             "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "on-error" => settings.on_error.to_value(),
+            "job-id" => self.job_id().to_value(),
+            "stats-interval" => settings.stats_interval.map_or(0, |t| t.as_nanos() as u64).to_value(),
+            "report-location" => settings.report_location.to_value(),
+            "write-tags" => settings.write_tags.to_value(),
+            "stats" => self.stats_structure().to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
         }
@@ -207,6 +222,8 @@ impl BaseTransformImpl for BgRemove {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stats) = Stats::default();
+        *lock(&self.log) = Log::new(&self.settings().job_id);
+        gst::info!(CAT, imp = self, "job {}", self.job_id());
         *lock(&self.pace) = Pace::default();
         lock(&self.warned).clear();
         *lock(&self.explained) = false;
@@ -215,6 +232,7 @@ impl BaseTransformImpl for BgRemove {
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.write_record(Outcome::Stopped);
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
         // Networks that are still being loaded come too late.
@@ -302,6 +320,12 @@ impl BaseTransformImpl for BgRemove {
             }
             return done;
         }
+        if let gst::EventView::Eos(_) = event.view() {
+            self.look_down();
+            // Whoever waits for the end finds it written then.
+            self.write_record(Outcome::Completed);
+        }
+        let event = self.tag(event);
         self.parent_sink_event(event)
     }
 
@@ -367,10 +391,11 @@ impl VideoFilterImpl for BgRemove {
     ) -> Result<(), gst::LoggableError> {
         if input.is_interlaced() {
             let text = "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
-            gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
+            self.post_as(gst::StreamError::Format, text, "");
             return Err(gst::loggable_error!(CAT, "{text}"));
         }
         *lock(&self.explained) = false;
+        self.look_down_again();
         self.configure(input, output).map_err(|e| {
             self.post(&e);
             gst::loggable_error!(CAT, "{e}")

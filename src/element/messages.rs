@@ -19,16 +19,34 @@ pub struct Posted {
 }
 
 impl BgRemove {
+    /// Posts an error, and keeps it for the record.
     pub(super) fn post(&self, e: &Error) {
         match e.kind {
-            Kind::Runtime => gst::element_imp_error!(self, gst::LibraryError::Init, ("{e}")),
-            Kind::ModelNotFound => gst::element_imp_error!(self, gst::ResourceError::NotFound, ("{e}")),
-            Kind::ModelInvalid => gst::element_imp_error!(self, gst::ResourceError::Read, ("{e}")),
-            Kind::Setting => gst::element_imp_error!(self, gst::LibraryError::Settings, ("{e}")),
-            Kind::Inference | Kind::Cancelled => {
-                gst::element_imp_error!(self, gst::StreamError::Failed, ("{e}"));
-            }
+            Kind::Runtime => self.post_as(gst::LibraryError::Init, &e.text, ""),
+            Kind::ModelNotFound => self.post_as(gst::ResourceError::NotFound, &e.text, ""),
+            Kind::ModelInvalid => self.post_as(gst::ResourceError::Read, &e.text, ""),
+            Kind::Setting => self.post_as(gst::LibraryError::Settings, &e.text, ""),
+            Kind::Inference | Kind::Cancelled => self.post_as(gst::StreamError::Failed, &e.text, ""),
         }
+    }
+
+    pub(super) fn post_as(
+        &self,
+        code: impl gst::MessageErrorDomain + std::fmt::Debug,
+        text: &str,
+        debug: &str,
+    ) {
+        let name = code_name(code);
+        let job = self.job_id();
+        let details =
+            gst::Structure::builder("bgremove-error").field("job-id", &job).field("code", &name).build();
+        gst::error!(super::imp::CAT, imp = self, "job {job}: {text} {debug}");
+        let mut message = gst::message::Error::builder(code, text).details(details).src(&*self.obj());
+        if !debug.is_empty() {
+            message = message.debug(debug);
+        }
+        let _ = self.obj().post_message(message.build());
+        self.incident(name, text, debug);
     }
 
     /// A warning with a code in its details (structure `bgremove-warning`, fields `code` and what `fields` adds), at
@@ -44,6 +62,7 @@ impl BgRemove {
             match posted.iter_mut().find(|p| p.code == code) {
                 Some(p) if p.at.elapsed() < SELDOM => {
                     p.withheld += 1;
+                    lock(&self.log).count(code);
                     return;
                 }
                 Some(p) => {
@@ -56,13 +75,55 @@ impl BgRemove {
                 }
             }
         };
-        let details = fields(gst::Structure::builder("bgremove-warning").field("code", code)).build();
+        let details =
+            gst::Structure::builder("bgremove-warning").field("code", code).field("job-id", self.job_id());
+        let (details, text) = (fields(details).build(), text(withheld));
         gst::warning!(super::imp::CAT, imp = self, "{details}");
-        let message = gst::message::Warning::builder(gst::StreamError::Failed, &text(withheld))
+        lock(&self.log).keep(code, &text);
+        let message = gst::message::Warning::builder(gst::StreamError::Failed, &text)
             .details(details)
             .src(&*self.obj())
             .build();
         let _ = self.obj().post_message(message);
+    }
+
+    /// The counts and times of the stream as the property `stats` gives them.
+    pub(super) fn stats_structure(&self) -> gst::Structure {
+        let stats = lock(&self.stats).clone();
+        let provider = lock(&self.network).as_ref().map_or("", |n| n.session.provider.name());
+        let bytes = lock(&self.network).as_ref().map_or(0, |n| n.bytes());
+        let mut s = gst::Structure::builder("bgremove-stats")
+            .field("job-id", self.job_id())
+            .field("frames-in", stats.frames_in)
+            .field("frames-out", stats.frames_out)
+            .field("frames-dropped", stats.dropped)
+            .field("frames-late", stats.late)
+            .field("frames-hidden", stats.hidden)
+            .field("inferences", stats.inferences)
+            .field("masks-reused", stats.reused)
+            .field("failures", stats.failures)
+            .field("resets", stats.resets)
+            .field("cuts", stats.cuts)
+            .field("subject-coverage", f64::from(stats.coverage))
+            .field("active-execution-provider", provider)
+            .field("network-bytes", bytes)
+            .build();
+        let stages = [
+            ("mask-age", &stats.mask_age),
+            ("preprocess", &stats.preprocess),
+            ("inference", &stats.inference),
+            ("refine", &stats.refine),
+            ("compose", &stats.compose),
+            ("frame", &stats.frame),
+        ];
+        for (name, times) in stages {
+            let parts =
+                [("p50", times.quantile(0.5)), ("p95", times.quantile(0.95)), ("p99", times.quantile(0.99))];
+            for (part, time) in parts.into_iter().chain([("max", times.max())]) {
+                s.set(format!("{name}-{part}"), time.as_nanos() as u64);
+            }
+        }
+        s
     }
 
     /// Says in plain words why downstream could not take the caps; once until it can.
@@ -76,11 +137,33 @@ impl BgRemove {
         {
             return;
         }
-        gst::element_imp_error!(
-            self,
-            gst::StreamError::Format,
-            ("{}", caps::refusal(kind, &input, &peer)),
-            ["input: {input}, downstream takes: {peer}"]
-        );
+        let debug = format!("input: {input}, downstream takes: {peer}");
+        self.post_as(gst::StreamError::Format, &caps::refusal(kind, &input, &peer), &debug);
+    }
+}
+
+/// An error code in words, as in `resource/not-found`.
+fn code_name(code: impl gst::MessageErrorDomain + std::fmt::Debug) -> String {
+    let domain = glib::Error::new(code, "").domain();
+    let domain = domain.as_str().trim_start_matches("gst-").trim_end_matches("-error-quark").to_string();
+    let mut name = domain + "/";
+    for c in format!("{code:?}").chars() {
+        if c.is_uppercase() && !name.ends_with('/') {
+            name.push('-');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_names() {
+        assert_eq!(code_name(gst::ResourceError::NotFound), "resource/not-found");
+        assert_eq!(code_name(gst::StreamError::Failed), "stream/failed");
+        assert_eq!(code_name(gst::LibraryError::Init), "library/init");
     }
 }

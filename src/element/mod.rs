@@ -8,6 +8,7 @@ mod imp;
 mod messages;
 mod pool;
 mod properties;
+mod report;
 mod settings;
 mod state;
 mod stream;

@@ -174,6 +174,41 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("What goes out when an inference fails or takes too long")
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecString::builder("job-id")
+                    .nick("Job ID")
+                    .blurb("Stands in messages, logs and the report; made up for each run when empty")
+                    .default_value("")
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecString::builder("report-location")
+                    .nick("Report location")
+                    .blurb(
+                        "File for a record of the stream in JSON, written at its end, at an error or when it is stopped: \
+                         settings, network, source, statistics, warnings, and what went wrong",
+                    )
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt64::builder("stats-interval")
+                    .nick("Statistics interval")
+                    .blurb("Post the element message bgremove-stats so often (ns, 0 = not)")
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("write-tags")
+                    .nick("Write tags")
+                    .blurb("Tag the stream with this application's and the model's name")
+                    .default_value(defaults.write_tags)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb(
+                        "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
+                         frames-hidden, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
+                         refine, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
+                    )
+                    .read_only()
+                    .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
                     .blurb("Threads of one inference (0 = as many as the machine has cores, one for small networks)")

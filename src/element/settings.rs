@@ -174,6 +174,13 @@ pub struct Settings {
     /// `None` to wait for ever.
     pub timeout: Option<Duration>,
     pub on_error: OnError,
+    /// Empty to have one made up.
+    pub job_id: String,
+    /// Between two messages of statistics; `None` for no messages.
+    pub stats_interval: Option<Duration>,
+    /// Where the record of a stream goes.
+    pub report_location: Option<String>,
+    pub write_tags: bool,
 }
 
 impl Default for Settings {
@@ -201,6 +208,10 @@ impl Default for Settings {
             matte_delay: Duration::ZERO,
             timeout: Some(Duration::from_secs(10)),
             on_error: OnError::default(),
+            job_id: String::new(),
+            stats_interval: None,
+            report_location: None,
+            write_tags: true,
         }
     }
 }

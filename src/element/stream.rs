@@ -100,6 +100,7 @@ impl BgRemove {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let arrived = Instant::now();
         let live = self.is_live();
+        self.tag_at_start();
         let settings = self.settings();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
@@ -112,12 +113,17 @@ impl BgRemove {
                 self.post(&unreadable("the incoming buffer"));
                 return Err(gst::FlowError::Error);
             };
-            state.flow.arrive(&frame, buffer.pts(), discont, &settings, live)
+            let arrival = state.flow.arrive(&frame, buffer.pts(), discont, &settings, live);
+            self.look_for_blocks(arrival.number, &frame);
+            arrival
         };
         {
             let mut stats = lock(&self.stats);
             stats.cuts += u64::from(arrival.cut);
             stats.resets += u64::from(arrival.fresh);
+        }
+        if settings.is_async(live) {
+            worker.step_back();
         }
         if arrival.ask {
             worker.submit(Job {
@@ -147,8 +153,8 @@ impl BgRemove {
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
         let number = oldest.number;
         let mut failure = None;
+        let length = state.flow.frame_length(state.input.fps());
         if settings.is_async(live) {
-            let length = state.flow.frame_length(state.input.fps());
             if !at_once {
                 match state.flow.due(&worker, settings.matte_delay, length) {
                     Due::Now => {}
@@ -173,9 +179,11 @@ impl BgRemove {
         if held.fresh {
             state.flow.start_anew(held.number);
             state.smoother.reset();
+            lock(&self.log).cut();
         }
+        let time = held.buffer.pts().map_or(Duration::ZERO, |t| Duration::from_nanos(t.nseconds()));
         for done in worker.take(number) {
-            if let Some(e) = self.take_mask(state, done) {
+            if let Some(e) = self.take_mask(state, done, time) {
                 failure = Some(e);
             }
         }
@@ -183,8 +191,15 @@ impl BgRemove {
             self.fail(state, &e, &settings, live)?;
         }
         let buffer = self.finish(state, &worker, &held, &settings, live)?;
+        // The first frame has settled the caps of what follows.
+        let second = held.number > 0;
         drop(guard);
-        self.note_pace(&held, &settings, live);
+        if second {
+            self.look_down();
+        }
+        self.tell_stats();
+        gst::log!(CAT, imp = self, "frame {number} leaves after {:?}", held.arrived.elapsed());
+        self.note_pace(&held, &settings, live, length);
         Ok(Some(buffer))
     }
 
@@ -216,15 +231,15 @@ impl BgRemove {
     }
 
     /// Takes what the network's thread has brought; gives the failure if that is one.
-    fn take_mask(&self, state: &mut State, done: Done) -> Option<Error> {
+    fn take_mask(&self, state: &mut State, done: Done, time: Duration) -> Option<Error> {
         let mut stats = lock(&self.stats);
         stats.inferences += 1;
         stats.preprocess.add(done.times.preprocess);
         stats.inference.add(done.times.inference);
-        if let Ok(mask) = &done.mask {
-            stats.coverage = mask.data.iter().sum::<f32>() / mask.data.len().max(1) as f32;
-        }
         drop(stats);
+        if let Ok(mask) = &done.mask {
+            self.look_at(mask, time);
+        }
         if let Some((network, why)) = done.moved {
             let was = state.network.session.provider.name();
             self.warn(
@@ -349,14 +364,18 @@ impl BgRemove {
     }
 
     /// Keeps account of what the element takes of a live stream's time; tells the pipeline when that changes.
-    fn note_pace(&self, held: &Held, settings: &Settings, live: bool) {
+    fn note_pace(&self, held: &Held, settings: &Settings, live: bool, length: Duration) {
         let taken = held.arrived.elapsed();
-        lock(&self.stats).frame.add(taken);
+        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
+        {
+            let mut stats = lock(&self.stats);
+            stats.frame.add(taken);
+            stats.late += u64::from(live && taken > delay + length);
+        }
         if !live {
             return;
         }
         let mut pace = lock(&self.pace);
-        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
         pace.taken.push(taken.saturating_sub(delay));
         if pace.taken.len() < WINDOW {
             return;

@@ -7,7 +7,7 @@ use super::state::unreadable;
 use crate::error::{Error, Kind, Result};
 use crate::matte::{Mask, Matting, Times};
 use crate::models::Network;
-use crate::runtime::{Cancel, Runtime};
+use crate::runtime::{self, Cancel, Runtime};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,6 +71,8 @@ struct Slot {
     /// What a run usually takes.
     usual: Option<Duration>,
     interrupted: bool,
+    /// The stream does not wait: its own work goes first.
+    behind: bool,
     quit: bool,
     ended: bool,
 }
@@ -141,6 +143,11 @@ impl Worker {
         }
         drop(slot);
         drop(dropped);
+    }
+
+    /// From now on the stream's own work goes before the network's where cores are busy.
+    pub fn step_back(&self) {
+        self.shared.lock().behind = true;
     }
 
     /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
@@ -277,6 +284,7 @@ impl Shared {
 
     fn work(&self, runtime: &'static Runtime) {
         let mut slot = self.lock();
+        let mut stepped_back = None;
         loop {
             if slot.quit {
                 return;
@@ -292,7 +300,13 @@ impl Shared {
             let since = Instant::now();
             let running = Running { number: job.number, since, cancel: cancel.clone(), abandoned: false };
             slot.running = Some(running);
+            let behind = slot.behind;
             drop(slot);
+            if behind && stepped_back != Some(networks) {
+                stepped_back = Some(networks);
+                runtime::step_back_here();
+                matting.network().session.step_back();
+            }
 
             let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
             let done = done.unwrap_or_else(|_| Done {

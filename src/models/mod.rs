@@ -15,7 +15,7 @@ pub(crate) use catalogue::MANIFEST;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
-pub use network::Network;
+pub use network::{Network, Provenance};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sidecar::parse as parse_sidecar;

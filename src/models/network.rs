@@ -21,6 +21,16 @@ pub struct Network {
     pub passed_over: Vec<String>,
 }
 
+/// Which file a network is; what the manifest knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provenance {
+    pub title: Option<String>,
+    pub licence: Option<String>,
+    /// Of the file's bytes, in hexadecimal; `None` if it cannot be read any more.
+    pub sha256: Option<String>,
+    pub bytes: u64,
+}
+
 type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool);
 
 static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
@@ -64,6 +74,32 @@ impl Network {
         }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
         Ok(Network { name: choice.name.clone(), session, spec, choice: choice.clone(), threads, passed_over })
+    }
+
+    /// Bytes of its file.
+    pub fn bytes(&self) -> u64 {
+        match &self.choice.source {
+            FileSource::Embedded(_, bytes) => bytes.len() as u64,
+            FileSource::File(path) => path.metadata().map_or(0, |m| m.len()),
+        }
+    }
+
+    /// Which file it is. Reads it again for its sum, which takes some time for a large one.
+    pub fn provenance(&self) -> Provenance {
+        let sum = |bytes: &[u8]| {
+            glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).map(|s| s.to_string())
+        };
+        let sha256 = match &self.choice.source {
+            FileSource::Embedded(_, bytes) => sum(bytes),
+            FileSource::File(path) => std::fs::read(path).ok().and_then(|b| sum(&b)),
+        };
+        let known = super::entries().iter().find(|e| sha256.as_ref() == Some(&e.sha256));
+        Provenance {
+            title: known.map(|e| e.title.clone()),
+            licence: known.map(|e| e.licence.clone()),
+            sha256,
+            bytes: self.bytes(),
+        }
     }
 
     /// The same network on the CPU, for when its provider fails; `None` if that is where it runs.

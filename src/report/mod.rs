@@ -1,5 +1,9 @@
-//! What happened: counts and times of a stream, for whoever looks after it.
+//! What happened: counts and times of a stream, what may be wrong with its mattes, a record to keep.
 
+mod record;
 mod stats;
+mod watch;
 
+pub use record::{Incident, Outcome, Record, save, utc};
 pub use stats::{Histogram, Stats};
+pub use watch::{Look, Note, Watch, blockiness};

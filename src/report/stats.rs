@@ -70,7 +70,7 @@ pub struct Stats {
     pub frames_out: u64,
     /// Dropped before inference, since downstream said that they come too late (QoS).
     pub dropped: u64,
-    /// Went out later than the mode allows.
+    /// Of a live stream: went out more than a frame's length after its time.
     pub late: u64,
     /// Went out without a matte: wholly hidden, or untouched where that was asked for.
     pub hidden: u64,

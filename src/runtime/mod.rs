@@ -6,9 +6,12 @@ mod cache;
 pub mod onnx;
 mod provider;
 mod session;
+mod threads;
+mod version;
 
 pub use provider::Provider;
 pub use session::{Cancel, Element, Input, Port, Session, Source, State, View};
+pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};
 use once_cell::sync::OnceCell;
@@ -32,6 +35,11 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// The library's version, as in `1.32.0`.
+    pub fn version(&self) -> Option<String> {
+        version::version(&self.path)
+    }
+
     /// The error of asking for a provider that the library does not have.
     pub fn lacks(&self, provider: Provider) -> Error {
         let remedy = match provider {

@@ -1,5 +1,6 @@
 //! A loaded network: its ports, and runs.
 
+use super::threads::Threads;
 use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -94,6 +95,7 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
+    threads: Threads,
 }
 
 impl fmt::Debug for Session {
@@ -135,26 +137,31 @@ impl Session {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
+        let known = Threads::default();
+        let how = How { runtime, provider, count: threads, threads: &known, exact };
         let session = match source {
-            Source::Memory(bytes) => {
-                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
-                    .commit_from_memory(bytes)
-            }
-            .map_err(|e| invalid(&e))?,
+            Source::Memory(bytes) => how
+                .build(GraphOptimizationLevel::All, None)?
+                .commit_from_memory(bytes)
+                .map_err(|e| invalid(&e))?,
             // A kept graph would not notice that the network's data has changed.
             Source::File(path) if provider == Provider::Cpu && files.data.is_empty() => {
-                from_cache(runtime, path, threads)?
+                how.open_cached(path)?
             }
-            Source::File(path) => {
-                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
-                    .commit_from_file(path)
-                    .map_err(|e| invalid(&e))?
-            }
+            Source::File(path) => how
+                .build(GraphOptimizationLevel::All, None)?
+                .commit_from_file(path)
+                .map_err(|e| invalid(&e))?,
         };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
+        Ok(Self { session: Mutex::new(session), inputs, outputs, provider, threads: known })
+    }
+
+    /// Lets other threads go first on a busy core from now on, for a stream that does not wait for the network.
+    pub fn step_back(&self) {
+        self.threads.step_back();
     }
 
     /// Runs the network once.
@@ -282,58 +289,59 @@ fn invalid(e: &ort::Error) -> Error {
     Error::new(Kind::ModelInvalid, first_line(e))
 }
 
-fn build(
-    runtime: &Runtime,
+/// How a session is built.
+struct How<'a> {
+    runtime: &'a Runtime,
     provider: Provider,
-    threads: usize,
-    level: GraphOptimizationLevel,
-    optimized: Option<&Path>,
+    count: usize,
+    threads: &'a Threads,
     exact: bool,
-) -> Result<SessionBuilder> {
-    let build = || -> ort::Result<SessionBuilder> {
-        let mut builder = ort::session::Session::builder(&runtime.environment)?
-            .with_optimization_level(level)?
-            .with_intra_threads(threads)?
-            // Threads that spin between frames take the cores from the decoder and the encoder.
-            .with_intra_op_spinning(false)?
-            // Warnings of the graph's optimiser say nothing to a user.
-            .with_log_level(ort::logging::LogLevel::Error)?;
-        if let Some(path) = optimized {
-            builder = builder.with_optimized_model_path(path)?;
-        }
-        if let Some(dispatch) = provider.dispatch(threads, exact) {
-            builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
-        }
-        Ok(builder)
-    };
-    build().map_err(|e| invalid(&e))
 }
 
-/// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-fn from_cache(runtime: &Runtime, path: &Path, threads: usize) -> Result<ort::session::Session> {
-    let all = |optimized: Option<&Path>| {
-        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized, true)
-    };
-    let Some(slot) = cache::slot(runtime, path) else {
-        return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
-    };
-    if let Some(kept) = slot.sound() {
-        let mut builder =
-            build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None, true)?;
-        match builder.commit_from_file(kept) {
-            Ok(session) => return Ok(session),
-            Err(_) => slot.discard(),
-        }
+impl How<'_> {
+    fn build(&self, level: GraphOptimizationLevel, optimized: Option<&Path>) -> Result<SessionBuilder> {
+        let build = || -> ort::Result<SessionBuilder> {
+            let mut builder = ort::session::Session::builder(&self.runtime.environment)?
+                .with_optimization_level(level)?
+                .with_thread_manager(self.threads.clone())?
+                .with_intra_threads(self.count)?
+                // Threads that spin between frames take the cores from the decoder and the encoder.
+                .with_intra_op_spinning(false)?
+                // Warnings of the graph's optimiser say nothing to a user.
+                .with_log_level(ort::logging::LogLevel::Error)?;
+            if let Some(path) = optimized {
+                builder = builder.with_optimized_model_path(path)?;
+            }
+            if let Some(dispatch) = self.provider.dispatch(self.count, self.exact) {
+                builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
+            }
+            Ok(builder)
+        };
+        build().map_err(|e| invalid(&e))
     }
-    match all(Some(slot.draft()))?.commit_from_file(path) {
-        Ok(session) => {
-            slot.keep();
-            Ok(session)
+
+    /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
+    fn open_cached(&self, path: &Path) -> Result<ort::session::Session> {
+        let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
+        let Some(slot) = cache::slot(self.runtime, path) else {
+            return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+        };
+        if let Some(kept) = slot.sound() {
+            match self.build(GraphOptimizationLevel::Disable, None)?.commit_from_file(kept) {
+                Ok(session) => return Ok(session),
+                Err(_) => slot.discard(),
+            }
         }
-        // The folder may be full or not writable: the network itself may still be good.
-        Err(_) => {
-            slot.discard();
-            all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+        match all(Some(slot.draft()))?.commit_from_file(path) {
+            Ok(session) => {
+                slot.keep();
+                Ok(session)
+            }
+            // The folder may be full or not writable: the network itself may still be good.
+            Err(_) => {
+                slot.discard();
+                all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+            }
         }
     }
 }

@@ -22,8 +22,9 @@ const PATCH: usize = CELL + 2 * MARGIN;
 /// Mean difference of luma (0..255) up to which a cell has been found, and from which it has not.
 const FOUND: u32 = 5;
 const LOST: u32 = 16;
-/// How grey the mask becomes where nothing was found.
-const GREY: f32 = 0.0;
+/// How grey the mask becomes where nothing was found, near an edge of it; and how near, in samples of the mask.
+const GREY: f32 = 0.6;
+const NEAR: usize = 6;
 /// Frames that can wait for their mask at the same time.
 const TRACKS: usize = 4;
 
@@ -162,7 +163,18 @@ impl Carrier {
                     } else {
                         fetch(mask, w, h, u as f32 + f32::from(dx) * kx, v as f32 + f32::from(dy) * ky)
                     };
-                    *o = m + (0.5 - m) * (GREY * f32::from(track.doubt[at]) / 255.0);
+                    *o = m;
+                }
+            }
+        });
+        let contrast = contrast(out, w, h);
+        out.par_chunks_mut(w * 8).enumerate().for_each(|(part, rows)| {
+            for (dv, row) in rows.chunks_exact_mut(w).enumerate() {
+                let v = part * 8 + dv;
+                let line = cell(v, h, self.luma[1], self.cells[1]) * self.cells[0];
+                for (u, m) in row.iter_mut().enumerate() {
+                    let doubt = track.doubt[line + cell(u, w, self.luma[0], self.cells[0])];
+                    *m += (0.5 - *m) * (GREY * f32::from(doubt) / 255.0 * contrast[v * w + u]);
                 }
             }
         });
@@ -328,6 +340,29 @@ multiversion! {
         }
         sum
     }
+}
+
+/// The difference of the largest and the smallest value within [`NEAR`] samples, 0..1.
+fn contrast(mask: &[f32], w: usize, h: usize) -> Vec<f32> {
+    let bytes: Vec<u8> = mask.iter().map(|m| (m * 255.0) as u8).collect();
+    let (mut low, mut high) = (bytes.clone(), bytes.clone());
+    for (y, row) in bytes.chunks_exact(w).enumerate() {
+        for x in 0..w {
+            let near = &row[x.saturating_sub(NEAR)..(x + NEAR + 1).min(w)];
+            let ends = near.iter().fold((255, 0), |(l, h), &v| (v.min(l), v.max(h)));
+            (low[y * w + x], high[y * w + x]) = ends;
+        }
+    }
+    let mut out = vec![0.0; mask.len()];
+    for y in 0..h {
+        let rows = y.saturating_sub(NEAR)..(y + NEAR + 1).min(h);
+        for x in 0..w {
+            let (l, h) =
+                rows.clone().fold((255, 0), |(l, h), y| (low[y * w + x].min(l), high[y * w + x].max(h)));
+            out[y * w + x] = f32::from(h - l) / 255.0;
+        }
+    }
+    out
 }
 
 /// The mask between its samples (Catmull & Rom's cubic), its edge continued.

@@ -6,7 +6,7 @@ use gst::prelude::*;
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Provider};
 use serde_json::{Value, json};
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -168,7 +168,7 @@ fn open(folder: &str) -> Result<Value, String> {
         .map(Provider::name)
         .collect();
     let named = if found.path.components().count() > 1 { &found.path } else { &path };
-    Ok(json!({ "path": named.display().to_string(), "version": version(&path), "providers": providers }))
+    Ok(json!({ "path": named.display().to_string(), "version": found.version(), "providers": providers }))
 }
 
 /// The file that the process has opened, whatever name it was found by.
@@ -176,26 +176,6 @@ fn opened() -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|l| l.contains("libonnxruntime.so"))?;
     Some(line[line.find('/')?..].into())
-}
-
-/// The version that the library says it is.
-fn version(path: &Path) -> Option<String> {
-    /// The part of OrtApiBase (onnxruntime_c_api.h) that is the same in every version.
-    #[repr(C)]
-    struct ApiBase {
-        _get_api: *const (),
-        get_version: unsafe extern "C" fn() -> *const c_char,
-    }
-    // SAFETY: the library is open in this process already, so its initialisers have run; this counts one more
-    // user of it.
-    let library = unsafe { libloading::Library::new(path) }.ok()?;
-    // SAFETY: `OrtGetApiBase` has had this type since ONNX Runtime 1.0; ort calls it in the same way.
-    let base = unsafe { library.get::<unsafe extern "C" fn() -> *const ApiBase>(b"OrtGetApiBase").ok()?() };
-    // SAFETY: it gives a static struct, or null.
-    let base = unsafe { base.as_ref() }?;
-    // SAFETY: the function gives a static text that ends with NUL.
-    let text = unsafe { CStr::from_ptr((base.get_version)()) };
-    Some(text.to_string_lossy().into_owned())
 }
 
 fn provider(with: &str) -> Result<Value, String> {
