@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-models deps-light runtime runtime-openvino doctor deb install fuzz sweep sanitize audit sheet clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -53,6 +53,10 @@ light: deps-light ## make the committed networks anew and check that they come o
 
 doctor: build ## whether everything is there and works, and how fast it is
 	@$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release/bgremove doctor
+
+doc-cache: build ## docs/gst_plugins_cache.json, the plugin as GStreamer's documentation wants it
+	@$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release/bgremove generate doc-cache >docs/gst_plugins_cache.json.new
+	@mv docs/gst_plugins_cache.json.new docs/gst_plugins_cache.json
 
 deb: deps ## the Debian package, into build/; CHECK=1 installs it into a fresh Debian (root, debootstrap)
 	@tools/deb.sh $(if $(CHECK),--check)

@@ -1,5 +1,7 @@
 //! `bgremove generate`: manual pages and shell completions, made from the command line's own description.
 
+mod doc_cache;
+
 use crate::{Failure, print};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Prints the plugin's description for GStreamer's documentation, gst_plugins_cache.json
+    DocCache,
 }
 
 pub fn run(command: Command, mut tool: clap::Command) -> Result<(), Failure> {
@@ -31,5 +35,6 @@ pub fn run(command: Command, mut tool: clap::Command) -> Result<(), Failure> {
             print(&String::from_utf8_lossy(&text));
             Ok(())
         }
+        Command::DocCache => doc_cache::json().map(|text| print(&text)).map_err(Failure::Failed),
     }
 }
