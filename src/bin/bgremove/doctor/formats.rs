@@ -1,6 +1,7 @@
 //! Which files this machine can make, by making them: a few frames whose left half is transparent, and back.
 
 use super::host;
+use super::probe::Running;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};
@@ -59,16 +60,6 @@ const HEIGHT: usize = 48;
 const FRAMES: u64 = 5;
 /// How long making or reading a few small frames may take.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(30);
-
-/// A pipeline that stops when it goes.
-struct Running(gst::Pipeline);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing is left to tell a failure to.
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
 
 /// Why not, and the elements that are missing.
 struct Refused {

@@ -1,5 +1,6 @@
 //! How many frames a second a preset makes transparent, with a figure that moves before a busy background.
 
+use super::probe::Running;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};
@@ -11,15 +12,6 @@ const HEIGHT: usize = 1080;
 const FRAMES: usize = 6;
 /// How long to measure; at least three frames.
 const TIME: Duration = Duration::from_secs(1);
-
-struct Running(gst::Pipeline);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing is left to tell a failure to.
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
 
 /// Measures a preset.
 pub fn answer(preset: &str) -> Result<Value, String> {
