@@ -100,7 +100,7 @@ impl Writer {
 
     /// Time of a track's last frame in nanoseconds, to the millisecond.
     pub fn last_time(&self, track: usize) -> Option<u64> {
-        self.last.get(track).copied().flatten().map(|time| time * 1_000_000)
+        self.last.get(track).copied().flatten().map(|time| time.saturating_mul(1_000_000))
     }
 
     /// The tracks, in the order of their numbers.
