@@ -269,6 +269,7 @@ fn format(format: &formats::Format) -> Check {
         Ok(done) if done["read"] == true => {
             Check::good(GROUP, name, format!("{what}: {keeps} (made and read back)"))
         }
+        Ok(done) if done["unread"].is_null() => Check::good(GROUP, name, format!("{what}: {keeps} (made)")),
         Ok(done) => {
             let why = done["unread"].as_str().unwrap_or_default();
             let check = Check::note(GROUP, name, format!("{what}: {keeps}; made, but not read back: {why}"));

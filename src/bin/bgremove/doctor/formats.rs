@@ -19,7 +19,7 @@ pub struct Format {
     sound: &'static str,
     /// Puts both into a file; nothing where the encoder does.
     mux: &'static str,
-    /// From the file to raw video.
+    /// From the file to raw video; nothing where GStreamer has no reader that ends.
     read: &'static str,
     /// Elements that the ones above make themselves.
     inner: &'static [&'static str],
@@ -99,6 +99,9 @@ pub fn answer(name: &str) -> Result<Value, String> {
         Some(mend) => format!("{}\n{mend}", e.why),
         None => e.why,
     })?;
+    if format.read.is_empty() {
+        return Ok(json!({ "read": false }));
+    }
     match read(format, &file) {
         Ok([hidden, shown]) if format.alpha && (hidden > 8 || shown < 247) => {
             Err(format!("transparency is lost: alpha 0 and 255 come back as {hidden} and {shown}"))
