@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -18,8 +18,9 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
 
-bench: deps runtime clips ## time a frame takes, beside the bare network's
-	$(CARGO) bench
+bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md (BENCH='--quick' for a part)
+	@tools/install_runtime.sh openvino --if-possible
+	@tools/bench.sh $(BENCH)
 
 build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target/release/bgremove
 	$(CARGO) build --release
@@ -29,6 +30,9 @@ deps: ## Debian packages, and a look whether Rust is there
 
 deps-test: ## the same, with what the tests need: npm, and a browser and a Matroska checker as foreign eyes
 	@tools/setup.sh --test
+
+deps-bench: ## the same, with what the peers of `make bench` need
+	@tools/setup.sh --bench
 
 deps-models: ## the same, with npm, which the networks come through
 	@tools/setup.sh --models

@@ -1,7 +1,10 @@
 //! Kernels for the widest vectors that the machine has, chosen at run time.
 
-/// Defines a function twice, once for the build's own target and once for AVX2 and FMA where the
-/// processor has them; the body is written once, as loops that the compiler turns into vectors.
+#[cfg(target_arch = "x86_64")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Defines a function three times, for the build's own target, for AVX2 and FMA, and for AVX-512, and calls the
+/// widest that the processor has; the body is written once, as loops that the compiler turns into vectors.
 macro_rules! multiversion {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
@@ -11,13 +14,19 @@ macro_rules! multiversion {
 
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx2,fma")]
+                fn widest($($arg: $ty),*) $(-> $ret)? {
+                    plain($($arg),*)
+                }
                 #[target_feature(enable = "avx2,fma")]
                 fn wide($($arg: $ty),*) $(-> $ret)? {
                     plain($($arg),*)
                 }
-                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                    // SAFETY: the line above has just found both features.
-                    return unsafe { wide($($arg),*) };
+                match $crate::simd::width() {
+                    // SAFETY: `width` has found the features that each of these is made for.
+                    $crate::simd::Width::Avx512 => return unsafe { widest($($arg),*) },
+                    $crate::simd::Width::Avx2 => return unsafe { wide($($arg),*) },
+                    $crate::simd::Width::Plain => {}
                 }
             }
             plain($($arg),*)
@@ -26,3 +35,98 @@ macro_rules! multiversion {
 }
 
 pub(crate) use multiversion;
+
+/// What [`multiversion!`] makes versions for.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Width {
+    Plain = 1,
+    Avx2 = 2,
+    Avx512 = 3,
+}
+
+/// The widest version that this processor can run. Asked at each call of a kernel, many of which are short: one load
+/// and one comparison.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(crate) fn width() -> Width {
+    static WIDTH: AtomicU8 = AtomicU8::new(0);
+    #[cold]
+    fn find() -> Width {
+        let width = if is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("fma")
+        {
+            Width::Avx512
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            Width::Avx2
+        } else {
+            Width::Plain
+        };
+        WIDTH.store(width as u8, Ordering::Relaxed);
+        width
+    }
+    match WIDTH.load(Ordering::Relaxed) {
+        1 => Width::Plain,
+        2 => Width::Avx2,
+        3 => Width::Avx512,
+        _ => find(),
+    }
+}
+
+/// Runs in the thread pool, so that what runs side by side inside is handed over once and not part by part.
+pub(crate) fn in_pool<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
+}
+
+/// Marks the blocks, `side` columns each, in which `rows` of alpha (all of a block's rows, `width` each) are anything
+/// but all 0 or all 255. `acc` is scratch.
+pub(crate) fn unsettled(rows: &[u8], width: usize, side: usize, acc: &mut Vec<u8>, out: &mut [bool]) {
+    acc.clear();
+    acc.resize(width, 0);
+    let first = &rows[..width];
+    for row in rows[width..].chunks_exact(width) {
+        differ(row, first, acc);
+    }
+    for ((first, acc), out) in first.chunks(side).zip(acc.chunks(side)).zip(out) {
+        *out = any(first, acc);
+    }
+}
+
+multiversion! {
+    fn differ(row: &[u8], first: &[u8], acc: &mut [u8]) {
+        for ((a, &r), &f) in acc.iter_mut().zip(row).zip(first) {
+            *a |= r ^ f;
+        }
+    }
+}
+
+#[inline]
+fn any(first: &[u8], acc: &[u8]) -> bool {
+    let value = first[0];
+    let differ = first.iter().zip(acc).fold(0, |d, (&f, &a)| d | a | (f ^ value));
+    differ != 0 || (value != 0 && value != 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_settled_where_all_of_them_is_one() {
+        for (w, h, side) in [(1, 1, 4), (37, 5, 8), (64, 3, 16), (70, 1, 32)] {
+            for seed in 0..40 {
+                let value = |i: usize| if (i * 7919 + seed * 31) % 97 == 0 { 254 } else { 255 };
+                let rows: Vec<u8> = (0..w * h).map(value).collect();
+                let mut out = vec![false; w.div_ceil(side)];
+                unsettled(&rows, w, side, &mut Vec::new(), &mut out);
+                for (x, &got) in out.iter().enumerate() {
+                    assert_eq!(got, (0..w * h).any(|i| i % w / side == x && rows[i] != 255), "{w}x{h} {x}");
+                }
+            }
+        }
+    }
+}

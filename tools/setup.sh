@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh            what `make build` and `make demo` need
 #   tools/setup.sh --test     also what `make test` needs (npm, Chromium, mkvtoolnix)
+#   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm)
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
 #
@@ -22,9 +23,10 @@ packages=(
 for arg; do
     case $arg in
     --test) packages+=(npm chromium chromium-driver mkvtoolnix) ;;
+    --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;;
     *) die "unknown option $arg (see --help)" ;;
     esac
 done

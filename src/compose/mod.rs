@@ -161,13 +161,27 @@ multiversion! {
 }
 
 multiversion! {
-    /// `back` where alpha is 0.
+    /// `back` where alpha is 0; what is seen throughout is not written.
     fn blank(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
-        for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
-            // All ones where the pixel is seen: a choice would be a branch.
-            let seen = u8::from(*a != 0).wrapping_neg();
-            *d = (*d & seen) | (*b & !seen);
+        const RUN: usize = 64;
+        let n = dst.len().min(back.len()).min(alpha.len());
+        let runs = dst[..n].chunks_exact_mut(RUN).zip(back[..n].chunks_exact(RUN)).zip(alpha[..n].chunks_exact(RUN));
+        for ((d, b), a) in runs {
+            if a.iter().fold(255, |least, v| least.min(*v)) == 0 {
+                blank_run(d, b, a);
+            }
         }
+        let done = n - n % RUN;
+        blank_run(&mut dst[done..n], &back[done..n], &alpha[done..n]);
+    }
+}
+
+#[inline(always)]
+fn blank_run(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
+    for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
+        // All ones where the pixel is seen: a choice would be a branch.
+        let seen = u8::from(*a != 0).wrapping_neg();
+        *d = (*d & seen) | (*b & !seen);
     }
 }
 
@@ -297,8 +311,13 @@ pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8]) {
                 if first {
                     solid(format, plane, black, &mut rows.back);
                 }
-                spread(format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
-                blank(row, &rows.back, &rows.alpha);
+                let c = &layout.color[0];
+                if (c.plane, c.offset, c.step, c.hsub, c.vsub) == (plane, 0, 1, 0, 0) {
+                    blank(row, &rows.back, &alpha[y * width..][..width]);
+                } else {
+                    spread(format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
+                    blank(row, &rows.back, &rows.alpha);
+                }
             }
             if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
                 let from = &alpha[y * width..][..width];

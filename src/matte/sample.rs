@@ -54,6 +54,7 @@ pub struct Sampler {
     columns: [Taps; 3],
     rows: [Taps; 3],
     sum: Vec<f32>,
+    whole: Vec<u16>,
     rgb: [Vec<f32>; 3],
 }
 
@@ -84,11 +85,22 @@ impl Sampler {
             // The components of one plane share its rows.
             let rows = &self.rows[first];
             for y in 0..height {
-                sum.fill(0.0);
-                for (k, &w) in rows.weights[y * rows.reach..][..rows.reach].iter().enumerate() {
-                    if w != 0.0 {
-                        add_row(sum, &frame.planes[plane].row(rows.start[y] + k)[..bytes], w);
-                    }
+                let weights = &rows.weights[y * rows.reach..][..rows.reach];
+                let row = |k: usize| &frame.planes[plane].row(rows.start[y] + k)[..bytes];
+                // Rows that count wholly have the same weight: they are added up as whole numbers.
+                let most = weights.iter().fold(0f32, |m, w| m.max(*w));
+                let wholly = |k: &usize| weights[*k] == most;
+                if (0..weights.len()).filter(wholly).take(257).count() < 257 {
+                    self.whole.clear();
+                    self.whole.resize(bytes, 0);
+                    (0..weights.len()).filter(wholly).for_each(|k| count_row(&mut self.whole, row(k)));
+                    begin(sum, &self.whole, most);
+                } else {
+                    sum.fill(0.0);
+                    (0..weights.len()).filter(wholly).for_each(|k| add_row(sum, row(k), most));
+                }
+                for k in (0..weights.len()).filter(|k| !wholly(k) && weights[*k] != 0.0) {
+                    add_row(sum, row(k), weights[k]);
                 }
                 for &i in &here {
                     let c = &layout.color[i];
@@ -120,7 +132,37 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn count_row(sum: &mut [u16], row: &[u8]) {
+        for (s, v) in sum.iter_mut().zip(row) {
+            *s += u16::from(*v);
+        }
+    }
+}
+
+multiversion! {
+    fn begin(sum: &mut [f32], whole: &[u16], weight: f32) {
+        for (s, v) in sum.iter_mut().zip(whole) {
+            *s = f32::from(*v) * weight;
+        }
+    }
+}
+
 fn add_columns(sum: &[f32], step: usize, taps: &Taps, out: &mut [f32]) {
+    // A number of taps known to the compiler makes vectors of them.
+    if step == 1 {
+        match taps.reach {
+            3 => return columns::<3>(sum, taps, out),
+            4 => return columns::<4>(sum, taps, out),
+            5 => return columns::<5>(sum, taps, out),
+            6 => return columns::<6>(sum, taps, out),
+            7 => return columns::<7>(sum, taps, out),
+            8 => return columns::<8>(sum, taps, out),
+            9 => return columns::<9>(sum, taps, out),
+            16 => return columns::<16>(sum, taps, out),
+            _ => {}
+        }
+    }
     for ((o, &start), weights) in out.iter_mut().zip(&taps.start).zip(taps.weights.chunks_exact(taps.reach)) {
         let from = &sum[start * step..];
         *o = if step == 1 {
@@ -128,6 +170,26 @@ fn add_columns(sum: &[f32], step: usize, taps: &Taps, out: &mut [f32]) {
         } else {
             weights.iter().zip(from.iter().step_by(step)).map(|(w, v)| w * v).sum()
         };
+    }
+}
+
+fn columns<const N: usize>(sum: &[f32], taps: &Taps, out: &mut [f32]) {
+    let weights = taps.weights.as_chunks::<N>().0;
+    for ((o, &start), weights) in out.iter_mut().zip(&taps.start).zip(weights) {
+        let mut products = [0f32; N];
+        for ((p, w), v) in products.iter_mut().zip(weights).zip(&sum[start..start + N]) {
+            *p = w * v;
+        }
+        // Halves onto each other, so that few additions wait for one another.
+        let mut n = N;
+        while n > 1 {
+            let half = n.div_ceil(2);
+            for i in 0..n - half {
+                products[i] += products[i + half];
+            }
+            n = half;
+        }
+        *o = products[0];
     }
 }
 

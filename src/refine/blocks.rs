@@ -12,18 +12,18 @@ pub struct Blocks {
     pub high: usize,
     /// Blocks with band in them.
     pub core: Vec<bool>,
-    /// `core` and the blocks beside it.
-    pub near: Vec<bool>,
     /// Blocks that the filters' windows over `core` reach.
     pub need: Vec<bool>,
     /// Blocks of `core` that the coarser levels have not settled.
     pub live: Vec<bool>,
+    /// Blocks that are all foreground, if they are of one value.
+    front: Vec<bool>,
     tmp: Vec<bool>,
     cells: Vec<u8>,
 }
 
-/// Side of the cells by which [`Blocks::settle`] looks at alpha.
-const CELL: usize = BLOCK / 2;
+/// Cells in a block, across, by which [`Blocks::settle`] looks at alpha; one beside a block counts for it.
+const PARTS: usize = 4;
 /// Alpha this close to 0 or 1 is settled.
 const SETTLED: f32 = 0.01;
 
@@ -32,7 +32,7 @@ impl Blocks {
     pub fn mark(&mut self, band: &Band, width: usize, height: usize, side: usize, reach: usize) {
         (self.wide, self.high) = (width.div_ceil(side), height.div_ceil(side));
         let n = self.wide * self.high;
-        for v in [&mut self.core, &mut self.near, &mut self.need, &mut self.live, &mut self.tmp] {
+        for v in [&mut self.core, &mut self.need, &mut self.live, &mut self.front, &mut self.tmp] {
             v.clear();
             v.resize(n, false);
         }
@@ -54,7 +54,12 @@ impl Blocks {
                 }
             }
         }
-        for (reach, to) in [(1, &mut self.near), (reach, &mut self.need)] {
+        for (block, front) in self.front.iter_mut().enumerate() {
+            *front = band.solid(block % self.wide, block / self.wide, self.wide, self.high) > 127;
+        }
+        self.live.copy_from_slice(&self.core);
+        {
+            let to = &mut self.need;
             for (row, out) in self.core.chunks_exact(self.wide).zip(self.tmp.chunks_exact_mut(self.wide)) {
                 out.fill(false);
                 for run in runs(row) {
@@ -70,45 +75,73 @@ impl Blocks {
         }
     }
 
-    /// Keeps in `live` the blocks of `core` in or beside which `alpha` (the finest level's, `width · height`) is
-    /// neither all foreground nor all background.
-    pub fn settle(&mut self, alpha: &[f32], width: usize, height: usize) {
-        let (wide, high) = (width.div_ceil(CELL), height.div_ceil(CELL));
+    /// Keeps in `live` the blocks of `core` in or beside which alpha is neither all foreground nor all background, and
+    /// remembers which of both it is in the others. `look` gives the alpha of samples `x.0..x.1` of row `y` of the
+    /// second finest level, `width · height`.
+    pub fn settle(
+        &mut self,
+        width: usize,
+        height: usize,
+        look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32])),
+    ) {
+        const CELL: usize = BLOCK / 2 / PARTS;
+        let (wide, high) = (PARTS * self.wide, PARTS * self.high);
         self.cells.clear();
-        self.cells.resize(wide * high, 0);
+        // Where nothing is in doubt, blocks are of one value.
         for by in 0..self.high {
-            for run in runs(&self.need[by * self.wide..][..self.wide]) {
-                for cy in 2 * by..(2 * by + 2).min(high) {
-                    for cx in 2 * run.start..(2 * run.end).min(wide) {
-                        let (x0, x1) = (cx * CELL, (cx * CELL + CELL).min(width));
-                        // A block outside `core` is of one value.
-                        let rows = if self.core[by * self.wide + cx / 2] { CELL } else { 1 };
-                        let (mut lo, mut hi) = (1f32, 0f32);
-                        for y in cy * CELL..(cy * CELL + rows).min(height) {
-                            for &v in &alpha[y * width + x0..y * width + x1] {
+            for _ in 0..PARTS {
+                for bx in 0..self.wide {
+                    let at = by * self.wide + bx;
+                    let solid = if self.core[at] { 3 } else { 1 + u8::from(self.front[at]) };
+                    self.cells.extend([solid; PARTS]);
+                }
+            }
+        }
+        for by in 0..self.high {
+            for run in runs(&self.core[by * self.wide..][..self.wide]) {
+                let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
+                for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
+                    let cells = &mut self.cells[y / CELL * wide..][PARTS * run.start..PARTS * run.end];
+                    look(y, x, &mut |alpha| {
+                        for (cell, alpha) in cells.iter_mut().zip(alpha.chunks(CELL)) {
+                            let (mut lo, mut hi) = (1f32, 0f32);
+                            for &v in alpha {
                                 lo = lo.min(v);
                                 hi = hi.max(v);
                             }
+                            let settled = u8::from(hi <= SETTLED) | (u8::from(lo >= 1.0 - SETTLED) << 1);
+                            *cell &= settled;
                         }
-                        self.cells[cy * wide + cx] =
-                            u8::from(hi <= SETTLED) | (u8::from(lo >= 1.0 - SETTLED) << 1);
-                    }
+                    });
                 }
             }
         }
         for by in 0..self.high {
             for bx in 0..self.wide {
-                if self.core[by * self.wide + bx] {
+                let block = by * self.wide + bx;
+                if self.core[block] {
                     let mut all = 3;
-                    for cy in (2 * by).saturating_sub(1)..(2 * by + 3).min(high) {
-                        for cx in (2 * bx).saturating_sub(1)..(2 * bx + 3).min(wide) {
+                    for cy in (PARTS * by).saturating_sub(1)..(PARTS * by + PARTS + 1).min(high) {
+                        for cx in (PARTS * bx).saturating_sub(1)..(PARTS * bx + PARTS + 1).min(wide) {
                             all &= self.cells[cy * wide + cx];
                         }
                     }
-                    self.live[by * self.wide + bx] = all == 0;
+                    self.live[block] = all == 0;
+                    self.front[block] = all == 2;
                 }
             }
         }
+    }
+
+    /// What a block holds where nothing is left to do, 0 or 255.
+    pub fn solid(&self, bx: usize, by: usize) -> u8 {
+        if self.front[by * self.wide + bx] { 255 } else { 0 }
+    }
+
+    /// Whether a block or one beside it is marked in `live`.
+    pub fn near_live(&self, bx: usize, by: usize) -> bool {
+        (by.saturating_sub(1)..(by + 2).min(self.high))
+            .any(|y| self.live_row(y)[bx.saturating_sub(1)..(bx + 2).min(self.wide)].contains(&true))
     }
 
     /// One row of `live`.
@@ -119,11 +152,6 @@ impl Blocks {
     /// One row of `core`.
     pub fn core_row(&self, y: usize) -> &[bool] {
         &self.core[y * self.wide..][..self.wide]
-    }
-
-    /// One row of `near`.
-    pub fn near_row(&self, y: usize) -> &[bool] {
-        &self.near[y * self.wide..][..self.wide]
     }
 
     /// One row of `need`.

@@ -15,7 +15,7 @@ use super::{
     readable, with_local,
 };
 use crate::frame::{Component, Frame, FrameMut};
-use crate::simd::multiversion;
+use crate::simd::{in_pool, multiversion, unsettled};
 
 /// Cells of the pyramid, finest to coarsest.
 const LEVELS: usize = 4;
@@ -66,14 +66,15 @@ impl Foreground {
             return;
         }
         self.resize(w, h);
-        self.mark(w, alpha);
-        if !self.band.contains(&true) {
-            return;
-        }
-        self.gather(&frame.as_ref(), alpha);
-        self.pull();
-        self.push();
-        self.replace(frame, alpha);
+        in_pool(|| {
+            self.mark(w, alpha);
+            if self.band.contains(&true) {
+                self.gather(&frame.as_ref(), alpha);
+                self.pull();
+                self.push();
+                self.replace(frame, alpha);
+            }
+        });
     }
 
     fn resize(&mut self, w: usize, h: usize) {
@@ -101,7 +102,7 @@ impl Foreground {
     fn mark(&mut self, width: usize, alpha: &[u8]) {
         let (side, wide) = (self.side, self.levels[0].wide);
         self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
-            mark(rows, width, side, band);
+            with_local(|l| unsettled(rows, width, side, &mut l.bytes[0], band));
         });
         let high = self.levels[0].high;
         for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
@@ -119,14 +120,10 @@ impl Foreground {
         }
     }
 
-    /// Sums of the finest cells.
+    /// Means over the finest cells.
     fn gather(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
         let (side, need, band) = (self.side, &self.need, &self.band);
-        // High powers: a mix says little about either side.
-        let purity: [[f32; 2]; 256] =
-            std::array::from_fn(|a| [a as f32 / 255.0, 1.0 - a as f32 / 255.0].map(|v: f32| v.powi(8)));
         let layout = frame.format.layout();
-        let (w, h) = (frame.width, frame.height);
         let cells = &mut self.levels[0];
         let wide = cells.wide;
         let [front, back] = &mut cells.sides;
@@ -145,39 +142,22 @@ impl Foreground {
             .zip(b1.par_chunks_mut(wide))
             .zip(b2.par_chunks_mut(wide));
         fronts.zip(backs).enumerate().for_each(|(cy, ((((fw, f0), f1), f2), (((bw, b0), b1), b2)))| {
-            let mut colors = [[f0, b0], [f1, b1], [f2, b2]];
-            for cx in 0..wide {
-                let at = cy * wide + cx;
-                let (mut weights, mut sums) = ([0f32; 2], [[0f32; 2]; 3]);
-                if need[at] {
-                    let (x0, y0) = (cx * side, cy * side);
-                    // A solid cell is of one piece: four of its pixels will do; of others every fourth.
-                    let step = if band[at] { (side / 8).clamp(1, 2) } else { (side / 2).max(1) };
-                    let mut count = 0;
-                    for y in (y0..(y0 + side).min(h)).step_by(step) {
-                        for x in (x0..(x0 + side).min(w)).step_by(step) {
-                            let part = purity[usize::from(alpha[y * w + x])];
-                            count += 1;
-                            for (k, c) in layout.color[..layout.colors].iter().enumerate() {
-                                let v = f32::from(sample(frame, c, x, y));
-                                sums[k][0] += part[0] * v;
-                                sums[k][1] += part[1] * v;
-                            }
-                            weights[0] += part[0];
-                            weights[1] += part[1];
-                        }
-                    }
-                    let norm = 1.0 / count.max(1) as f32;
-                    weights = weights.map(|v| v * norm);
-                    sums = sums.map(|s| s.map(|v| v * norm));
-                }
-                (fw[cx], bw[cx]) = (weights[0], weights[1]);
-                for (planes, sums) in colors.iter_mut().zip(sums) {
-                    for (plane, v) in planes.iter_mut().zip(sums) {
-                        plane[cx] = v;
-                    }
+            let mut sides = [[fw, f0, f1, f2], [bw, b0, b1, b2]];
+            let (need, band) = (&need[cy * wide..][..wide], &band[cy * wide..][..wide]);
+            sides.iter_mut().flatten().for_each(|row| row.fill(0.0));
+            for cx in (0..wide).filter(|&cx| need[cx] && !band[cx]) {
+                let (front, means) = solid(frame, alpha, side, (cx, cy));
+                let to = &mut sides[usize::from(!front)];
+                to[0][cx] = 1.0;
+                for (to, mean) in to[1..].iter_mut().zip(means).take(layout.colors) {
+                    to[cx] = mean;
                 }
             }
+            with_local(|l| {
+                for run in runs(band) {
+                    mixed(frame, alpha, side, (cy, run), &mut sides, &mut l.gather);
+                }
+            });
         });
     }
 
@@ -209,13 +189,13 @@ impl Foreground {
                     if let Some(coarse) = coarse.first() {
                         let from = &coarse.sides[s].color[k];
                         let weight = &side.weight;
-                        color.par_chunks_mut(wide).enumerate().for_each(|(y, row)| {
-                            with_local(|l| {
-                                let line = &mut l.rows[0];
-                                line.resize(wide, 0.0);
+                        with_local(|l| {
+                            let line = &mut l.rows[0];
+                            line.resize(wide, 0.0);
+                            for (y, row) in color.chunks_exact_mut(wide).enumerate() {
                                 stretch_row(from, coarse.wide, coarse.high, 2, y, 0, line, &mut l.tmp);
                                 complete(row, &weight[y * wide..][..wide], line);
-                            });
+                            }
                         });
                     } else {
                         // The whole picture's mean where a coarsest cell has seen nothing.
@@ -253,16 +233,20 @@ impl Foreground {
                             let across = (side >> c.hsub).max(1);
                             let width = c.width(w);
                             for run in runs(band) {
-                                let (x0, x1) = (run.start * across, (run.end * across).min(width));
+                                let all = (run.start * across, (run.end * across).min(width));
                                 let [front, back, part, ..] = &mut l.rows;
+                                part.resize(all.1 - all.0, 0.0);
+                                alpha_row(alpha, (w, h), c, y, all.0, part);
+                                // The run's ends along this very row, where nothing mixes, are left alone.
+                                let Some(piece) = mixes(part, across) else { continue };
+                                let (x0, n) = (all.0 + piece.start, piece.len());
                                 for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
-                                    out.resize(x1 - x0, 0.0);
+                                    out.resize(n, 0.0);
                                     let plane = &cells.sides[s].color[k];
                                     // Rows of cells are square in the frame, not in a component: place by rows.
                                     stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
                                 }
-                                part.resize(x1 - x0, 0.0);
-                                alpha_row(alpha, (w, h), c, y, x0, part);
+                                let part = &part[piece];
                                 let data = &mut row[c.offset + x0 * c.step..];
                                 match c.step {
                                     1 => unmix_1(data, front, back, part),
@@ -277,6 +261,14 @@ impl Foreground {
             });
         }
     }
+}
+
+/// From the first to the last cell of `across` samples in a row of alpha with a mix in it.
+fn mixes(alpha: &[f32], across: usize) -> Option<std::ops::Range<usize>> {
+    let mixed = |cell: &[f32]| cell.iter().fold(false, |any, &a| any | ((a > 0.0) & (a < 1.0)));
+    let start = alpha.chunks(across).position(mixed)? * across;
+    let end = alpha.len() - alpha.rchunks(across).position(mixed)? * across;
+    Some(start..end)
 }
 
 /// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.
@@ -304,6 +296,144 @@ fn stretch(
         tmp[n + 1] = tmp[n];
     }
     widen_by(tmp, across, out);
+}
+
+/// Of a cell of one piece, whether that is foreground, and its colours; four of its pixels will do.
+fn solid(frame: &Frame<'_>, alpha: &[u8], side: usize, (cx, cy): (usize, usize)) -> (bool, [f32; 3]) {
+    let (w, h) = (frame.width, frame.height);
+    let (x0, y0, step) = (cx * side, cy * side, (side / 2).max(1));
+    let layout = frame.format.layout();
+    let means = [0, 1, 2].map(|k| {
+        let c = &layout.color[k];
+        let (mut sum, mut count) = (0u32, 0u32);
+        for y in (y0..(y0 + side).min(h)).step_by(step) {
+            for x in (x0..(x0 + side).min(w)).step_by(step) {
+                sum += u32::from(sample(frame, c, x, y));
+                count += 1;
+            }
+        }
+        sum as f32 / count.max(1) as f32
+    });
+    (alpha[y0 * w + x0] > 127, means)
+}
+
+/// Means over a run of cells of the band, of the weights and of the colours times the weights, every second pixel of
+/// large cells both ways.
+fn mixed(
+    frame: &Frame<'_>,
+    alpha: &[u8],
+    side: usize,
+    (cy, run): (usize, std::ops::Range<usize>),
+    sides: &mut [[&mut [f32]; 4]; 2],
+    rows: &mut Gather,
+) {
+    let (w, h) = (frame.width, frame.height);
+    let step = (side / 8).clamp(1, 2);
+    let layout = frame.format.layout();
+    let (x0, x1) = (run.start * side, (run.end * side).min(w));
+    let n = (x1 - x0).div_ceil(step);
+    rows.parts.iter_mut().for_each(|v| v.resize(n, 0.0));
+    for v in rows.sums.iter_mut().flatten() {
+        v.clear();
+        v.resize(n, 0.0);
+    }
+    let mut count = 0;
+    for y in (cy * side..((cy + 1) * side).min(h)).step_by(step) {
+        count += 1;
+        purity(&alpha[y * w + x0..y * w + x1], step, &mut rows.parts);
+        let [front, back] = &rows.parts;
+        let (front_sums, back_sums) = rows.sums.split_at_mut(1);
+        let (front_sums, back_sums) = (&mut front_sums[0], &mut back_sums[0]);
+        add(front, &mut front_sums[0]);
+        add(back, &mut back_sums[0]);
+        for (k, c) in layout.color[..layout.colors].iter().enumerate() {
+            let from = &frame.planes[c.plane].row(y >> c.vsub)[c.offset + (x0 >> c.hsub) * c.step..];
+            let (to, back_to) = (&mut front_sums[k + 1], &mut back_sums[k + 1]);
+            // Pixels step by so many bytes, or two of them share a sample.
+            match (step * c.step) >> c.hsub {
+                1 if step >> c.hsub > 0 => weigh_1(&from[..n], front, back, to, back_to),
+                // A row's last sample ends it.
+                2 if step >> c.hsub > 0 => weigh_2(&from[..2 * n - 1], front, back, to, back_to),
+                stride => {
+                    let shared = usize::from(step >> c.hsub == 0);
+                    let stride = if shared == 1 { c.step } else { stride };
+                    for i in 0..n {
+                        // A run begins at an even pixel.
+                        let v = f32::from(from[(i >> shared) * stride]);
+                        to[i] += front[i] * v;
+                        back_to[i] += back[i] * v;
+                    }
+                }
+            }
+        }
+    }
+    let per = side / step;
+    for (side, sums) in sides.iter_mut().zip(&rows.sums) {
+        for (to, sums) in side.iter_mut().zip(sums) {
+            for (to, part) in to[run.clone()].iter_mut().zip(sums.chunks(per)) {
+                *to = part.iter().sum::<f32>() / (part.len() * count) as f32;
+            }
+        }
+    }
+}
+
+/// Rows of pixels of both sides: their weights; sums of these, and of the colours times them.
+#[derive(Debug, Default)]
+pub(super) struct Gather {
+    parts: [Vec<f32>; 2],
+    sums: [[Vec<f32>; 4]; 2],
+}
+
+/// How far a pixel speaks for either side: high powers, since a mix says little about both.
+fn purity(alpha: &[u8], step: usize, [front, back]: &mut [Vec<f32>; 2]) {
+    if step == 1 { purity_1(alpha, front, back) } else { purity_2(alpha, front, back) }
+}
+
+macro_rules! purity {
+    ($name:ident, $step:literal) => {
+        multiversion! {
+            fn $name(alpha: &[u8], front: &mut [f32], back: &mut [f32]) {
+                let eighth = |v: f32| {
+                    let v = v * v;
+                    let v = v * v;
+                    v * v
+                };
+                for ((f, b), a) in front.iter_mut().zip(back).zip(alpha.chunks($step)) {
+                    let a = f32::from(a[0]) * (1.0 / 255.0);
+                    *f = eighth(a);
+                    *b = eighth(1.0 - a);
+                }
+            }
+        }
+    };
+}
+purity!(purity_1, 1);
+purity!(purity_2, 2);
+
+macro_rules! weigh {
+    ($name:ident, $stride:literal) => {
+        multiversion! {
+            fn $name(from: &[u8], front: &[f32], back: &[f32], to: &mut [f32], back_to: &mut [f32]) {
+                let n = from.len().div_ceil($stride);
+                let (front, back, to, back_to) = (&front[..n], &back[..n], &mut to[..n], &mut back_to[..n]);
+                for i in 0..n {
+                    let v = f32::from(from[i * $stride]);
+                    to[i] += front[i] * v;
+                    back_to[i] += back[i] * v;
+                }
+            }
+        }
+    };
+}
+weigh!(weigh_1, 1);
+weigh!(weigh_2, 2);
+
+multiversion! {
+    fn add(from: &[f32], to: &mut [f32]) {
+        for (t, &f) in to.iter_mut().zip(from) {
+            *t += f;
+        }
+    }
 }
 
 /// The sample of a component under a frame pixel.
@@ -355,23 +485,6 @@ multiversion! {
         for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
             let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
             *o = f32::from(sum) * (1.0 / 1020.0);
-        }
-    }
-}
-
-multiversion! {
-    /// Marks the cells along a row of cells that are anything but all 0 or all 255.
-    fn mark(rows: &[u8], width: usize, side: usize, band: &mut [bool]) {
-        for (x, band) in band.iter_mut().enumerate() {
-            let (from, to) = (x * side, ((x + 1) * side).min(width));
-            let first = rows[from];
-            let mut differ = 0;
-            for row in rows.chunks_exact(width) {
-                for &v in &row[from..to] {
-                    differ |= v ^ first;
-                }
-            }
-            *band = (first != 0 && first != 255) || differ != 0;
         }
     }
 }

@@ -12,6 +12,7 @@ mod foreground;
 mod guided;
 mod levels;
 mod planes;
+mod strips;
 
 pub use foreground::Foreground;
 pub use levels::{Controls, Levels};
@@ -21,11 +22,12 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 
 use crate::frame::{Format, Frame};
-use crate::simd::multiversion;
+use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
-use guided::{Guide, Rect, Scratch, centred};
-use planes::{Halve, Stretch, component_row, halve_plane, mix, place, stretch_row};
+use guided::{Guide, Rect, Scratch, Window, center, centred};
+use planes::{Stretch, component_row, place, stretch_row};
+use strips::Strips;
 
 /// How much work goes into edges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,10 +41,10 @@ pub enum Quality {
     Best,
 }
 
-/// Added to the colours' variances, in units of full scale squared: contrast below its root (1.6 of 255) is noise.
-const EPS: f32 = 4e-5;
+/// Added to the colours' variances, in units of full scale squared: contrast below its root (1.3 of 255) is noise.
+const EPS: f32 = 2.5e-5;
 /// Contrast after each level, coarsest first; the last also closes a one percent haze.
-const CONTRAST: [f32; 2] = [1.6, 1.3];
+const CONTRAST: [f32; 2] = [1.9, 1.3];
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
 const RADII: [f32; 3] = [3.0, 4.0, 2.5];
@@ -52,23 +54,27 @@ const MASK_REACH: (f32, f32) = (5.0, 10.0);
 const GROW: f32 = 6.0;
 /// Sure foreground and background this many pixels of a 720p frame apart make a clear edge.
 const CLEAR_REACH: f32 = 14.0;
+/// The mask is snapped: what is within two percent of sure is sure.
+const SNAP: (f32, f32) = (1.04 / 255.0, -0.02);
 
+/// One resolution. Its colours lie in [`Strips`], its models on a grid of cells of 2×2 samples.
 #[derive(Debug, Default)]
 struct Level {
     /// Frame pixels in a sample, across.
     scale: usize,
+    /// Samples.
     width: usize,
     height: usize,
-    radius: usize,
+    /// Cells.
+    wide: usize,
+    high: usize,
+    window: Option<Window>,
     contrast: f32,
-    color: [Vec<u8>; 3],
-    alpha: Vec<f32>,
-    /// How far results count here, 0..1.
-    band: Vec<f32>,
-    /// How far contrast may be raised, 0..1.
-    clear: Vec<f32>,
-    /// alpha = model[0..3]·colour + model[3].
+    /// alpha = model[0..3]·colour + model[3], by cell.
     model: [Vec<f32>; 4],
+    /// From the mask to the cells, and to the samples.
+    cells: Stretch,
+    samples: Stretch,
 }
 
 /// Turns masks into mattes; keeps its buffers from frame to frame, nothing else.
@@ -76,6 +82,7 @@ struct Level {
 pub struct Refiner {
     plan: Option<(Format, usize, usize, usize, usize, Quality)>,
     levels: Vec<Level>,
+    strips: Strips,
     /// The finest level whose models are made.
     last: usize,
     band: Band,
@@ -88,9 +95,12 @@ pub struct Refiner {
 struct Local {
     filter: Scratch,
     rows: [Vec<f32>; 4],
+    more: [Vec<f32>; 4],
+    pair: [Vec<f32>; 2],
     bytes: [Vec<u8>; 3],
     tmp: Vec<f32>,
     marks: Vec<bool>,
+    gather: foreground::Gather,
 }
 
 thread_local!(static LOCAL: RefCell<Local> = RefCell::default());
@@ -132,27 +142,28 @@ impl Refiner {
         let cell = cell(w, h, mask_w, mask_h);
         let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
         self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
-        let finest = self.levels[0].scale;
-        // Blocks that a level's windows of windows reach.
-        let reach = self
-            .levels
-            .iter()
-            .enumerate()
-            .map(|(n, l)| (2 * l.radius + 1).div_ceil((BLOCK >> n).max(1)))
-            .max();
-        self.blocks.mark(&self.band, w, h, BLOCK * finest, reach.unwrap_or(1));
-        self.fill(frame);
-        self.shrink();
-        for n in (self.last..self.levels.len()).rev() {
-            if n + 1 < self.levels.len() {
-                self.hand_down(n);
+        let side = BLOCK * self.levels[0].scale;
+        self.blocks.mark(&self.band, w, h, side, self.reach());
+        in_pool(|| {
+            self.strips.fill(frame, &self.blocks);
+            for n in (self.last..self.levels.len()).rev() {
+                self.fit(n, noise(frame));
+                if n == 1 && self.last == 0 {
+                    self.settle();
+                }
             }
-            if n == 0 {
-                self.blocks.settle(&self.levels[0].alpha, self.levels[0].width, self.levels[0].height);
-            }
-            self.fit(n, n == self.last && folds(frame.format, self.levels[n].scale), noise(frame));
-        }
-        self.finish(frame, out);
+            self.finish(frame, out);
+        });
+    }
+
+    /// How many blocks around the band are looked at.
+    fn reach(&self) -> usize {
+        let of = |(n, l): (usize, &Level)| {
+            // Windows of windows, and a cell for the stretching.
+            let cells = l.window.map_or(0, |w| 2 * w.reach()) + 2;
+            (2 * cells).div_ceil((BLOCK >> n).max(1))
+        };
+        self.levels.iter().enumerate().map(of).max().unwrap_or(1)
     }
 
     /// The mask stretched and nothing else.
@@ -193,171 +204,57 @@ impl Refiner {
         let window = (short * RADII[0] / 90.0).clamp(MASK_REACH.0 * cell, MASK_REACH.1 * cell).max(RADII[0]);
         let coarsest = 1usize << (window / RADII[0]).log2() as u32;
         let ratio = window / RADII[0] / coarsest as f32; // 1..2
-        let finest = (coarsest / 4).clamp(1, 2);
+        let finest = (coarsest / 4).clamp(1, 2).max(coarsest / 16);
         let count = (coarsest / finest).ilog2() as usize + 1;
         self.last = usize::from(quality == Quality::Fast && count > 1);
         self.levels.clear();
         let (mut width, mut height) = (w.div_ceil(finest), h.div_ceil(finest));
         for n in 0..count {
             let step = count - 1 - n; // 0 is the coarsest
-            let size = width * height;
-            let zeros = || vec![0.0; size];
+            let scale = finest << n;
+            let (wide, high) = (width.div_ceil(2), height.div_ceil(2));
+            let zeros = || vec![0.0; wide * high];
+            let (mut cells, mut samples) = (Stretch::default(), Stretch::default());
+            cells.prepare(mask_w, w as f32 / (2 * scale) as f32, wide);
+            samples.prepare(mask_w, w as f32 / scale as f32, width);
             self.levels.push(Level {
-                scale: finest << n,
+                scale,
                 width,
                 height,
-                radius: (RADII[step.min(2)] * ratio).round() as usize,
+                wide,
+                high,
+                window: Some(Window::new(2.0 * RADII[step.min(2)] * ratio + 1.0)),
                 contrast: if n == 0 && count > 2 {
                     LAST_CONTRAST
                 } else {
                     *CONTRAST.get(step).unwrap_or(&1.0)
                 },
-                color: [0; 3].map(|_| vec![0; size]),
-                alpha: zeros(),
-                band: zeros(),
-                clear: zeros(),
                 model: [zeros(), zeros(), zeros(), zeros()],
+                cells,
+                samples,
             });
-            (width, height) = (width.div_ceil(2), height.div_ceil(2));
+            (width, height) = (wide, high);
         }
+        self.strips.plan(w, h, finest, count);
     }
 
-    /// Colours, mask and maps at the finest level, in the blocks needed.
-    fn fill(&mut self, frame: &Frame<'_>) {
-        let (blocks, band, stretch) = (&self.blocks, &self.band, &mut self.stretch);
-        let level = &mut self.levels[0];
-        let (width, scale) = (level.width, level.scale);
-        let layout = frame.format.layout();
-        stretch.prepare(band.width, frame.width as f32 / scale as f32, width);
-        let (stretch, tall) = (&*stretch, frame.height as f32 / scale as f32);
-        let rows = BLOCK * width;
-        let [c0, c1, c2] = &mut level.color;
-        let colors = c0.par_chunks_mut(rows).zip(c1.par_chunks_mut(rows)).zip(c2.par_chunks_mut(rows));
-        let maps = level
-            .alpha
-            .par_chunks_mut(rows)
-            .zip(level.band.par_chunks_mut(rows))
-            .zip(level.clear.par_chunks_mut(rows));
-        colors.zip(maps).enumerate().for_each(|(by, (((c0, c1), c2), ((alpha, inside), clear)))| {
-            for (c, to) in layout.color[..layout.colors].iter().zip([c0, c1, c2]) {
-                for (y, to) in to.chunks_exact_mut(width).enumerate() {
-                    for run in runs(blocks.need_row(by)) {
-                        let (x0, x1) = (run.start * BLOCK, (run.end * BLOCK).min(width));
-                        component_row(frame, c, scale, by * BLOCK + y, x0, &mut to[x0..x1]);
-                    }
-                }
-            }
-            for run in runs(blocks.need_row(by)) {
-                for bx in run {
-                    let x = bx * BLOCK..((bx + 1) * BLOCK).min(width);
-                    if !blocks.core_row(by)[bx] {
-                        let value = f32::from(band.solid(bx, by, blocks.wide, blocks.high)) / 255.0;
-                        for start in (0..alpha.len()).step_by(width) {
-                            alpha[start..][x.clone()].fill(value);
-                            inside[start..][x.clone()].fill(0.0);
-                            clear[start..][x.clone()].fill(0.0);
-                        }
-                    }
-                }
-            }
-            // The mask is snapped: what is within two percent of sure is sure.
-            let maps = [
-                (&band.mask, alpha, 1.04 / 255.0, -0.02),
-                (&band.band, inside, 1.0, 0.0),
-                (&band.clear, clear, 1.0 / 255.0, 0.0),
-            ];
-            with_local(|l| {
-                let [top, bottom, ..] = &mut l.rows;
-                for (from, to, gain, low) in maps {
-                    for run in runs(blocks.core_row(by)) {
-                        let (x0, x1) = (run.start * BLOCK, (run.end * BLOCK).min(width));
-                        let mut have = usize::MAX;
-                        for (y, to) in to.chunks_exact_mut(width).enumerate() {
-                            let (at, f) = place(by * BLOCK + y, tall, band.height);
-                            if have != at {
-                                have = at;
-                                for (to, y) in
-                                    [(&mut *top, at), (&mut *bottom, (at + 1).min(band.height - 1))]
-                                {
-                                    to.resize(x1 - x0, 0.0);
-                                    stretch.widen(&from[y * band.width..][..band.width], x0, to);
-                                    clip(to, gain, low);
-                                }
-                            }
-                            mix(top, bottom, f, &mut to[x0..x1]);
-                        }
-                    }
-                }
-            });
-        });
-    }
-
-    /// Each coarser level by halving the one before.
-    fn shrink(&mut self) {
-        let blocks = &self.blocks;
-        for n in 1..self.levels.len() {
-            let (fine, coarse) = self.levels.split_at_mut(n);
-            let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
-            let width = coarse.width;
-            // Maps are looked at in the band only.
-            let (need, core) = (|row| blocks.need_row(row), |row| blocks.core_row(row));
-            let [a, b, c] = &mut coarse.color;
-            let colors = [a, b, c].into_par_iter().zip(&fine.color);
-            let sizes = (fine.width, fine.height, width, n);
-            let band = (&fine.band, &mut coarse.band);
-            let clear = (&fine.clear, &mut coarse.clear);
-            rayon::join(
-                || colors.for_each(|(to, from)| halve(from, to, sizes, blocks.high, need)),
-                || {
-                    halve(&fine.alpha, &mut coarse.alpha, sizes, blocks.high, need);
-                    halve(band.0, band.1, sizes, blocks.high, core);
-                    halve(clear.0, clear.1, sizes, blocks.high, core);
-                },
-            );
-        }
-    }
-
-    /// The alpha of level `n` from the model of the next coarser one.
-    fn hand_down(&mut self, n: usize) {
-        let blocks = &self.blocks;
-        let (fine, coarse) = self.levels.split_at_mut(n + 1);
-        let (fine, coarse) = (&mut fine[n], &coarse[0]);
-        let width = fine.width;
-        let color = &fine.color;
-        let strip = 16;
-        fine.alpha.par_chunks_mut(strip * width).enumerate().for_each(|(part, alpha)| {
-            with_local(|l| {
-                for (y, alpha) in alpha.chunks_exact_mut(width).enumerate() {
-                    let y = part * strip + y;
-                    for run in runs(blocks.core_row(((y << n) / BLOCK).min(blocks.high - 1))) {
-                        let (x0, x1) =
-                            ((run.start * BLOCK) >> n & !1, (run.end * BLOCK).div_ceil(1 << n).min(width));
-                        for (row, plane) in l.rows.iter_mut().zip(&coarse.model) {
-                            row.resize(x1 - x0, 0.0);
-                            stretch_row(plane, coarse.width, coarse.height, 2, y, x0, row, &mut l.tmp);
-                        }
-                        let [a, b, c, d] = &l.rows;
-                        let color = color.each_ref().map(|c| &c[y * width..][x0..x1]);
-                        apply([a, b, c, d], color, &mut alpha[x0..x1]);
-                    }
-                }
-            });
-        });
-    }
-
-    /// The models of level `n`; `fold` puts the colours other than the first into the offset.
-    fn fit(&mut self, n: usize, fold: bool, eps: [f32; 3]) {
-        let blocks = &self.blocks;
+    /// The models of level `n`.
+    fn fit(&mut self, n: usize, eps: [f32; 3]) {
+        let (blocks, band, strips) = (&self.blocks, &self.band, &self.strips);
         let busy = |row: usize| if n == 0 { blocks.live_row(row) } else { blocks.core_row(row) };
-        let level = &mut self.levels[n];
-        let (width, height, radius) = (level.width, level.height, level.radius);
-        let guide =
-            Guide { width, height, color: level.color.each_ref().map(|c| &c[..]), alpha: &level.alpha };
-        let (inside, clear, contrast) = (&level.band, &level.clear, level.contrast);
-        // Strips of 32 rows at least, or the windows' margins cost more than the rows.
-        let side = (BLOCK >> n).max(1);
+        let (fine, coarse) = self.levels.split_at_mut(n + 1);
+        let (level, coarse) = (&mut fine[n], coarse.first());
+        let Some(window) = level.window else { return };
+        let (wide, high, contrast) = (level.wide, level.high, level.contrast);
+        let cells = &level.cells;
+        let (size, scale) = ((level.width, level.height), level.scale);
+        let extent = frame_rows(self.plan) as f32;
+        // Cells in a block; strips of 32 rows or so, or the windows' margins cost more than the rows.
+        let side = (BLOCK / 2) >> n;
+        let (side, per) = (side.max(1), 1 << n.saturating_sub(BLOCK.ilog2() as usize - 1));
         let group = (32 / side).max(1);
-        let strip = group * side * width;
+        let strip = group * side * wide;
+        let samples = &level.samples;
         let [a, b, c, d] = &mut level.model;
         let parts = a
             .par_chunks_mut(strip)
@@ -366,117 +263,245 @@ impl Refiner {
             .zip(d.par_chunks_mut(strip));
         parts.enumerate().for_each(|(part, (((a, b), c), d))| {
             with_local(|l| {
-                l.marks.clear();
-                l.marks.resize(blocks.wide, false);
-                for row in (part * group..(part + 1) * group).take_while(|&r| r < blocks.high) {
-                    l.marks.iter_mut().zip(busy(row)).for_each(|(m, &c)| *m |= c);
-                }
+                let Local { filter, rows, more, tmp, marks, .. } = l;
                 let y0 = part * group * side;
-                // Beside the band, where stretching reads one sample on, the model is the alpha itself.
-                for y in y0..(y0 + group * side).min(height) {
-                    let (at, to) = (y * width, (y - y0) * width);
-                    for run in runs(blocks.near_row(((y << n) / BLOCK).min(blocks.high - 1))) {
-                        let x = ((run.start * BLOCK) >> n).min(width)
-                            ..(run.end * BLOCK).div_ceil(1 << n).min(width);
-                        for slope in [&mut *a, &mut *b, &mut *c] {
-                            slope[to..][x.clone()].fill(0.0);
+                let y1 = (y0 + group * side).min(high);
+                let block_rows = (y0 / side * per, (y1.div_ceil(side) * per).min(blocks.high));
+                marks.clear();
+                marks.resize(blocks.wide, false);
+                for row in block_rows.0..block_rows.1 {
+                    marks.iter_mut().zip(busy(row)).for_each(|(m, &c)| *m |= c);
+                }
+                // Beside the band the model is what was settled there.
+                for by in block_rows.0..block_rows.1 {
+                    let near = |bx: usize| {
+                        if n == 0 { blocks.near_live(bx, by) } else { blocks.need_row(by)[bx] }
+                    };
+                    let y = (by * side / per)..((by + 1) * side).div_ceil(per);
+                    let rows = (y.start.max(y0) - y0)..(y.end.min(y1) - y0);
+                    let mut end = 0;
+                    while let Some(start) = (end..blocks.wide).find(|&bx| near(bx)) {
+                        let value = blocks.solid(start, by);
+                        end = (start + 1..blocks.wide)
+                            .find(|&bx| !near(bx) || blocks.solid(bx, by) != value)
+                            .unwrap_or(blocks.wide);
+                        let x = (start * side / per).min(wide)..(end * side).div_ceil(per).min(wide);
+                        for y in rows.clone() {
+                            for slope in [&mut *a, &mut *b, &mut *c] {
+                                slope[y * wide..][x.clone()].fill(0.0);
+                            }
+                            d[y * wide..][x.clone()].fill(f32::from(value) / 255.0);
                         }
-                        d[to..][x.clone()].copy_from_slice(&guide.alpha[at..][x]);
                     }
                 }
-                for run in runs(&l.marks) {
-                    let x = (
-                        ((run.start * BLOCK) >> n).min(width),
-                        (run.end * BLOCK).div_ceil(1 << n).min(width),
-                    );
-                    let rect = Rect { x, y: (y0, (y0 + group * side).min(height)) };
-                    guided::filter(
-                        &guide,
-                        rect,
-                        radius,
-                        eps,
-                        &mut [&mut *a, &mut *b, &mut *c, &mut *d],
-                        &mut l.filter,
-                    );
-                    for y in rect.y.0..rect.y.1 {
-                        let (at, to) = (y * width, (y - y0) * width);
-                        let maps =
-                            [&inside[at..][x.0..x.1], &clear[at..][x.0..x.1], &guide.alpha[at..][x.0..x.1]];
-                        let color = guide.color.map(|c| &c[at..][x.0..x.1]);
-                        let model = [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[to..][x.0..x.1]);
-                        blend(model, maps, color, contrast, fold);
+                for run in runs(marks) {
+                    let x = ((run.start * side / per).min(wide), (run.end * side).div_ceil(per).min(wide));
+                    let rect = Rect { x, y: (y0, y1) };
+                    let source = match coarse {
+                        Some(coarse) => Source::Models(coarse),
+                        None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
+                    };
+                    let mut guide = Pixels { strips, n, size, source, models: rows, tmp };
+                    let [inside, clear, line, ..] = more;
+                    for v in [&mut *inside, &mut *clear] {
+                        v.resize((x.1 - x.0).max(v.len()), 0.0);
                     }
+                    guided::filter(&mut guide, rect, window, eps, filter, |y, models| {
+                        let count = x.1 - x.0;
+                        let tall = extent / (2 * scale) as f32;
+                        let (inside, clear) = (&mut inside[..count], &mut clear[..count]);
+                        cells.row(&band.band, band.height, (y, tall), x.0, inside, line);
+                        cells.row(&band.clear, band.height, (y, tall), x.0, clear, line);
+                        let alpha = models.alpha;
+                        blend(models.model, [inside, clear, alpha], contrast, {
+                            let at = (y - y0) * wide;
+                            [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[at + x.0..][..count])
+                        });
+                    });
                 }
+            });
+        });
+    }
+
+    /// Finds the blocks in which the finest level has something to do.
+    fn settle(&mut self) {
+        let (blocks, level, strips) = (&mut self.blocks, &self.levels[1], &self.strips);
+        blocks.settle(level.width, level.height, |y, x, lo_hi| {
+            with_local(|l| {
+                let n = x.1 - x.0;
+                let Local { rows: [r, g, b, alpha], more, .. } = l;
+                // The cells' own models will do.
+                for (row, plane) in more.iter_mut().zip(&level.model) {
+                    row.resize(n, 0.0);
+                    double(&plane[y / 2 * level.wide + x.0 / 2..], row);
+                }
+                for (k, row) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                    row.resize(n, 0.0);
+                    center(&strips.row(1, k, y)[x.0..], row);
+                }
+                alpha.resize(n, 0.0);
+                apply(more.each_ref().map(|m| &m[..]), [r, g, b], alpha);
+                lo_hi(alpha);
             });
         });
     }
 
     /// The finest level's models on the frame's own pixels.
     fn finish(&self, frame: &Frame<'_>, out: &mut [u8]) {
-        let (blocks, band, level) = (&self.blocks, &self.band, &self.levels[self.last]);
+        let (blocks, level) = (&self.blocks, &self.levels[self.last]);
         let (width, scale, side) = (frame.width, level.scale, BLOCK * self.levels[0].scale);
         let layout = frame.format.layout();
-        let fold = folds(frame.format, scale);
+        let (fold, last) = (folds(frame.format, scale), self.last);
         out.par_chunks_mut(side * width).enumerate().for_each(|(by, rows)| {
-            let busy = if self.last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
-            for bx in (0..busy.len()).filter(|&bx| !busy[bx]) {
-                let value = if blocks.core_row(by)[bx] {
-                    let fine = &self.levels[0];
-                    if fine.alpha[by * BLOCK * fine.width + bx * BLOCK] > 0.5 { 255 } else { 0 }
-                } else {
-                    band.solid(bx, by, blocks.wide, blocks.high)
-                };
-                rows[bx * side..((bx + 1) * side).min(width)].fill(value);
+            let busy = if last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
+            for bx in 0..blocks.wide {
+                rows[bx * side..((bx + 1) * side).min(width)].fill(blocks.solid(bx, by));
             }
             for y in 1..rows.len() / width {
                 let (first, rest) = rows.split_at_mut(y * width);
                 rest[..width].copy_from_slice(&first[..width]);
             }
             with_local(|l| {
-                for (y, row) in rows.chunks_exact_mut(width).enumerate() {
-                    let y = by * side + y;
-                    for run in runs(busy) {
-                        let (x0, x1) = (run.start * side, (run.end * side).min(width));
-                        let out = &mut row[x0..x1];
-                        for (k, row) in l.rows.iter_mut().enumerate() {
-                            if !(fold && (k == 1 || k == 2)) {
-                                row.resize(out.len(), 0.0);
-                                let plane = &level.model[k];
-                                stretch_row(plane, level.width, level.height, scale, y, x0, row, &mut l.tmp);
-                            }
+                for run in runs(busy) {
+                    let (x0, x1) = (run.start * side, (run.end * side).min(width));
+                    if fold {
+                        self.write_folded(frame, (by * side, rows), (x0, x1), l);
+                        continue;
+                    }
+                    for (y, row) in rows.chunks_exact_mut(width).enumerate() {
+                        let (y, out) = (by * side + y, &mut row[x0..x1]);
+                        for (row, plane) in l.rows.iter_mut().zip(&level.model) {
+                            row.resize(out.len(), 0.0);
+                            stretch_row(plane, level.wide, level.high, 2 * scale, y, x0, row, &mut l.tmp);
                         }
-                        for (k, row) in l.bytes.iter_mut().enumerate().take(if fold { 1 } else { 3 }) {
+                        for (k, row) in l.bytes.iter_mut().enumerate() {
                             row.resize(out.len(), 0);
                             component_row(frame, &layout.color[k], 1, y, x0, row);
                         }
                         let [a, b, c, d] = &l.rows;
                         let [r, g, bl] = &l.bytes;
-                        if fold {
-                            write_one(a, d, r, out)
-                        } else {
-                            write_three([a, b, c, d], [r, g, bl], out)
-                        }
+                        write_three([a, b, c, d], [r, g, bl], out);
                     }
                 }
             });
         });
     }
+
+    /// Pixels `x0..x1` of rows from `top` on, where only the first component is worth reading at full resolution:
+    /// the others go into the offset, at the level's own.
+    fn write_folded(
+        &self,
+        frame: &Frame<'_>,
+        (top, rows): (usize, &mut [u8]),
+        (x0, x1): (usize, usize),
+        l: &mut Local,
+    ) {
+        let level = &self.levels[self.last];
+        let (width, scale) = (frame.width, level.scale);
+        let luma = frame.format.layout().color[0];
+        // A sample more at either side, for the stretching.
+        let from = (x0 / scale).saturating_sub(2) & !1;
+        let to = (x1.div_ceil(scale) + 1).min(level.width);
+        let n = to - from;
+        let Local { rows: models, more, pair: wide, bytes, tmp, .. } = l;
+        // Slope and offset of two rows of samples.
+        let [a0, d0, a1, d1] = more;
+        let mut have = [usize::MAX; 2];
+        let mut sample_row = |y: usize, slope: &mut Vec<f32>, offset: &mut Vec<f32>, tmp: &mut Vec<f32>| {
+            for (row, plane) in models.iter_mut().zip(&level.model) {
+                row.resize(n, 0.0);
+                stretch_row(plane, level.wide, level.high, 2, y, from, row, tmp);
+            }
+            let color = [1, 2].map(|k| &self.strips.row(self.last, k, y)[from..to]);
+            let [a, b, c, d] = &*models;
+            slope.clear();
+            slope.extend_from_slice(a);
+            offset.resize(n, 0.0);
+            fold_colors([b, c, d], color, offset);
+        };
+        for (y, row) in rows.chunks_exact_mut(width).enumerate() {
+            let y = top + y;
+            let (at, f) = place(y, (level.height * scale) as f32, level.height);
+            let want = [at, (at + 1).min(level.height - 1)];
+            if have[0] != want[0] && have[1] == want[0] {
+                std::mem::swap(a0, a1);
+                std::mem::swap(d0, d1);
+                have.swap(0, 1);
+            }
+            for (k, (a, d)) in [(&mut *a0, &mut *d0), (&mut *a1, &mut *d1)].into_iter().enumerate() {
+                if have[k] != want[k] {
+                    sample_row(want[k], a, d, tmp);
+                    have[k] = want[k];
+                }
+            }
+            let out = &mut row[x0..x1];
+            for (row, pair) in wide.iter_mut().zip([[&*a0, &*a1], [&*d0, &*d1]]) {
+                row.resize(out.len(), 0.0);
+                planes::widen_between(pair.map(|p| &p[..]), f, x0 / scale - from, scale, row, tmp);
+            }
+            if luma.step == 1 {
+                write_one(&wide[0], &wide[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);
+            } else {
+                let bytes = &mut bytes[0];
+                bytes.resize(out.len(), 0);
+                component_row(frame, &luma, 1, y, x0, bytes);
+                write_one(&wide[0], &wide[1], bytes, out);
+            }
+        }
+    }
 }
 
-/// Halves a plane where `marked` says so, by rows of blocks; `sizes` are those of the fine plane, the width of the
-/// coarse one and its level.
-fn halve<'a, T: Halve>(
-    from: &[T],
-    to: &mut [T],
-    (fine_w, fine_h, width, n): (usize, usize, usize, usize),
-    rows: usize,
-    marked: impl Fn(usize) -> &'a [bool],
-) {
-    for (y, to) in to.chunks_exact_mut(width).enumerate() {
-        for run in runs(marked(((y << n) / BLOCK).min(rows - 1))) {
-            let x0 = ((run.start * BLOCK) >> n).min(width);
-            let x1 = (run.end * BLOCK).div_ceil(1 << n).min(width);
-            halve_plane(from, fine_w, fine_h, y, x0, &mut to[x0..x1]);
+/// Rows of the frame that the buffers are made for.
+fn frame_rows(plan: Option<(Format, usize, usize, usize, usize, Quality)>) -> usize {
+    plan.map_or(1, |p| p.2)
+}
+
+/// Where the alpha that a level is fitted to comes from.
+enum Source<'a> {
+    /// The network's mask.
+    Mask { band: &'a Band, stretch: &'a Stretch, extent: f32 },
+    /// The next coarser level.
+    Models(&'a Level),
+}
+
+/// A level as the filter sees it.
+struct Pixels<'a> {
+    strips: &'a Strips,
+    n: usize,
+    size: (usize, usize),
+    source: Source<'a>,
+    models: &'a mut [Vec<f32>; 4],
+    tmp: &'a mut Vec<f32>,
+}
+
+impl Guide for Pixels<'_> {
+    fn size(&self) -> (usize, usize) {
+        self.size
+    }
+
+    fn rows(&mut self, y: usize, x: usize, mut out: [[&mut [f32]; 4]; 2]) {
+        let count = out[0][0].len();
+        for (dy, [r, g, b, alpha]) in out.iter_mut().enumerate() {
+            let y = (2 * y + dy).min(self.size.1 - 1);
+            for (k, out) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
+                center(&self.strips.row(self.n, k, y)[x..], out);
+            }
+            match self.source {
+                Source::Mask { band, stretch, extent } => {
+                    stretch.row(&band.mask, band.height, (y, extent), x, alpha, self.tmp);
+                    clip(alpha, SNAP.0, SNAP.1);
+                }
+                Source::Models(coarse) => {
+                    // Stretching begins at whole cells of the coarser level, four samples each. One model for the
+                    // four samples of a cell would do a quarter of this, and costs 2 % of Grad.
+                    let skip = x % 4;
+                    for (row, plane) in self.models.iter_mut().zip(&coarse.model) {
+                        row.resize(count + skip, 0.0);
+                        stretch_row(plane, coarse.wide, coarse.high, 4, y, x - skip, row, self.tmp);
+                    }
+                    apply(self.models.each_ref().map(|m| &m[skip..]), [r, g, b], alpha);
+                }
+            }
         }
     }
 }
@@ -534,12 +559,33 @@ multiversion! {
 }
 
 multiversion! {
-    fn apply(model: [&[f32]; 4], color: [&[u8]; 3], out: &mut [f32]) {
+    fn apply(model: [&[f32]; 4], color: [&[f32]; 3], out: &mut [f32]) {
         let n = out.len();
         let [a, b, c, d] = model.map(|m| &m[..n]);
         let [r, g, bl] = color.map(|c| &c[..n]);
         for i in 0..n {
-            out[i] = (a[i] * centred(r[i]) + b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i]).clamp(0.0, 1.0);
+            out[i] = (a[i] * r[i] + b[i] * g[i] + c[i] * bl[i] + d[i]).clamp(0.0, 1.0);
+        }
+    }
+}
+
+multiversion! {
+    /// Each value twice.
+    fn double(from: &[f32], out: &mut [f32]) {
+        for (o, &v) in out.chunks_mut(2).zip(from) {
+            o.fill(v);
+        }
+    }
+}
+
+multiversion! {
+    /// offset = b·g + c·bl + d.
+    fn fold_colors(model: [&[f32]; 3], color: [&[u8]; 2], out: &mut [f32]) {
+        let n = out.len();
+        let [b, c, d] = model.map(|m| &m[..n]);
+        let [g, bl] = color.map(|c| &c[..n]);
+        for i in 0..n {
+            out[i] = b[i] * centred(g[i]) + c[i] * centred(bl[i]) + d[i];
         }
     }
 }
@@ -567,24 +613,18 @@ multiversion! {
 multiversion! {
     /// Raises the models' contrast about one half where `maps[1]` lets it and fades them into the alpha that they
     /// were fitted to (`maps[2]`) where the band (`maps[0]`) ends.
-    fn blend(model: [&mut [f32]; 4], maps: [&[f32]; 3], color: [&[u8]; 3], contrast: f32, fold: bool) {
-        let [a, b, c, d] = model;
-        let n = a.len();
-        let (b, c, d) = (&mut b[..n], &mut c[..n], &mut d[..n]);
+    fn blend(model: [&mut [f32]; 4], maps: [&[f32]; 3], contrast: f32, out: [&mut [f32]; 4]) {
+        let n = out[0].len();
+        let [a, b, c, d] = model.map(|m| &m[..n]);
+        let [oa, ob, oc, od] = out.map(|m| &mut m[..n]);
         let [inside, clear, alpha] = maps.map(|m| &m[..n]);
         for i in 0..n {
-            let gain = 1.0 + (contrast - 1.0) * clear[i];
+            let gain = 1.0 + (contrast - 1.0) * (clear[i] * (1.0 / 255.0));
             let slope = gain * inside[i];
-            a[i] *= slope;
-            b[i] *= slope;
-            c[i] *= slope;
-            d[i] = slope * (d[i] - 0.5) + 0.5 * inside[i] + (1.0 - inside[i]) * alpha[i];
-        }
-        if fold {
-            let [_, g, bl] = color.map(|c| &c[..n]);
-            for i in 0..n {
-                d[i] += b[i] * centred(g[i]) + c[i] * centred(bl[i]);
-            }
+            oa[i] = a[i] * slope;
+            ob[i] = b[i] * slope;
+            oc[i] = c[i] * slope;
+            od[i] = slope * (d[i] - 0.5) + 0.5 * inside[i] + (1.0 - inside[i]) * alpha[i];
         }
     }
 }

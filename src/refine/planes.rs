@@ -258,6 +258,39 @@ multiversion! {
 }
 
 multiversion! {
+    fn mix_bytes(top: &[u8], bottom: &[u8], f: f32, out: &mut [f32]) {
+        for ((o, &t), &b) in out.iter_mut().zip(top).zip(bottom) {
+            let (t, b) = (f32::from(t), f32::from(b));
+            *o = t + (b - t) * f;
+        }
+    }
+}
+
+/// A row between two (`f` of the way to the second), stretched `scale` times from sample `from` on; samples past
+/// either end are as the last ones. `tmp` is scratch.
+pub fn widen_between(
+    [top, bottom]: [&[f32]; 2],
+    f: f32,
+    from: usize,
+    scale: usize,
+    out: &mut [f32],
+    tmp: &mut Vec<f32>,
+) {
+    let n = out.len().div_ceil(scale);
+    let (l, r) = (from.saturating_sub(1), (from + n + 1).min(top.len()));
+    let pad = 1 - (from - l);
+    tmp.resize(n + 2, 0.0);
+    mix(&top[l..r], &bottom[l..r], f, &mut tmp[pad..]);
+    if pad == 1 {
+        tmp[0] = tmp[1];
+    }
+    for at in pad + (r - l)..n + 2 {
+        tmp[at] = tmp[at - 1];
+    }
+    widen_by(tmp, scale, out);
+}
+
+multiversion! {
     fn twice(from: &[f32], out: &mut [f32]) {
         let n = out.len() / 2;
         let (left, mid, right) = (&from[..n], &from[1..n + 1], &from[2..n + 2]);
@@ -297,6 +330,33 @@ impl Stretch {
                 let (at, f) = place(x, extent, samples);
                 (at as u32, f)
             }));
+        }
+    }
+
+    /// One row of a grid of bytes, `height` rows of it spanning `extent` rows of the plane: the plane's columns
+    /// `from..from + out.len()` of its row `y`. `line` is scratch.
+    pub fn row(
+        &self,
+        grid: &[u8],
+        height: usize,
+        (y, extent): (usize, f32),
+        from: usize,
+        out: &mut [f32],
+        line: &mut Vec<f32>,
+    ) {
+        let width = grid.len() / height;
+        let (at, f) = place(y, extent, height);
+        let below = (at + 1).min(height - 1);
+        let columns = &self.columns[from..][..out.len()];
+        let (Some(first), Some(last)) = (columns.first(), columns.last()) else { return };
+        let (l, r) = (first.0 as usize, (last.0 as usize + 2).min(width));
+        line.resize(r - l + 1, 0.0);
+        mix_bytes(&grid[at * width..][l..r], &grid[below * width..][l..r], f, &mut line[..r - l]);
+        // The last sample goes on past the grid's end.
+        line[r - l] = line[r - l - 1];
+        for (o, &(at, f)) in out.iter_mut().zip(columns) {
+            let (a, b) = (line[at as usize - l], line[at as usize - l + 1]);
+            *o = a + (b - a) * f;
         }
     }
 
@@ -373,6 +433,43 @@ mod tests {
                         assert!((got - want).abs() < 1e-2, "x{scale} at {x},{y}: {got} for {want}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_between_two_are_bilinear() {
+        let (w, h) = (13, 7);
+        let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
+        for scale in [1, 2, 4] {
+            for y in 0..h * scale {
+                let mut want = vec![0.0; w * scale];
+                stretch_row(&plane, w, h, scale, y, 0, &mut want, &mut Vec::new());
+                let (at, f) = place(y, (h * scale) as f32, h);
+                let pair = [at, (at + 1).min(h - 1)].map(|y| &plane[y * w..][..w]);
+                for from in [0, 1, 5, 12] {
+                    let mut row = vec![0.0; (w - from) * scale];
+                    widen_between(pair, f, from, scale, &mut row, &mut Vec::new());
+                    for (got, want) in row.iter().zip(&want[from * scale..]) {
+                        assert!((got - want).abs() < 1e-3, "x{scale} from {from}: {got} for {want}");
+                    }
+                }
+            }
+        }
+        // A grid of bytes over a plane.
+        let grid: Vec<u8> = plane.iter().map(|&v| v as u8).collect();
+        let mut stretch = Stretch::default();
+        stretch.prepare(w, 41.0, 44);
+        for y in 0..20 {
+            let mut row = vec![0.0; 41];
+            stretch.row(&grid, h, (y, 20.0), 3, &mut row, &mut Vec::new());
+            let (v, fy) = place(y, 20.0, h);
+            for (x, got) in row.iter().enumerate() {
+                let (u, fx) = place(x + 3, 41.0, w);
+                let at = |u: usize, v: usize| f32::from(grid[v.min(h - 1) * w + u.min(w - 1)]);
+                let line = |v: usize| at(u, v) + (at(u + 1, v) - at(u, v)) * fx;
+                let want = line(v) + (line(v + 1) - line(v)) * fy;
+                assert!((got - want).abs() < 1e-3, "{x},{y}: {got} for {want}");
             }
         }
     }

@@ -80,6 +80,6 @@ fn the_edge_is_the_pictures() {
             out.iter().enumerate().map(|(i, &a)| (f32::from(a) / 255.0 - truth(i)).abs()).sum::<f32>()
         };
         let (none, fast, best) = (error(Quality::None), error(Quality::Fast), error(Quality::Best));
-        assert!(fast < 0.55 * none && best < 0.3 * none, "{format:?}: none {none}, fast {fast}, best {best}");
+        assert!(fast < 0.6 * none && best < 0.3 * none, "{format:?}: none {none}, fast {fast}, best {best}");
     }
 }

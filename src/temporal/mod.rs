@@ -18,8 +18,9 @@ pub use cut::CutDetector;
 use rayon::prelude::*;
 
 use crate::frame::{Component, Frame};
-use crate::simd::multiversion;
+use crate::simd::{in_pool, multiversion, unsettled};
 use motion::{Grey, Motion};
+use std::cell::RefCell;
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
@@ -59,10 +60,14 @@ pub struct Smoother {
     /// The matte as it went out, if it did.
     alpha: Vec<u8>,
     alpha_kept: bool,
+    /// Blocks of it that may be of more than one value.
+    mixed: Vec<bool>,
     /// The mask as it went out, its size, and for how many frames a jump has waited, by sample.
     mask: Vec<f32>,
     mask_size: (usize, usize),
     waiting: Vec<u8>,
+    /// Where the mask's columns lie in luma; kept for its room only.
+    columns: Vec<usize>,
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,
     started: bool,
@@ -88,9 +93,9 @@ impl Smoother {
         let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
             return self.reset();
         };
-        self.look(frame);
+        in_pool(|| self.look(frame));
         if self.started && self.mask_size == (mask_w, mask_h) {
-            self.blend_mask(mask, weight);
+            in_pool(|| self.blend_mask(mask, weight));
         } else {
             self.mask_size = (mask_w, mask_h);
             self.mask.resize(mask.len(), 0.0);
@@ -111,9 +116,11 @@ impl Smoother {
             self.look(frame);
         }
         if self.started && self.alpha_kept {
-            self.blend_matte(alpha, weight);
+            in_pool(|| self.blend_matte(alpha, weight));
+        } else {
+            self.alpha.copy_from_slice(alpha);
+            self.mixed.fill(true);
         }
-        self.alpha.copy_from_slice(alpha);
         (self.alpha_kept, self.current, self.started) = (true, false, true);
         std::mem::swap(&mut self.motion, &mut self.motion_before);
         std::mem::swap(&mut self.now, &mut self.before);
@@ -155,8 +162,10 @@ impl Smoother {
             v.clear();
             v.resize(blocks, Motion::default());
         }
-        self.known.clear();
-        self.known.resize(blocks, false);
+        for v in [&mut self.known, &mut self.mixed] {
+            v.clear();
+            v.resize(blocks, false);
+        }
         self.same.clear();
         self.same.resize(blocks * BLOCK * BLOCK, 0);
     }
@@ -203,18 +212,20 @@ impl Smoother {
         let (mw, mh) = self.mask_size;
         let side = BLOCK * scale;
         let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
-        // A sample's centre in frame pixels.
-        let centre =
-            |u: usize, size: usize, samples: usize| ((2 * u + 1) * size / (2 * samples)).min(size - 1);
+        // Where a sample's centre lies in luma.
+        let place = |u: usize, size: usize, samples: usize| {
+            ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
+        };
+        let mut columns = std::mem::take(&mut self.columns);
+        columns.clear();
+        columns.extend((0..mw).map(|u| place(u, w, mw)));
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         wanted.resize(wide * high, false);
         for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
-            let y = centre(v, h, mh) / side;
-            for (u, (&m, &p)) in row.iter().zip(past).enumerate() {
-                if (m > 0.02 && m < 0.98) || (m - p).abs() > 0.1 {
-                    wanted[y * wide + centre(u, w, mw) / side] = true;
-                }
+            let wanted = &mut wanted[place(v, h, mh) / BLOCK * wide..][..wide];
+            for ((&x, &m), &p) in columns.iter().zip(row).zip(past) {
+                wanted[x / BLOCK] |= ((m > 0.02) & (m < 0.98)) | ((m - p).abs() > 0.1);
             }
         }
         self.track(|bx, by| wanted[by * wide + bx]);
@@ -232,11 +243,11 @@ impl Smoother {
             (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
         };
         for v in 0..mh {
-            let y = centre(v, h, mh) / scale;
-            for u in 0..mw {
-                let x = centre(u, w, mw) / scale;
-                let block = y / BLOCK * wide + x / BLOCK;
-                let wait = &mut self.waiting[v * mw + u];
+            let y = place(v, h, mh);
+            let blocks = y / BLOCK * wide;
+            let (mask, waiting) = (&mut mask[v * mw..][..mw], &mut self.waiting[v * mw..][..mw]);
+            for (u, ((&x, here), wait)) in columns.iter().zip(mask).zip(waiting).enumerate() {
+                let block = blocks + x / BLOCK;
                 if !self.known[block] {
                     *wait = 0;
                     continue;
@@ -244,8 +255,11 @@ impl Smoother {
                 let m = self.motion[block];
                 let (dx, dy) = (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
                 let same = f32::from(self.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK]) / 255.0;
-                let there = fetch(u as f32 + dx / sx, v as f32 + dy / sy);
-                let here = &mut mask[v * mw + u];
+                let there = if m == Motion::default() {
+                    past[v * mw + u]
+                } else {
+                    fetch(u as f32 + dx / sx, v as f32 + dy / sy)
+                };
                 let jump = (*here - there).abs() > JUMP && same > 0.75;
                 let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
                 let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving };
@@ -253,8 +267,10 @@ impl Smoother {
                 *here += (there - *here) * weight * same;
             }
         }
+        self.columns = columns;
     }
 
+    /// Smooths `alpha` and keeps it.
     fn blend_matte(&mut self, alpha: &mut [u8], weight: f32) {
         let (w, scale) = (self.width, self.scale);
         let side = BLOCK * scale;
@@ -264,34 +280,47 @@ impl Smoother {
         busy.clear();
         busy.resize(self.known.len(), false);
         let parts = alpha.par_chunks(side * w).zip(past.par_chunks(side * w));
-        busy.par_chunks_mut(wide)
-            .zip(parts)
-            .for_each(|(busy, (alpha, past))| unsettled(alpha, past, w, side, busy));
+        let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
+        parts.for_each(|((busy, mixed), (alpha, past))| {
+            ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
+            // A block that is of one value, and was of the same, has nothing to do.
+            for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
+                let now = *busy;
+                *busy |= *was || alpha[x * side] != past[x * side];
+                *was = now;
+            }
+        });
         self.track(|bx, by| busy[by * wide + bx]);
-        let (past, motion, same) = (&self.alpha, &self.motion, &self.same);
-        alpha.par_chunks_mut(side * w).enumerate().for_each(|(by, alpha)| {
+        let (motion, same) = (&self.motion, &self.same);
+        let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
+        rows.enumerate().for_each(|(by, (alpha, past))| {
             let mut keep = [0u8; BLOCK * 4];
             for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
                 let m = motion[by * wide + bx];
                 let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
                 let weight = (weight * (1.0 - far / STILL).max(0.0) * 256.0) as i32;
-                if weight == 0 {
-                    continue;
-                }
                 let x = bx * side..((bx + 1) * side).min(w);
                 let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
-                for (y, row) in alpha.chunks_exact_mut(w).enumerate() {
-                    for (k, keep) in keep[..x.len()].iter_mut().enumerate() {
-                        *keep = same[y / scale * BLOCK + k / scale];
+                for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
+                    let (row, past) = (&mut row[x.clone()], &mut past[x.clone()]);
+                    if weight > 0 {
+                        if y % scale == 0 {
+                            let same = &same[y / scale * BLOCK..][..BLOCK];
+                            for (keep, &s) in keep.chunks_exact_mut(scale).zip(same) {
+                                keep.fill(s);
+                            }
+                        }
+                        mix(row, past, &keep[..row.len()], weight);
                     }
-                    let past = &past[(by * side + y) * w..][x.clone()];
-                    mix(&mut row[x.clone()], past, &keep[..x.len()], weight);
+                    past.copy_from_slice(row);
                 }
             }
         });
         self.wanted = busy;
     }
 }
+
+thread_local!(static ACC: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
 
 /// The past's weight where nothing moves; none if smoothing is off.
 fn weight(strength: f32) -> Option<f32> {
@@ -365,53 +394,68 @@ multiversion! {
     }
 }
 
-multiversion! {
-    /// Marks the blocks along a row of blocks that are not, now and before, all 0 or all 255.
-    fn unsettled(alpha: &[u8], past: &[u8], width: usize, side: usize, out: &mut [bool]) {
-        for (x, out) in out.iter_mut().enumerate() {
-            let (from, to) = (x * side, ((x + 1) * side).min(width));
-            let first = alpha[from];
-            let mut differ = 0;
-            for (row, old) in alpha.chunks_exact(width).zip(past.chunks_exact(width)) {
-                for (&a, &p) in row[from..to].iter().zip(&old[from..to]) {
-                    differ |= (a ^ first) | (p ^ first);
-                }
+/// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
+/// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
+fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
+    // A sample more at each side, one more again for the fraction; to the right some that nobody reads.
+    const SIDE: usize = BLOCK + 2;
+    const ROOM: usize = 32;
+    let row = |grey: Grey<'_>, x: i32, y: i32, to: &mut [u8; ROOM]| {
+        let y = y.clamp(0, grey.height as i32 - 1) as usize;
+        let from = &grey.data[y * grey.width..][..grey.width];
+        if let Some(all) = usize::try_from(x).ok().and_then(|x| from.get(x..x + ROOM)) {
+            to.copy_from_slice(all);
+        } else {
+            for (i, to) in to.iter_mut().enumerate().take(SIDE + 1) {
+                *to = from[(x + i as i32).clamp(0, grey.width as i32 - 1) as usize];
             }
-            *out = (first != 0 && first != 255) || differ != 0;
+        }
+    };
+    let (left, top) = (x as i32 - 1, y as i32 - 1);
+    let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
+    let fraction = [m.x & 3, m.y & 3];
+    let (mut here, mut there) = ([0; ROOM], [[0; ROOM]; 2]);
+    row(before, left + dx, top + dy, &mut there[1]);
+    let mut diff = [[0i16; ROOM]; SIDE];
+    for (j, diff) in diff.iter_mut().enumerate().take(h + 2) {
+        let v = top + j as i32;
+        row(now, left, v, &mut here);
+        there.swap(0, 1);
+        row(before, left + dx, v + dy + 1, &mut there[1]);
+        differences(&here, &there, fraction, diff);
+    }
+    for j in 0..h {
+        levels(&diff[j], &diff[j + 1], &diff[j + 2], &mut out[j * BLOCK..][..w]);
+    }
+}
+
+multiversion! {
+    /// Sixteen times what is here less what was there, a fraction of a sample in quarters further on.
+    fn differences(here: &[u8; 32], there: &[[u8; 32]; 2], fraction: [i16; 2], out: &mut [i16; 32]) {
+        let [fx, fy] = fraction;
+        let line = |row: &[u8; 32], i: usize| i16::from(row[i]) * (4 - fx) + i16::from(row[i + 1]) * fx;
+        for i in 0..31 {
+            let there = line(&there[0], i) * (4 - fy) + line(&there[1], i) * fy;
+            out[i] = 16 * i16::from(here[i]) - there;
         }
     }
 }
 
-/// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
-/// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
-fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
-    const SIDE: usize = BLOCK + 2;
-    let mut diff = [0i32; SIDE * SIDE];
-    let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
-    let (fx, fy) = (i32::from(m.x & 3), i32::from(m.y & 3));
-    let inside = |v: i32, n: usize| v.clamp(0, n as i32 - 1) as usize;
-    for j in 0..h + 2 {
-        let (v, u) = (y as i32 + j as i32 - 1, x as i32 - 1);
-        let here = &now.data[inside(v, now.height) * now.width..][..now.width];
-        let top = &before.data[inside(v + dy, now.height) * now.width..][..now.width];
-        let bottom = &before.data[inside(v + dy + 1, now.height) * now.width..][..now.width];
-        for (i, d) in diff[j * SIDE..][..w + 2].iter_mut().enumerate() {
-            let u = u + i as i32;
-            let (l, r) = (inside(u + dx, now.width), inside(u + dx + 1, now.width));
-            let line = |row: &[u8]| i32::from(row[l]) * (4 - fx) + i32::from(row[r]) * fx;
-            let there = line(top) * (4 - fy) + line(bottom) * fy;
-            *d = 16 * i32::from(here[inside(u, now.width)]) - there;
+multiversion! {
+    fn levels(top: &[i16; 32], middle: &[i16; 32], bottom: &[i16; 32], out: &mut [u8]) {
+        let mut tall = [0i32; 32];
+        for i in 0..32 {
+            tall[i] = i32::from(top[i]) + i32::from(middle[i]) + i32::from(bottom[i]);
         }
-    }
-    for j in 0..h {
-        for i in 0..w {
-            let at = j * SIDE + i;
-            let sum: i32 =
-                [0, SIDE, 2 * SIDE].iter().map(|r| diff[at + r] + diff[at + r + 1] + diff[at + r + 2]).sum();
+        let mut all = [0u8; BLOCK];
+        for i in 0..BLOCK {
+            let sum = tall[i] + tall[i + 1] + tall[i + 2];
             // The sum holds nine times sixteen differences.
-            let level = (OTHER * 144 - sum.abs()) * 255 / ((OTHER - SAME) * 144);
-            out[j * BLOCK + i] = level.clamp(0, 255) as u8;
+            const GAIN: i32 = 255 * 65536 / ((OTHER - SAME) * 144);
+            let level = ((OTHER * 144 - sum.abs()) * GAIN) >> 16;
+            all[i] = level.clamp(0, 255) as u8;
         }
+        out.copy_from_slice(&all[..out.len()]);
     }
 }
 

@@ -170,9 +170,9 @@ impl Setting {
             }
             let value = element.property_value(spec.name());
             let show = |v: &glib::Value| {
-                // GStreamer writes no structure that is not there.
-                if v.get::<Option<gst::Structure>>().is_ok_and(|s| s.is_none()) {
-                    return String::new();
+                // GStreamer complains about a structure that is not there.
+                if matches!(v.get::<Option<gst::Structure>>(), Ok(None)) {
+                    return "none".to_string();
                 }
                 v.serialize().map_or_else(|_| format!("{v:?}"), |s| s.trim_matches('"').to_string())
             };
