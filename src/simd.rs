@@ -25,6 +25,7 @@ macro_rules! multiversion {
                 match $crate::simd::width() {
                     // SAFETY: `width` has found the features that each of these is made for.
                     $crate::simd::Width::Avx512 => return unsafe { widest($($arg),*) },
+                    // SAFETY: as above.
                     $crate::simd::Width::Avx2 => return unsafe { wide($($arg),*) },
                     $crate::simd::Width::Plain => {}
                 }
