@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino sheet clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -54,6 +54,34 @@ models: deps-models ## the networks human and pro, for this user; asks about lic
 
 light: deps-light ## make the committed networks anew and check that they come out the same
 	@tools/convert_light.sh
+
+doctor: build ## whether everything is there and works, and how fast it is
+	@$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release/bgremove doctor
+
+doc-cache: build ## docs/gst_plugins_cache.json, the plugin as GStreamer's documentation wants it
+	@$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release/bgremove generate doc-cache >docs/gst_plugins_cache.json.new
+	@mv docs/gst_plugins_cache.json.new docs/gst_plugins_cache.json
+
+deb: deps ## the Debian package, into build/; CHECK=1 installs it into a fresh Debian (root, debootstrap)
+	@tools/deb.sh $(if $(CHECK),--check)
+
+install: deps ## plugin and tool into PREFIX (/usr/local), with cargo-c
+	@tools/install.sh $(if $(PREFIX),"$(PREFIX)")
+
+fuzz: deps ## the fuzz targets, FUZZ_SECONDS (60) each
+	@tools/fuzz.sh
+
+sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders and bgremove
+	BGREMOVE_SWEEP_CASES=$(or $(CASES),10000) $(CARGO) test --test sweep -- --nocapture
+
+sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
+	@tools/sanitize.sh
+
+audit: ## licences, sources and, where the advisories can be had, known faults of all crates
+	@tools/cargo_tool.sh deny check licenses bans sources
+	@tools/cargo_tool.sh deny check advisories || \
+		tools/cargo_tool.sh deny check --disable-fetch advisories || \
+		echo "SKIPPED: the advisories could not be had"
 
 sheet: build runtime clips models ## the picture of the networks' mattes, docs/networks.png
 	@tools/sheet_networks.sh

@@ -64,7 +64,8 @@ fn play(line: &str) -> Value {
     let pipeline = gst::parse::launch(line).unwrap_or_else(|e| panic!("{line}\n{e}"));
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let sink = pipeline.by_name("sink").expect("a sink").static_pad("sink").expect("its pad");
-    let seen: Arc<Mutex<(u64, Option<Instant>, Option<Instant>, f64)>> = Default::default();
+    type Seen = (u64, Option<Instant>, Option<Instant>, f64);
+    let seen: Arc<Mutex<Seen>> = Default::default();
     let into = Arc::clone(&seen);
     sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
         let mut seen = into.lock().expect("the only one");

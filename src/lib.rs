@@ -4,6 +4,8 @@ pub mod compose;
 pub mod element;
 pub mod error;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 #[cfg(feature = "cli")]
 pub mod install;
 pub mod matte;
@@ -16,7 +18,17 @@ mod simd;
 pub mod temporal;
 pub mod webm;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    // GObject knows types by name in the whole process; those of another copy cannot be made anew.
+    static OURS: AtomicBool = AtomicBool::new(false);
+    if !OURS.load(Ordering::SeqCst) && glib::Type::from_name("GstBgRemove").is_some() {
+        return Err(glib::bool_error!(
+            "another copy of this plugin is loaded in this process; keep one of them"
+        ));
+    }
+    OURS.store(true, Ordering::SeqCst);
     element::register(plugin)?;
     webm::register(plugin)
 }

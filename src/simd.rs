@@ -25,6 +25,7 @@ macro_rules! multiversion {
                 match $crate::simd::width() {
                     // SAFETY: `width` has found the features that each of these is made for.
                     $crate::simd::Width::Avx512 => return unsafe { widest($($arg),*) },
+                    // SAFETY: as above.
                     $crate::simd::Width::Avx2 => return unsafe { wide($($arg),*) },
                     $crate::simd::Width::Plain => {}
                 }
@@ -54,10 +55,12 @@ pub(crate) fn width() -> Width {
     static WIDTH: AtomicU8 = AtomicU8::new(0);
     #[cold]
     fn find() -> Width {
-        let width = if is_x86_feature_detected!("avx512vbmi")
+        let width = if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vbmi")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
         {
             Width::Avx512
@@ -119,7 +122,7 @@ mod tests {
     fn blocks_are_settled_where_all_of_them_is_one() {
         for (w, h, side) in [(1, 1, 4), (37, 5, 8), (64, 3, 16), (70, 1, 32)] {
             for seed in 0..40 {
-                let value = |i: usize| if (i * 7919 + seed * 31) % 97 == 0 { 254 } else { 255 };
+                let value = |i: usize| if (i * 7919 + seed * 31).is_multiple_of(97) { 254 } else { 255 };
                 let rows: Vec<u8> = (0..w * h).map(value).collect();
                 let mut out = vec![false; w.div_ceil(side)];
                 unsettled(&rows, w, side, &mut Vec::new(), &mut out);

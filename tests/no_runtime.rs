@@ -47,6 +47,7 @@ fn says_where_it_looked_and_what_to_do() {
     // A file that is no library.
     let file = empty.path().join("libonnxruntime.so");
     std::fs::write(&file, b"not a library").unwrap();
+    // SAFETY: as above.
     unsafe { std::env::set_var("ORT_DYLIB_PATH", &file) };
     assert!(error_on_start().contains(&file.display().to_string()));
 }

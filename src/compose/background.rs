@@ -36,6 +36,9 @@ const BLUR: f32 = 3.0;
 pub fn parse(text: &str) -> Result<Background> {
     let text = text.trim();
     let refuse = |why: &str| Error::new(Kind::Setting, format!("background '{text}' cannot be used: {why}"));
+    if text.contains('\0') {
+        return Err(refuse("there is a NUL in it"));
+    }
     if text.eq_ignore_ascii_case("transparent") {
         return Ok(Background::Transparent);
     }

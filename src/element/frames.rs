@@ -45,13 +45,17 @@ pub fn color(info: &VideoInfo) -> Color {
 /// caps say. `None` when the buffer does not hold what it should.
 pub fn read<'a>(frame: &'a VideoFrameRef<&'a gst::BufferRef>, info: &VideoInfo) -> Option<Frame<'a>> {
     let (format, strides) = sizes(frame.info(), info, frame.plane_stride())?;
+    let (width, height) = (info.width() as usize, info.height() as usize);
     let mut planes = [Plane { data: &[], stride: 0 }; 4];
     for (i, (plane, stride)) in planes.iter_mut().zip(strides).enumerate().take(format.layout().planes) {
-        *plane = Plane { data: frame.plane_data(i as u32).ok()?, stride };
+        let (data, bytes) = mapped(frame.as_ptr(), i)?;
+        let length = bytes.min(needs(format, i, (width, height), stride)?.0);
+        // SAFETY: `mapped` has found that these bytes lie in memory that stays mapped for reading as long
+        // as `frame` lives, which the result borrows.
+        *plane = Plane { data: unsafe { std::slice::from_raw_parts(data, length) }, stride };
     }
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let whole =
-        planes.iter().enumerate().all(|(i, p)| holds(format, i, (width, height), p.data.len(), p.stride));
+    let whole = |(i, p): (usize, &Plane<'_>)| holds(format, i, (width, height), p.data.len(), p.stride);
+    let whole = planes.iter().enumerate().all(whole);
     whole.then_some(Frame { format, color: color(info), width, height, planes })
 }
 
@@ -61,15 +65,40 @@ pub fn write<'a>(
     info: &VideoInfo,
 ) -> Option<FrameMut<'a>> {
     let (format, strides) = sizes(frame.info(), info, frame.plane_stride())?;
+    let (width, height) = (info.width() as usize, info.height() as usize);
     let mut planes = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
-    let data = frame.planes_data_mut();
-    for ((plane, data), stride) in planes.iter_mut().zip(data).zip(strides).take(format.layout().planes) {
+    let mut taken: Vec<(usize, usize)> = Vec::with_capacity(4);
+    for (i, (plane, stride)) in planes.iter_mut().zip(strides).enumerate().take(format.layout().planes) {
+        let (data, bytes) = mapped(frame.as_ptr(), i)?;
+        let length = bytes.min(needs(format, i, (width, height), stride)?.0);
+        let (from, to) = (data as usize, data as usize + length);
+        // A meta may lay one plane over another.
+        if taken.iter().any(|(f, t)| from < *t && *f < to) {
+            return None;
+        }
+        taken.push((from, to));
+        // SAFETY: `mapped` has found that these bytes lie in memory that stays mapped for writing as long
+        // as `frame` lives, which the result borrows for itself alone; no other slice of them was made.
+        let data = unsafe { std::slice::from_raw_parts_mut(data.cast_mut(), length) };
         *plane = PlaneMut { data, stride };
     }
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let whole =
-        planes.iter().enumerate().all(|(i, p)| holds(format, i, (width, height), p.data.len(), p.stride));
+    let whole = |(i, p): (usize, &PlaneMut<'_>)| holds(format, i, (width, height), p.data.len(), p.stride);
+    let whole = planes.iter().enumerate().all(whole);
     whole.then_some(FrameMut { format, color: color(info), width, height, planes })
+}
+
+/// Where a plane begins, and how many bytes are mapped from there on. `VideoFrameRef::plane_data` takes a
+/// meta's word for it, which may promise rows that the memory does not have.
+fn mapped(frame: *const gst_video::ffi::GstVideoFrame, plane: usize) -> Option<(*const u8, usize)> {
+    // SAFETY: the pointer comes from a frame that the caller holds.
+    let frame = unsafe { &*frame };
+    let data = *frame.data.get(plane)?;
+    let at = data as usize;
+    // With a meta each plane has a map of its own, without one the first holds all.
+    frame.map.iter().find_map(|map| {
+        let end = (map.data as usize).checked_add(map.size)?;
+        (!map.data.is_null() && (map.data as usize..end).contains(&at)).then(|| (data as *const u8, end - at))
+    })
 }
 
 /// Format and strides of a buffer, unless it is smaller than its caps. Strides can be negative (a picture
@@ -84,12 +113,25 @@ fn sizes(buffer: &VideoInfo, caps: &VideoInfo, strides: &[i32]) -> Option<(Forma
     Some((format, out))
 }
 
-/// Whether a plane's rows and bytes suffice for the frame.
-fn holds(format: Format, plane: usize, (width, height): (usize, usize), bytes: usize, stride: usize) -> bool {
+/// The most and the fewest bytes that a plane's rows can take, with and without what pads the last one;
+/// `None` when a row is longer than the stride.
+fn needs(
+    format: Format,
+    plane: usize,
+    (width, height): (usize, usize),
+    stride: usize,
+) -> Option<(usize, usize)> {
     let layout = format.layout();
     let parts = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
-    parts.filter(|c| c.plane == plane).all(|c| {
+    parts.filter(|c| c.plane == plane).try_fold((0, 0), |(most, least): (usize, usize), c| {
         let row = c.offset + (c.width(width) - 1) * c.step + 1;
-        stride >= row && bytes >= (c.height(height) - 1) * stride + row
+        let rows = c.height(height);
+        let all = stride.checked_mul(rows).filter(|_| stride >= row)?;
+        Some((most.max(all), least.max(all - stride + row)))
     })
+}
+
+/// Whether a plane's rows and bytes suffice for the frame.
+fn holds(format: Format, plane: usize, size: (usize, usize), bytes: usize, stride: usize) -> bool {
+    needs(format, plane, size, stride).is_some_and(|(_, least)| bytes >= least)
 }

@@ -1,9 +1,9 @@
 //! The `bgremove` element: GStreamer on the outside, the other rooms inside.
 
-mod caps;
+pub(crate) mod caps;
 mod control;
 mod flow;
-mod frames;
+pub(crate) mod frames;
 mod imp;
 mod messages;
 mod pool;

@@ -413,7 +413,7 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
     let alone = pads.len() == 1;
     pads.into_iter().find_map(|pad| {
         let caps = pad.current_caps()?;
-        if !caps.structure(0).is_some_and(|s| s.name() == "video/x-raw") {
+        if caps.structure(0).is_none_or(|s| s.name() != "video/x-raw") {
             return None;
         }
         if has_alpha(&caps) {

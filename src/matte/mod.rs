@@ -269,6 +269,23 @@ impl Matting {
     }
 }
 
+/// [`output::read`] with the window that a frame of this size takes, for the fuzz targets.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_view(
+    view: &crate::runtime::View<'_>,
+    spec: &Spec,
+    input: (usize, usize),
+    frame: (usize, usize),
+    logits: &mut bool,
+    mask: &mut Mask,
+) -> Result<()> {
+    let window = match spec.fit {
+        Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
+        Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
+    };
+    output::read(view, spec, input, window, logits, mask)
+}
+
 /// The largest window of the frame's shape in the middle of the input.
 fn letterbox(frame_width: usize, frame_height: usize, width: usize, height: usize) -> Window {
     let scale = (width as f64 / frame_width as f64).min(height as f64 / frame_height as f64);

@@ -132,6 +132,11 @@ struct Grid {
 impl Grid {
     fn of(shape: &[i64], len: usize) -> Option<Grid> {
         let d: Vec<usize> = shape.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
+        // Also that no product of two of them is too large below.
+        let n = d.iter().try_fold(1, |n: usize, d| n.checked_mul(*d))?;
+        if n == 0 || n != len {
+            return None;
+        }
         let planar = |channels, height, width| Grid {
             width,
             height,
@@ -146,7 +151,7 @@ impl Grid {
             [1, rest @ ..] if rest.len() >= 2 => rest,
             all => all,
         };
-        let grid = match *d {
+        Some(match *d {
             [h, w] if h > 1 && w > 1 => planar(1, h, w),
             [c, h, w] if c <= 4 && w > 4 => planar(c, h, w),
             [h, w, c] if c <= 4 => {
@@ -154,9 +159,7 @@ impl Grid {
             }
             [c, h, w] => planar(c, h, w),
             _ => return None,
-        };
-        let n = grid.width.checked_mul(grid.height)?.checked_mul(grid.channels)?;
-        (n > 0 && n == len).then_some(grid)
+        })
     }
 }
 

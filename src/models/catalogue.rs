@@ -69,9 +69,19 @@ const EMBEDDED: [(&str, &[u8]); 3] = [
 
 static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| parse(MANIFEST).unwrap_or_default());
 
-fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
+/// Reads a key file.
+pub(super) fn key_file(text: &str) -> std::result::Result<KeyFile, glib::Error> {
+    // GLib's binding panics at one.
+    if text.contains('\0') {
+        return Err(glib::Error::new(glib::KeyFileError::Parse, "there is a NUL in it"));
+    }
     let file = KeyFile::new();
     file.load_from_data(text, glib::KeyFileFlags::NONE)?;
+    Ok(file)
+}
+
+pub(crate) fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
+    let file = key_file(text)?;
     file.groups()
         .iter()
         .map(|group| {

@@ -12,7 +12,11 @@ mod spec;
 
 #[cfg(feature = "cli")]
 pub(crate) use catalogue::MANIFEST;
+#[cfg(any(test, fuzzing))]
+pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
 pub use network::{Network, Provenance};
 pub use sidecar::from_structure;
+#[cfg(any(test, fuzzing))]
+pub(crate) use sidecar::parse as parse_sidecar;
 pub use spec::{Activation, Fit, Hints, Order, Size, Spec};

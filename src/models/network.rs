@@ -3,7 +3,7 @@
 
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Provider, Runtime, Session, Source};
+use crate::runtime::{self, Provider, Runtime, Session, Source};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
@@ -53,7 +53,7 @@ impl Network {
             |e: Error| Error::new(e.kind, format!("model '{}' cannot be used: {}", choice.name, e.text));
         let length = match &choice.source {
             FileSource::Embedded(_, bytes) => bytes.len() as u64,
-            FileSource::File(path) => path.metadata().map(|m| m.len()).unwrap_or_default(),
+            FileSource::File(path) => runtime::onnx::inspect(path).map_err(because)?.length,
         };
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);

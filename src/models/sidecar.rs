@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 const GROUP: &str = "bgremove";
 
+/// A sidecar's greatest length in bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// The sidecar's path for a model's.
 fn path_of(model: &Path) -> PathBuf {
     let mut name = model.as_os_str().to_owned();
@@ -31,13 +34,17 @@ pub fn read(model: &Path) -> Result<Hints> {
     let refuse = |why: &str| {
         Error::new(Kind::ModelInvalid, format!("the sidecar {} cannot be used: {why}", path.display()))
     };
+    // Neither a pipe, which would wait for a writer, nor a file of gigabytes.
+    let kind = path.metadata().map_err(|e| refuse(&e.to_string()))?;
+    if !kind.is_file() || kind.len() > LONGEST {
+        return Err(refuse("it is no text file, or longer than a megabyte"));
+    }
     let text = std::fs::read_to_string(&path).map_err(|e| refuse(&e.to_string()))?;
     parse(&text).map_err(|why| refuse(&why))
 }
 
-fn parse(text: &str) -> std::result::Result<Hints, String> {
-    let file = KeyFile::new();
-    file.load_from_data(text, glib::KeyFileFlags::NONE).map_err(|e| e.message().to_string())?;
+pub(crate) fn parse(text: &str) -> std::result::Result<Hints, String> {
+    let file = catalogue::key_file(text).map_err(|e| e.message().to_string())?;
     let ours = if file.has_group(GROUP) {
         catalogue::hints(&file, GROUP).map_err(|e| e.message().to_string())?
     } else {

@@ -120,6 +120,8 @@ pub struct Spec {
 
 /// Of a network's input, where the file leaves its size open.
 const MOST_PIXELS: usize = 4096 * 4096;
+/// Of a network's input, in pixels.
+const LARGEST_SIDE: usize = 8192;
 
 impl Spec {
     /// Reads a network's signature.
@@ -199,11 +201,17 @@ impl Spec {
             Order::Nchw => (input.shape[2], input.shape[3]),
             Order::Nhwc => (input.shape[1], input.shape[2]),
         };
+        if let Some(n) = [hints.short_side, hints.multiple].into_iter().flatten().find(|n| *n > LARGEST_SIDE)
+        {
+            return Err(refuse(&format!(
+                "is to take images in steps or with a short side of {n} pixels, and at most {LARGEST_SIDE} are possible"
+            )));
+        }
         // The official export says of itself what it is by its inputs; it wants to be fed as `human` is.
         let is_rvm = ratio.is_some() && states.len() == 4;
         let size = match (usize::try_from(w), usize::try_from(h)) {
             (Ok(width), Ok(height)) if width > 0 && height > 0 => {
-                if width.max(height) > 8192 {
+                if width.max(height) > LARGEST_SIDE {
                     return Err(refuse("takes images larger than 8192 pixels"));
                 }
                 Size::Fixed { width, height }
@@ -241,12 +249,19 @@ impl Spec {
                 let short_side = if wanted > 0 { wanted } else { short_side };
                 // A frame that is very long would ask for an input of gigabytes.
                 let most = (MOST_PIXELS as f64 / (frame_width * frame_height) as f64).sqrt();
-                let scale = (short_side as f64 / frame_width.min(frame_height) as f64).min(most);
-                let side = |n: usize| {
-                    let m = multiple as f64;
-                    ((n as f64 * scale / m).round().max(1.0) * m) as usize
-                };
-                (side(frame_width), side(frame_height))
+                let mut scale = (short_side as f64 / frame_width.min(frame_height) as f64).min(most);
+                loop {
+                    let side = |n: usize| {
+                        let m = multiple as f64;
+                        ((n as f64 * scale / m).round().max(1.0) * m) as usize
+                    };
+                    let size = (side(frame_width), side(frame_height));
+                    // Large steps may have rounded a side up far; two of the largest steps are allowed.
+                    if size.0 * size.1 <= 2 * MOST_PIXELS || size == (multiple, multiple) {
+                        return size;
+                    }
+                    scale *= 0.9;
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Nothing here happens before an element goes to READY: the plugin loads without the library.
 
 mod cache;
+pub mod onnx;
 mod provider;
 mod session;
 mod threads;
@@ -79,14 +80,31 @@ fn candidates(beside: Option<&Path>) -> Vec<PathBuf> {
     // The faster build first, where the user has installed it.
     list.push(data_folder().join("runtime-openvino").join(LIBRARY));
     list.push(data_folder().join("runtime").join(LIBRARY));
+    list.extend(packaged(beside).into_iter().map(|folder| folder.join(LIBRARY)));
     list.push(LIBRARY.into());
+    list
+}
+
+/// The folders where a package puts what only bgremove uses, as far as they are there: `LIB/bgremove`, where the
+/// plugin is in `LIB/gstreamer-1.0` and a program in `bin` beside `LIB`.
+fn packaged(beside: Option<&Path>) -> Vec<PathBuf> {
+    let program = std::env::current_exe().ok();
+    let prefix = program.as_deref().and_then(|p| p.parent()?.parent());
+    let triple = format!("lib/{}-linux-gnu", std::env::consts::ARCH);
+    let libs = beside.and_then(|p| p.parent()).map(Path::to_path_buf).into_iter();
+    let mut list: Vec<PathBuf> =
+        libs.chain(prefix.into_iter().flat_map(|p| [p.join(&triple), p.join("lib")])).collect();
+    list.iter_mut().for_each(|lib| lib.push("bgremove"));
+    list.retain(|p| p.is_dir());
+    list.dedup();
     list
 }
 
 /// Opens ONNX Runtime, or gives the one that is open.
 ///
 /// `beside` is the folder of the plugin's own file. Looks at `ORT_DYLIB_PATH`, beside the plugin, in
-/// [`data_folder`]`/runtime-openvino` and `/runtime`, and asks the system loader, in this order.
+/// [`data_folder`]`/runtime-openvino` and `/runtime`, where a package puts it, and asks the system loader, in this
+/// order.
 ///
 /// # Errors
 /// [`Kind::Runtime`] with every place that was tried and why it did not serve.

@@ -1,7 +1,7 @@
 //! A loaded network: its ports, and runs.
 
 use super::threads::Threads;
-use super::{Provider, Runtime, cache, provider};
+use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue, SessionOutputs};
@@ -52,8 +52,16 @@ pub struct State(DynValue);
 
 impl State {
     /// A state of zeros.
+    ///
+    /// # Errors
+    /// [`Kind::ModelInvalid`] when it would be larger than any network's, or is of no floating type.
     pub fn zeros(element: Element, shape: &[i64]) -> Result<Self> {
-        let n = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).product();
+        let n = Self::length(shape).ok_or_else(|| {
+            Error::new(
+                Kind::ModelInvalid,
+                format!("a recurrent state of shape {shape:?} is larger than any should be"),
+            )
+        })?;
         let value = match element {
             Element::F32 => Tensor::from_array((shape.to_vec(), vec![0f32; n])).map(|t| t.into_dyn()),
             Element::F16 => {
@@ -62,6 +70,12 @@ impl State {
             _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
         };
         value.map(State).map_err(failed)
+    }
+
+    /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
+    pub(crate) fn length(shape: &[i64]) -> Option<usize> {
+        let size = |n: usize, d: &i64| n.checked_mul(usize::try_from(*d).ok()?);
+        shape.iter().try_fold(1, size).filter(|n| *n <= 1 << 28)
     }
 }
 
@@ -112,10 +126,11 @@ impl Session {
         threads: u32,
         exact: bool,
     ) -> Result<Self> {
-        let length = match source {
-            Source::Memory(bytes) => bytes.len() as u64,
-            Source::File(path) => path.metadata().map_or(0, |m| m.len()),
+        let files = match source {
+            Source::Memory(bytes) => onnx::Files { length: bytes.len() as u64, data: Vec::new() },
+            Source::File(path) => onnx::inspect(path)?,
         };
+        let length = files.length;
         let threads = match threads {
             // Waking a second thread for each operator takes longer than it saves.
             0 if length <= provider::SMALL => 1,
@@ -129,7 +144,10 @@ impl Session {
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_memory(bytes)
                 .map_err(|e| invalid(&e))?,
-            Source::File(path) if provider == Provider::Cpu => how.open_cached(path)?,
+            // A kept graph would not notice that the network's data has changed.
+            Source::File(path) if provider == Provider::Cpu && files.data.is_empty() => {
+                how.open_cached(path)?
+            }
             Source::File(path) => how
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_file(path)

@@ -110,6 +110,17 @@ impl Onnx {
         self
     }
 
+    /// A constant of float32 whose numbers lie in a file.
+    pub fn external(mut self, name: &str, dims: &[i64], location: &str) -> Self {
+        let mut tensor: Vec<u8> = dims.iter().flat_map(|d| number(1, *d)).collect();
+        tensor.extend(number(2, Type::F32 as i64));
+        tensor.extend(bytes(8, name.as_bytes()));
+        tensor.extend(bytes(13, &[bytes(1, b"location"), bytes(2, location.as_bytes())].concat()));
+        tensor.extend(number(14, 1));
+        self.initializers.extend(bytes(5, &tensor));
+        self
+    }
+
     pub fn f32s(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
         self.initializer(name, Type::F32, dims, values.iter().flat_map(|v| v.to_le_bytes()).collect())
     }

@@ -9,7 +9,9 @@ mod verdict;
 use gstbgremove::measure::{self, Size, Steady, SteadyFrame, Truth, TruthFrame};
 use moments::Moments;
 use play::{Cutter, Decoder, Setting};
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use truth::Mattes;
 
@@ -95,13 +97,28 @@ pub fn run(args: &Args) -> Result<(), String> {
     }
     let verdicts = verdict::verdicts(&outcomes);
     let html = page::page(&settings, &outcomes, &verdicts, !args.truth.is_empty())?;
-    std::fs::write(&args.output, html).map_err(|e| {
+    write(&args.output, &html).map_err(|e| {
         format!("{} cannot be written: {e}. Name another file with --output.", args.output.display())
     })?;
     for line in &verdicts {
         println!("{line}");
     }
     println!("{}", args.output.display());
+    Ok(())
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    // A pipe or a terminal is not to be replaced.
+    if path.metadata().is_ok_and(|m| !m.is_file()) {
+        return std::fs::write(path, text);
+    }
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Readable as the user's other new files are.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let mut draft = tempfile::Builder::new().prefix(".compare-").permissions(mode).tempfile_in(folder)?;
+    draft.write_all(text.as_bytes())?;
+    draft.persist(path)?;
     Ok(())
 }
 

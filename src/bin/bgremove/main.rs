@@ -1,9 +1,11 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
 mod compare;
+mod doctor;
+mod generate;
 mod models;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use gstbgremove::install;
 use std::fmt;
 use std::io::Write;
@@ -12,14 +14,14 @@ use std::process::ExitCode;
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    it failed, or `models verify` found a file that is damaged or missing
+  1    it failed, or `models verify` or `doctor` found something that is damaged or missing
   2    the command line was not understood
   3    a licence was not accepted
   130  interrupted; what was under way was not installed";
 
 /// Removes the background from video: what goes with the GStreamer plugin.
 #[derive(Parser)]
-#[command(version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+#[command(name = "bgremove", version, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +35,12 @@ enum Command {
     /// Two settings on the same frames: which is steadier, which is better, which is faster
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Compare(compare::Args),
+    /// Looks at everything that bgremove needs on this machine, and measures its speed
+    #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+    Doctor(doctor::Args),
+    /// Writes the manual pages, or what completes the tool's arguments in a shell
+    #[command(subcommand)]
+    Generate(generate::Command),
 }
 
 /// Why the tool ends without success.
@@ -88,6 +96,8 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Generate(command) => generate::run(command, Arguments::command()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

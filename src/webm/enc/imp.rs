@@ -208,6 +208,7 @@ pub struct Class {
     codec: Codec,
 }
 
+// SAFETY: the struct is `repr(C)` and begins with the class struct of the parent type, GstBin.
 unsafe impl ClassStruct for Class {
     type Type = AlphaEnc;
 }
@@ -422,6 +423,7 @@ pub trait AlphaEncImpl: BinImpl {
     const CODEC: Codec;
 }
 
+// SAFETY: the parent's class is initialised first, and only our own member, a plain value, is set then.
 unsafe impl<T: AlphaEncImpl> IsSubclassable<T> for super::AlphaEnc {
     fn class_init(class: &mut glib::Class<Self>) {
         Self::parent_class_init::<T>(class);

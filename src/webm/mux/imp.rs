@@ -243,7 +243,11 @@ impl AggregatorImpl for WebmAlphaMux {
             gst::warning!(CAT, imp = self, "there is a pad {name} already");
             return None;
         }
-        Some(gst::PadBuilder::<gst_base::AggregatorPad>::from_template(templ).name(name).build())
+        let pad = gst::PadBuilder::<gst_base::AggregatorPad>::from_template(templ).name(name).build();
+        // SAFETY: the pad is ours alone. GstAggregator adds what it gets to the element, which takes over a floating
+        // reference only; with one that is not (as of gst-base 0.25) each pad would be left for ever.
+        unsafe { glib::gobject_ffi::g_object_force_floating(pad.as_ptr().cast()) };
+        Some(pad)
     }
 
     fn next_time(&self) -> Option<gst::ClockTime> {

@@ -100,7 +100,7 @@ impl Writer {
 
     /// Time of a track's last frame in nanoseconds, to the millisecond.
     pub fn last_time(&self, track: usize) -> Option<u64> {
-        self.last.get(track).copied().flatten().map(|time| time * 1_000_000)
+        self.last.get(track).copied().flatten().map(|time| time.saturating_mul(1_000_000))
     }
 
     /// The tracks, in the order of their numbers.
@@ -206,6 +206,9 @@ impl Writer {
         let time = to_ms(frame.time);
         if track.alpha() != frame.alpha.is_some() {
             return Err(Error::Alpha { number, time, has: frame.alpha.is_some() });
+        }
+        if frame.data.is_empty() || frame.alpha.is_some_and(<[u8]>::is_empty) {
+            return Err(Error::Empty { number, time });
         }
         if let Some(limit) = self.last[frame.track].filter(|last| time < *last) {
             return Err(Error::WentBack { number, time, limit });

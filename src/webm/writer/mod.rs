@@ -15,6 +15,10 @@ mod track;
 
 #[cfg(test)]
 mod tests;
+/// A reader that shares nothing with the writer.
+#[cfg(any(test, fuzzing))]
+#[path = "../../../tests/webm/validate.rs"]
+pub(crate) mod validate;
 
 use std::fmt;
 
@@ -153,6 +157,13 @@ pub enum Error {
         /// The time before which nothing can be written, in milliseconds.
         limit: u64,
     },
+    /// A frame, or its alpha, holds no byte.
+    Empty {
+        /// Track number, from 1.
+        number: u64,
+        /// The frame's time in milliseconds.
+        time: u64,
+    },
     /// A frame of a track with alpha has none, or one of a track without alpha has.
     Alpha {
         /// Track number, from 1.
@@ -174,6 +185,11 @@ impl fmt::Display for Error {
                 f,
                 "track {number}: a frame at {time} ms came after {limit} ms was written; \
                  frames must come in the order of their times"
+            ),
+            Self::Empty { number, time } => write!(
+                f,
+                "track {number}: the frame at {time} ms, or its alpha, is empty; the encoder before the muxer is \
+                 at fault"
             ),
             Self::Alpha { number, time, has: false } => write!(
                 f,

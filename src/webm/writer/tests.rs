@@ -2,9 +2,6 @@
 
 use super::*;
 
-#[path = "../../../tests/webm/validate.rs"]
-mod validate;
-
 use validate::{Expect, validate};
 
 fn video(alpha: bool) -> Track {

@@ -1,0 +1,307 @@
+//! `bgremove doctor`: is everything here that bgremove needs, does it work, and how fast is it?
+//!
+//! Whatever might crash or hang is tried in a process of its own (`probe`), so that the page is written
+//! whatever happens. What is said has been tried: a format is made and read back, a provider loads a network.
+
+mod formats;
+mod host;
+mod page;
+mod probe;
+mod speed;
+
+use crate::{Failure, print};
+use gstbgremove::install::{self, State, Watch};
+use host::Home;
+use probe::Probe;
+
+/// Looks at the machine.
+#[derive(clap::Args)]
+pub struct Args {
+    /// As JSON, for programs
+    #[arg(long)]
+    json: bool,
+    /// Leave the speed measurements out
+    #[arg(long)]
+    no_speed: bool,
+    /// What a process of its own is to try
+    #[arg(long, hide = true)]
+    probe: Option<Probe>,
+    /// What it is to try that with
+    #[arg(long, hide = true, requires = "probe")]
+    with: Option<String>,
+}
+
+/// What came of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    Good,
+    /// Nothing is wrong; it could be had.
+    Note,
+    Failed,
+}
+
+/// One line of the page.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Heading.
+    group: &'static str,
+    name: String,
+    mark: Mark,
+    detail: String,
+    /// The command that mends it.
+    mend: Option<String>,
+}
+
+impl Check {
+    fn new(group: &'static str, name: impl Into<String>, mark: Mark, detail: impl Into<String>) -> Self {
+        Self { group, name: name.into(), mark, detail: detail.into(), mend: None }
+    }
+
+    fn good(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(group, name, Mark::Good, detail)
+    }
+
+    fn note(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(group, name, Mark::Note, detail)
+    }
+
+    fn failed(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::new(group, name, Mark::Failed, detail)
+    }
+
+    fn mend(mut self, command: impl Into<String>) -> Self {
+        self.mend = Some(command.into());
+        self
+    }
+}
+
+/// Looks at everything and prints the page.
+///
+/// # Errors
+/// [`Failure::Told`] when a check has failed.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(probe) = args.probe {
+        return probe::answer(probe, args.with.as_deref().unwrap_or_default());
+    }
+    let home = Home::find();
+    let mut checks = Vec::new();
+    let plugin = plugin(&home, &mut checks);
+    let runs = runtime(&home, plugin.as_deref(), &mut checks);
+    checks.push(host::processor());
+    let presets = networks(&home, &mut checks)?;
+    checks.extend(formats::TABLE.iter().map(format));
+    let speeds = match (args.no_speed, runs) {
+        (true, _) => Vec::new(),
+        (_, false) => {
+            let why = "not measured: ONNX Runtime does not run";
+            checks.push(Check::note("Speed", "all", why));
+            Vec::new()
+        }
+        _ => presets.iter().filter_map(|name| speed(name, &mut checks)).collect(),
+    };
+    print(&if args.json { page::json(&checks, &speeds) } else { page::text(&checks) });
+    if checks.iter().any(|c| c.mark == Mark::Failed) { Err(Failure::Told) } else { Ok(()) }
+}
+
+/// GStreamer, and the plugin as a pipeline would find it; gives its folder.
+fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
+    const GROUP: &str = "GStreamer";
+    let (major, minor, micro, _) = gst::version();
+    checks.push(match (major, minor) {
+        (1, 22..) => Check::good(GROUP, "version", format!("{major}.{minor}.{micro}")),
+        _ => Check::failed(GROUP, "version", format!("{major}.{minor}.{micro}, and 1.22 or newer is needed"))
+            .mend(host::apt("libgstreamer1.0-0")),
+    });
+    let found = match probe::ask(Probe::Plugin, "") {
+        Ok(found) => found,
+        Err(why) => {
+            checks.push(Check::failed(GROUP, "plugin", why).mend(home.plugin()));
+            return None;
+        }
+    };
+    let text = |key: &str| found[key].as_str().unwrap_or_default().to_string();
+    let (path, version, error) = (text("path"), text("version"), text("error"));
+    let folder = std::path::Path::new(&path).parent().map(|p| p.display().to_string());
+    if path.is_empty() {
+        let why = format!("libgstbgremove.so was not found{error}");
+        checks.push(Check::failed(GROUP, "plugin", why).mend(home.plugin()));
+        return None;
+    }
+    if !error.is_empty() {
+        let why = format!("{path} does not load: {error}");
+        checks.push(Check::failed(GROUP, "plugin", why).mend(home.plugin()));
+        return folder;
+    }
+    let what = format!("{version}, {path}");
+    checks.push(if version != probe::VERSION {
+        let why = format!("{what}, is of another version than this tool ({})", probe::VERSION);
+        Check::failed(GROUP, "plugin", why).mend(home.plugin())
+    } else if found["by_pipelines"] == true {
+        Check::good(GROUP, "plugin", format!("{what}, loads"))
+    } else {
+        let folder = folder.clone().unwrap_or_default();
+        Check::note(
+            GROUP,
+            "plugin",
+            format!("{what}, loads; other programs do not find it there by themselves"),
+        )
+        .mend(format!("export GST_PLUGIN_PATH={}", host::quoted(&folder)))
+    });
+    folder
+}
+
+/// ONNX Runtime and what it can run on; whether it runs at all.
+fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
+    const GROUP: &str = "ONNX Runtime";
+    let found = match probe::ask(Probe::Runtime, plugin.unwrap_or_default()) {
+        Ok(found) => found,
+        Err(why) => {
+            checks.push(Check::failed(GROUP, "library", why).mend(home.runtime()));
+            return false;
+        }
+    };
+    let path = found["path"].as_str().unwrap_or_default();
+    let version = found["version"].as_str().unwrap_or("version unknown");
+    checks.push(Check::good(GROUP, "library", format!("{version}, {path}")));
+
+    // A faster library that is installed, and yet was passed over.
+    let openvino = gstbgremove::runtime::data_folder().join("runtime-openvino");
+    let named = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|v| !v.is_empty());
+    if !named && openvino.is_dir() && !std::path::Path::new(path).starts_with(&openvino) {
+        let library = openvino.join("libonnxruntime.so");
+        let why = match probe::ask_with(Probe::Runtime, "", ("ORT_DYLIB_PATH", library.as_os_str())) {
+            Ok(_) => "another library was found before it".to_string(),
+            Err(why) => why,
+        };
+        checks.push(
+            Check::failed(GROUP, "openvino library", format!("{} is not used: {why}", openvino.display()))
+                .mend(home.openvino()),
+        );
+    }
+    let mut runs = false;
+    for provider in found["providers"].as_array().into_iter().flatten().filter_map(|p| p.as_str()) {
+        if provider == "tensorrt" {
+            checks.push(Check::note(GROUP, provider, "in the library; not tried, for it builds for minutes"));
+            continue;
+        }
+        let with = format!("{provider}\n{}", plugin.unwrap_or_default());
+        match probe::ask(Probe::Provider, &with) {
+            Ok(_) => {
+                runs = true;
+                checks.push(Check::good(GROUP, provider, "loads and runs a network"));
+            }
+            // The library can be the right one for another machine.
+            Err(why) if provider == "cuda" => {
+                let why = format!("in the library, and does not run here: {why}");
+                checks.push(Check::note(GROUP, provider, why).mend("set execution-provider=cpu"));
+            }
+            Err(why) => {
+                let mend = if provider == "openvino" { home.openvino() } else { home.runtime() };
+                checks.push(Check::failed(GROUP, provider, why).mend(mend));
+            }
+        }
+    }
+    let has = |name: &str| checks.iter().any(|c| c.group == GROUP && c.name.starts_with(name));
+    if cfg!(target_arch = "x86_64") && !has("openvino") {
+        let what = "not in this library; with it the larger networks run several times faster";
+        checks.push(Check::note(GROUP, "openvino", what).mend(home.openvino()));
+    }
+    runs
+}
+
+struct Quiet;
+
+impl Watch for Quiet {
+    fn say(&self, _: &str) {}
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// The presets; gives the names of those that can be used.
+fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure> {
+    const GROUP: &str = "Networks";
+    let mut usable = Vec::new();
+    for p in install::presets()? {
+        let mend = format!("{} models install {}", home.tool(), p.name);
+        let what = format!("{}, {}", p.title, p.licence);
+        let check = match p.state() {
+            State::Missing(_) => Check::note(GROUP, &p.name, format!("{what}: not installed")).mend(mend),
+            State::Damaged(path) => {
+                let why = format!("{what}: {} is not as long as it should be", path.display());
+                Check::failed(GROUP, &p.name, why).mend(mend)
+            }
+            state => {
+                let wrong = p.files.iter().find_map(|e| {
+                    let (place, sum) = match e.embedded() {
+                        Some(bytes) => (format!("{}.onnx, built in", e.name), Ok(install::sha256_of(bytes))),
+                        None => (e.path().display().to_string(), install::sha256(&e.path(), &Quiet)),
+                    };
+                    match sum {
+                        Ok(sum) if sum == e.sha256 => None,
+                        Ok(sum) => {
+                            Some(format!("{place} is damaged: its SHA-256 is {sum}, not {}", e.sha256))
+                        }
+                        Err(e) => Some(e.to_string()),
+                    }
+                });
+                match wrong {
+                    None => {
+                        usable.push(p.name.clone());
+                        Check::good(GROUP, &p.name, format!("{what}: {state}, SHA-256 is right"))
+                    }
+                    Some(why) if p.recipe.is_none() => Check::failed(GROUP, &p.name, why).mend(home.plugin()),
+                    Some(why) => Check::failed(GROUP, &p.name, why).mend(mend),
+                }
+            }
+        };
+        checks.push(check);
+    }
+    Ok(usable)
+}
+
+/// Makes a file of a format and reads it back.
+fn format(format: &formats::Format) -> Check {
+    const GROUP: &str = "Formats";
+    let (name, what) = (format.name, format.what);
+    let keeps = if format.alpha { "keeps transparency" } else { "has no transparency: choose a background" };
+    match probe::ask(Probe::Format, name) {
+        Ok(done) if done["read"] == true => {
+            Check::good(GROUP, name, format!("{what}: {keeps} (made and read back)"))
+        }
+        Ok(done) if done["unread"].is_null() => Check::good(GROUP, name, format!("{what}: {keeps} (made)")),
+        Ok(done) => {
+            let why = done["unread"].as_str().unwrap_or_default();
+            let check = Check::note(GROUP, name, format!("{what}: {keeps}; made, but not read back: {why}"));
+            match done["mend"].as_str() {
+                Some(mend) => check.mend(mend),
+                None => check,
+            }
+        }
+        Err(why) => {
+            // The probe's error is followed by the command, if it knows one.
+            let (why, mend) = why.split_once('\n').unwrap_or((&why, ""));
+            let check = Check::failed(GROUP, name, format!("{what}: cannot be made: {why}"));
+            if mend.is_empty() { check } else { check.mend(mend) }
+        }
+    }
+}
+
+/// Frames a second with a preset.
+fn speed(preset: &str, checks: &mut Vec<Check>) -> Option<(String, serde_json::Value)> {
+    const GROUP: &str = "Speed";
+    match probe::ask(Probe::Speed, preset) {
+        Ok(told) => {
+            let rate = told["frames_per_second"].as_f64().unwrap_or(0.0);
+            let provider = told["provider"].as_str().unwrap_or_default();
+            let digits = if rate < 10.0 { 1 } else { 0 };
+            let text = format!("{rate:.digits$} frames/s at 1080p on {provider}");
+            checks.push(Check::good(GROUP, preset, text));
+            Some((preset.to_string(), told))
+        }
+        Err(why) => {
+            checks.push(Check::failed(GROUP, preset, why));
+            None
+        }
+    }
+}

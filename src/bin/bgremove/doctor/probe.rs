@@ -1,0 +1,201 @@
+//! What is tried in a process of its own: it may crash or hang without taking the page with it.
+
+use super::{formats, speed};
+use crate::{Failure, print};
+use gst::prelude::*;
+use gstbgremove::models::{self, Network};
+use gstbgremove::runtime::{self, Provider};
+use serde_json::{Value, json};
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The version of tool and plugin.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID"));
+
+/// How long one may take; a graph that is optimised for the first time on a slow machine included.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Probe {
+    /// Where pipelines find the plugin, and whether it loads.
+    Plugin,
+    /// Which ONNX Runtime opens; with the plugin's folder.
+    Runtime,
+    /// Whether a provider runs a network; with its name, and the plugin's folder in a second line.
+    Provider,
+    /// Whether a format can be made; with its name.
+    Format,
+    /// How fast a preset is; with its name.
+    Speed,
+}
+
+/// Asks a process of its own.
+///
+/// # Errors
+/// What it says, or how it ended.
+pub fn ask(probe: Probe, with: &str) -> Result<Value, String> {
+    ask_with(probe, with, ("BGREMOVE_PROBE", OsStr::new("1")))
+}
+
+/// The same with a variable in its environment.
+pub fn ask_with(probe: Probe, with: &str, (name, value): (&str, &OsStr)) -> Result<Value, String> {
+    use clap::ValueEnum as _;
+    let kind = probe.to_possible_value().map(|v| v.get_name().to_string()).unwrap_or_default();
+    let odd = |e: std::io::Error| format!("this tool cannot be started again: {e}");
+    let exe = std::env::current_exe().map_err(odd)?;
+    let mut child = Command::new(exe)
+        .args(["doctor", "--probe", &kind, "--with", with])
+        .env(name, value)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(odd)?;
+    // Both are read to their ends at once, so that neither fills up and stops the process.
+    let reader = |from: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut from) = from {
+                let _ = from.read_to_end(&mut bytes);
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let out = reader(child.stdout.take().map(|o| Box::new(o) as _));
+    let err = reader(child.stderr.take().map(|e| Box::new(e) as _));
+    let begin = Instant::now();
+    let status = loop {
+        match child.try_wait().map_err(odd)? {
+            Some(status) => break status,
+            None if begin.elapsed() > PATIENCE => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it did not end within {} s", PATIENCE.as_secs()));
+            }
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let (out, err) = (out.join().unwrap_or_default(), err.join().unwrap_or_default());
+    if status.success() {
+        return serde_json::from_str(&out).map_err(|_| format!("it gave no answer: {}", err.trim()));
+    }
+    match err.split_once("bgremove: error: ") {
+        Some((_, told)) => Err(told.trim().to_string()),
+        // A crash has no words of its own.
+        None => {
+            Err(format!("it crashed ({status}) {}", err.lines().last().unwrap_or_default()).trim().into())
+        }
+    }
+}
+
+/// Does what [`ask`] has asked for, and prints it.
+pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
+    let told = match probe {
+        Probe::Plugin => plugin(),
+        Probe::Runtime => open(with),
+        Probe::Provider => provider(with),
+        Probe::Format => formats::answer(with),
+        Probe::Speed => speed::answer(with),
+    };
+    print(&format!("{}\n", told.map_err(Failure::Failed)?));
+    Ok(())
+}
+
+/// A pipeline that stops when it goes.
+pub struct Running(pub gst::Pipeline);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Nothing is left to tell a failure to.
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+const FILE: &str = "libgstbgremove.so";
+
+fn plugin() -> Result<Value, String> {
+    gst::init().map_err(|e| format!("GStreamer does not start: {e}"))?;
+    if let Some(factory) = gst::ElementFactory::find("bgremove") {
+        let plugin = factory.plugin().ok_or("the element bgremove belongs to no plugin")?;
+        // The registry may remember a file that does not load any more.
+        let made = factory.create().build().map_err(|e| e.to_string());
+        let path = plugin.filename().unwrap_or_default();
+        return Ok(json!({
+            "path": path.display().to_string(), "version": plugin.version().as_str(), "by_pipelines": true,
+            "error": made.err().unwrap_or_default(),
+        }));
+    }
+    for folder in folders() {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            continue;
+        }
+        let told = match gst::Plugin::load_file(&path) {
+            Ok(plugin) => json!({ "version": plugin.version().as_str(), "error": "" }),
+            Err(e) => json!({ "version": "", "error": e.message() }),
+        };
+        return Ok(json!({
+            "path": path.display().to_string(), "version": told["version"], "by_pipelines": false,
+            "error": told["error"],
+        }));
+    }
+    let looked: Vec<String> = folders().iter().map(|f| format!("\n{}", f.display())).collect();
+    Ok(json!({ "path": "", "error": format!(". Looked at:{}", looked.concat()) }))
+}
+
+/// Where a plugin may be: what GStreamer's variables name, the user's and the system's folder, beside the tool.
+fn folders() -> Vec<PathBuf> {
+    let mut list = Vec::new();
+    for name in
+        ["GST_PLUGIN_PATH_1_0", "GST_PLUGIN_PATH", "GST_PLUGIN_SYSTEM_PATH_1_0", "GST_PLUGIN_SYSTEM_PATH"]
+    {
+        list.extend(std::env::var_os(name).iter().flat_map(std::env::split_paths));
+    }
+    list.push(glib::user_data_dir().join("gstreamer-1.0/plugins"));
+    // The folder of GStreamer's own plugins.
+    let core = gst::Registry::get().find_plugin("coreelements").and_then(|p| p.filename());
+    list.extend(core.as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    list.extend(std::env::current_exe().ok().as_deref().and_then(Path::parent).map(Path::to_path_buf));
+    list.retain(|p| !p.as_os_str().is_empty());
+    list.dedup();
+    list
+}
+
+fn library(folder: &str) -> Result<&'static runtime::Runtime, String> {
+    let beside = Some(Path::new(folder)).filter(|p| !p.as_os_str().is_empty());
+    runtime::open(beside).map_err(|e| e.to_string())
+}
+
+fn open(folder: &str) -> Result<Value, String> {
+    let found = library(folder)?;
+    let path = opened().unwrap_or_else(|| found.path.clone());
+    let providers: Vec<&str> = [Provider::Cpu, Provider::OpenVino, Provider::Cuda, Provider::TensorRt]
+        .into_iter()
+        .filter(|p| p.is_available())
+        .map(Provider::name)
+        .collect();
+    let named = if found.path.components().count() > 1 { &found.path } else { &path };
+    Ok(json!({ "path": named.display().to_string(), "version": found.version(), "providers": providers }))
+}
+
+/// The file that the process has opened, whatever name it was found by.
+fn opened() -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let line = maps.lines().find(|l| l.contains("libonnxruntime.so"))?;
+    Some(line[line.find('/')?..].into())
+}
+
+fn provider(with: &str) -> Result<Value, String> {
+    let (name, folder) = with.split_once('\n').unwrap_or((with, ""));
+    let provider = [Provider::Cpu, Provider::OpenVino, Provider::Cuda]
+        .into_iter()
+        .find(|p| p.name() == name)
+        .ok_or_else(|| format!("there is no provider '{name}'"))?;
+    let found = library(folder)?;
+    let choice = models::resolve("light", None).map_err(|e| e.to_string())?;
+    Network::load(found, &choice, Some(provider), 0).map_err(|e| e.to_string())?;
+    Ok(json!({}))
+}

@@ -1,0 +1,237 @@
+//! `bgremove doctor` in a place of its own, from which one thing after the other is taken away.
+#![cfg(feature = "cli")]
+
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// GStreamer's plugins that the checks need; the others would only be scanned.
+const PLUGINS: [&str; 16] = [
+    "coreelements",
+    "app",
+    "audioconvert",
+    "audioresample",
+    "audiotestsrc",
+    "codecalpha",
+    "isomp4",
+    "libav",
+    "matroska",
+    "opus",
+    "png",
+    "typefindfunctions",
+    "videoconvertscale",
+    "videoparsersbad",
+    "vpx",
+    "x264",
+];
+
+/// Tool, plugin, runtime, models and GStreamer's plugins, as links that can be taken away.
+struct Place(TempDir);
+
+/// Where this system's GStreamer has its plugins.
+fn system_plugins() -> PathBuf {
+    gst::init().unwrap();
+    let core = gst::Registry::get().find_plugin("coreelements").unwrap();
+    core.filename().unwrap().parent().unwrap().to_path_buf()
+}
+
+fn link(from: &Path, to: &Path) {
+    std::os::unix::fs::symlink(from, to)
+        .unwrap_or_else(|e| panic!("{} → {}: {e}", to.display(), from.display()));
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        for folder in ["bin", "data/bgremove/models", "data/bgremove/runtime", "plugins"] {
+            fs::create_dir_all(place.at(folder)).unwrap();
+        }
+        let tool = Path::new(env!("CARGO_BIN_EXE_bgremove"));
+        // A copy: the tool looks beside what it is, not beside what it is called.
+        fs::copy(tool, place.at("bin/bgremove")).unwrap();
+        fs::copy(tool.with_file_name("deps").join("libgstbgremove.so"), place.at("bin/libgstbgremove.so"))
+            .unwrap();
+        let runtime = gstbgremove::runtime::data_folder().join("runtime/libonnxruntime.so");
+        let runtime = runtime
+            .canonicalize()
+            .unwrap_or_else(|e| panic!("{}: {e}; run `make runtime`", runtime.display()));
+        link(&runtime, &place.at("data/bgremove/runtime/libonnxruntime.so"));
+        let system = system_plugins();
+        for name in PLUGINS {
+            let file = format!("libgst{name}.so");
+            link(&system.join(&file), &place.at("plugins").join(&file));
+        }
+        place
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Runs it; the page, and whether the exit status said that all is well.
+    fn doctor(&self, arguments: &[&str]) -> (Value, bool) {
+        let out = Command::new(self.at("bin/bgremove"))
+            .arg("doctor")
+            .arg("--json")
+            .args(arguments)
+            .env_remove("ORT_DYLIB_PATH")
+            .env_remove("GST_PLUGIN_PATH")
+            .env_remove("GST_PLUGIN_PATH_1_0")
+            .env("GST_PLUGIN_SYSTEM_PATH_1_0", self.at("plugins"))
+            .env("GST_REGISTRY_1_0", self.at("registry.bin"))
+            .env("XDG_DATA_HOME", self.at("data"))
+            .env("XDG_CACHE_HOME", self.at("cache"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let page: Value = serde_json::from_str(&text)
+            .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&out.stderr)));
+        assert_eq!(page["healthy"].as_bool(), Some(out.status.success()), "{page:#}");
+        assert!(out.status.success() || out.status.code() == Some(1), "{:?}", out.status);
+        (page, out.status.success())
+    }
+
+    /// The state of each check, with its detail and its remedy.
+    fn checks(&self) -> Vec<[String; 4]> {
+        let (page, _) = self.doctor(&["--no-speed"]);
+        let text = |c: &Value, key: &str| c[key].as_str().unwrap_or_default().to_string();
+        let list = page["checks"].as_array().unwrap().iter();
+        list.map(|c| ["name", "state", "detail", "mend"].map(|key| text(c, key))).collect()
+    }
+
+    /// Takes a file away, or puts another in its place, and looks at what is said of it: these checks, and
+    /// no others, are in this state, with words and remedy.
+    #[track_caller]
+    fn without(
+        &self,
+        file: &str,
+        instead: Option<&[u8]>,
+        state: &str,
+        names: &[&str],
+        says: &str,
+        mend: &str,
+    ) {
+        let (path, kept) = (self.at(file), self.at("kept"));
+        let was = path.symlink_metadata().is_ok();
+        if was {
+            fs::rename(&path, &kept).unwrap();
+        }
+        if let Some(bytes) = instead {
+            fs::write(&path, bytes).unwrap();
+        }
+        let checks = self.checks();
+        let _ = fs::remove_file(&path);
+        if was {
+            fs::rename(&kept, &path).unwrap();
+        }
+        let plain = ["plugin", "openvino", "human", "pro"];
+        for [name, is, detail, how] in &checks {
+            if names.contains(&name.as_str()) {
+                assert_eq!(is, state, "{file}: {checks:#?}");
+                assert!(detail.contains(says), "{file}: '{says}' is not in: {detail}");
+                assert!(how.contains(mend) && (mend.is_empty() || !how.is_empty()), "{file}: {how}");
+            } else {
+                // What could be had, and the plugin that only the tool finds.
+                let fine = is == "ok" || is == "note" && plain.contains(&name.as_str());
+                assert!(fine, "{file}: {name} is {is}: {detail}");
+            }
+        }
+        for name in names {
+            assert!(checks.iter().any(|c| c[0] == *name), "{file}: nothing is said of {name}");
+        }
+    }
+}
+
+#[test]
+fn it_is_green_where_all_is_there_and_names_the_speeds() {
+    let place = Place::new();
+    let (page, healthy) = place.doctor(&[]);
+    assert!(healthy, "{page:#}");
+    for preset in ["light", "original"] {
+        let speed = &page["speed"][preset];
+        assert!(speed["frames_per_second"].as_f64().unwrap() > 0.0, "{page:#}");
+        assert_eq!((speed["width"].as_u64(), speed["height"].as_u64()), (Some(1920), Some(1080)));
+        assert_eq!(speed["provider"], "cpu");
+    }
+    // The figure that is drawn is found, so that what is measured is work.
+    let coverage = page["speed"]["light"]["coverage"].as_f64().unwrap();
+    assert!((0.1..0.4).contains(&coverage), "{coverage}");
+    // The version is the library's own word.
+    let library = page["checks"].as_array().unwrap().iter().find(|c| c["name"] == "library").unwrap();
+    assert!(library["detail"].as_str().unwrap().starts_with("1."), "{library}");
+    // With the plugin where pipelines look.
+    let text = Command::new(place.at("bin/bgremove")).args(["doctor", "--no-speed"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&text.stdout).contains("\nFormats\n"));
+}
+
+#[test]
+fn without_the_plugin_the_runtime_or_a_model() {
+    let place = Place::new();
+    let plugin = "bin/libgstbgremove.so";
+    place.without(plugin, None, "failed", &["plugin"], "was not found", "make build");
+    place.without(plugin, Some(b"no library"), "failed", &["plugin"], "does not load", "make build");
+
+    let runtime = "data/bgremove/runtime/libonnxruntime.so";
+    let broken: &[u8] = b"\x7fELF no library";
+    let by_loader = Command::new("ldconfig").arg("-p").output();
+    if by_loader.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libonnxruntime.so")) {
+        println!("SKIPPED: the system has an ONNX Runtime of its own");
+    } else {
+        place.without(runtime, None, "failed", &["library"], "was not found", "make runtime");
+        place.without(runtime, Some(broken), "failed", &["library"], "libonnxruntime.so: ", "make runtime");
+    }
+    // One that is installed and cannot be opened is not passed over in silence.
+    fs::create_dir_all(place.at("data/bgremove/runtime-openvino")).unwrap();
+    let faster = "data/bgremove/runtime-openvino/libonnxruntime.so";
+    for instead in [None, Some(broken)] {
+        place.without(
+            faster,
+            instead,
+            "failed",
+            &["openvino library"],
+            "is not used",
+            "make runtime-openvino",
+        );
+    }
+    fs::remove_dir_all(place.at("data/bgremove/runtime-openvino")).unwrap();
+
+    let human = "data/bgremove/models/human.onnx";
+    place.without(human, None, "note", &["human"], "not installed", "models install human");
+    place.without(human, Some(b"short"), "failed", &["human"], "as long as", "models install human");
+    let wrong = vec![0; 14_994_479];
+    place.without(human, Some(&wrong), "failed", &["human"], "SHA-256", "models install human");
+}
+
+#[test]
+fn without_one_of_gstreamers_plugins() {
+    let place = Place::new();
+    let all = ["webm", "mov", "mp4", "png"];
+    for (plugin, names, says, mend) in [
+        ("vpx", &["webm"][..], "vp9enc", "gstreamer1.0-plugins-good"),
+        ("opus", &["webm"], "opusenc", "gstreamer1.0-plugins-base"),
+        ("isomp4", &["mov", "mp4"], "mux", "gstreamer1.0-plugins-good"),
+        ("x264", &["mp4"], "x264enc", "gstreamer1.0-plugins-ugly"),
+        ("libav", &["mov", "mp4"], "aac", "gstreamer1.0-libav"),
+        ("png", &["png"], "pngenc", "gstreamer1.0-plugins-good"),
+        ("videoconvertscale", &all, "videoconvert", "gstreamer1.0-plugins-base"),
+        ("app", &all, "appsrc", "gstreamer1.0-plugins-base"),
+        ("coreelements", &all, "missing", "libgstreamer1.0-0"),
+    ] {
+        place.without(&format!("plugins/libgst{plugin}.so"), None, "failed", names, says, mend);
+    }
+    // It is made, and only not read back.
+    for (plugin, package) in
+        [("codecalpha", "gstreamer1.0-plugins-bad"), ("matroska", "gstreamer1.0-plugins-good")]
+    {
+        place.without(
+            &format!("plugins/libgst{plugin}.so"),
+            None,
+            "note",
+            &["webm"],
+            "not read back",
+            package,
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Damaged files through `decodebin ! videoconvert ! bgremove ! …`: each ends with its end or an error, soon.
+//!
+//! `BGREMOVE_SWEEP_CASES` says how many (`make sweep`: 10,000). The pipelines run in processes of their own: a
+//! decoder may crash or hang by itself. What does is held against us if frames have reached bgremove, and the
+//! same file goes well without it. Case number N is the same every time: `BGREMOVE_SWEEP_FROM=N
+//! BGREMOVE_SWEEP_CASES=1` repeats it.
+//!
+//! GStreamer 1.22's decodebin loses a demuxer's error now and then while it changes its state, and waits for ever.
+
+mod common;
+
+use common::{Running, clip};
+use gst::prelude::*;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// What comes after bgremove, and with which properties.
+const JOBS: [&str; 6] = [
+    "bgremove ! fakesink",
+    "bgremove background=blur ! fakesink",
+    "bgremove background=#00b140 refine=fast ! fakesink",
+    "bgremove output=matte ! fakesink",
+    "bgremove temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! webmalphamux ! fakesink",
+    "bgremove ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+];
+
+/// Name and ffmpeg's options of the whole files; each is a second or less of a man in a car.
+const FILES: [(&str, &str); 9] = [
+    ("a.mp4", "-c:v libx264 -g 4 -bf 2 -c:a aac"),
+    ("frag.mp4", "-c:v libx264 -g 3 -movflags frag_keyframe+empty_moov -an"),
+    ("a.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -an"),
+    ("a.mkv", "-c:v libvpx -deadline realtime -an"),
+    ("a.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le -an"),
+    ("a.avi", "-c:v mjpeg -c:a pcm_s16le"),
+    ("a.ts", "-c:v mpeg2video -c:a mp2"),
+    ("a.png", "-frames:v 1 -an"),
+    ("a.jpg", "-frames:v 1 -update 1 -an"),
+];
+
+/// How long nothing may reach bgremove.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(2);
+/// And how long it may take when something does: a damaged header can make large frames.
+const MORE_PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
+
+fn number(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sweep");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The whole files; `None` without ffmpeg.
+fn make_files() -> Option<()> {
+    let clip = clip("carphone_pristine.mp4");
+    for (name, options) in FILES {
+        let done = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "error", "-ss", "1", "-i"])
+            .arg(&clip)
+            .args("-f lavfi -i sine=r=48000 -map 0:v -map 1:a -t 0.25 -strict -2".split_whitespace())
+            .args(options.split_whitespace())
+            .arg("-y")
+            .arg(folder().join(name))
+            .output();
+        match done {
+            Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
+            Err(e) => {
+                println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
+/// The same numbers for the same case.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 20) as usize % n.max(1)
+    }
+}
+
+/// Damages a file.
+fn damage(case: usize, whole: &[u8]) -> Vec<u8> {
+    let mut dice = Dice((case as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    for _ in 0..5 {
+        dice.below(2);
+    }
+    let mut file = whole.to_vec();
+    match dice.below(12) {
+        0 => file.clear(),
+        1 | 2 => file.truncate(dice.below(whole.len())),
+        // A hole, noise, a piece that is gone, and one that is there twice.
+        3 | 4 => {
+            let (at, n) = (dice.below(file.len()), dice.below(2000));
+            let end = (at + n).min(file.len());
+            let fill = dice.below(3);
+            file[at..end].iter_mut().for_each(|b| *b = [0, 255, dice.below(256) as u8][fill]);
+        }
+        5 => {
+            let (at, n) = (dice.below(file.len()), dice.below(500));
+            let end = (at + n).min(file.len());
+            file.drain(at..end);
+        }
+        6 => {
+            let (at, n) = (dice.below(file.len()), dice.below(3000));
+            let piece = file[at..(at + n).min(file.len())].to_vec();
+            let to = dice.below(file.len());
+            file.splice(to..to, piece);
+        }
+        // The start, where headers are.
+        7 | 8 => {
+            for _ in 0..1 + dice.below(6) {
+                let at = dice.below(file.len().min(900));
+                file[at] = dice.below(256) as u8;
+            }
+        }
+        _ => {
+            for _ in 0..1 + dice.below(40) {
+                let at = dice.below(file.len());
+                file[at] ^= 1 << dice.below(8);
+            }
+        }
+    }
+    file
+}
+
+/// Runs cases, and says of each that it begins and how it ended. Started by [`sweep`] with its numbers.
+#[test]
+#[ignore = "a process of its own for `damaged_files`"]
+fn worker() {
+    let (Some(from), Some(to)) = (number("SWEEP_FROM"), number("SWEEP_TO")) else { return };
+    let with = std::env::var_os("SWEEP_WITHOUT").is_none();
+    common::init();
+    let wholes: Vec<Vec<u8>> =
+        FILES.iter().map(|(name, _)| std::fs::read(folder().join(name)).unwrap()).collect();
+    // Not libtest's captured output: the parent is to read it at once.
+    let say = |text: String| {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).unwrap();
+    };
+    for case in from..to {
+        say(format!("\nbegin {case}"));
+        let (name, _) = FILES[case % FILES.len()];
+        let path = folder().join(format!("case-{}-{name}", std::process::id()));
+        std::fs::write(&path, damage(case, &wholes[case % FILES.len()])).unwrap();
+        let job = if with { JOBS[case / FILES.len() % JOBS.len()] } else { "fakesink" };
+        let line = format!("filesrc location=\"{}\" ! decodebin ! videoconvert ! {job}", path.display());
+        let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
+        let _ = pipeline.set_state(gst::State::Playing);
+        let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+        let bus = pipeline.bus().unwrap();
+        let mut message = bus.timed_pop_filtered(PATIENCE, &kinds);
+        let reached = || {
+            let all = pipeline.iterate_recurse().into_iter().flatten();
+            let ours = |e: &gst::Element| e.factory().is_some_and(|f| f.name() == "bgremove");
+            all.filter(ours).any(|e| e.static_pad("sink").is_some_and(|p| p.has_current_caps()))
+        };
+        if message.is_none() && (reached() || !with) {
+            let more = if with { MORE_PATIENCE } else { PATIENCE * 5 };
+            message = bus.timed_pop_filtered(more, &kinds);
+        }
+        let end = match message.as_ref().map(|m| m.view()) {
+            Some(gst::MessageView::Error(e)) => {
+                let by = e.src().map(|s| s.name().to_string()).unwrap_or_default();
+                format!("error {by}: {}", e.error().message().replace('\n', " "))
+            }
+            Some(_) => "eos".into(),
+            None => {
+                // Stopping it may hang as well, so the process ends here.
+                say(format!("end {case} {}", if reached() { "hangs" } else { "lost" }));
+                std::process::exit(0);
+            }
+        };
+        drop(pipeline);
+        let _ = std::fs::remove_file(&path);
+        say(format!("end {case} {end}"));
+    }
+    say("\nall".into());
+}
+
+/// How a run of cases ended: what was said of each, and the case that it crashed or hung at.
+struct Ran {
+    ends: Vec<(usize, String)>,
+    stopped: Option<(usize, String)>,
+    /// Of standard error, what tells of a panic.
+    panics: Vec<String>,
+}
+
+fn run(from: usize, to: usize, without: bool) -> Ran {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "worker", "--ignored", "--nocapture", "--test-threads", "1"]);
+    command.env("SWEEP_FROM", from.to_string()).env("SWEEP_TO", to.to_string());
+    if without {
+        command.env("SWEEP_WITHOUT", "1");
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (sender, lines) = mpsc::channel();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in out.lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let err = BufReader::new(child.stderr.take().unwrap());
+    let panics = std::thread::spawn(move || {
+        err.split(b'\n')
+            .map_while(Result::ok)
+            .map(|l| String::from_utf8_lossy(&l).into_owned())
+            .filter(|l| l.contains("panicked"))
+            .collect::<Vec<_>>()
+    });
+    let mut ends: Vec<(usize, String)> = Vec::new();
+    let mut at = from;
+    // A pipeline that cannot be stopped, after what the worker itself has waited.
+    let patience = Duration::from_nanos((PATIENCE + MORE_PATIENCE).nseconds()) + Duration::from_secs(10);
+    let why = loop {
+        match lines.recv_timeout(patience) {
+            Ok(line) if line == "all" => break None,
+            Ok(line) => {
+                if let Some(n) = line.strip_prefix("begin ").and_then(|n| n.parse().ok()) {
+                    at = n;
+                } else if let Some((n, end)) = line.strip_prefix("end ").and_then(|l| l.split_once(' ')) {
+                    ends.push((n.parse().unwrap(), end.to_string()));
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                break Some("cannot be stopped".to_string());
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break Some("crashes".to_string()),
+        }
+    };
+    let status = child.wait().unwrap();
+    let said = ends.pop_if(|(n, end)| *n == at && (end == "hangs" || end == "lost"));
+    let stopped = why.map(|w| (at, said.map_or(format!("{w} ({status})"), |(_, end)| end)));
+    Ran { ends, stopped, panics: panics.join().unwrap() }
+}
+
+#[test]
+fn damaged_files() {
+    if make_files().is_none() {
+        return;
+    }
+    let first = number("BGREMOVE_SWEEP_FROM").unwrap_or(0);
+    let last = first + number("BGREMOVE_SWEEP_CASES").unwrap_or(150);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let share = (last - first).div_ceil(threads);
+    let (mut eos, mut errors, mut ours, mut lost, mut theirs, mut faults) =
+        (0, 0, 0, 0, Vec::new(), Vec::new());
+    let ran: Vec<Ran> = std::thread::scope(|s| {
+        let parts: Vec<_> = (0..threads)
+            .map(|i| {
+                let (mut from, to) = (first + i * share, (first + (i + 1) * share).min(last));
+                s.spawn(move || {
+                    let mut parts = Vec::new();
+                    while from < to {
+                        // Not too many in one process, so that what adds up is told from what goes wrong.
+                        let ran = run(from, to.min(from + 500), false);
+                        from = ran.stopped.as_ref().map_or(to.min(from + 500), |(n, _)| n + 1);
+                        parts.push(ran);
+                    }
+                    parts
+                })
+            })
+            .collect();
+        parts.into_iter().flat_map(|p| p.join().unwrap()).collect()
+    });
+    for ran in ran {
+        for (case, end) in &ran.ends {
+            match end.strip_prefix("error ") {
+                None => eos += 1,
+                Some(text) => {
+                    errors += 1;
+                    ours += usize::from(text.starts_with("bgremove"));
+                    let (_, words) = text.split_once(": ").unwrap_or_default();
+                    if words.trim().is_empty() || words.contains("panicked") {
+                        faults.push(format!("case {case}: {text}"));
+                    }
+                }
+            }
+        }
+        faults.extend(ran.panics);
+        let Some((case, how)) = ran.stopped else { continue };
+        if how == "lost" {
+            lost += 1;
+        } else if let Some((_, without)) = run(case, case + 1, true).stopped {
+            theirs.push(format!("case {case} {how}, and without bgremove it {without}"));
+        } else {
+            faults.push(format!("case {case} {how}, and goes well without bgremove"));
+        }
+    }
+    println!(
+        "{} cases: {eos} played to their end, {errors} ended with an error ({ours} of bgremove's), {lost} never reached \
+         bgremove and waited in decodebin, {} crash or hang without bgremove, too",
+        last - first,
+        theirs.len()
+    );
+    theirs.iter().for_each(|t| println!("GStreamer's own: {t}"));
+    assert_eq!(eos + errors + lost + theirs.len() + faults.len(), last - first, "{faults:#?}");
+    assert!(faults.is_empty(), "{faults:#?}");
+    if last - first > 100 {
+        assert!(eos > 0 && errors > 0, "neither whole nor broken files: {eos}, {errors}");
+    }
+}
