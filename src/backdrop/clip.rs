@@ -1,7 +1,6 @@
 //! A clip that plays round and round, asked for the frame of a moment.
 
 use gst::prelude::*;
-use gst_app::prelude::*;
 use gst_video::VideoInfo;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
 mod compare;
+mod convert;
 mod models;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +34,9 @@ enum Command {
     /// Two settings on the same frames: which is steadier, which is better, which is faster
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Compare(compare::Args),
+    /// A clip without its background: webm, mov, mp4, gif, webp or pictures
+    #[command(after_help = convert::EXIT_CODES, after_long_help = convert::EXIT_CODES)]
+    Convert(convert::Args),
 }
 
 /// Why the tool ends without success.
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
+        Command::Convert(args) => convert::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
