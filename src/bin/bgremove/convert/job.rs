@@ -57,18 +57,18 @@ pub fn convert(
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
+    let rest = rest.downcast::<gst::Bin>().map_err(|_| "the pipeline is but one element")?;
     let given = Arc::new(Given::default());
     look(&rest, &plan, &given, watch)?;
     let pipeline = input.pipeline.0.clone();
     pipeline.add(&rest).map_err(|e| e.to_string())?;
+    // Awake before the first frame is let go, else that would be refused.
+    let unfit =
+        |_| watch.failure(&pipeline).unwrap_or_else(|| format!("{} cannot be converted", input.name()));
+    rest.sync_state_with_parent().map_err(|e| e.to_string()).map_err(unfit)?;
     input.release(&rest)?;
     watch.touch();
-    let started = pipeline.set_state(gst::State::Playing);
-    if started.is_err() {
-        return Err(watch
-            .failure(&pipeline)
-            .unwrap_or_else(|| format!("{} cannot be converted", input.name())));
-    }
+    pipeline.set_state(gst::State::Playing).map_err(|e| e.to_string()).map_err(unfit)?;
     let began = Instant::now();
     let state = || State {
         frames: given.frames.load(Ordering::Relaxed),

@@ -46,13 +46,11 @@ impl Line {
         self
     }
 
-    /// The elements within one bin.
-    pub fn launch(&self) -> Result<gst::Bin, String> {
-        use gst::prelude::*;
+    /// The elements within one bin, or the one element.
+    pub fn launch(&self) -> Result<gst::Element, String> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         let flags = gst::ParseFlags::FATAL_ERRORS | gst::ParseFlags::PLACE_IN_BIN;
-        let made = gst::parse::launchv_full(&words, None, flags).map_err(|e| missing(e.message()))?;
-        made.downcast::<gst::Bin>().map_err(|_| "the pipeline is no bin".into())
+        gst::parse::launchv_full(&words, None, flags).map_err(|e| missing(e.message()))
     }
 
     /// As one types it.
@@ -118,6 +116,7 @@ mod tests {
             let mut line = Line::new(true);
             line.start("filesrc").name("f").set("location", value).then("identity").then("fakesink");
             let bin = line.launch().unwrap_or_else(|e| panic!("{value}: {e}"));
+            let bin = bin.downcast::<gst::Bin>().unwrap();
             let got = bin.by_name("f").unwrap().property::<Option<String>>("location").unwrap_or_default();
             assert_eq!(got, value);
         }

@@ -94,11 +94,10 @@ impl Settings {
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), String> {
         let mut line = Line::new(true);
-        self.element(line.start("bgremove").words(&["name=bgremove"]));
-        let bin = line.launch()?;
-        let element = bin.by_name("bgremove").ok_or("there is no bgremove")?;
+        self.element(line.start("bgremove"));
+        let element = line.launch()?;
         let bus = gst::Bus::new();
-        bin.set_bus(Some(&bus));
+        element.set_bus(Some(&bus));
         let ready = element.set_state(gst::State::Ready);
         // Nothing is left to tell a failure to.
         let _ = element.set_state(gst::State::Null);
