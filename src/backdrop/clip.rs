@@ -5,9 +5,10 @@ use gst_video::VideoInfo;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// How long the clip's decoder may take for a frame.
-const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A pipeline that stops when it goes.
 struct Running(gst::Pipeline);
@@ -21,6 +22,7 @@ impl Drop for Running {
 
 pub struct Clip {
     path: PathBuf,
+    wanted: VideoInfo,
     pipeline: Running,
     sink: gst_app::AppSink,
     /// Set by whoever wants the element to stop.
@@ -30,6 +32,8 @@ pub struct Clip {
     /// Time stamp of its first frame, end of its last so far, and their number.
     first: Option<gst::ClockTime>,
     end: gst::ClockTime,
+    /// From its first frame to its last so far.
+    last: gst::ClockTime,
     count: u64,
     current: Option<(gst::ClockTime, gst::Buffer)>,
     next: Option<(gst::ClockTime, gst::Buffer)>,
@@ -51,7 +55,7 @@ impl Clip {
         // Turned and deinterlaced as it is meant to be seen, then cut to the frame's shape and scaled.
         let line = format!(
             "filesrc name=file ! decodebin name=in \
-             videoconvert name=first ! deinterlace fields=top ! videoflip video-direction=auto ! \
+             videoconvert name=first ! deinterlace method=greedyh fields=top ! videoflip video-direction=auto ! \
              aspectratiocrop aspect-ratio={}/{} ! videoscale add-borders=false ! videoconvert ! \
              appsink name=out sync=false max-buffers=3",
             shape.numer(),
@@ -94,12 +98,14 @@ impl Clip {
         });
         let clip = Self {
             path: path.to_path_buf(),
+            wanted: wanted.clone(),
             pipeline: Running(pipeline),
             sink,
             stop,
             began: gst::ClockTime::ZERO,
             first: None,
             end: gst::ClockTime::ZERO,
+            last: gst::ClockTime::ZERO,
             count: 0,
             current: None,
             next: None,
@@ -119,10 +125,17 @@ impl Clip {
     }
 
     fn failure(&self) -> Option<String> {
-        let message = self.pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Error])?;
-        match message.view() {
-            gst::MessageView::Error(e) => Some(self.say(e.error().message())),
-            _ => None,
+        self.ended().err()
+    }
+
+    /// Whether the bus tells of the end, or of an error.
+    fn ended(&self) -> Result<bool, String> {
+        let bus = self.pipeline.0.bus();
+        let message = bus.and_then(|b| b.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Eos]));
+        match message.as_ref().map(|m| m.view()) {
+            Some(gst::MessageView::Error(e)) => Err(self.say(e.error().message())),
+            Some(_) => Ok(true),
+            None => Ok(false),
         }
     }
 
@@ -164,6 +177,11 @@ impl Clip {
             self.still = true;
             return Ok(());
         }
+        if self.last == gst::ClockTime::ZERO {
+            return Err(self.say(
+                "its frames all have the same time, as GStreamer reads animated GIFs; make a video file of it",
+            ));
+        }
         let length = self.end.saturating_sub(self.first.unwrap_or_default()).max(gst::ClockTime::MSECOND);
         // Whole rounds that nobody sees are not played.
         let rounds = (time.saturating_sub(self.began).nseconds() / length.nseconds()).max(1);
@@ -171,18 +189,19 @@ impl Clip {
         self.again()
     }
 
-    /// Back to the first frame. A seek would do for most clips; this does for all.
+    /// Back to the first frame, by opening the file anew: not every format can be sought in.
     fn again(&mut self) -> Result<(), String> {
-        let ready = self.pipeline.0.set_state(gst::State::Ready);
-        ready.map_err(|e| self.failure().unwrap_or_else(|| self.say(&e.to_string())))?;
+        let opened = Self::open(&self.path, &self.wanted, Arc::clone(&self.stop))?;
+        (self.pipeline, self.sink) = (opened.pipeline, opened.sink);
         (self.first, self.count, self.next) = (None, 0, None);
-        self.play()
+        Ok(())
     }
 
     /// The next frame and when it is due; `None` at the end of the clip.
     fn pull(&mut self) -> Result<Option<(gst::ClockTime, gst::Buffer)>, String> {
         const SLICE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
-        for _ in 0..PATIENCE.nseconds() / SLICE.nseconds() {
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
             if let Some(sample) = self.sink.try_pull_sample(SLICE) {
                 let odd = || self.say("a frame has no time");
                 let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>().cloned());
@@ -192,6 +211,7 @@ impl Clip {
                 let since = at.saturating_sub(first);
                 // Without a duration the last frame lasts as long as the mean of those before.
                 let mean = since / self.count.max(1);
+                self.last = since;
                 self.end = at + buffer.duration().unwrap_or(mean);
                 self.count += 1;
                 return Ok(Some((self.began + since, buffer)));
@@ -199,11 +219,13 @@ impl Clip {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(String::new());
             }
-            if let Some(failure) = self.failure() {
-                return Err(failure);
+            // The end is told of once the last frame has been pulled.
+            if self.ended()? {
+                return Ok(None);
             }
             if self.sink.is_eos() {
-                return Ok(None);
+                // Its news of the end is under way; until then a pull does not wait.
+                std::thread::sleep(Duration::from_millis(2));
             }
         }
         Err(self.say("no frame came for half a minute"))

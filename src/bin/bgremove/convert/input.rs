@@ -168,7 +168,7 @@ impl Input {
         for (pad, name) in [(Some(&self.video), "video"), (self.audio.as_ref(), "audio")] {
             let (Some(pad), Some(first)) = (pad, rest.by_name(name)) else { continue };
             let target = first.static_pad("sink").ok_or_else(|| odd(&name))?;
-            let ghost = gst::GhostPad::with_target(&target).map_err(|e| odd(&e))?;
+            let ghost = gst::GhostPad::builder_with_target(&target).map_err(|e| odd(&e))?.name(name).build();
             ghost.set_active(true).map_err(|e| odd(&e))?;
             rest.add_pad(&ghost).map_err(|e| odd(&e))?;
             pad.link(&ghost).map_err(|e| odd(&e))?;

@@ -98,7 +98,10 @@ impl Output {
         } else {
             builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map(Part::File)
         };
-        let part = part.map_err(|e| format!("{} cannot be written to: {e}", folder.display()))?;
+        let part = part.map_err(|e| match e.kind() {
+            ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
+            kind => format!("the folder {} cannot be written to: {kind}", folder.display()),
+        })?;
         Ok(Self { target: target.to_path_buf(), overwrite, part })
     }
 

@@ -195,8 +195,8 @@ impl Plan {
         line.then("videoconvert");
         for step in &self.steps {
             match step {
-                // One frame for each frame; the other field would double the rate.
-                Step::Deinterlace => line.then("deinterlace").set("method", "yadif").set("fields", "top"),
+                // One frame for each frame; the other field would double the rate. (yadif of 1.22 repeats time stamps.)
+                Step::Deinterlace => line.then("deinterlace").set("method", "greedyh").set("fields", "top"),
                 Step::Turn => line.then("videoflip").set("video-direction", "auto"),
                 Step::Plain => line.then("video/x-raw,colorimetry=bt709"),
                 Step::Rate(rate) => {
