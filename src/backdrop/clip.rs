@@ -55,7 +55,7 @@ impl Clip {
         // Turned and deinterlaced as it is meant to be seen, then cut to the frame's shape and scaled.
         let line = format!(
             "filesrc name=file ! decodebin name=in \
-             videoconvert name=first ! deinterlace method=greedyh fields=top ! videoflip video-direction=auto ! \
+             videoconvert name=first ! deinterlace method=linear fields=top ! videoflip video-direction=auto ! \
              aspectratiocrop aspect-ratio={}/{} ! videoscale add-borders=false ! videoconvert ! \
              appsink name=out sync=false max-buffers=3",
             shape.numer(),

@@ -36,7 +36,6 @@ fn what_cannot_be_is_refused_before_any_work() {
         (["--model", "nobody"], "nobody"),
         (["--set", "foo=bar"], "foo"),
         (["--set", "refine=finest"], "refine"),
-        (["--set", "model-options=x"], "model-options"),
     ] {
         let said = refuse(nowhere, &folder.join("a.webm"), &more, 1);
         assert!(said.contains(word) && !said.contains("/no/such"), "{more:?}: {said}");

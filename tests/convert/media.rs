@@ -157,7 +157,9 @@ pub fn times(path: &Path) -> Vec<f64> {
         ],
     );
     let lines = String::from_utf8(out).unwrap();
-    lines.lines().map(|l| l.trim_end_matches(',').parse().unwrap()).collect()
+    // Lines about side data are empty.
+    let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
+    lines.map(|l| l.parse().unwrap()).collect()
 }
 
 /// A decoded frame as R, G, B, A.

@@ -89,6 +89,8 @@ pub struct Encoding {
     pub pixel_rate: f64,
     /// Channels of the sound.
     pub channels: u32,
+    /// Whether frames are unevenly spaced.
+    pub uneven: bool,
 }
 
 impl Encoding {
@@ -113,6 +115,11 @@ impl Encoding {
                 line.then("videoconvert").then("video/x-raw,format=I420");
                 line.then("x264enc").name("encoder").set("pass", "qual");
                 line.set("quantizer", &format!("{:.0}", level(35.0, 15.0)));
+                if self.uneven {
+                    // With frames out of order, mp4mux takes the length of the file from decoding times, and where
+                    // those are uneven the edit list may end before the last frame.
+                    line.set("bframes", "0");
+                }
                 line.then("video/x-h264,profile=high").then("h264parse");
             }
             Gif => {

@@ -229,6 +229,7 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
         height: info.height(),
         pixel_aspect: fraction(info.par()),
         rate: fraction(info.fps()),
+        uneven: false,
         interlaced: info.is_interlaced(),
         turned: !turn.is_empty() && turn != "rotate-0",
         quarter: turn.ends_with("90") || turn.ends_with("270"),

@@ -1,10 +1,12 @@
 //! One conversion, from the opened input to the whole file in its place.
 
 use super::Settings;
+use super::format::Format;
 use super::input::Input;
 use super::output::Output;
 use super::plan::Plan;
 use super::report::{Job, State};
+use super::uneven::uneven;
 use super::watch::Watch;
 use gst::prelude::*;
 use std::path::Path;
@@ -24,7 +26,8 @@ struct Given {
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, String> {
-    let opened = Input::open(input, watch)?;
+    let mut opened = Input::open(input, watch)?;
+    opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
     Plan::new(settings, &opened.facts)?.print(settings, input, output)
 }
 
@@ -37,7 +40,9 @@ pub fn convert(
     job: &Job<'_>,
 ) -> Result<(), String> {
     let result = Output::begin(output, settings.format, settings.overwrite)?;
+    let even = settings.format != Format::Mp4 || !input.is_file() || !uneven(input, watch);
     let mut input = Input::open(input, watch)?;
+    input.facts.uneven = !even;
     let plan = Plan::new(settings, &input.facts)?;
     if input.facts.hlg {
         job.note("HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat");
@@ -150,4 +155,58 @@ fn look(rest: &gst::Bin, plan: &Plan, given: &Arc<Given>, watch: &Watch) -> Resu
         gst::PadProbeReturn::Ok
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::format::{Codec, Format};
+    use crate::convert::input::Running;
+    use crate::convert::plan::Facts;
+    use crate::convert::{Background, Settings};
+
+    /// What the tool's own lines never do: between bgremove and an encoder that takes both, videoconvert may
+    /// choose a format without alpha.
+    #[test]
+    fn alpha_that_is_lost_on_the_way_is_an_error() {
+        gst::init().unwrap();
+        gstbgremove::plugin_register_static().unwrap();
+        let settings = Settings {
+            format: Format::Mov,
+            codec: Codec::Vp9,
+            quality: 75,
+            model: "light".into(),
+            background: Background::Transparent,
+            set: Vec::new(),
+            start: gst::ClockTime::ZERO,
+            duration: None,
+            size: None,
+            fps: None,
+            sound: false,
+            drop_sound: false,
+            overwrite: false,
+        };
+        let facts = Facts { width: 64, height: 48, pixel_aspect: 1.0, rate: 25.0, ..Facts::default() };
+        let plan = Plan::new(&settings, &facts).unwrap();
+        for (format, lost) in [("Y444", true), ("AYUV", false)] {
+            let line = format!(
+                "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48 ! queue name=video ! videoconvert ! \
+                 bgremove ! videoconvert ! video/x-raw,format={format} ! identity name=encoder ! fakesink name=file"
+            );
+            let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
+            let watch = Watch::new(Arc::default(), Some(std::time::Duration::from_secs(30)));
+            let given = Arc::new(Given::default());
+            look(pipeline.0.upcast_ref(), &plan, &given, &watch).unwrap();
+            pipeline.0.set_state(gst::State::Playing).unwrap();
+            let bus = pipeline.0.bus().unwrap();
+            let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+            bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
+            let wrong = given.wrong.lock().unwrap().take();
+            assert_eq!(
+                wrong.as_deref().is_some_and(|w| w.contains("alpha was lost")),
+                lost,
+                "{format}: {wrong:?}"
+            );
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod plan;
 mod report;
 #[cfg(test)]
 mod tests;
+mod uneven;
 mod watch;
 
 pub use arguments::{Args, EXIT_CODES};

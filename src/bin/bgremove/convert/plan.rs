@@ -15,6 +15,8 @@ pub struct Facts {
     pub pixel_aspect: f64,
     /// Frames a second; 0 if the file does not say.
     pub rate: f64,
+    /// Frames are unevenly spaced; looked at only for formats that have trouble with it.
+    pub uneven: bool,
     pub interlaced: bool,
     /// The picture has to be turned or mirrored to be seen as meant.
     pub turned: bool,
@@ -117,6 +119,7 @@ impl Plan {
             alpha: settings.alpha(),
             pixel_rate: f64::from(width) * f64::from(height) * rate,
             channels: facts.channels.unwrap_or(0),
+            uneven: facts.uneven,
         };
         let sound = settings.sound && facts.channels.is_some();
         Ok(Self { steps, encoding, sound, width, height })
@@ -195,8 +198,9 @@ impl Plan {
         line.then("videoconvert");
         for step in &self.steps {
             match step {
-                // One frame for each frame; the other field would double the rate. (yadif of 1.22 repeats time stamps.)
-                Step::Deinterlace => line.then("deinterlace").set("method", "greedyh").set("fields", "top"),
+                // One frame for each frame; the other field would double the rate. The plain method: of 1.22's finer
+                // ones greedyh and tomsmocomp garble I420, and yadif gives two frames the same time.
+                Step::Deinterlace => line.then("deinterlace").set("method", "linear").set("fields", "top"),
                 Step::Turn => line.then("videoflip").set("video-direction", "auto"),
                 Step::Plain => line.then("video/x-raw,colorimetry=bt709"),
                 Step::Rate(rate) => {
