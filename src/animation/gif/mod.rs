@@ -151,7 +151,7 @@ impl Writer {
         let kept = self.palette.take().filter(|p| p.error(&samples) <= (p.born * WORSE).max(GOOD));
         let same = kept.is_some();
         let palette = kept.unwrap_or_else(|| Arc::new(Palette::of(&samples)));
-        let amount = palette.spacing * self.options.dither;
+        let amount = self.options.dither;
         let nothing = palette.nothing();
         // What will be seen just before: the pending frame's own picture.
         let before = self.pending.as_ref().map(|p| (&p.shown, &p.indices, &p.palette));
@@ -175,14 +175,15 @@ impl Writer {
                     shown[x] = was;
                     continue;
                 }
-                let shift = amount * threshold_at(x, y);
-                let dithered = [source[0], source[1], source[2]]
-                    .map(|v| (f32::from(v) + shift + 0.5).clamp(0.0, 255.0) as u8);
+                // As far as the next colour is from this one: near in the dark, far elsewhere.
+                let color = [source[0], source[1], source[2]];
+                let shift = amount * palette.spacing(palette.nearest(color)) * threshold_at(x, y);
+                let dithered = color.map(|v| (f32::from(v) + shift + 0.5).clamp(0.0, 255.0) as u8);
                 let index = palette.nearest(dithered);
                 let [r, g, b] = palette.color(index);
                 indices[x] = index;
                 shown[x] = [r, g, b, 255];
-                held[x] = [source[0], source[1], source[2], 255];
+                held[x] = [color[0], color[1], color[2], 255];
             }
         });
         self.holes |= shown.iter().any(|s| s[3] == 0);

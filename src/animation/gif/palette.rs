@@ -24,8 +24,8 @@ pub struct Palette {
     lab: Vec<[f32; 3]>,
     /// The nearest colour of each cell of the colour cube, or [`UNKNOWN`]; filled in as asked for.
     nearest: Vec<AtomicU16>,
-    /// How far apart neighbouring colours are, in code values: what dithering has to bridge.
-    pub spacing: f32,
+    /// How far each colour is from its neighbour, in code values: what dithering has to bridge.
+    spacing: Vec<f32>,
     /// [`Palette::error`] for the frame that it was made from.
     pub born: f32,
 }
@@ -50,28 +50,19 @@ impl Palette {
         let lab: Vec<_> = colors.iter().map(|c| oklab(*c)).collect();
         let cells = 1usize << (3 * BITS);
         let mut palette = Self {
-            spacing: 0.0,
+            spacing: spacing(&colors),
             born: 0.0,
             nearest: (0..cells).map(|_| AtomicU16::new(UNKNOWN)).collect(),
             lab,
             colors,
         };
-        palette.spacing = palette.mean_spacing();
         palette.born = palette.error(samples);
         palette
     }
 
-    fn mean_spacing(&self) -> f32 {
-        let distance = |a: &[u8; 3], b: &[u8; 3]| {
-            let square = a.iter().zip(b).map(|(a, b)| (f32::from(*a) - f32::from(*b)).powi(2)).sum::<f32>();
-            (square / 3.0).sqrt()
-        };
-        let to_next = self.colors.iter().enumerate().map(|(i, a)| {
-            let others = self.colors.iter().enumerate().filter(|(j, _)| *j != i);
-            others.map(|(_, b)| distance(a, b)).fold(f32::INFINITY, f32::min)
-        });
-        let (sum, count) = to_next.filter(|d| d.is_finite()).fold((0.0, 0u32), |(s, n), d| (s + d, n + 1));
-        if count == 0 { 0.0 } else { sum / count as f32 }
+    /// How far the colour of an index is from its neighbour, in code values (root mean square).
+    pub fn spacing(&self, index: u8) -> f32 {
+        self.spacing[usize::from(index)]
     }
 
     /// The colours as R, G, B, one after the other.
@@ -129,6 +120,19 @@ impl Palette {
             .sum();
         sum / count as f32
     }
+}
+
+fn spacing(colors: &[[u8; 3]]) -> Vec<f32> {
+    let distance = |a: &[u8; 3], b: &[u8; 3]| {
+        let square = a.iter().zip(b).map(|(a, b)| (f32::from(*a) - f32::from(*b)).powi(2)).sum::<f32>();
+        (square / 3.0).sqrt()
+    };
+    let to_next = |(i, a): (usize, &[u8; 3])| {
+        let others = colors.iter().enumerate().filter(|(j, _)| *j != i);
+        let least = others.map(|(_, b)| distance(a, b)).fold(f32::INFINITY, f32::min);
+        if least.is_finite() { least } else { 0.0 }
+    };
+    colors.iter().enumerate().map(to_next).collect()
 }
 
 #[cfg(test)]

@@ -137,7 +137,6 @@ fn look(rest: &gst::Bin, plan: &Plan, given: &Arc<Given>, watch: &Watch) -> Resu
                         let text =
                             format!("the alpha was lost before the encoder, which would get {}", caps.caps());
                         *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = Some(text);
-                        return gst::PadProbeReturn::Drop;
                     }
                 }
                 _ => {}
