@@ -48,6 +48,7 @@ fn benches(c: &mut Criterion) {
                 .build()
                 .expect("the element");
             let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+            harness.set_live(false);
             harness.set_src_caps(info.to_caps().expect("caps"));
             harness.play();
             let frame = frame(&info);

@@ -84,6 +84,7 @@ fn network(c: &mut Criterion, bare: &mut Bare, preset: &str, provider: &str) -> 
         .build()
         .expect("the element");
     let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(false);
     harness.set_src_caps(info.to_caps().expect("caps"));
     harness.play();
     let frame = frame(&info);

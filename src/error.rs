@@ -15,6 +15,8 @@ pub enum Kind {
     Setting,
     /// The network failed while it ran.
     Inference,
+    /// A run was ended from outside; nobody wants its result.
+    Cancelled,
 }
 
 /// An error: its text names the thing, what was wrong, and what to do.

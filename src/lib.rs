@@ -12,6 +12,7 @@ pub mod matte;
 pub mod measure;
 pub mod models;
 pub mod refine;
+pub mod report;
 pub mod runtime;
 mod simd;
 pub mod temporal;

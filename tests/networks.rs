@@ -407,6 +407,8 @@ impl Stream {
         let element = element.build().unwrap();
         let bus = gst::Bus::new();
         let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        // A file; live, a lost packet would be no reason to start anew.
+        harness.set_live(false);
         element.set_bus(Some(&bus));
         let info = info(VideoFormat::Rgb, 48, 48);
         harness.set_src_caps(info.to_caps().unwrap());

@@ -1,15 +1,21 @@
 //! The `bgremove` element: GStreamer on the outside, the other rooms inside.
 
 mod caps;
+mod control;
+mod flow;
 mod frames;
 mod imp;
+mod messages;
+mod pool;
 mod properties;
 mod settings;
 mod state;
+mod stream;
+mod worker;
 
 use gst::prelude::*;
 
-pub use settings::{BackgroundFit, ExecutionProvider, Output, Refine};
+pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {
     /// The `bgremove` element, a [`gst_video::VideoFilter`].
@@ -23,6 +29,8 @@ pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     for t in [
         BackgroundFit::static_type(),
         ExecutionProvider::static_type(),
+        InferenceMode::static_type(),
+        OnError::static_type(),
         Output::static_type(),
         Refine::static_type(),
     ] {

@@ -4,6 +4,9 @@ use super::settings::*;
 use gst::prelude::*;
 use std::sync::LazyLock;
 
+/// Longest time, in ns, that frames can be held back.
+pub const MAX_MATTE_DELAY: u64 = 10_000_000_000;
+
 /// All properties of the element.
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let defaults = Settings::default();
@@ -121,6 +124,64 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("Forget earlier frames at a hard cut")
                     .default_value(defaults.scene_detection)
                     .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("inference-mode", defaults.mode)
+                    .nick("Inference mode")
+                    .blurb("Whether a frame waits for its own matte, or leaves on time with the newest one carried to it")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt::builder("inference-interval")
+                    .nick("Inference interval")
+                    .blurb("Infer each n-th frame only; the mask is carried to those between")
+                    .minimum(1)
+                    .maximum(1000)
+                    .default_value(defaults.interval)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecDouble::builder("max-inference-rate")
+                    .nick("Maximum inference rate")
+                    .blurb("Inferences a second at most; the mask is carried to the frames between (0 = no limit)")
+                    .minimum(0.0)
+                    .maximum(1000.0)
+                    .default_value(defaults.max_rate)
+                    .mutable_playing()
+                    .build(),
+                float(
+                    "reuse-threshold",
+                    "Reuse threshold",
+                    "Change since the last inference, of the part of the picture that has changed most and in parts of \
+                     full scale, up to which its mask serves again (0 = never; 0.02 is about the noise of a webcam)",
+                    (0.0, 1.0, defaults.reuse_threshold),
+                ),
+                glib::ParamSpecUInt64::builder("matte-delay")
+                    .nick("Matte delay")
+                    .blurb(
+                        "In async mode, hold frames back by up to this much (ns) so that they meet their own matte or a \
+                         newer one; part of the latency",
+                    )
+                    .maximum(MAX_MATTE_DELAY)
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecUInt64::builder("inference-timeout")
+                    .nick("Inference timeout")
+                    .blurb("An inference that takes longer (ns) has failed, see on-error (0 = wait for ever)")
+                    .default_value(defaults.timeout.map_or(0, |t| t.as_nanos() as u64))
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("on-error", defaults.on_error)
+                    .nick("On error")
+                    .blurb("What goes out when an inference fails or takes too long")
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
+                    .nick("Statistics")
+                    .blurb(
+                        "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
+                         frames-hidden, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
+                         refine, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
+                    )
+                    .read_only()
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")

@@ -3,6 +3,7 @@
 use crate::compose::{self, Background};
 use crate::refine;
 use crate::runtime::Provider;
+use std::time::Duration;
 
 /// How an image background meets the frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
@@ -95,6 +96,44 @@ impl From<Refine> for refine::Quality {
     }
 }
 
+/// When a frame meets its matte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveInferenceMode")]
+pub enum InferenceMode {
+    #[default]
+    #[enum_value(name = "Auto: async where upstream is live, sync elsewhere", nick = "auto")]
+    Auto = 0,
+    #[enum_value(name = "Sync: each frame waits for its own matte", nick = "sync")]
+    Sync = 1,
+    #[enum_value(
+        name = "Async: each frame leaves on time, with the newest matte carried to it",
+        nick = "async"
+    )]
+    Async = 2,
+}
+
+/// What goes out when an inference fails or takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[repr(u32)]
+#[enum_type(name = "GstBgRemoveOnError")]
+pub enum OnError {
+    #[default]
+    #[enum_value(name = "Auto: background where upstream is live, error elsewhere", nick = "auto")]
+    Auto = 0,
+    #[enum_value(name = "Error: stop the stream", nick = "error")]
+    Error = 1,
+    #[enum_value(name = "Hold: go on with the last matte; nothing is shown before the first", nick = "hold")]
+    Hold = 2,
+    #[enum_value(
+        name = "Passthrough: the whole frame, which shows what was to be hidden",
+        nick = "passthrough"
+    )]
+    Passthrough = 3,
+    #[enum_value(name = "Background: nothing of the frame", nick = "background")]
+    Background = 4,
+}
+
 pub const DEFAULT_MODEL: &str = "light";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
 
@@ -123,6 +162,18 @@ pub struct Settings {
     pub temporal_smoothing: f32,
     /// Forget the past at hard cuts.
     pub scene_detection: bool,
+    pub mode: InferenceMode,
+    /// Infer each n-th frame.
+    pub interval: u32,
+    /// Inferences a second at most; 0 for no limit.
+    pub max_rate: f64,
+    /// Change of the picture, 0..1 of full scale, up to which the last mask serves again; 0 for never.
+    pub reuse_threshold: f32,
+    /// How long frames may be held back for their matte.
+    pub matte_delay: Duration,
+    /// `None` to wait for ever.
+    pub timeout: Option<Duration>,
+    pub on_error: OnError,
 }
 
 impl Default for Settings {
@@ -143,6 +194,13 @@ impl Default for Settings {
             controls: refine::Controls::default(),
             temporal_smoothing: 0.6,
             scene_detection: true,
+            mode: InferenceMode::default(),
+            interval: 1,
+            max_rate: 0.0,
+            reuse_threshold: 0.0,
+            matte_delay: Duration::ZERO,
+            timeout: Some(Duration::from_secs(10)),
+            on_error: OnError::default(),
         }
     }
 }
@@ -165,6 +223,29 @@ impl Settings {
             && self.model_options == other.model_options
             && self.resolution == other.resolution
             && self.follow_subject == other.follow_subject
+    }
+
+    /// Whether frames leave without waiting for their own inference.
+    pub fn is_async(&self, live: bool) -> bool {
+        match self.mode {
+            InferenceMode::Auto => live,
+            InferenceMode::Sync => false,
+            InferenceMode::Async => true,
+        }
+    }
+
+    /// Whether some frames have no inference of their own.
+    pub fn carries(&self, live: bool) -> bool {
+        self.is_async(live) || self.interval > 1 || self.max_rate > 0.0 || self.reuse_threshold > 0.0
+    }
+
+    /// What to do when an inference fails; not [`OnError::Auto`]. A live privacy filter must not fall open.
+    pub fn policy(&self, live: bool) -> OnError {
+        match self.on_error {
+            OnError::Auto if live || self.is_async(live) => OnError::Background,
+            OnError::Auto => OnError::Error,
+            policy => policy,
+        }
     }
 
     pub fn kind(&self) -> Kind {

@@ -1,15 +1,19 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 use super::caps::MATTE_COLORIMETRY;
+use super::flow::Flow;
 use super::frames;
 use super::settings::*;
 use crate::compose::{self, Backdrop, Background, Blur, Picture, Solid};
 use crate::error::{Error, Kind as ErrorKind};
-use crate::matte::Matting;
+use crate::frame::Frame;
+use crate::matte::Mask;
+use crate::models::Network;
 use crate::refine::{Foreground, Levels, Refiner};
-use crate::temporal::{CutDetector, Smoother};
+use crate::temporal::Smoother;
 use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What is in force for a frame: the newest settings that the negotiated caps can carry.
 #[derive(Clone, Debug)]
@@ -26,18 +30,37 @@ enum Prepared {
     Blur(Box<Blur>),
 }
 
+/// Where a frame's matte comes from.
+#[derive(Debug)]
+pub enum Source {
+    /// The network's mask for it, smoothed in place.
+    Mask(Mask),
+    /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
+    Whole(u8),
+}
+
+/// What the stages of a frame took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spent {
+    /// From the mask to the matte.
+    pub refine: Duration,
+    /// From the matte to the frame that goes out.
+    pub compose: Duration,
+}
+
 /// Everything between caps and the end of the stream.
 pub struct State {
     pub input: VideoInfo,
     output: VideoInfo,
-    pub matting: Matting,
-    /// The settings that the network was loaded for.
+    /// The network in use, and the settings that it was loaded for.
+    pub network: Network,
     pub loaded: Arc<Settings>,
+    /// Which frame gets which mask.
+    pub flow: Flow,
     refiner: Refiner,
     pub smoother: Smoother,
     levels: Levels,
     foreground: Foreground,
-    pub cuts: CutDetector,
     /// The matte of this frame, and with the alpha that the frame had before multiplied in.
     matte: Vec<u8>,
     alpha: Vec<u8>,
@@ -53,7 +76,7 @@ impl State {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
-        matting: Matting,
+        network: Network,
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
@@ -71,13 +94,13 @@ impl State {
         Self {
             input: input.clone(),
             output: output.clone(),
-            matting,
+            network,
             loaded,
+            flow: Flow::default(),
             refiner: Refiner::new(),
             smoother: Smoother::new(),
             levels: Levels::new(),
             foreground: Foreground::new(),
-            cuts: CutDetector::default(),
             matte: vec![0; input.width() as usize * input.height() as usize],
             alpha: Vec::new(),
             cover: Vec::new(),
@@ -89,14 +112,8 @@ impl State {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let fresh = Self::new(&self.input, output, self.matting, self.loaded, Some(self.in_force));
-        Self { smoother: self.smoother, cuts: self.cuts, ..fresh }
-    }
-
-    /// Forgets what earlier frames left behind.
-    pub fn forget(&mut self) {
-        self.matting.reset();
-        self.smoother.reset();
+        let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
+        Self { smoother: self.smoother, flow: self.flow, ..fresh }
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -117,33 +134,31 @@ impl State {
         }
     }
 
+    /// Makes the frame that goes out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say.
     pub fn process(
         &mut self,
         settings: &Settings,
-        input: &gst::Buffer,
+        source: &mut Source,
+        input: &gst::BufferRef,
         output: &mut gst::BufferRef,
-    ) -> Result<(), Error> {
-        let unreadable =
-            |what: &str| Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"));
+    ) -> Result<Spent, Error> {
+        let start = Instant::now();
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
             .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        if settings.scene_detection && self.cuts.is_cut(&frame) {
-            self.forget();
+        match source {
+            Source::Mask(mask) => self.refine(settings, mask, &frame),
+            Source::Whole(alpha) => {
+                self.smoother.reset();
+                self.matte.fill(*alpha);
+            }
         }
-        let recurrent = !self.matting.network().spec.states.is_empty();
-        let mask = self.matting.run(&frame)?;
-        // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
-        // hardly larger than the mask, motion is not known finely enough to carry it along.
-        if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
-            self.smoother.mask(&frame, &mut mask.data, mask.width, mask.height, settings.temporal_smoothing);
-        }
-        let quality = settings.refine.into();
-        self.refiner.refine(&frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
-        self.smoother.apply(&frame, &mut self.matte, settings.temporal_smoothing);
-        self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
+        let refined = Instant::now();
         // Straight alpha that was there before hides pixels, too; it says nothing of how colours mix.
         let had_alpha = frame.format.has_alpha();
         if had_alpha {
@@ -218,7 +233,22 @@ impl State {
                 compose::composite(&mut out, alpha, backdrop);
             }
         }
-        Ok(())
+        Ok(Spent { refine: refined - start, compose: refined.elapsed() })
+    }
+
+    /// The network's mask as a matte of the frame's size.
+    fn refine(&mut self, settings: &Settings, mask: &mut Mask, frame: &Frame<'_>) {
+        let strength = settings.temporal_smoothing;
+        let recurrent = !self.network.spec.states.is_empty();
+        // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
+        // hardly larger than the mask, motion is not known finely enough to carry it along.
+        if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
+            self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
+        }
+        let quality = settings.refine.into();
+        self.refiner.refine(frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
+        self.smoother.apply(frame, &mut self.matte, strength);
+        self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
     }
 
     /// The frame's colours in the output's format, by GStreamer's converter.
@@ -246,6 +276,11 @@ impl State {
         converter.frame_ref(input, output);
         Ok(())
     }
+}
+
+/// The error of a buffer that is not what its caps say.
+pub fn unreadable(what: &str) -> Error {
+    Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"))
 }
 
 /// Whether the negotiated formats can hold what a kind of output gives.

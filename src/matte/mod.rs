@@ -1,14 +1,16 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
+mod output;
 mod region;
 mod sample;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::frame::Frame;
-use crate::models::{Activation, Fit, Network, Spec};
-use crate::runtime::{Element, Input, State, View};
+use crate::models::{Fit, Network, Spec};
+use crate::runtime::{Cancel, Element, Input, State};
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
+use std::time::{Duration, Instant};
 
 /// A mask at network resolution that covers the whole frame, foreground 1, background 0.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,6 +41,18 @@ pub struct Matting {
     part: Mask,
     /// Values outside 0..1 were seen in an output of which nobody said that they are logits.
     logits: bool,
+    /// Ends the run that is under way.
+    cancel: Cancel,
+    times: Times,
+}
+
+/// What a run took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// From the frame to the network's input.
+    pub preprocess: Duration,
+    /// The network, and reading what it gives.
+    pub inference: Duration,
 }
 
 /// Where the frame lies in the network's input, in pixels.
@@ -69,6 +83,8 @@ impl Matting {
             sizes: [0; 4],
             short_side,
             logits: false,
+            cancel: Cancel::default(),
+            times: Times::default(),
         }
     }
 
@@ -85,12 +101,26 @@ impl Matting {
         }
     }
 
-    /// Runs the network on a frame.
+    /// The same network on another provider takes over. What is remembered stays with the old one.
+    pub fn replace(&mut self, network: Network) {
+        self.network = network;
+        self.states.clear();
+    }
+
+    /// What the last run took.
+    pub fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Runs the network on a frame, unless `cancel` is called.
     ///
     /// # Errors
-    /// [`Kind::Inference`] when the runtime fails or what comes out is no mask.
-    pub fn run(&mut self, frame: &Frame<'_>) -> Result<&mut Mask> {
+    /// [`Kind::Inference`](crate::error::Kind) when the runtime fails or what comes out is no mask,
+    /// [`Kind::Cancelled`](crate::error::Kind).
+    pub fn run(&mut self, frame: &Frame<'_>, cancel: &Cancel) -> Result<&mut Mask> {
         let size = (frame.width, frame.height);
+        self.cancel = cancel.clone();
+        self.times = Times::default();
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
             return Ok(&mut self.mask);
@@ -159,7 +189,10 @@ impl Matting {
             Fit::Stretch => Window { x: 0, y: 0, width, height },
             Fit::Letterbox => letterbox(frame.width, frame.height, width, height),
         };
+        let start = Instant::now();
         self.fill(spec, frame, width, height, window);
+        let filled = Instant::now();
+        self.times.preprocess += filled - start;
         let fresh = self.states.len() != spec.states.len();
         if fresh {
             self.states = spec
@@ -190,10 +223,11 @@ impl Matting {
         let (mask, logits) = (&mut self.mask, &mut self.logits);
         // A network that remembers sees its first frame twice: it was 3 % (MAD) to 7 % (Grad) better then.
         for inputs in std::iter::repeat_n(&inputs, if fresh && !states.is_empty() { 2 } else { 1 }) {
-            network.session.run(inputs, &mut states, &[&spec.output], |views| {
-                read(&views[0], spec, (width, height), window, logits, mask)
+            network.session.run_unless(&self.cancel, inputs, &mut states, &[&spec.output], |views| {
+                output::read(&views[0], spec, (width, height), window, logits, mask)
             })?;
         }
+        self.times.inference += filled.elapsed();
         Ok(())
     }
 
@@ -243,189 +277,9 @@ fn letterbox(frame_width: usize, frame_height: usize, width: usize, height: usiz
     Window { x: (width - w) / 2, y: (height - h) / 2, width: w, height: h }
 }
 
-/// Reads the matte out of the network's output, cropped to the window that the frame took.
-fn read(
-    view: &View<'_>,
-    spec: &Spec,
-    input: (usize, usize),
-    window: Window,
-    logits: &mut bool,
-    mask: &mut Mask,
-) -> Result<()> {
-    let grid = Grid::of(&view.shape, view.data.len()).ok_or_else(|| {
-        Error::new(
-            Kind::Inference,
-            format!(
-                "the network's output '{}' of shape {:?} is no mask of one or more channels",
-                spec.output, view.shape
-            ),
-        )
-    })?;
-    let columns = Span::new(window.x, window.width, input.0, grid.width);
-    let rows = Span::new(window.y, window.height, input.1, grid.height);
-    (mask.width, mask.height) = (columns.cells.len(), rows.cells.len());
-    mask.data.clear();
-    if spec.activation == Activation::Auto && !*logits {
-        // float16 rounds a little past the ends.
-        *logits = view.data.iter().any(|v| !(-0.01..=1.01).contains(v) && v.is_finite());
-    }
-    let activation = match spec.activation {
-        Activation::Auto if *logits && grid.channels > 1 => Activation::Softmax,
-        Activation::Auto if *logits && !spec.min_max => Activation::Sigmoid,
-        Activation::Auto => Activation::None,
-        known => known,
-    };
-    // With two classes or more the foreground is the last one, unless it is said.
-    let class = spec.class.unwrap_or(grid.channels - 1).min(grid.channels - 1);
-    for y in rows.cells.clone() {
-        mask.data.extend(columns.cells.clone().map(|x| {
-            let at = y * grid.row + x * grid.pixel;
-            let raw = view.data[at + class * grid.channel];
-            let v = match activation {
-                Activation::Auto | Activation::None => raw,
-                Activation::Sigmoid => 1.0 / (1.0 + (-raw).exp()),
-                Activation::Softmax => {
-                    1.0 / (0..grid.channels)
-                        .map(|c| (view.data[at + c * grid.channel] - raw).exp())
-                        .sum::<f32>()
-                }
-            };
-            // What is no number stays none until the range is known: it has no part in that.
-            if v.is_finite() && raw.is_finite() { v } else { f32::NAN }
-        }));
-    }
-    if spec.min_max {
-        let (lo, hi) =
-            mask.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
-        let k = if hi - lo > 1e-6 { 1.0 / (hi - lo) } else { 0.0 };
-        mask.data.iter_mut().for_each(|v| *v = (*v - lo) * k);
-    }
-    mask.data.iter_mut().for_each(|v| *v = if v.is_nan() { 0.0 } else { v.clamp(0.0, 1.0) });
-    if columns.step != 1.0 || columns.first != 0.0 || rows.step != 1.0 || rows.first != 0.0 {
-        mask.data = shift(&mask.data, &columns, &rows);
-    }
-    Ok(())
-}
-
-/// Along one axis: the cells of the output that the frame's window touches, and where between them
-/// the same number of samples lies that covers the window exactly.
-#[derive(Debug, PartialEq)]
-struct Span {
-    cells: std::ops::Range<usize>,
-    /// Position of the first sample, from the first cell on, and the distance between two.
-    first: f32,
-    step: f32,
-}
-
-impl Span {
-    /// The window is `at`, `length` of `from` input pixels; the output has `to` of its own.
-    fn new(at: usize, length: usize, from: usize, to: usize) -> Self {
-        let end = (at + length) * to;
-        let cells = at * to / from..end.div_ceil(from);
-        // An output of another size than the input need not have a cell's edge at the window's: taking
-        // the nearest would shift the matte by up to half a cell.
-        let step = (length * to) as f64 / (from * cells.len()) as f64;
-        let first = (at * to) as f64 / from as f64 - cells.start as f64 + 0.5 * step - 0.5;
-        Self { cells, first: first as f32, step: step as f32 }
-    }
-
-    /// The two cells around a sample, and the weight of the second.
-    fn place(&self, i: usize) -> (usize, usize, f32) {
-        let last = self.cells.len() - 1;
-        let at = (self.first + i as f32 * self.step).clamp(0.0, last as f32);
-        (at as usize, (at as usize + 1).min(last), at.fract())
-    }
-}
-
-/// The cells of a mask brought, by bilinear sampling, to where the frame lies.
-fn shift(cells: &[f32], columns: &Span, rows: &Span) -> Vec<f32> {
-    let width = columns.cells.len();
-    let mut out = Vec::with_capacity(cells.len());
-    for y in 0..rows.cells.len() {
-        let (top, bottom, fy) = rows.place(y);
-        out.extend((0..width).map(|x| {
-            let (left, right, fx) = columns.place(x);
-            let mix = |row: usize| {
-                let (l, r) = (cells[row * width + left], cells[row * width + right]);
-                l + (r - l) * fx
-            };
-            let (t, b) = (mix(top), mix(bottom));
-            t + (b - t) * fy
-        }));
-    }
-    out
-}
-
-/// How the numbers of an output lie: its size and the distances between neighbours.
-#[derive(Debug, PartialEq)]
-struct Grid {
-    width: usize,
-    height: usize,
-    channels: usize,
-    row: usize,
-    pixel: usize,
-    channel: usize,
-}
-
-impl Grid {
-    fn of(shape: &[i64], len: usize) -> Option<Grid> {
-        let d: Vec<usize> = shape.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<_>>()?;
-        let planar = |channels, height, width| Grid {
-            width,
-            height,
-            channels,
-            row: width,
-            pixel: 1,
-            channel: width * height,
-        };
-        // A batch of one in front says nothing; of the three dimensions left, the channels are the
-        // small one.
-        let d = match &d[..] {
-            [1, rest @ ..] if rest.len() >= 2 => rest,
-            all => all,
-        };
-        let grid = match *d {
-            [h, w] if h > 1 && w > 1 => planar(1, h, w),
-            [c, h, w] if c <= 4 && w > 4 => planar(c, h, w),
-            [h, w, c] if c <= 4 => {
-                Grid { width: w, height: h, channels: c, row: w * c, pixel: c, channel: 1 }
-            }
-            [c, h, w] => planar(c, h, w),
-            _ => return None,
-        };
-        let n = grid.width.checked_mul(grid.height)?.checked_mul(grid.channels)?;
-        (n > 0 && n == len).then_some(grid)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn grids_of_all_shapes() {
-        let g = Grid::of(&[1, 2, 6, 8], 96).unwrap();
-        assert_eq!((g.width, g.height, g.channels, g.channel), (8, 6, 2, 48));
-        let g = Grid::of(&[1, 6, 8, 2], 96).unwrap();
-        assert_eq!((g.width, g.height, g.channels, g.pixel), (8, 6, 2, 2));
-        let g = Grid::of(&[1, 6, 8], 48).unwrap();
-        assert_eq!((g.width, g.height, g.channels), (8, 6, 1));
-        assert_eq!(Grid::of(&[1, 1000], 1000), None);
-        assert_eq!(Grid::of(&[1, 2, 6, 8], 95), None);
-        assert_eq!(Grid::of(&[1, 0, 6, 8], 0), None);
-        assert_eq!(Grid::of(&[7], 7), None);
-    }
-
-    #[test]
-    fn the_window_is_found_in_an_output_of_any_size() {
-        // The same size, twice and a half: whole cells, nothing to move.
-        for (to, cells) in [(64, 14..50), (128, 28..100), (32, 7..25)] {
-            assert_eq!(Span::new(14, 36, 64, to), Span { cells, first: 0.0, step: 1.0 });
-        }
-        // A quarter: 3.5 to 12.5.
-        assert_eq!(Span::new(14, 36, 64, 16), Span { cells: 3..13, first: 0.45, step: 0.9 });
-        assert_eq!(Span::new(127, 1, 256, 1).cells, 0..1);
-    }
 
     #[test]
     fn letterboxes_in_the_middle() {

@@ -96,9 +96,10 @@ fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> {
 
 pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
     let has = |key: &str| file.has_key(group, key).unwrap_or(false);
-    let bad = |key: &str, value: &str| {
-        glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}={value} is not known"))
+    let wrong = |key: &str, what: &str| {
+        glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}: {what}"))
     };
+    let bad = |key: &str, value: &str| wrong(key, &format!("'{value}' is not known"));
     let triple = |key: &str| -> std::result::Result<Option<[f32; 3]>, glib::Error> {
         if !has(key) {
             return Ok(None);
@@ -106,7 +107,14 @@ pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, g
         let list = file.double_list(group, key)?;
         match list[..] {
             [r, g, b] => Ok(Some([r as f32, g as f32, b as f32])),
-            _ => Err(bad(key, "(three numbers, separated by semicolons, are wanted)")),
+            _ => Err(wrong(
+                key,
+                &format!(
+                    "three numbers are wanted, separated by semicolons (in model-options the list stands in quotes: \
+                     {key}=\"0.5;0.5;0.5\"), not {}",
+                    list.len()
+                ),
+            )),
         }
     };
     let number = |key: &str| -> std::result::Result<Option<usize>, glib::Error> {
@@ -135,7 +143,7 @@ pub(super) fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, g
         mean: triple("mean")?,
         std: match triple("std")? {
             Some(std) if std.iter().any(|v| *v == 0.0 || !v.is_finite()) => {
-                return Err(bad("std", "(it divides, so none may be 0)"));
+                return Err(wrong("std", "it divides, so none of the three may be 0"));
             }
             std => std,
         },

@@ -14,6 +14,9 @@ pub struct Network {
     pub name: String,
     pub session: Arc<Session>,
     pub spec: Spec,
+    /// What it was loaded from.
+    choice: Choice,
+    threads: u32,
     /// Faster providers that were tried and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
@@ -45,19 +48,7 @@ impl Network {
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
         let session = match provider {
-            Some(p) if !p.is_available() => Err(Error::new(
-                Kind::Runtime,
-                format!(
-                    "execution-provider={} is asked for, and the ONNX Runtime at {} does not have it{}",
-                    p.name(),
-                    runtime.path.display(),
-                    if p == Provider::OpenVino {
-                        "; install one that has with `make runtime-openvino`"
-                    } else {
-                        ""
-                    }
-                ),
-            )),
+            Some(p) if !p.is_available() => Err(runtime.lacks(p)),
             Some(p) => session(runtime, &choice.source, p, threads, exact).map_err(because),
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
@@ -72,7 +63,16 @@ impl Network {
             }
         }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
-        Ok(Network { name: choice.name.clone(), session, spec, passed_over })
+        Ok(Network { name: choice.name.clone(), session, spec, choice: choice.clone(), threads, passed_over })
+    }
+
+    /// The same network on the CPU, for when its provider fails; `None` if that is where it runs.
+    ///
+    /// # Errors
+    /// As for [`Network::load`].
+    pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
+        let elsewhere = self.session.provider != Provider::Cpu;
+        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads))
     }
 
     /// Whether what one remembers from frame to frame holds for the other.

@@ -5,9 +5,11 @@
 mod cache;
 mod provider;
 mod session;
+mod threads;
 
 pub use provider::Provider;
-pub use session::{Element, Input, Port, Session, Source, State, View};
+pub use session::{Cancel, Element, Input, Port, Session, Source, State, View};
+pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};
 use once_cell::sync::OnceCell;
@@ -28,6 +30,23 @@ pub struct Runtime {
     pub(crate) environment: ort::environment::Environment,
     /// Where it was found; a bare name means the system loader.
     pub path: PathBuf,
+}
+
+impl Runtime {
+    /// The error of asking for a provider that the library does not have.
+    pub fn lacks(&self, provider: Provider) -> Error {
+        let remedy = match provider {
+            Provider::OpenVino => "Install one that has with `make runtime-openvino`",
+            _ => "Set ORT_DYLIB_PATH to a library that has it",
+        };
+        let text = format!(
+            "execution-provider={} is asked for, and the ONNX Runtime at {} does not have it. {remedy}, or take \
+             execution-provider=auto.",
+            provider.name(),
+            self.path.display()
+        );
+        Error::new(Kind::Runtime, text)
+    }
 }
 
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();

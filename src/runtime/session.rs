@@ -1,14 +1,15 @@
 //! A loaded network: its ports, and runs.
 
+use super::threads::Threads;
 use super::{Provider, Runtime, cache, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{SessionInputValue, SessionOutputs};
+use ort::session::{RunOptions, SessionInputValue, SessionOutputs};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Element types of tensors that the plugin can fill or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,7 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
+    threads: Threads,
 }
 
 impl fmt::Debug for Session {
@@ -120,23 +122,28 @@ impl Session {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
+        let known = Threads::default();
+        let how = How { runtime, provider, count: threads, threads: &known, exact };
         let session = match source {
-            Source::Memory(bytes) => {
-                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
-                    .commit_from_memory(bytes)
-            }
-            .map_err(|e| invalid(&e))?,
-            Source::File(path) if provider == Provider::Cpu => from_cache(runtime, path, threads)?,
-            Source::File(path) => {
-                build(runtime, provider, threads, GraphOptimizationLevel::All, None, exact)?
-                    .commit_from_file(path)
-                    .map_err(|e| invalid(&e))?
-            }
+            Source::Memory(bytes) => how
+                .build(GraphOptimizationLevel::All, None)?
+                .commit_from_memory(bytes)
+                .map_err(|e| invalid(&e))?,
+            Source::File(path) if provider == Provider::Cpu => how.open_cached(path)?,
+            Source::File(path) => how
+                .build(GraphOptimizationLevel::All, None)?
+                .commit_from_file(path)
+                .map_err(|e| invalid(&e))?,
         };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
+        Ok(Self { session: Mutex::new(session), inputs, outputs, provider, threads: known })
+    }
+
+    /// Lets other threads go first on a busy core from now on, for a stream that does not wait for the network.
+    pub fn step_back(&self) {
+        self.threads.step_back();
     }
 
     /// Runs the network once.
@@ -153,7 +160,24 @@ impl Session {
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
+        self.run_unless(&Cancel::default(), inputs, states, wanted, read)
+    }
+
+    /// As [`Session::run`], and fails soon after `cancel` is called from another thread. States stay what they
+    /// were then.
+    ///
+    /// # Errors
+    /// As for [`Session::run`], and [`Kind::Cancelled`].
+    pub fn run_unless<T>(
+        &self,
+        cancel: &Cancel,
+        inputs: &[(&str, &[i64], Input<'_>)],
+        states: &mut [(&str, &str, &mut State)],
+        wanted: &[&str],
+        read: impl FnOnce(&[View<'_>]) -> Result<T>,
+    ) -> Result<T> {
         let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
+        let options = cancel.options()?;
         let mut outputs: SessionOutputs<'_> = {
             let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for (name, shape, data) in inputs {
@@ -168,7 +192,10 @@ impl Session {
             for (name, _, state) in states.iter() {
                 values.push((Cow::Borrowed(*name), SessionInputValue::from(&state.0)));
             }
-            session.run(values).map_err(failed)?
+            session.run_with_options(values, &options).map_err(|e| match cancel.is_called() {
+                true => cancelled(),
+                false => failed(e),
+            })?
         };
         let views = wanted
             .iter()
@@ -190,62 +217,113 @@ impl Session {
     }
 }
 
+/// Ends a run from another thread, or keeps it from beginning.
+///
+/// Providers look at it between two operators; one that runs a whole network as one operator ends with that.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Mutex<Call>>);
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancel({})", self.is_called())
+    }
+}
+
+#[derive(Default)]
+struct Call {
+    called: bool,
+    options: Option<Arc<RunOptions>>,
+}
+
+impl Cancel {
+    /// Ends the run that has this, and every later one.
+    pub fn call(&self) {
+        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        call.called = true;
+        if let Some(options) = &call.options {
+            // It can only fail for want of a library, which a run has.
+            let _ = options.terminate();
+        }
+    }
+
+    /// Whether it has been called.
+    pub fn is_called(&self) -> bool {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).called
+    }
+
+    fn options(&self) -> Result<Arc<RunOptions>> {
+        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if call.called {
+            return Err(cancelled());
+        }
+        if call.options.is_none() {
+            call.options = Some(Arc::new(RunOptions::new().map_err(failed)?));
+        }
+        call.options.clone().ok_or_else(cancelled)
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the run was cancelled")
+}
+
 fn invalid(e: &ort::Error) -> Error {
     Error::new(Kind::ModelInvalid, first_line(e))
 }
 
-fn build(
-    runtime: &Runtime,
+/// How a session is built.
+struct How<'a> {
+    runtime: &'a Runtime,
     provider: Provider,
-    threads: usize,
-    level: GraphOptimizationLevel,
-    optimized: Option<&Path>,
+    count: usize,
+    threads: &'a Threads,
     exact: bool,
-) -> Result<SessionBuilder> {
-    let build = || -> ort::Result<SessionBuilder> {
-        let mut builder = ort::session::Session::builder(&runtime.environment)?
-            .with_optimization_level(level)?
-            .with_intra_threads(threads)?
-            // Threads that spin between frames take the cores from the decoder and the encoder.
-            .with_intra_op_spinning(false)?
-            // Warnings of the graph's optimiser say nothing to a user.
-            .with_log_level(ort::logging::LogLevel::Error)?;
-        if let Some(path) = optimized {
-            builder = builder.with_optimized_model_path(path)?;
-        }
-        if let Some(dispatch) = provider.dispatch(threads, exact) {
-            builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
-        }
-        Ok(builder)
-    };
-    build().map_err(|e| invalid(&e))
 }
 
-/// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-fn from_cache(runtime: &Runtime, path: &Path, threads: usize) -> Result<ort::session::Session> {
-    let all = |optimized: Option<&Path>| {
-        build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::All, optimized, true)
-    };
-    let Some(slot) = cache::slot(runtime, path) else {
-        return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
-    };
-    if let Some(kept) = slot.sound() {
-        let mut builder =
-            build(runtime, Provider::Cpu, threads, GraphOptimizationLevel::Disable, None, true)?;
-        match builder.commit_from_file(kept) {
-            Ok(session) => return Ok(session),
-            Err(_) => slot.discard(),
-        }
+impl How<'_> {
+    fn build(&self, level: GraphOptimizationLevel, optimized: Option<&Path>) -> Result<SessionBuilder> {
+        let build = || -> ort::Result<SessionBuilder> {
+            let mut builder = ort::session::Session::builder(&self.runtime.environment)?
+                .with_optimization_level(level)?
+                .with_thread_manager(self.threads.clone())?
+                .with_intra_threads(self.count)?
+                // Threads that spin between frames take the cores from the decoder and the encoder.
+                .with_intra_op_spinning(false)?
+                // Warnings of the graph's optimiser say nothing to a user.
+                .with_log_level(ort::logging::LogLevel::Error)?;
+            if let Some(path) = optimized {
+                builder = builder.with_optimized_model_path(path)?;
+            }
+            if let Some(dispatch) = self.provider.dispatch(self.count, self.exact) {
+                builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
+            }
+            Ok(builder)
+        };
+        build().map_err(|e| invalid(&e))
     }
-    match all(Some(slot.draft()))?.commit_from_file(path) {
-        Ok(session) => {
-            slot.keep();
-            Ok(session)
+
+    /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
+    fn open_cached(&self, path: &Path) -> Result<ort::session::Session> {
+        let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
+        let Some(slot) = cache::slot(self.runtime, path) else {
+            return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+        };
+        if let Some(kept) = slot.sound() {
+            match self.build(GraphOptimizationLevel::Disable, None)?.commit_from_file(kept) {
+                Ok(session) => return Ok(session),
+                Err(_) => slot.discard(),
+            }
         }
-        // The folder may be full or not writable: the network itself may still be good.
-        Err(_) => {
-            slot.discard();
-            all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+        match all(Some(slot.draft()))?.commit_from_file(path) {
+            Ok(session) => {
+                slot.keep();
+                Ok(session)
+            }
+            // The folder may be full or not writable: the network itself may still be good.
+            Err(_) => {
+                slot.discard();
+                all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+            }
         }
     }
 }

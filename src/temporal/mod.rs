@@ -6,9 +6,13 @@
 //! happens before refinement, which then draws the edge of this very frame: nothing is blurred or dragged. What is
 //! left of sensor noise in the refined matte is smoothed where the scene stands still, and there only.
 
+mod carry;
+mod change;
 mod cut;
 mod motion;
 
+pub use carry::Carrier;
+pub use change::Change;
 pub use cut::CutDetector;
 
 use rayon::prelude::*;
@@ -140,11 +144,7 @@ impl Smoother {
     fn resize(&mut self, w: usize, h: usize) {
         self.reset();
         (self.width, self.height) = (w, h);
-        self.scale = match w.min(h) {
-            0..480 => 1,
-            480..1440 => 2,
-            _ => 4,
-        };
+        self.scale = luma_scale(w, h);
         let (lw, lh) = (w.div_ceil(self.scale), h.div_ceil(self.scale));
         let blocks = lw.div_ceil(BLOCK) * lh.div_ceil(BLOCK);
         for (v, n) in [(&mut self.now, lw * lh), (&mut self.before, lw * lh), (&mut self.alpha, w * h)] {
@@ -223,20 +223,11 @@ impl Smoother {
         let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
         let trust = MOVING * fine;
         let past = &self.mask;
-        // Cubic (Catmull & Rom): a bilinear fetch would blur a little more each frame.
-        let cubic = |f: f32| -> [f32; 4] {
-            let (f2, f3) = (f * f, f * f * f);
-            [
-                0.5 * (2.0 * f2 - f3 - f),
-                0.5 * (2.0 - 5.0 * f2 + 3.0 * f3),
-                0.5 * (f + 4.0 * f2 - 3.0 * f3),
-                0.5 * (f3 - f2),
-            ]
-        };
+        // A bilinear fetch would blur a little more each frame.
         let fetch = |x: f32, y: f32| -> f32 {
             let (x, y) = (x.clamp(0.0, (mw - 1) as f32), y.clamp(0.0, (mh - 1) as f32));
             let at = |base: f32, k: usize, n: usize| (base as usize + k).saturating_sub(1).min(n - 1);
-            let (wx, wy) = (cubic(x.fract()), cubic(y.fract()));
+            let (wx, wy) = (cubic_weights(x.fract()), cubic_weights(y.fract()));
             let line = |v: usize| (0..4).map(|k| wx[k] * past[v * mw + at(x, k, mw)]).sum::<f32>();
             (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
         };
@@ -305,6 +296,26 @@ impl Smoother {
 /// The past's weight where nothing moves; none if smoothing is off.
 fn weight(strength: f32) -> Option<f32> {
     (strength > 0.0).then(|| (1.0 - (1.0 - strength.min(1.0)).powi(2)).min(0.95))
+}
+
+/// Frame pixels in a sample of the luma that motion is looked for in, across.
+fn luma_scale(w: usize, h: usize) -> usize {
+    match w.min(h) {
+        0..480 => 1,
+        480..1440 => 2,
+        _ => 4,
+    }
+}
+
+/// Weights of four samples in a row for a place `f` (0..1) past the second: Catmull & Rom's cubic.
+fn cubic_weights(f: f32) -> [f32; 4] {
+    let (f2, f3) = (f * f, f * f * f);
+    [
+        0.5 * (2.0 * f2 - f3 - f),
+        0.5 * (2.0 - 5.0 * f2 + 3.0 * f3),
+        0.5 * (f + 4.0 * f2 - 3.0 * f3),
+        0.5 * (f3 - f2),
+    ]
 }
 
 /// Whether the frame holds the component that is looked at.

@@ -1,0 +1,274 @@
+//! What the application sets: settings, backgrounds, networks, and what follows for a running stream.
+
+use super::caps;
+use super::imp::{BgRemove, CAT, lock};
+use super::pool;
+use super::settings::*;
+use super::state::State;
+use super::worker::Worker;
+use crate::compose;
+use crate::error::{Error, Kind as ErrorKind};
+use crate::matte::Matting;
+use crate::models::{self, Network};
+use crate::runtime;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_video::VideoInfo;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl BgRemove {
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        lock(&self.settings).clone()
+    }
+
+    /// Changes the settings; asks for new caps downstream if they need others. In mid-stream a change that
+    /// nothing downstream can take leaves things as they are, with a warning.
+    pub(super) fn change(&self, f: impl FnOnce(&mut Settings)) {
+        let _one = lock(&self.changing);
+        let old = self.settings();
+        let mut new = Settings::clone(&old);
+        f(&mut new);
+        let kind = new.kind();
+        if kind != old.kind()
+            && let Some(why) = self.not_taken(kind)
+        {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
+            return;
+        }
+        *lock(&self.settings) = Arc::new(new);
+        if kind != old.kind() {
+            self.obj().reconfigure_src();
+        }
+    }
+
+    /// Changes what the latency depends on.
+    pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
+        self.change(f);
+        if lock(&self.state).is_some() {
+            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+        }
+    }
+
+    /// Why nothing downstream takes what a kind of output gives, once caps are there.
+    fn not_taken(&self, kind: Kind) -> Option<String> {
+        let obj = self.obj();
+        obj.src_pad().current_caps()?;
+        let input = obj.sink_pad().current_caps()?;
+        let peer = obj.src_pad().peer_query_caps(None);
+        let given = caps::transform(gst::PadDirection::Sink, &input, kind);
+        (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
+    }
+
+    pub(super) fn set_background(&self, text: String) {
+        if lock(&self.ready).is_none() {
+            // Read on the way to READY, where a bad value fails the state change.
+            return self.change(|s| (s.background, s.backdrop) = (text, None));
+        }
+        match compose::parse(&text) {
+            Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
+            Err(e) => {
+                let kept = self.settings().background.clone();
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
+            }
+        }
+    }
+
+    /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
+    /// in a thread of its own; [`Self::take_over`] puts it in place.
+    pub(super) fn change_network(&self, f: impl FnOnce(&mut Settings)) {
+        self.change(f);
+        let Some(runtime) = *lock(&self.ready) else { return };
+        let Some(aspect) = *lock(&self.aspect) else { return };
+        let settings = self.settings();
+        let (arrived, asked) = (Arc::clone(&self.arrived), Arc::clone(&self.asked));
+        let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
+        gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
+        std::thread::spawn(move || {
+            let network = choose(&settings, Some(aspect)).and_then(|choice| {
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+            });
+            let mut arrived = lock(&arrived);
+            // The threads need not end in the order in which they began: a slow earlier one must not
+            // take the place of what the last request has brought.
+            if asked.load(Ordering::SeqCst) == number {
+                *arrived = Some((settings, network));
+            }
+        });
+    }
+
+    /// Puts a network that has been loaded beside the running one in its place, between two frames.
+    pub(super) fn take_over(&self, state: &mut State, settings: &Settings) {
+        let Some((wanted, network)) = lock(&self.arrived).take() else { return };
+        if !wanted.same_network(settings) {
+            // Changed again since; the later one is still to come.
+            return;
+        }
+        match network {
+            Ok(network) => {
+                gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+                self.log_provider(&network);
+                *lock(&self.network) = Some(network.clone());
+                self.employ(&network, settings);
+                // Its first mask is on its way; until then the old one's is carried on.
+                state.flow.ask_again();
+                (state.network, state.loaded) = (network, wanted);
+            }
+            Err(e) => self.keep_network(&e, &wanted, &Arc::clone(&state.loaded)),
+        }
+    }
+
+    /// NULL to READY: everything that can be known to fail, fails here.
+    pub(super) fn prepare(&self) -> Result<(), Error> {
+        let settings = self.settings();
+        let backdrop = match &settings.backdrop {
+            Some(b) => b.clone(),
+            None => compose::parse(&settings.background)?,
+        };
+        self.change(|s| s.backdrop = Some(backdrop));
+        let runtime = runtime::open(self.folder().as_deref())?;
+        gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
+        if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
+            return Err(runtime.lacks(provider));
+        }
+        let choice = choose(&settings, None)?;
+        // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
+        if let models::FileSource::File(_) = choice.source {
+            let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
+            self.log_provider(&network);
+            *lock(&self.network) = Some(network);
+        }
+        *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
+        *lock(&self.pool) = pool::acquire();
+        *lock(&self.ready) = Some(runtime);
+        Ok(())
+    }
+
+    /// The end of what [`Self::prepare`] has begun.
+    pub(super) fn release(&self) {
+        let worker = lock(&self.worker).take();
+        if let Some(worker) = worker {
+            worker.stop();
+        }
+        *lock(&self.pool) = None;
+        *lock(&self.network) = None;
+        *lock(&self.ready) = None;
+        *lock(&self.arrived) = None;
+    }
+
+    /// Gives a network to the thread that runs it.
+    fn employ(&self, network: &Network, settings: &Settings) {
+        if let Some(worker) = self.worker() {
+            let side = settings.resolution as usize;
+            worker.set(Matting::new(network.clone(), side, settings.follow_subject));
+        }
+    }
+
+    /// The folder that the plugin was loaded from.
+    fn folder(&self) -> Option<PathBuf> {
+        let plugin = self.obj().factory()?.plugin()?;
+        Some(plugin.filename()?.parent()?.to_path_buf())
+    }
+
+    /// New caps: new buffers, and for a frame of another shape perhaps another network.
+    pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
+        let settings = self.settings();
+        let Some(runtime) = *lock(&self.ready) else {
+            return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
+        };
+        let mut guard = lock(&self.state);
+        let old = guard.take();
+        let mut state = match old {
+            // What is remembered still holds; a network that was asked for meanwhile is on its way.
+            Some(old) if old.input == *input => old.with_output(output),
+            old => {
+                let aspect = aspect(input);
+                *lock(&self.aspect) = Some(aspect);
+                // What was asked for with the old shape in mind is not wanted any more.
+                self.asked.fetch_add(1, Ordering::SeqCst);
+                *lock(&self.arrived) = None;
+                let load = |settings: &Settings| {
+                    let choice = choose(settings, Some(aspect))?;
+                    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+                };
+                let (network, loaded) = match (load(&settings), &old) {
+                    (Ok(network), _) => (network, settings.clone()),
+                    // A model that was set in mid-stream and cannot be used.
+                    (Err(e), Some(old)) if !old.loaded.same_network(&settings) => {
+                        self.keep_network(&e, &settings, &old.loaded);
+                        (load(&old.loaded)?, Arc::clone(&old.loaded))
+                    }
+                    (Err(e), _) => return Err(e),
+                };
+                self.log_provider(&network);
+                *lock(&self.network) = Some(network.clone());
+                self.employ(&network, &loaded);
+                State::new(input, output, network, loaded, old.map(|s| s.in_force))
+            }
+        };
+        gst::debug!(
+            CAT,
+            imp = self,
+            "{:?} {}×{} to {:?}, network '{}' {:?}",
+            input.format(),
+            input.width(),
+            input.height(),
+            output.format(),
+            state.network.name,
+            state.network.spec.size
+        );
+        state.follow(&settings);
+        *guard = Some(state);
+        Ok(())
+    }
+
+    /// A model that was set in mid-stream cannot be used: says so, and sets the last good one again,
+    /// unless yet another one has been set since.
+    fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
+        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
+        self.change(|s| {
+            if s.same_network(wanted) {
+                s.model = kept.model.clone();
+                s.model_options = kept.model_options.clone();
+                s.resolution = kept.resolution;
+                s.follow_subject = kept.follow_subject;
+            }
+        });
+    }
+
+    fn log_provider(&self, network: &Network) {
+        for why in &network.passed_over {
+            gst::warning!(CAT, imp = self, "passed over {why}");
+        }
+        gst::info!(CAT, imp = self, "model '{}' runs on {}", network.name, network.session.provider.name());
+    }
+
+    /// Forgets earlier frames.
+    pub(super) fn reset(&self) {
+        if let Some(worker) = self.worker() {
+            worker.reset();
+        }
+        if let Some(state) = lock(&self.state).as_mut() {
+            state.flow.reset();
+            state.smoother.reset();
+            lock(&self.stats).resets += 1;
+        }
+    }
+}
+
+/// The file that the settings mean, and all that is said of it.
+fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Error> {
+    let mut choice = models::resolve(&settings.model, aspect)?;
+    if let Some(options) = &settings.model_options {
+        choice.hints = models::from_structure(options)?.or(choice.hints);
+    }
+    Ok(choice)
+}
+
+/// The frame's width over its height, as it is seen.
+fn aspect(info: &VideoInfo) -> f64 {
+    f64::from(info.width()) * f64::from(info.par().numer())
+        / (f64::from(info.height()) * f64::from(info.par().denom()))
+}

@@ -1,0 +1,373 @@
+//! The thread that runs the network: the stream waits for it as long as it chooses to, and no longer.
+//!
+//! One run is under way and one frame waits at most; a newer one takes the place of the one that waits.
+
+use super::frames;
+use super::state::unreadable;
+use crate::error::{Error, Kind, Result};
+use crate::matte::{Mask, Matting, Times};
+use crate::models::Network;
+use crate::runtime::{self, Cancel, Runtime};
+use gst_video::{VideoFrameRef, VideoInfo};
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long [`Worker::stop`] waits for a run that does not heed its cancelling.
+const PATIENCE: Duration = Duration::from_millis(120);
+
+/// A frame to run the network on.
+pub struct Job {
+    /// Ascending from frame to frame.
+    pub number: u64,
+    pub buffer: gst::Buffer,
+    pub info: VideoInfo,
+    /// Forget earlier frames before this one.
+    pub fresh: bool,
+}
+
+/// What came of a job.
+pub struct Done {
+    pub number: u64,
+    pub mask: Result<Mask>,
+    pub times: Times,
+    /// The network failed where it ran, for this reason, and goes on on the CPU.
+    pub moved: Option<(Network, String)>,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Nothing is under way any more for this frame or an earlier one.
+    Done,
+    TimedOut,
+    /// By [`Worker::interrupt`].
+    Interrupted,
+}
+
+pub struct Worker {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Away while it runs.
+    matting: Option<Matting>,
+    pending: Option<Job>,
+    running: Option<Running>,
+    done: VecDeque<Done>,
+    /// Counts [`Worker::set`] and [`Worker::reset`]: what began before is not wanted after.
+    epoch: u64,
+    /// Counts [`Worker::set`].
+    networks: u64,
+    /// What a run usually takes.
+    usual: Option<Duration>,
+    interrupted: bool,
+    /// The stream does not wait: its own work goes first.
+    behind: bool,
+    quit: bool,
+    ended: bool,
+}
+
+struct Running {
+    number: u64,
+    since: Instant,
+    cancel: Cancel,
+    /// Nobody waits for it.
+    abandoned: bool,
+}
+
+impl Slot {
+    /// Whether something is under way for frame `number` or an earlier one.
+    fn owes(&self, number: u64) -> bool {
+        let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
+        let pending = self.pending.as_ref().map(|j| j.number);
+        running.into_iter().chain(pending).any(|n| n <= number)
+    }
+
+    fn forget(&mut self) -> Option<Job> {
+        self.epoch += 1;
+        self.done.clear();
+        if let Some(running) = &mut self.running {
+            running.abandoned = true;
+            running.cancel.call();
+        }
+        self.pending.take()
+    }
+}
+
+impl Worker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// [`Kind::Inference`] when the system gives no thread.
+    pub fn start(runtime: &'static Runtime) -> Result<Self> {
+        let shared = Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new() });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("bgremove-network".into())
+            .spawn(move || {
+                own.work(runtime);
+                own.lock().ended = true;
+                own.changed.notify_all();
+            })
+            .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// A network for all frames from now on.
+    pub fn set(&self, matting: Matting) {
+        let mut slot = self.shared.lock();
+        let dropped = slot.forget();
+        slot.networks += 1;
+        slot.usual = None;
+        let old = slot.matting.replace(matting);
+        drop(slot);
+        drop((dropped, old));
+    }
+
+    /// Forgets earlier frames and all that is under way.
+    pub fn reset(&self) {
+        let mut slot = self.shared.lock();
+        let dropped = slot.forget();
+        if let Some(matting) = &mut slot.matting {
+            matting.reset();
+        }
+        drop(slot);
+        drop(dropped);
+    }
+
+    /// From now on the stream's own work goes before the network's where cores are busy.
+    pub fn step_back(&self) {
+        self.shared.lock().behind = true;
+    }
+
+    /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
+    pub fn submit(&self, mut job: Job) {
+        let mut slot = self.shared.lock();
+        if slot.quit || slot.interrupted {
+            return;
+        }
+        let older = slot.pending.take();
+        job.fresh |= older.as_ref().is_some_and(|j| j.fresh);
+        slot.pending = Some(job);
+        drop(slot);
+        self.shared.changed.notify_all();
+        drop(older);
+    }
+
+    /// Waits until nothing is under way any more for frame `number` or an earlier one, at most up to `until`.
+    pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
+        let mut slot = self.shared.lock();
+        loop {
+            if slot.interrupted || slot.quit {
+                return Waited::Interrupted;
+            }
+            if !slot.owes(number) {
+                return Waited::Done;
+            }
+            slot = match until.map(|t| t.saturating_duration_since(Instant::now())) {
+                None => self.shared.changed.wait(slot).unwrap_or_else(|e| e.into_inner()),
+                Some(Duration::ZERO) => return Waited::TimedOut,
+                Some(rest) => {
+                    self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0
+                }
+            };
+        }
+    }
+
+    /// When what is under way for frame `number` or an earlier one should be there, by what runs usually take;
+    /// `None` if nothing is, or nobody knows.
+    pub fn expected(&self, number: u64) -> Option<Instant> {
+        let slot = self.shared.lock();
+        if !slot.owes(number) {
+            return None;
+        }
+        let usual = slot.usual?;
+        let running = slot.running.as_ref().map_or_else(Instant::now, |r| r.since + usual);
+        let waits = slot.pending.as_ref().is_some_and(|j| j.number <= number);
+        Some(if waits { running + usual } else { running })
+    }
+
+    /// Takes what is there for frames up to `number`, oldest first.
+    pub fn take(&self, number: u64) -> Vec<Done> {
+        let mut slot = self.shared.lock();
+        let n = slot.done.iter().take_while(|d| d.number <= number).count();
+        slot.done.drain(..n).collect()
+    }
+
+    /// The frames that a mask is under way for, or waits to be taken.
+    pub fn owed(&self) -> Vec<u64> {
+        let slot = self.shared.lock();
+        let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
+        let pending = slot.pending.as_ref().map(|j| j.number);
+        slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
+    }
+
+    /// How long the present run has taken so far, unless it has been given up.
+    pub fn running_for(&self) -> Option<Duration> {
+        let slot = self.shared.lock();
+        slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since.elapsed())
+    }
+
+    /// Gives up the present run.
+    pub fn abandon(&self) {
+        let mut slot = self.shared.lock();
+        if let Some(running) = &mut slot.running {
+            running.abandoned = true;
+            running.cancel.call();
+        }
+    }
+
+    /// Whether a run that has been given up still keeps the thread.
+    pub fn is_stuck(&self) -> bool {
+        self.shared.lock().running.as_ref().is_some_and(|r| r.abandoned)
+    }
+
+    /// Ends all waiting, and all that is under way, until [`Worker::resume`].
+    pub fn interrupt(&self) {
+        let mut slot = self.shared.lock();
+        slot.interrupted = true;
+        let dropped = slot.forget();
+        drop(slot);
+        self.shared.changed.notify_all();
+        drop(dropped);
+    }
+
+    /// Takes jobs again.
+    pub fn resume(&self) {
+        self.shared.lock().interrupted = false;
+    }
+
+    /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
+    pub fn stop(&self) {
+        let mut slot = self.shared.lock();
+        slot.quit = true;
+        let dropped = slot.forget();
+        self.shared.changed.notify_all();
+        let until = Instant::now() + PATIENCE;
+        while !slot.ended {
+            let rest = until.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                break;
+            }
+            slot = self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0;
+        }
+        let ended = slot.ended;
+        drop(slot);
+        drop(dropped);
+        let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
+        if ended && let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn work(&self, runtime: &'static Runtime) {
+        let mut slot = self.lock();
+        let mut stepped_back = None;
+        loop {
+            if slot.quit {
+                return;
+            }
+            let ready = slot.pending.is_some() && slot.matting.is_some();
+            let (Some(job), Some(mut matting)) =
+                (slot.pending.take_if(|_| ready), slot.matting.take_if(|_| ready))
+            else {
+                slot = self.changed.wait(slot).unwrap_or_else(|e| e.into_inner());
+                continue;
+            };
+            let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
+            let since = Instant::now();
+            let running = Running { number: job.number, since, cancel: cancel.clone(), abandoned: false };
+            slot.running = Some(running);
+            let behind = slot.behind;
+            drop(slot);
+            if behind && stepped_back != Some(networks) {
+                stepped_back = Some(networks);
+                runtime::step_back_here();
+                matting.network().session.step_back();
+            }
+
+            let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
+            let done = done.unwrap_or_else(|_| Done {
+                number: job.number,
+                mask: Err(Error::new(Kind::Inference, "the network's thread panicked; please report this")),
+                times: Times::default(),
+                moved: None,
+            });
+            drop(job);
+
+            slot = self.lock();
+            let abandoned = slot.running.take().is_none_or(|r| r.abandoned);
+            let mut spare = None;
+            if slot.networks == networks {
+                if slot.epoch != epoch {
+                    matting.reset();
+                }
+                slot.matting = Some(matting);
+            } else {
+                spare = Some(matting);
+            }
+            if !abandoned {
+                if done.mask.is_ok() {
+                    let took = done.times.preprocess + done.times.inference;
+                    slot.usual = Some(slot.usual.map_or(took, |u| (u * 7 + took) / 8));
+                }
+                slot.done.push_back(done);
+            }
+            self.changed.notify_all();
+            if spare.is_some() {
+                // A network is let go without the lock.
+                drop(slot);
+                drop(spare);
+                slot = self.lock();
+            }
+        }
+    }
+}
+
+/// Runs the network on a frame; where its provider fails, once more on the CPU.
+fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> Done {
+    let mut done = Done {
+        number: job.number,
+        mask: Err(unreadable("the incoming buffer")),
+        times: Times::default(),
+        moved: None,
+    };
+    if job.fresh {
+        matting.reset();
+    }
+    let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
+    let Some(frame) = frames::read(&mapped, &job.info) else { return done };
+    done.mask = matting.run(&frame, cancel).map(std::mem::take);
+    if let Err(e) = &done.mask
+        && e.kind == Kind::Inference
+        && let Some(Ok(network)) = matting.network().on_cpu(runtime)
+    {
+        done.moved = Some((network.clone(), e.text.clone()));
+        matting.replace(network);
+        done.mask = matting.run(&frame, cancel).map(std::mem::take);
+    }
+    done.times = matting.times();
+    done
+}

@@ -1,0 +1,472 @@
+//! A mask carried to a later frame: where no inference has been made, the newest mask there is follows the picture.
+//!
+//! From frame to frame each cell of the picture looks for itself in the frame before. The steps add up to the way
+//! back to the frame that a mask belongs to, and the mask is fetched once, at the end of that way, so that nothing
+//! blurs however old it gets. What was not found (it has been uncovered, or is new) is in doubt: there the mask
+//! becomes grey, and refinement decides by colour.
+
+use rayon::prelude::*;
+
+use super::motion::{self, Grey, Motion};
+use super::{cubic_weights, guide, luma_row, luma_scale, readable};
+use crate::frame::Frame;
+use crate::simd::multiversion;
+
+/// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
+/// motions of the blocks around it.
+const BLOCK: usize = 16;
+const CELL: usize = 4;
+/// A cell is compared with this many samples around it at each side.
+const MARGIN: usize = 2;
+const PATCH: usize = CELL + 2 * MARGIN;
+/// Mean difference of luma (0..255) up to which a cell has been found, and from which it has not.
+const FOUND: u32 = 5;
+const LOST: u32 = 16;
+/// How grey the mask becomes where nothing was found, near an edge of it; and how near, in samples of the mask.
+const GREY: f32 = 0.6;
+const NEAR: usize = 6;
+/// Frames that can wait for their mask at the same time.
+const TRACKS: usize = 4;
+
+/// The way from each cell of the newest frame back to an earlier frame.
+#[derive(Debug)]
+struct Track {
+    number: u64,
+    /// In quarter samples of luma.
+    way: Vec<[i16; 2]>,
+    /// 0 found all along, 255 lost.
+    doubt: Vec<u8>,
+}
+
+/// Carries masks along the motion of the picture. [`Carrier::advance`] takes each frame in turn, [`Carrier::mark`]
+/// begins the way from the newest one, [`Carrier::carry`] brings its mask to the frame that is the newest then.
+#[derive(Debug, Default)]
+pub struct Carrier {
+    width: usize,
+    height: usize,
+    /// Frame pixels in a sample of luma, across; samples; cells.
+    scale: usize,
+    luma: [usize; 2],
+    cells: [usize; 2],
+    now: Vec<u8>,
+    before: Vec<u8>,
+    motion: Vec<Motion>,
+    motion_before: Vec<Motion>,
+    /// The last step of each cell, and how surely it is known.
+    step: Vec<[i16; 2]>,
+    doubt: Vec<u8>,
+    tracks: Vec<Track>,
+    spare: Vec<Track>,
+    started: bool,
+}
+
+impl Carrier {
+    /// Has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets all frames: after a cut, a seek or a gap.
+    pub fn reset(&mut self) {
+        self.started = false;
+        self.spare.append(&mut self.tracks);
+    }
+
+    /// Takes in the next frame.
+    pub fn advance(&mut self, frame: &Frame<'_>) {
+        if !readable(frame) {
+            return self.reset();
+        }
+        if (self.width, self.height) != (frame.width, frame.height) {
+            self.resize(frame.width, frame.height);
+        }
+        std::mem::swap(&mut self.now, &mut self.before);
+        std::mem::swap(&mut self.motion, &mut self.motion_before);
+        let (component, scale, lw) = (guide(frame), self.scale, self.luma[0]);
+        self.now.par_chunks_mut(lw * 16).enumerate().for_each(|(part, rows)| {
+            for (y, out) in rows.chunks_exact_mut(lw).enumerate() {
+                luma_row(frame, &component, scale, part * 16 + y, out);
+            }
+        });
+        if !std::mem::replace(&mut self.started, true) {
+            self.motion.fill(Motion::default());
+            return;
+        }
+        if self.tracks.is_empty() {
+            // Nobody asks; the next search starts from nothing.
+            self.motion.fill(Motion::default());
+            return;
+        }
+        self.search();
+        self.choose();
+        for track in &mut self.tracks {
+            lengthen(track, &mut self.spare, &self.step, &self.doubt, self.cells);
+        }
+    }
+
+    /// The newest frame will get a mask: keeps the way back to it from now on. The oldest mark is given up when
+    /// there are too many.
+    pub fn mark(&mut self, number: u64) {
+        if !self.started {
+            return;
+        }
+        if self.tracks.len() == TRACKS {
+            let oldest = self.tracks.remove(0);
+            self.spare.push(oldest);
+        }
+        let n = self.cells[0] * self.cells[1];
+        let mut track = self.spare.pop().unwrap_or(Track { number, way: Vec::new(), doubt: Vec::new() });
+        track.number = number;
+        track.way.clear();
+        track.way.resize(n, [0; 2]);
+        track.doubt.clear();
+        track.doubt.resize(n, 0);
+        self.tracks.push(track);
+    }
+
+    /// Whether the way back to a frame is known.
+    pub fn knows(&self, number: u64) -> bool {
+        self.tracks.iter().any(|t| t.number == number)
+    }
+
+    /// Forgets the ways to frames of which `keep` does not say so.
+    pub fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        while let Some(at) = self.tracks.iter().position(|t| !keep(t.number)) {
+            let old = self.tracks.remove(at);
+            self.spare.push(old);
+        }
+    }
+
+    /// The mask of frame `number` (0..1, `w · h`, spanning the frame) as it looks on the newest frame. Without a
+    /// known way it is taken as it is.
+    pub fn carry(&self, number: u64, mask: &[f32], w: usize, h: usize, out: &mut Vec<f32>) {
+        out.clear();
+        let track = self.tracks.iter().find(|t| t.number == number);
+        let (Some(track), true) = (track, w > 0 && h > 0 && w.checked_mul(h) == Some(mask.len())) else {
+            return out.extend_from_slice(mask);
+        };
+        out.resize(mask.len(), 0.0);
+        let [lw, lh] = self.luma.map(|n| n as f32);
+        // Samples of the mask in a quarter sample of luma.
+        let (kx, ky) = (w as f32 / lw / 4.0, h as f32 / lh / 4.0);
+        let cell =
+            |u: usize, n: usize, l: usize, cells: usize| ((2 * u + 1) * l / (2 * n) / CELL).min(cells - 1);
+        out.par_chunks_mut(w * 8).enumerate().for_each(|(part, rows)| {
+            for (dv, row) in rows.chunks_exact_mut(w).enumerate() {
+                let v = part * 8 + dv;
+                let line = cell(v, h, self.luma[1], self.cells[1]) * self.cells[0];
+                for (u, o) in row.iter_mut().enumerate() {
+                    let at = line + cell(u, w, self.luma[0], self.cells[0]);
+                    let [dx, dy] = track.way[at];
+                    let m = if dx == 0 && dy == 0 {
+                        mask[v * w + u]
+                    } else {
+                        fetch(mask, w, h, u as f32 + f32::from(dx) * kx, v as f32 + f32::from(dy) * ky)
+                    };
+                    *o = m;
+                }
+            }
+        });
+        let contrast = contrast(out, w, h);
+        out.par_chunks_mut(w * 8).enumerate().for_each(|(part, rows)| {
+            for (dv, row) in rows.chunks_exact_mut(w).enumerate() {
+                let v = part * 8 + dv;
+                let line = cell(v, h, self.luma[1], self.cells[1]) * self.cells[0];
+                for (u, m) in row.iter_mut().enumerate() {
+                    let doubt = track.doubt[line + cell(u, w, self.luma[0], self.cells[0])];
+                    *m += (0.5 - *m) * (GREY * f32::from(doubt) / 255.0 * contrast[v * w + u]);
+                }
+            }
+        });
+    }
+
+    fn resize(&mut self, w: usize, h: usize) {
+        self.reset();
+        self.spare.clear();
+        (self.width, self.height, self.scale) = (w, h, luma_scale(w, h));
+        self.luma = [w.div_ceil(self.scale), h.div_ceil(self.scale)];
+        self.cells = self.luma.map(|n| n.div_ceil(CELL));
+        let blocks = self.luma.map(|n| n.div_ceil(BLOCK)).iter().product();
+        for v in [&mut self.now, &mut self.before] {
+            v.clear();
+            v.resize(self.luma[0] * self.luma[1], 0);
+        }
+        for v in [&mut self.motion, &mut self.motion_before] {
+            v.clear();
+            v.resize(blocks, Motion::default());
+        }
+        self.step.clear();
+        self.step.resize(self.cells[0] * self.cells[1], [0; 2]);
+        self.doubt.clear();
+        self.doubt.resize(self.cells[0] * self.cells[1], 0);
+    }
+
+    /// The motion of each block.
+    fn search(&mut self) {
+        let [lw, lh] = self.luma;
+        let wide = lw.div_ceil(BLOCK);
+        let now = Grey { data: &self.now, width: lw, height: lh };
+        let before = Grey { data: &self.before, width: lw, height: lh };
+        let was = &self.motion_before;
+        self.motion.par_chunks_mut(wide).enumerate().for_each(|(by, motion)| {
+            let mut last = Motion::default();
+            for (bx, motion) in motion.iter_mut().enumerate() {
+                let (x, y) = (bx * BLOCK, by * BLOCK);
+                let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
+                let at = by * wide + bx;
+                let near = |i: Option<usize>| i.and_then(|i| was.get(i)).copied().unwrap_or_default();
+                let seeds = [
+                    last,
+                    near(Some(at)),
+                    near(at.checked_sub(1)),
+                    near(Some(at + 1)),
+                    near(at.checked_sub(wide)),
+                    near(Some(at + wide)),
+                ];
+                last = motion::search(now, before, area, &seeds);
+                *motion = last;
+            }
+        });
+    }
+
+    /// Of the motions of its block and those around, each cell takes the one that fits it best.
+    fn choose(&mut self) {
+        let ([lw, lh], [cw, ch]) = (self.luma, self.cells);
+        let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
+        let (now, before, motion) = (&self.now, &self.before, &self.motion);
+        let rows = self.step.par_chunks_mut(cw).zip(self.doubt.par_chunks_mut(cw));
+        rows.enumerate().for_each(|(cy, (step, doubt))| {
+            let by = cy * CELL / BLOCK;
+            let top = (cy * CELL).saturating_sub(MARGIN).min(lh.saturating_sub(PATCH));
+            for (cx, (step, doubt)) in step.iter_mut().zip(doubt).enumerate() {
+                let bx = cx * CELL / BLOCK;
+                let left = (cx * CELL).saturating_sub(MARGIN).min(lw.saturating_sub(PATCH));
+                let cost = |m: Motion| -> u32 { patch_difference(now, before, lw, lh, left, top, m) };
+                let own = motion[by * wide + bx];
+                let mut best = (cost(own), own);
+                // The blocks that the cell is near to, and standing still.
+                let side = |c: usize, b: usize, n: usize| match c % (BLOCK / CELL) {
+                    0 | 1 => b.saturating_sub(1),
+                    _ => (b + 1).min(n - 1),
+                };
+                let (sx, sy) = (side(cx, bx, wide), side(cy, by, high.min(ch)));
+                let others = [
+                    motion[by * wide + sx],
+                    motion[sy * wide + bx],
+                    motion[sy * wide + sx],
+                    Motion::default(),
+                ];
+                for m in others {
+                    if m != best.1 && best.0 > 0 {
+                        let c = cost(m);
+                        // A gain that is noise is none.
+                        if c + 32 < best.0 {
+                            best = (c, m);
+                        }
+                    }
+                }
+                *step = [best.1.x, best.1.y];
+                let mean = best.0 / (PATCH * PATCH) as u32;
+                *doubt = ((mean.clamp(FOUND, LOST) - FOUND) * 255 / (LOST - FOUND)) as u8;
+            }
+        });
+    }
+}
+
+/// One more step: the way from the newest frame is the last step and the way from where that leads.
+fn lengthen(track: &mut Track, spare: &mut Vec<Track>, step: &[[i16; 2]], doubt: &[u8], cells: [usize; 2]) {
+    let mut next = spare.pop().unwrap_or(Track { number: 0, way: Vec::new(), doubt: Vec::new() });
+    next.number = track.number;
+    let n = cells[0] * cells[1];
+    next.way.resize(n, [0; 2]);
+    next.doubt.resize(n, 0);
+    let unit = 4 * CELL as i32;
+    for cy in 0..cells[1] {
+        for cx in 0..cells[0] {
+            let at = cy * cells[0] + cx;
+            let [dx, dy] = step[at];
+            let place = |c: usize, d: i16, n: usize| -> usize {
+                let to = c as i32 * unit + unit / 2 + i32::from(d);
+                to.div_euclid(unit).clamp(0, n as i32 - 1) as usize
+            };
+            let from = place(cy, dy, cells[1]) * cells[0] + place(cx, dx, cells[0]);
+            let [wx, wy] = track.way[from];
+            next.way[at] = [wx.saturating_add(dx), wy.saturating_add(dy)];
+            next.doubt[at] = doubt[at].max(track.doubt[from]);
+        }
+    }
+    std::mem::swap(track, &mut next);
+    spare.push(next);
+}
+
+/// The sum of absolute differences between a patch and where it was, to the nearest sample; beyond the frame it is
+/// compared with the frame's edge.
+fn patch_difference(
+    now: &[u8],
+    before: &[u8],
+    lw: usize,
+    lh: usize,
+    left: usize,
+    top: usize,
+    m: Motion,
+) -> u32 {
+    if lw < PATCH || lh < PATCH {
+        return 0;
+    }
+    let (x, y) = (left as i32 + i32::from((m.x + 2) >> 2), top as i32 + i32::from((m.y + 2) >> 2));
+    if x < 0 || y < 0 || x as usize + PATCH > lw || y as usize + PATCH > lh {
+        let at = |v: i32, n: usize| v.clamp(0, n as i32 - 1) as usize;
+        return (0..PATCH * PATCH)
+            .map(|i| {
+                let (dx, dy) = (i % PATCH, i / PATCH);
+                let here = now[(top + dy) * lw + left + dx];
+                u32::from(here.abs_diff(before[at(y + dy as i32, lh) * lw + at(x + dx as i32, lw)]))
+            })
+            .sum();
+    }
+    sad_patch(&now[top * lw + left..], &before[y as usize * lw + x as usize..], lw)
+}
+
+multiversion! {
+    fn sad_patch(a: &[u8], b: &[u8], stride: usize) -> u32 {
+        let mut sum = 0u32;
+        for row in 0..PATCH {
+            let (a, b) = (&a[row * stride..][..PATCH], &b[row * stride..][..PATCH]);
+            let mut part = 0u16;
+            for (&a, &b) in a.iter().zip(b) {
+                part += u16::from(a.abs_diff(b));
+            }
+            sum += u32::from(part);
+        }
+        sum
+    }
+}
+
+/// The difference of the largest and the smallest value within [`NEAR`] samples, 0..1.
+fn contrast(mask: &[f32], w: usize, h: usize) -> Vec<f32> {
+    let bytes: Vec<u8> = mask.iter().map(|m| (m * 255.0) as u8).collect();
+    let (mut low, mut high) = (bytes.clone(), bytes.clone());
+    for (y, row) in bytes.chunks_exact(w).enumerate() {
+        for x in 0..w {
+            let near = &row[x.saturating_sub(NEAR)..(x + NEAR + 1).min(w)];
+            let ends = near.iter().fold((255, 0), |(l, h), &v| (v.min(l), v.max(h)));
+            (low[y * w + x], high[y * w + x]) = ends;
+        }
+    }
+    let mut out = vec![0.0; mask.len()];
+    for y in 0..h {
+        let rows = y.saturating_sub(NEAR)..(y + NEAR + 1).min(h);
+        for x in 0..w {
+            let (l, h) =
+                rows.clone().fold((255, 0), |(l, h), y| (low[y * w + x].min(l), high[y * w + x].max(h)));
+            out[y * w + x] = f32::from(h - l) / 255.0;
+        }
+    }
+    out
+}
+
+/// The mask between its samples (Catmull & Rom's cubic), its edge continued.
+fn fetch(mask: &[f32], w: usize, h: usize, x: f32, y: f32) -> f32 {
+    let (x, y) = (x.clamp(0.0, (w - 1) as f32), y.clamp(0.0, (h - 1) as f32));
+    let at = |base: f32, k: usize, n: usize| (base as usize + k).saturating_sub(1).min(n - 1);
+    let (wx, wy) = (cubic_weights(x.fract()), cubic_weights(y.fract()));
+    let line = |v: usize| (0..4).map(|k| wx[k] * mask[v * w + at(x, k, w)]).sum::<f32>();
+    (0..4).map(|k| wy[k] * line(at(y, k, h))).sum::<f32>().clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Format, testing::Picture};
+
+    /// A textured disc over a textured ground, and its mask at an eighth of the size.
+    fn scene(w: usize, h: usize, x: f32, y: f32) -> (Picture, Vec<f32>) {
+        let mut p = Picture::new(Format::I420, w, h);
+        let (data, stride) = &mut p.planes[0];
+        let wave = |x: f32, y: f32, k: f32| ((x * 0.23 * k).sin() + (y * 0.19 * k + x * 0.07).sin()) * 25.0;
+        let inside = |px: f32, py: f32| (60.5 - (px - x).hypot(py - y)).clamp(0.0, 1.0);
+        for v in 0..h {
+            for u in 0..w {
+                let (px, py) = (u as f32, v as f32);
+                let a = inside(px, py);
+                let subject = 170.0 + wave(px - x, py - y, 1.0);
+                let ground = 80.0 + wave(px, py, 0.7);
+                data[v * *stride + u] = (ground + (subject - ground) * a) as u8;
+            }
+        }
+        let mask = (0..w / 8 * (h / 8))
+            .map(|i| inside((i % (w / 8) * 8 + 4) as f32, (i / (w / 8) * 8 + 4) as f32))
+            .collect();
+        (p, mask)
+    }
+
+    fn error(a: &[f32], b: &[f32]) -> f32 {
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32
+    }
+
+    #[test]
+    fn a_mask_follows_a_disc() {
+        for (w, h) in [(640, 360), (1280, 720)] {
+            let mut carrier = Carrier::new();
+            let (first, mask) = scene(w, h, 150.0, 160.0);
+            carrier.advance(&first.frame());
+            carrier.mark(0);
+            let mut out = Vec::new();
+            for n in 1..=6 {
+                let (frame, truth) = scene(w, h, 150.0 + 9.0 * n as f32, 160.0 + 3.0 * n as f32);
+                carrier.advance(&frame.frame());
+                carrier.carry(0, &mask, w / 8, h / 8, &mut out);
+                let (carried, left) = (error(&out, &truth), error(&mask, &truth));
+                assert!(
+                    carried < (if n == 1 { 0.5 } else { 0.35 }) * left,
+                    "{w}×{h}, age {n}: {carried} carried, {left} left"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_still_stays_as_it_is() {
+        let (frame, mask) = scene(640, 360, 300.0, 180.0);
+        let mut carrier = Carrier::new();
+        carrier.advance(&frame.frame());
+        carrier.mark(7);
+        for _ in 0..5 {
+            carrier.advance(&frame.frame());
+        }
+        let mut out = Vec::new();
+        carrier.carry(7, &mask, 80, 45, &mut out);
+        assert_eq!(out, mask);
+    }
+
+    #[test]
+    fn unknown_ways_and_odd_sizes_are_survived() {
+        let mut carrier = Carrier::new();
+        let mut out = Vec::new();
+        carrier.carry(0, &[0.25; 6], 3, 2, &mut out);
+        assert_eq!(out, [0.25; 6]);
+        for (w, h) in [(16, 16), (1, 1), (17, 1), (33, 47), (640, 3)] {
+            let p = Picture::new(Format::Rgba, w, h);
+            carrier.advance(&p.frame());
+            carrier.mark(1);
+            carrier.advance(&p.frame());
+            carrier.carry(1, &[0.5; 6], 3, 2, &mut out);
+            assert_eq!(out, [0.5; 6], "{w}×{h}");
+            carrier.carry(1, &[0.5; 6], 3, 3, &mut out);
+            assert_eq!(out, [0.5; 6], "a mask that does not hold what its size says");
+        }
+    }
+
+    #[test]
+    fn too_many_marks_drop_the_oldest() {
+        let p = Picture::new(Format::I420, 64, 48);
+        let mut carrier = Carrier::new();
+        for n in 0..10 {
+            carrier.advance(&p.frame());
+            carrier.mark(n);
+        }
+        assert!(!carrier.knows(5) && carrier.knows(6) && carrier.knows(9));
+        carrier.retain(|n| n >= 8);
+        assert!(!carrier.knows(7) && carrier.knows(8));
+    }
+}

@@ -1,0 +1,570 @@
+//! Streams that do not wait: a slow network, one that fails, a live source that does what live sources do.
+//!
+//! The networks are small files made here: their mask is a weighted sum of the pixel's colour, and on the way to it
+//! they multiply large matrices for as long as a test wants.
+
+mod common;
+
+use common::onnx::{Onnx, Type};
+use common::*;
+use gst::prelude::*;
+use gst_check::Harness;
+use gst_video::{VideoFormat, VideoInfo};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A mask that is the green channel, after `steps` products of matrices of `side`².
+fn network(side: i64, steps: usize) -> Onnx {
+    let mut n = Onnx::new()
+        .input("x", Type::F32, &[1, 3, 36, 64])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "mask");
+    if steps == 0 {
+        return n.op("Identity", "mask", "y").output("y", Type::F32, &[1, 1, 36, 64]);
+    }
+    n = n
+        .op("ReduceMean", "x", "mean")
+        .i64s("size", &[4], &[1, 1, side, side])
+        .op("Expand", "mean size", "m0")
+        .scalar("less", 0.5 / side as f32);
+    for k in 0..steps {
+        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
+        n = n.op("Mul", &format!("p{k} less"), &format!("m{}", k + 1));
+    }
+    n.op("ReduceMean", &format!("m{steps}"), "last")
+        .scalar("zero", 0.0)
+        .op("Mul", "last zero", "none")
+        .op("Add", "mask none", "y")
+        .output("y", Type::F32, &[1, 1, 36, 64])
+}
+
+/// Fails at run time on a frame whose mean is above a half: an index out of range.
+fn fragile() -> Onnx {
+    Onnx::new()
+        .input("x", Type::F32, &[1, 3, 36, 64])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "mask")
+        .op("ReduceMean", "x", "mean")
+        .op("Round", "mean", "rounded")
+        .node("Cast", "rounded", "index", &[("to", common::onnx::Attr::Int(7))])
+        .f32s("table", &[1], &[0.0])
+        .op("Gather", "table index", "none")
+        .op("Add", "mask none", "y")
+        .output("y", Type::F32, &[1, 1, 36, 64])
+}
+
+/// The element alone, live, with plain mattes: nothing but the network's mask, stretched.
+struct Stream {
+    harness: Harness,
+    element: gst::Element,
+    bus: gst::Bus,
+    info: VideoInfo,
+    n: u64,
+    _folder: tempfile::TempDir,
+}
+
+const PLAIN: [(&str, &str); 5] = [
+    ("refine", "none"),
+    ("temporal-smoothing", "0"),
+    ("decontaminate", "false"),
+    ("follow-subject", "false"),
+    ("model-options", "options,fit=stretch,activation=none"),
+];
+
+impl Stream {
+    fn new(network: &Onnx, props: &[(&str, &str)]) -> Self {
+        init();
+        let folder = tempfile::tempdir().unwrap();
+        let path = network.save(folder.path(), "x.onnx");
+        let mut element = gst::ElementFactory::make("bgremove")
+            .property("model", path.display().to_string())
+            .property_from_str("execution-provider", "cpu")
+            .property("threads", 1u32);
+        for (name, value) in PLAIN.iter().chain(props) {
+            element = element.property_from_str(name, value);
+        }
+        let element = element.build().unwrap();
+        let bus = gst::Bus::new();
+        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
+        element.set_bus(Some(&bus));
+        let info = info(VideoFormat::Rgb, 320, 180);
+        harness.set_src_caps(info.to_caps().unwrap());
+        Self { harness, element, bus, info, n: 0, _folder: folder }
+    }
+
+    /// The same as a file would be: not live.
+    fn file(network: &Onnx, props: &[(&str, &str)]) -> Self {
+        let mut stream = Self::new(network, props);
+        stream.harness.set_live(false);
+        stream
+    }
+
+    /// A frame that is green where `subject` says so, with fine stripes in it that motion can be seen by.
+    fn frame(&mut self, subject: impl Fn(f32, f32) -> bool) -> gst::Buffer {
+        let (w, h) = (self.info.width() as usize, self.info.height() as usize);
+        let stride = self.info.stride()[0] as usize;
+        let mut data = vec![0; self.info.size()];
+        for y in 0..h {
+            for x in 0..w {
+                let green = if subject(x as f32, y as f32) { 255 } else { 0 };
+                let stripes = ((x * 7 + y * 13) % 50) as u8;
+                data[y * stride + 3 * x..][..3].copy_from_slice(&[stripes, green, 20]);
+            }
+        }
+        self.stamp(data)
+    }
+
+    fn stamp(&mut self, data: Vec<u8>) -> gst::Buffer {
+        let mut buffer = gst::Buffer::from_mut_slice(data);
+        let b = buffer.get_mut().unwrap();
+        b.set_pts(gst::ClockTime::SECOND * self.n / 30);
+        b.set_duration(gst::ClockTime::SECOND / 30);
+        self.n += 1;
+        buffer
+    }
+
+    /// A frame whose left half is subject.
+    fn half(&mut self) -> gst::Buffer {
+        self.frame(|x, _| x < 160.0)
+    }
+
+    /// Pushes a frame and takes what comes out; alpha at the left and at the right.
+    fn through(&mut self, frame: gst::Buffer) -> [u8; 2] {
+        let pts = frame.pts();
+        self.harness.push(frame).unwrap();
+        let out = self.harness.pull().unwrap();
+        assert_eq!(out.pts(), pts);
+        self.sides(&out)
+    }
+
+    fn sides(&self, out: &gst::Buffer) -> [u8; 2] {
+        let map = out.map_readable().unwrap();
+        let at = |x: usize| map[(90 * 320 + x) * 4 + 3];
+        [at(40), at(280)]
+    }
+
+    fn stat(&self, name: &str) -> u64 {
+        self.element.property::<gst::Structure>("stats").get(name).unwrap()
+    }
+
+    fn latency(&mut self) -> gst::ClockTime {
+        let mut query = gst::query::Latency::new();
+        assert!(self.element.static_pad("src").unwrap().query(&mut query));
+        query.result().1
+    }
+
+    /// The codes of the warnings on the bus.
+    fn warnings(&self) -> Vec<(String, String)> {
+        std::iter::from_fn(|| self.bus.pop_filtered(&[gst::MessageType::Warning]))
+            .filter_map(|m| match m.view() {
+                gst::MessageView::Warning(w) => {
+                    let code = w.details().and_then(|d| d.get::<String>("code").ok()).unwrap_or_default();
+                    Some((code, w.error().message().to_string()))
+                }
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// The threads of this process that are named so.
+fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok())
+        .filter(|comm| comm.starts_with(name))
+        .count()
+}
+
+/// A run of some seconds, in steps.
+fn slow() -> Onnx {
+    network(512, 1000)
+}
+
+#[test]
+fn live_frames_do_not_wait_and_nothing_shows_before_the_first_mask() {
+    let mut stream = Stream::new(&slow(), &[]);
+    for n in 0..20 {
+        let frame = stream.half();
+        assert_eq!(stream.through(frame), [0, 0], "frame {n}");
+    }
+    assert_eq!(stream.stat("frames-out"), 20);
+    assert_eq!(stream.stat("frames-hidden"), 20);
+    assert_eq!(stream.stat("inferences"), 0);
+    // It comes in the end, and serves from then on.
+    let start = Instant::now();
+    loop {
+        let frame = stream.half();
+        let sides = stream.through(frame);
+        if sides == [255, 0] {
+            break;
+        }
+        assert_eq!(sides, [0, 0]);
+        assert!(start.elapsed() < Duration::from_secs(60), "no mask at all");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    assert!(stream.stat("inferences") < stream.stat("frames-out") / 3);
+    assert!(stream.stat("masks-reused") >= 1 && stream.stat("mask-age-max") > 0);
+}
+
+#[test]
+fn a_fast_network_keeps_up_with_a_live_stream() {
+    let mut stream = Stream::new(&network(0, 0), &[]);
+    for n in 0..30 {
+        let frame = stream.half();
+        let sides = stream.through(frame);
+        // A frame waits a while for its own mask when it is about to come.
+        assert!(sides == [255, 0] || (n == 0 && sides == [0, 0]), "frame {n}: {sides:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn files_wait_for_each_mask() {
+    let mut stream = Stream::file(&network(256, 40), &[]);
+    for _ in 0..5 {
+        let frame = stream.half();
+        assert_eq!(stream.through(frame), [255, 0]);
+    }
+    assert_eq!(stream.stat("inferences"), 5);
+    assert_eq!(stream.stat("masks-reused"), 0);
+}
+
+#[test]
+fn a_wait_ends_with_a_flush_and_with_the_state() {
+    for flush in [true, false] {
+        // A minute, if nobody ends it.
+        let mut stream = Stream::file(&network(512, 8000), &[("inference-timeout", "0")]);
+        let frame = stream.half();
+        let element = stream.element.clone();
+        let ender = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            let start = Instant::now();
+            if flush {
+                let sink = element.static_pad("sink").unwrap();
+                assert!(sink.send_event(gst::event::FlushStart::new()));
+            } else {
+                element.set_state(gst::State::Null).unwrap();
+            }
+            start.elapsed()
+        });
+        let pushed = stream.harness.push(frame);
+        assert!(pushed.is_err(), "the frame cannot have gone through");
+        let took = ender.join().unwrap();
+        // The promise is a fifth of a second; the machine may be busy.
+        assert!(took < Duration::from_secs(2), "it took {took:?}");
+    }
+}
+
+#[test]
+fn an_inference_that_takes_too_long_follows_the_policy() {
+    let late = ("inference-timeout", "60000000");
+    for (policy, sides) in [("background", [0, 0]), ("passthrough", [255, 255]), ("hold", [0, 0])] {
+        let mut stream = Stream::file(&slow(), &[late, ("on-error", policy)]);
+        for _ in 0..3 {
+            let frame = stream.half();
+            assert_eq!(stream.through(frame), sides, "{policy}");
+        }
+        let warnings = stream.warnings();
+        assert_eq!(warnings.len(), 1, "one a second: {warnings:?}");
+        assert_eq!(warnings[0].0, "inference-failed");
+        assert!(warnings[0].1.contains("inference-timeout"), "{warnings:?}");
+        assert_eq!(stream.stat("failures"), 3);
+    }
+    let mut stream = Stream::file(&slow(), &[late]);
+    let frame = stream.half();
+    assert_eq!(stream.harness.push(frame), Err(gst::FlowError::Error));
+    let error = stream.bus.pop_filtered(&[gst::MessageType::Error]).expect("an error");
+    let gst::MessageView::Error(e) = error.view() else { unreachable!() };
+    assert!(e.error().message().contains("inference-timeout"), "{}", e.error());
+}
+
+#[test]
+fn a_network_that_fails_follows_the_policy() {
+    let good = |s: &mut Stream| s.half();
+    let bad = |s: &mut Stream| {
+        let n = s.info.size();
+        s.stamp(vec![250; n])
+    };
+    for (policy, while_failing) in
+        [("background", [0, 0]), ("passthrough", [255, 255]), ("hold", [255, 0]), ("auto", [0, 0])]
+    {
+        // Live, where `auto` hides.
+        let props = [("on-error", policy), ("inference-mode", "sync"), ("scene-detection", "false")];
+        let mut stream = Stream::new(&fragile(), &props);
+        let frame = good(&mut stream);
+        assert_eq!(stream.through(frame), [255, 0]);
+        let frame = bad(&mut stream);
+        assert_eq!(stream.through(frame), while_failing, "{policy}");
+        assert_eq!(stream.warnings()[0].0, "inference-failed");
+        let frame = good(&mut stream);
+        assert_eq!(stream.through(frame), [255, 0], "it recovers");
+    }
+    let mut stream = Stream::file(&fragile(), &[]);
+    let frame = bad(&mut stream);
+    assert_eq!(stream.harness.push(frame), Err(gst::FlowError::Error), "a file stops");
+}
+
+#[test]
+fn intervals_rates_and_likeness_save_inferences() {
+    let count = |props: &[(&str, &str)], frames: u64| {
+        let mut stream = Stream::file(&network(0, 0), props);
+        for _ in 0..frames {
+            let frame = stream.half();
+            assert_eq!(stream.through(frame), [255, 0]);
+        }
+        (stream.stat("inferences"), stream.stat("masks-reused"))
+    };
+    assert_eq!(count(&[("inference-interval", "4")], 21), (6, 15));
+    assert_eq!(count(&[("max-inference-rate", "10")], 31), (11, 20));
+    assert_eq!(count(&[("reuse-threshold", "0.01")], 21), (1, 20));
+    assert_eq!(count(&[], 21), (21, 0));
+    // A part of the picture changes.
+    let mut stream = Stream::file(&network(0, 0), &[("reuse-threshold", "0.01")]);
+    for n in 0..6 {
+        let frame = stream.frame(move |x, y| x < 160.0 && !(n >= 3 && x < 20.0 && y < 20.0));
+        stream.through(frame);
+    }
+    assert_eq!(stream.stat("inferences"), 2);
+}
+
+#[test]
+fn a_mask_follows_what_moves() {
+    let mut stream = Stream::file(&network(0, 0), &[("inference-interval", "8")]);
+    let mut off = 0.0f32;
+    for n in 0..24 {
+        let right = 60.0 + 6.0 * n as f32;
+        // A subject with a pattern of its own, which moves with it.
+        let (w, h, stride) = (320, 180, stream.info.stride()[0] as usize);
+        let mut data = vec![0; stream.info.size()];
+        for y in 0..h {
+            for x in 0..w {
+                let (fx, fy) = (x as f32, y as f32);
+                let subject = fx < right && fx > right - 50.0;
+                let own = ((fx - right) * 0.5).sin() * 40.0 + (fy * 0.37).sin() * 40.0;
+                let pixel = if subject { [100, (160.0 + own) as u8 | 0xc0, 90] } else { [20, 0, 20] };
+                data[y * stride + 3 * x..][..3].copy_from_slice(&pixel);
+            }
+        }
+        let frame = stream.stamp(data);
+        stream.harness.push(frame).unwrap();
+        let out = stream.harness.pull().unwrap();
+        let map = out.map_readable().unwrap();
+        let last = (0..w).rev().find(|x| map[(90 * w + x) * 4 + 3] > 100).unwrap_or(0) as f32;
+        off = off.max((last - right).abs());
+    }
+    // A cell of the mask is five pixels; left where it was, the mask would be 42 behind.
+    assert!(off <= 9.0, "the edge is up to {off} pixels off");
+}
+
+#[test]
+fn a_cut_ends_an_old_mask() {
+    let mut stream = Stream::new(&network(512, 30), &[]);
+    let start = Instant::now();
+    loop {
+        let frame = stream.half();
+        if stream.through(frame) == [255, 0] {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Another picture: grey all over.
+    let n = stream.info.size();
+    let other = stream.stamp(vec![120; n]);
+    let [left, right] = stream.through(other);
+    assert_eq!(left, right, "the mask of another picture");
+    assert!(stream.stat("cuts") >= 1);
+}
+
+#[test]
+fn held_frames_meet_their_own_matte_and_all_come_out() {
+    // About a frame's length a run: without a delay, masks are a frame or more old.
+    let run = |delay: &str| {
+        let mut stream = Stream::new(&network(384, 24), &[("matte-delay", delay)]);
+        let mut out = 0;
+        for n in 0..40 {
+            let frame = stream.half();
+            stream.harness.push(frame).unwrap();
+            while stream.harness.buffers_in_queue() > 0 {
+                let buffer = stream.harness.pull().unwrap();
+                assert_eq!(buffer.pts(), Some(gst::ClockTime::SECOND * out / 30), "in order");
+                out += 1;
+            }
+            assert!(out <= n + 1);
+            std::thread::sleep(Duration::from_millis(33));
+        }
+        let latency = stream.latency();
+        assert!(stream.harness.push_event(gst::event::Eos::new()));
+        while stream.harness.buffers_in_queue() > 0 {
+            stream.harness.pull().unwrap();
+            out += 1;
+        }
+        assert_eq!(out, 40, "none is kept at the end");
+        (latency, stream.stat("masks-reused") + stream.stat("frames-hidden"))
+    };
+    let (short, without) = run("0");
+    let (long, with) = run("300000000");
+    assert!(long >= short + gst::ClockTime::from_mseconds(250), "{short} {long}");
+    assert!(with < without || without == 0, "{with} of 40 not their own, {without} without delay");
+}
+
+#[test]
+fn a_live_stream_that_is_too_slow_in_sync_mode_says_so() {
+    let mut stream = Stream::new(&network(0, 0), &[("inference-mode", "sync")]);
+    let frame = stream.half();
+    stream.through(frame);
+    // Downstream says that all of the next second is too late.
+    let qos = gst::event::Qos::new(
+        gst::QOSType::Underflow,
+        2.0,
+        gst::ClockTime::SECOND.nseconds() as i64,
+        gst::ClockTime::ZERO,
+    );
+    assert!(stream.harness.push_upstream_event(qos));
+    for _ in 0..10 {
+        let frame = stream.half();
+        stream.harness.push(frame).unwrap();
+    }
+    assert_eq!(stream.stat("frames-dropped"), 10);
+    assert_eq!(stream.stat("inferences"), 1, "dropped before inference");
+    let warnings = stream.warnings();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert_eq!(warnings[0].0, "falling-behind");
+    assert!(warnings[0].1.contains("inference-mode=async"), "{warnings:?}");
+}
+
+#[test]
+fn a_provider_that_fails_is_replaced_by_the_cpu() {
+    init();
+    let runtime = gstbgremove::runtime::open(None).unwrap();
+    if !gstbgremove::runtime::Provider::OpenVino.is_available() {
+        println!("SKIPPED: {} has no OpenVINO (make runtime-openvino)", runtime.path.display());
+        return;
+    }
+    let props =
+        [("execution-provider", "openvino"), ("inference-mode", "sync"), ("scene-detection", "false")];
+    let mut stream = Stream::new(&fragile(), &props);
+    let frame = stream.half();
+    assert_eq!(stream.through(frame), [255, 0]);
+    assert_eq!(stream.element.property::<String>("active-execution-provider"), "openvino");
+    let n = stream.info.size();
+    let bad = stream.stamp(vec![250; n]);
+    stream.through(bad);
+    let warnings = stream.warnings();
+    if warnings.is_empty() {
+        // Where OpenVINO lets the index pass, nothing fails.
+        println!("SKIPPED: OpenVINO does not fail on this network");
+        return;
+    }
+    assert_eq!(warnings[0].0, "provider-failed", "{warnings:?}");
+    assert_eq!(stream.element.property::<String>("active-execution-provider"), "cpu");
+    let frame = stream.half();
+    assert_eq!(stream.through(frame), [255, 0]);
+}
+
+#[test]
+fn caps_flushes_and_gaps_are_survived() {
+    let mut stream = Stream::new(&network(384, 10), &[("matte-delay", "100000000")]);
+    for round in 0..12 {
+        let format = [VideoFormat::Rgb, VideoFormat::I420, VideoFormat::Nv12][round % 3];
+        let (w, h) = [(320, 180), (160, 120), (322, 182)][round / 3 % 3];
+        stream.info = info(format, w, h);
+        stream.harness.set_src_caps(stream.info.to_caps().unwrap());
+        for k in 0..5 {
+            let n = stream.info.size();
+            let mut buffer = stream.stamp(vec![90; n]);
+            if k == 2 {
+                buffer.get_mut().unwrap().set_flags(gst::BufferFlags::DISCONT);
+                // The clock jumps, once ahead and once back.
+                stream.n = if round % 2 == 0 { stream.n + 3000 } else { stream.n.saturating_sub(2000) };
+            }
+            stream.harness.push(buffer).unwrap();
+            if k == 3 {
+                let gap = gst::event::Gap::builder(gst::ClockTime::SECOND * stream.n / 30).build();
+                assert!(stream.harness.push_event(gap));
+            }
+        }
+        if round % 4 == 3 {
+            assert!(stream.harness.push_event(gst::event::FlushStart::new()));
+            assert!(stream.harness.push_event(gst::event::FlushStop::new(true)));
+            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+            assert!(stream.harness.push_event(gst::event::Segment::new(&segment)));
+        }
+        while stream.harness.buffers_in_queue() > 0 {
+            stream.harness.pull().unwrap();
+        }
+    }
+    assert!(stream.harness.push_event(gst::event::Eos::new()));
+    assert!(stream.bus.pop_filtered(&[gst::MessageType::Error]).is_none());
+    let (dropped, out) = (stream.stat("frames-dropped"), stream.stat("frames-out"));
+    assert!(out + dropped <= 60 && out >= 40, "{out} of 60 out, {dropped} dropped");
+}
+
+#[test]
+fn the_latency_is_told() {
+    let mut stream = Stream::new(&network(0, 0), &[("matte-delay", "80000000")]);
+    let frame = stream.half();
+    stream.harness.push(frame).unwrap();
+    assert!(stream.latency() >= gst::ClockTime::from_mseconds(80));
+    while stream.bus.pop_filtered(&[gst::MessageType::Latency]).is_some() {}
+    stream.element.set_property("matte-delay", 0u64);
+    assert!(stream.bus.pop_filtered(&[gst::MessageType::Latency]).is_some(), "a change is told");
+    assert!(stream.latency() < gst::ClockTime::from_mseconds(80));
+    // In sync mode frames are not held back.
+    stream.element.set_property("matte-delay", 80_000_000u64);
+    stream.element.set_property_from_str("inference-mode", "sync");
+    assert!(stream.latency() < gst::ClockTime::from_mseconds(80));
+}
+
+#[test]
+fn eight_elements_share_a_network() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = network(256, 10).save(folder.path(), "x.onnx");
+    let run = |path: &Path| {
+        let line = format!(
+            "videotestsrc is-live=true num-buffers=30 ! video/x-raw,format=I420,width=160,height=120,framerate=30/1 ! \
+             bgremove model={} model-options=\"options,fit=stretch,activation=none\" ! fakesink sync=true",
+            path.display()
+        );
+        Running(gst::parse::launch(&line).unwrap().downcast().unwrap())
+    };
+    let before = threads("bgremove-netw");
+    let all: Vec<Running> = (0..8).map(|_| run(&path)).collect();
+    for pipeline in &all {
+        pipeline.set_state(gst::State::Playing).unwrap();
+    }
+    for pipeline in &all {
+        let bus = pipeline.bus().unwrap();
+        let end = bus.timed_pop_filtered(
+            gst::ClockTime::from_seconds(60),
+            &[gst::MessageType::Eos, gst::MessageType::Error],
+        );
+        assert_eq!(end.expect("an end").type_(), gst::MessageType::Eos);
+    }
+    drop(all);
+    let start = Instant::now();
+    while threads("bgremove-netw") > before {
+        assert!(start.elapsed() < Duration::from_secs(5), "threads are left");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn starts_and_stops_a_thousand_times() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = network(0, 0).save(folder.path(), "x.onnx");
+    let element = gst::ElementFactory::make("bgremove")
+        .property("model", path.display().to_string())
+        .property_from_str("model-options", "options,fit=stretch,activation=none")
+        .build()
+        .unwrap();
+    let before = threads("bgremove-netw");
+    for _ in 0..1000 {
+        element.set_state(gst::State::Playing).unwrap();
+        element.set_state(gst::State::Null).unwrap();
+    }
+    assert!(threads("bgremove-netw") <= before + 12, "each start leaves a thread");
+}
