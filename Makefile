@@ -27,7 +27,7 @@ build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target
 deps: ## Debian packages, and a look whether Rust is there
 	@tools/setup.sh
 
-deps-test: ## the same, with what the tests need: npm, and a browser and a Matroska checker as foreign eyes
+deps-test: ## the same, with what the tests need: npm, and browsers and a Matroska checker as foreign eyes
 	@tools/setup.sh --test
 
 deps-models: ## the same, with npm, which the networks come through

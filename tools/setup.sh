@@ -2,7 +2,7 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build` and `make demo` need
-#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, mkvtoolnix)
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix)
 #   tools/setup.sh --models   also what `make models` needs (npm)
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
 #
@@ -21,7 +21,7 @@ packages=(
 )
 for arg; do
     case $arg in
-    --test) packages+=(npm chromium chromium-driver mkvtoolnix) ;;
+    --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;
     -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit ;;
