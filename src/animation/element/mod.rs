@@ -288,7 +288,9 @@ macro_rules! encoder {
                 &self,
                 frame: gst_video::VideoCodecFrame<'_>,
             ) -> Result<gst::FlowSuccess, gst::FlowError> {
-                self.core.frame(self.obj().upcast_ref(), frame, |info| self.begin(info))
+                self.core.frame(self.obj().upcast_ref(), frame, |info| {
+                    Writer::new(info.width() as usize, info.height() as usize, &lock(&self.options))
+                })
             }
 
             fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {

@@ -5,7 +5,6 @@ use crate::animation::Rgba;
 use crate::animation::webp::{MAX_SIZE, Options, Writer};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use gst_video::VideoInfo;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
 use std::sync::{LazyLock, Mutex};
@@ -23,12 +22,6 @@ impl Write for Writer {
 
     fn finish(self, end: u64) -> Result<Vec<u8>, String> {
         Writer::finish(self, end)
-    }
-}
-
-impl WebpAlphaEnc {
-    fn begin(&self, info: &VideoInfo) -> Result<Writer, String> {
-        Writer::new(info.width() as usize, info.height() as usize, &lock(&self.options))
     }
 }
 

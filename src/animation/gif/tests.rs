@@ -98,7 +98,7 @@ fn what_stands_still_is_not_written_again() {
         .map(|(i, v)| if i % 4 == 3 { *v } else { v.saturating_add((i % 3) as u8) })
         .collect();
     let times = [0, 100_000_000, 200_000_000];
-    let one = write(&[still.clone()], &times[..1], 100_000_000, &Options::default()).len();
+    let one = write(std::slice::from_ref(&still), &times[..1], 100_000_000, &Options::default()).len();
     let three = write(&[still.clone(), noisy, still], &times, 300_000_000, &Options::default());
     assert!(three.len() < one + 200, "{} bytes, one frame alone {one}", three.len());
     assert_eq!(read(&three).len(), 3);

@@ -159,10 +159,8 @@ fn look(rest: &gst::Bin, plan: &Plan, given: &Arc<Given>, watch: &Watch) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::convert::format::{Codec, Format};
     use crate::convert::input::Running;
     use crate::convert::plan::Facts;
-    use crate::convert::{Background, Settings};
 
     /// What the tool's own lines never do: between bgremove and an encoder that takes both, videoconvert may
     /// choose a format without alpha.
@@ -170,21 +168,7 @@ mod tests {
     fn alpha_that_is_lost_on_the_way_is_an_error() {
         gst::init().unwrap();
         gstbgremove::plugin_register_static().unwrap();
-        let settings = Settings {
-            format: Format::Mov,
-            codec: Codec::Vp9,
-            quality: 75,
-            model: "light".into(),
-            background: Background::Transparent,
-            set: Vec::new(),
-            start: gst::ClockTime::ZERO,
-            duration: None,
-            size: None,
-            fps: None,
-            sound: false,
-            drop_sound: false,
-            overwrite: false,
-        };
+        let settings = crate::convert::tests::settings(Format::Mov);
         let facts = Facts { width: 64, height: 48, pixel_aspect: 1.0, rate: 25.0, ..Facts::default() };
         let plan = Plan::new(&settings, &facts).unwrap();
         for (format, lost) in [("Y444", true), ("AYUV", false)] {

@@ -5,7 +5,8 @@ use super::plan::{Facts, Plan};
 use super::{Background, Settings, into_folder};
 use std::path::{Path, PathBuf};
 
-fn settings(format: Format) -> Settings {
+/// What is asked for, if nothing is said but the format.
+pub fn settings(format: Format) -> Settings {
     Settings {
         format,
         codec: Codec::Vp9,
