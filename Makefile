@@ -9,7 +9,7 @@ help: ## this list
 	@echo "make targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
-demo: deps runtime clips build ## cut the person out of two clips, into demo/; INPUT=any.mp4 does it to your own
+demo: deps runtime clips build ## cut the people out of two clips, in six formats, into demo/; INPUT=any.mp4 does it to your own
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
 
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
@@ -28,7 +28,7 @@ build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target
 deps: ## Debian packages, and a look whether Rust is there
 	@tools/setup.sh
 
-deps-test: ## the same, with what the tests need: npm, and a browser and a Matroska checker as foreign eyes
+deps-test: ## the same, with what the tests need: npm, and browsers and a Matroska checker as foreign eyes
 	@tools/setup.sh --test
 
 deps-bench: ## the same, with what the peers of `make bench` need

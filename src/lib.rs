@@ -1,5 +1,7 @@
 //! GStreamer plugin that removes the background from video.
 
+pub mod animation;
+pub mod backdrop;
 pub mod compose;
 pub mod element;
 pub mod error;
@@ -30,7 +32,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     }
     OURS.store(true, Ordering::SeqCst);
     element::register(plugin)?;
-    webm::register(plugin)
+    webm::register(plugin)?;
+    animation::register(plugin)?;
+    backdrop::register(plugin)
 }
 
 gst::plugin_define!(

@@ -2,7 +2,7 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build` and `make demo` need
-#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, mkvtoolnix)
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm)
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
@@ -22,7 +22,7 @@ packages=(
 )
 for arg; do
     case $arg in
-    --test) packages+=(npm chromium chromium-driver mkvtoolnix) ;;
+    --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix) ;;
     --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;

@@ -1,4 +1,4 @@
-//! (i) Chromium plays the file over stripes: the page in `examples/web`, seen as a screenshot.
+//! (i) Browsers play the file over stripes: the page in `examples/web`, seen as a screenshot.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -6,17 +6,54 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::firefox::Firefox;
 use crate::media::*;
 
+/// What is asked of a browser.
+pub trait Browser {
+    /// Goes to an address.
+    fn open(&self, page: &str);
+
+    /// An answer that holds the page's title.
+    fn title(&self) -> String;
+
+    /// An answer whose `value` is a PNG in base 64.
+    fn screenshot(&self) -> String;
+
+    /// The page with a file over stripes, standing at a second.
+    fn show(&self, file: &Path, time: f64) -> image::RgbaImage {
+        self.open(&page(file, &format!("&time={time}")));
+        let start = Instant::now();
+        loop {
+            let title = self.title();
+            if title.contains("\"ready\"") {
+                break;
+            }
+            assert!(!title.contains("error"), "{title}");
+            assert!(start.elapsed() < Duration::from_secs(30), "no frame within 30 s: {title}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let answer = self.screenshot();
+        let png = gst::glib::base64_decode(text_after(&answer, "\"value\":\""));
+        image::load_from_memory(&png).unwrap().to_rgba8()
+    }
+}
+
+/// The address of the page with a file over stripes.
+fn page(file: &Path, more: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web/index.html");
+    format!("file://{}?src=file://{}&background=stripes{more}", page.display(), file.display())
+}
+
 /// A WebDriver session; the browser and its driver end with it.
-struct Browser {
+struct Chromium {
     driver: Child,
     port: u16,
     session: String,
     _profile: std::path::PathBuf,
 }
 
-impl Browser {
+impl Chromium {
     fn start(test: &str) -> Option<Self> {
         for (program, package) in [("chromium", "chromium"), ("chromedriver", "chromium-driver")] {
             tool(test, program, package, &["--version"])?;
@@ -98,34 +135,23 @@ impl Browser {
     fn command(&self, method: &str, what: &str, body: &str) -> String {
         self.ask(method, &format!("/session/{}/{what}", self.session), body)
     }
+}
 
-    /// The page with a file over stripes.
-    fn open(&self, file: &Path, more: &str) {
-        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web/index.html");
-        let url = format!("file://{}?src=file://{}&background=stripes{more}", page.display(), file.display());
-        self.command("POST", "url", &format!("{{\"url\":\"{url}\"}}"));
+impl Browser for Chromium {
+    fn open(&self, page: &str) {
+        self.command("POST", "url", &format!("{{\"url\":\"{page}\"}}"));
     }
 
-    /// The page with a file over stripes, standing at a second.
-    fn show(&self, file: &Path, time: f64) -> image::RgbaImage {
-        self.open(file, &format!("&time={time}"));
-        let start = Instant::now();
-        loop {
-            let title = self.command("GET", "title", "");
-            if title.contains("\"ready\"") {
-                break;
-            }
-            assert!(!title.contains("error"), "{title}");
-            assert!(start.elapsed() < Duration::from_secs(30), "no frame within 30 s: {title}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let answer = self.command("GET", "screenshot", "");
-        let png = gst::glib::base64_decode(text_after(&answer, "\"value\":\""));
-        image::load_from_memory(&png).unwrap().to_rgba8()
+    fn title(&self) -> String {
+        self.command("GET", "title", "")
+    }
+
+    fn screenshot(&self) -> String {
+        self.command("GET", "screenshot", "")
     }
 }
 
-impl Drop for Browser {
+impl Drop for Chromium {
     fn drop(&mut self) {
         if !self.session.is_empty() {
             self.ask("DELETE", &format!("/session/{}", self.session), "");
@@ -144,9 +170,23 @@ fn text_after<'a>(text: &'a str, start: &str) -> &'a str {
 #[test]
 fn chromium_shows_stripes_where_the_alpha_is_none() {
     init();
-    let Some(browser) = Browser::start("chromium") else { return };
+    if let Some(browser) = Chromium::start("chromium") {
+        check(&browser, "chromium");
+    }
+}
+
+#[test]
+fn firefox_shows_stripes_where_the_alpha_is_none() {
+    init();
+    if let Some(browser) = Firefox::start("firefox") {
+        check(&browser, "firefox");
+    }
+}
+
+/// Stripes where alpha is 0, the picture where it is 255, a mixture between.
+fn check(browser: &dyn Browser, name: &str) {
     for codec in ["vp9", "vp8"] {
-        let file = path(&format!("browser-{codec}.webm"));
+        let file = path(&format!("{name}-{codec}.webm"));
         write(&format!("{codec}alphaenc keyframe-max-dist=25"), 90, true, &file);
         for frame in [60u64, 7] {
             let time = (time_of(frame) + 16_000_000) as f64 / 1e9;
@@ -186,7 +226,7 @@ fn chromium_shows_stripes_where_the_alpha_is_none() {
                 }
             }
             println!(
-                "{codec} frame {frame}: {clear} clear, {solid} solid, {edge} edge, worst off {worst:.0}"
+                "{name} {codec} frame {frame}: {clear} clear, {solid} solid, {edge} edge, worst off {worst:.0}"
             );
             assert!(clear > 10_000 && solid > 5_000 && edge > 2_000);
             assert!(worst < 60.0, "{codec} frame {frame}: the edge is off by {worst}");
@@ -197,7 +237,7 @@ fn chromium_shows_stripes_where_the_alpha_is_none() {
 #[test]
 fn chromium_plays_a_stream_without_sizes() {
     init();
-    let Some(browser) = Browser::start("stream") else { return };
+    let Some(browser) = Chromium::start("stream") else { return };
     let file = path("browser-stream.webm");
     let pipeline = launch(&format!(
         "appsrc name=v ! vp9alphaenc ! webmalphamux name=m streamable=true ! filesink location={} \
@@ -207,7 +247,7 @@ fn chromium_plays_a_stream_without_sizes() {
     feed_video(&gst::prelude::GstBinExt::by_name(&pipeline, "v").unwrap(), 0..90);
     feed_sound(&gst::prelude::GstBinExt::by_name(&pipeline, "s").unwrap(), 3);
     run(&pipeline).unwrap();
-    browser.open(&file, "");
+    browser.open(&page(&file, ""));
     let script = "{\"script\":\"const v = document.getElementById('video'); return v.error ? \
                   'error ' + v.error.message : v.currentTime > 1 ? 'played' : 'wait'\",\"args\":[]}";
     let start = Instant::now();

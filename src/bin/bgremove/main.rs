@@ -1,6 +1,7 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
 mod compare;
+mod convert;
 mod doctor;
 mod generate;
 mod models;
@@ -35,6 +36,9 @@ enum Command {
     /// Two settings on the same frames: which is steadier, which is better, which is faster
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Compare(compare::Args),
+    /// A clip without its background: webm, mov, mp4, gif, webp or pictures
+    #[command(after_help = convert::EXIT_CODES, after_long_help = convert::EXIT_CODES)]
+    Convert(convert::Args),
     /// Looks at everything that bgremove needs on this machine, and measures its speed
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Doctor(doctor::Args),
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
+        Command::Convert(args) => convert::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Generate(command) => generate::run(command, Arguments::command()),
     };

@@ -1,0 +1,294 @@
+//! The element's implementation.
+
+use super::clip::Clip;
+use crate::compose::{self, Backdrop};
+use crate::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_base::subclass::prelude::*;
+use gst_video::prelude::*;
+use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new("videobackdrop", gst::DebugColorFlags::empty(), Some("A video behind a video"))
+});
+
+/// What goes in and what comes out, in the same order of bytes.
+const FORMATS: [(VideoFormat, VideoFormat, Format); 2] = [
+    (VideoFormat::A420, VideoFormat::I420, Format::A420),
+    (VideoFormat::Rgba, VideoFormat::Rgbx, Format::Rgba),
+];
+
+#[derive(Default)]
+pub struct VideoBackdrop {
+    location: Mutex<Option<String>>,
+    state: Mutex<Option<State>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Between caps and the end of the stream.
+struct State {
+    input: VideoInfo,
+    output: VideoInfo,
+    /// The clip behind, in the format that is blended; opened with the first frame.
+    behind: VideoInfo,
+    clip: Option<Clip>,
+    /// Running time of the last frame.
+    last: gst::ClockTime,
+    alpha: Vec<u8>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for VideoBackdrop {
+    const NAME: &'static str = "GstBgVideoBackdrop";
+    type Type = super::VideoBackdrop;
+    type ParentType = gst_base::BaseTransform;
+}
+
+impl ObjectImpl for VideoBackdrop {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            vec![
+                glib::ParamSpecString::builder("location")
+                    .nick("Location")
+                    .blurb(
+                        "The video file that plays behind; it covers the frame and begins again at its end",
+                    )
+                    .mutable_ready()
+                    .build(),
+            ]
+        });
+        PROPERTIES.as_ref()
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
+        *lock(&self.location) = value.get().unwrap_or_default();
+    }
+
+    fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
+        lock(&self.location).to_value()
+    }
+}
+
+impl GstObjectImpl for VideoBackdrop {}
+
+impl ElementImpl for VideoBackdrop {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Video Backdrop",
+                "Filter/Effect/Video",
+                "Puts frames with alpha on another video, which plays behind them round and round",
+                "The bgremove authors",
+            )
+        });
+        Some(&*METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let caps =
+                |formats: [VideoFormat; 2]| gst_video::VideoCapsBuilder::new().format_list(formats).build();
+            let make = |name, direction, formats| {
+                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps(formats)).ok()
+            };
+            let sink = make("sink", gst::PadDirection::Sink, FORMATS.map(|(sink, ..)| sink));
+            let src = make("src", gst::PadDirection::Src, FORMATS.map(|(_, src, _)| src));
+            sink.into_iter().chain(src).collect()
+        });
+        TEMPLATES.as_ref()
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        // A frame of the clip that is waited for must not hold up the end.
+        self.stop.store(transition == gst::StateChange::PausedToReady, Ordering::Relaxed);
+        self.parent_change_state(transition)
+    }
+}
+
+impl BaseTransformImpl for VideoBackdrop {
+    const MODE: gst_base::subclass::BaseTransformMode = gst_base::subclass::BaseTransformMode::NeverInPlace;
+    const PASSTHROUGH_ON_SAME_CAPS: bool = false;
+    const TRANSFORM_IP_ON_PASSTHROUGH: bool = false;
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let location = lock(&self.location).clone();
+        match location {
+            Some(path) if PathBuf::from(&path).is_file() => Ok(()),
+            Some(path) => Err(gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ("there is no file {path} to play behind the subject: check the location")
+            )),
+            None => Err(gst::error_msg!(
+                gst::ResourceError::Settings,
+                ("location is not set: name the video file to play behind the subject")
+            )),
+        }
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        *lock(&self.state) = None;
+        Ok(())
+    }
+
+    fn transform_caps(
+        &self,
+        direction: gst::PadDirection,
+        caps: &gst::Caps,
+        filter: Option<&gst::Caps>,
+    ) -> Option<gst::Caps> {
+        let mut out = gst::Caps::new_empty();
+        for s in caps.iter() {
+            for (sink, src, _) in FORMATS {
+                let (here, there) =
+                    if direction == gst::PadDirection::Sink { (sink, src) } else { (src, sink) };
+                let only = gst_video::VideoCapsBuilder::new().format(here).build();
+                let one = gst::Caps::builder_full().structure(s.to_owned()).build();
+                let mut both = one.intersect(&only);
+                for s in both.make_mut().iter_mut() {
+                    s.set("format", there.to_str());
+                }
+                out.merge(both);
+            }
+        }
+        if let Some(filter) = filter {
+            out = filter.intersect_with_mode(&out, gst::CapsIntersectMode::First);
+        }
+        Some(out)
+    }
+
+    fn unit_size(&self, caps: &gst::Caps) -> Option<usize> {
+        VideoInfo::from_caps(caps).ok().map(|info| info.size())
+    }
+
+    fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let odd = |e: &dyn std::fmt::Display| gst::loggable_error!(CAT, "{e}");
+        let input = VideoInfo::from_caps(incaps).map_err(|e| odd(&e))?;
+        let output = VideoInfo::from_caps(outcaps).map_err(|e| odd(&e))?;
+        // With alpha bytes for what has them, so that rows lie alike.
+        let format = if output.format() == VideoFormat::I420 { VideoFormat::I420 } else { VideoFormat::Rgba };
+        let behind = VideoInfo::builder(format, input.width(), input.height())
+            .par(input.par())
+            .colorimetry(&input.colorimetry())
+            .build()
+            .map_err(|e| odd(&e))?;
+        *lock(&self.state) =
+            Some(State { input, output, behind, clip: None, last: gst::ClockTime::ZERO, alpha: Vec::new() });
+        Ok(())
+    }
+
+    fn sink_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::FlushStop
+            && let Some(state) = lock(&self.state).as_mut()
+        {
+            state.clip = None;
+        }
+        self.parent_sink_event(event)
+    }
+
+    fn transform(
+        &self,
+        input: &gst::Buffer,
+        output: &mut gst::BufferRef,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let segment = self.obj().segment();
+        let time = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.to_running_time(input.pts()));
+        let mut guard = lock(&self.state);
+        let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
+        let location = lock(&self.location).clone().unwrap_or_default();
+        let put = state.put(&PathBuf::from(location), time, &self.stop, input, output);
+        put.map_err(|what| {
+            if what.is_empty() {
+                return gst::FlowError::Flushing;
+            }
+            gst::element_imp_error!(self, gst::StreamError::Failed, ("the video behind the subject: {what}"));
+            gst::FlowError::Error
+        })?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+}
+
+impl State {
+    /// Puts a frame on the clip's frame of that time.
+    fn put(
+        &mut self,
+        path: &std::path::Path,
+        time: Option<gst::ClockTime>,
+        stop: &Arc<AtomicBool>,
+        input: &gst::BufferRef,
+        output: &mut gst::BufferRef,
+    ) -> Result<(), String> {
+        let clip = match &mut self.clip {
+            Some(clip) => clip,
+            none => none.insert(Clip::open(path, &self.behind, Arc::clone(stop))?),
+        };
+        // A frame without a time is put on what was there before.
+        self.last = time.unwrap_or(self.last);
+        let buffer = clip.at(self.last)?;
+        let odd = |_| "a frame's buffer is smaller than its caps say".to_string();
+        let behind = VideoFrameRef::from_buffer_ref_readable(buffer, &self.behind).map_err(odd)?;
+        let from = VideoFrameRef::from_buffer_ref_readable(input, &self.input).map_err(odd)?;
+        let mut to = VideoFrameRef::from_buffer_ref_writable(output, &self.output).map_err(odd)?;
+        let upside_down = || "a frame is stored upside down, which is not read".to_string();
+        let format = FORMATS.iter().find(|(sink, ..)| *sink == self.input.format());
+        let format = format.map(|(.., format)| *format).ok_or_else(upside_down)?;
+        let (width, height) = (self.input.width() as usize, self.input.height() as usize);
+
+        let frame = Frame {
+            format,
+            color: Color::BT709,
+            width,
+            height,
+            planes: planes(&from).ok_or_else(upside_down)?,
+        };
+        let strides: Vec<usize> = strides(to.plane_stride()).ok_or_else(upside_down)?;
+        let mut into = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
+        for ((plane, data), stride) in into.iter_mut().zip(to.planes_data_mut()).zip(strides) {
+            *plane = PlaneMut { data, stride };
+        }
+        let opaque = if format == Format::A420 { Format::I420 } else { format };
+        let mut into = FrameMut { format: opaque, color: Color::BT709, width, height, planes: into };
+
+        self.alpha.clear();
+        self.alpha.resize(width * height, 255);
+        compose::multiply_alpha(&frame, &mut self.alpha);
+        compose::carry(&frame, &mut into);
+        let behind = Behind(planes(&behind).ok_or_else(upside_down)?);
+        compose::composite(&mut into, &self.alpha, &behind);
+        Ok(())
+    }
+}
+
+fn strides(strides: &[i32]) -> Option<Vec<usize>> {
+    strides.iter().map(|s| usize::try_from(*s).ok()).collect()
+}
+
+fn planes<'a>(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Option<[Plane<'a>; 4]> {
+    let mut planes = [Plane { data: &[], stride: 0 }; 4];
+    for (i, (plane, stride)) in planes.iter_mut().zip(strides(frame.plane_stride())?).enumerate() {
+        *plane = Plane { data: frame.plane_data(i as u32).ok()?, stride };
+    }
+    Some(planes)
+}
+
+/// The clip's frame as what stands behind.
+struct Behind<'a>([Plane<'a>; 4]);
+
+impl Backdrop for Behind<'_> {
+    fn row(&self, plane: usize, y: usize, row: &mut [u8]) {
+        let from = self.0[plane].row(y);
+        let n = row.len().min(from.len());
+        row[..n].copy_from_slice(&from[..n]);
+    }
+}

@@ -1,0 +1,223 @@
+//! The command line of `bgremove convert`.
+
+use super::format::{Codec, Format};
+use super::{Background, Settings, Task, background, into_folder, output};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    it failed: bad input, a stall, a full disk, …; with several inputs: at least one failed
+  2    the command line was not understood, or asks for what cannot be
+  130  interrupted (Ctrl-C); what was under way is gone, what was whole is kept
+
+Examples:
+  bgremove convert in.mp4 out.webm
+  bgremove convert in.mp4 out.mp4 --background beach.jpg --model human
+  bgremove convert in.mp4 out.gif --size 480x480 --fps 15 --start 1:05 --duration 3
+  bgremove convert *.mp4 -o cut/ --format mov --jobs 2";
+
+/// What is converted to what.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The input, and the file to write; with --output-folder: inputs only
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The network: light, human, original, pro, or an ONNX file
+    #[arg(long, default_value = "light", value_name = "NAME")]
+    model: String,
+    /// transparent; a colour (#00b140, white, …); blur or blur:PERCENT; a picture; a video, which plays
+    /// round and round
+    #[arg(long, default_value = "transparent", value_name = "WHAT")]
+    background: String,
+    /// The format; without it the output's extension tells
+    #[arg(long)]
+    format: Option<Format>,
+    /// The codec in a WebM file
+    #[arg(long, default_value = "vp9")]
+    codec: Codec,
+    /// 0 (smallest) to 100 (best); for gif how much is dithered, for png nothing
+    #[arg(long, default_value_t = 75, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    quality: u32,
+    /// Begin here: seconds, or [HOURS:]MINUTES:SECONDS
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    start: Option<gst::ClockTime>,
+    /// Convert only so much
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    duration: Option<gst::ClockTime>,
+    /// As large as fits into so many pixels; the shape stays
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
+    size: Option<(u32, u32)>,
+    /// At most so many frames a second; frames are left out, the others keep their times
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fps: Option<u32>,
+    /// What becomes of the sound; kept where the format holds sound, if nothing is said
+    #[arg(long)]
+    audio: Option<Audio>,
+    /// A property of the bgremove element (gst-inspect-1.0 bgremove lists them): --set refine=fast
+    #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
+    set: Vec<(String, String)>,
+    /// Replace files that exist
+    #[arg(long)]
+    overwrite: bool,
+    /// Put the results into this folder, named after the inputs
+    #[arg(long, short, value_name = "FOLDER")]
+    pub output_folder: Option<PathBuf>,
+    /// Convert so many inputs at the same time
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = at_least_one)]
+    pub jobs: usize,
+    /// Give up after so many seconds in which nothing comes in or out; 0 never
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
+    timeout: f64,
+    /// Tell of the work as JSON, an object a line: start, progress, note, done, error, summary
+    #[arg(long)]
+    pub json: bool,
+    /// Print the pipeline as a line for gst-launch-1.0, and do nothing
+    #[arg(long)]
+    pub print_pipeline: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Audio {
+    Keep,
+    Drop,
+}
+
+impl Args {
+    /// How long nothing may happen.
+    pub fn timeout(&self) -> Option<Duration> {
+        (self.timeout > 0.0).then(|| Duration::from_secs_f64(self.timeout))
+    }
+
+    /// What is asked for, looked at as far as it can be without opening an input.
+    pub(super) fn read(&self) -> Result<(Settings, Vec<Task>), String> {
+        let background = background(&self.background)?;
+        if let Some((name, _)) = self.set.iter().find(|(n, _)| n == "background" || n == "model") {
+            return Err(format!("--set {name}=… would contradict --{name}: use that"));
+        }
+        let (inputs, output) = match (&self.output_folder, self.files.as_slice()) {
+            (Some(_), inputs) => (inputs, None),
+            (None, [input, output]) => (std::slice::from_ref(input), Some(output)),
+            (None, [_]) => return Err("where to? Name the output, or a folder with --output-folder".into()),
+            (None, _) => return Err("several inputs need --output-folder FOLDER".into()),
+        };
+        let opaque = background != Background::Transparent;
+        let format = match (self.format, output) {
+            (Some(format), _) => format,
+            (None, Some(path)) => Format::of(path).ok_or_else(|| {
+                format!(
+                    "{}: the extension tells no format that can be written ({}): choose one, or give --format",
+                    path.display(),
+                    Format::names(|_| true)
+                )
+            })?,
+            (None, None) => if opaque { Format::Mp4 } else { Format::Webm },
+        };
+        if self.audio == Some(Audio::Keep) && !format.has_sound() {
+            return Err(format!(
+                "{} holds no sound, which --audio keep asks for; these do: {}",
+                format.name(),
+                Format::names(Format::has_sound)
+            ));
+        }
+        let settings = Settings {
+            format,
+            codec: self.codec,
+            quality: self.quality,
+            model: self.model.clone(),
+            background,
+            set: self.set.clone(),
+            start: self.start.unwrap_or_default(),
+            duration: self.duration,
+            size: self.size,
+            fps: self.fps,
+            sound: self.audio != Some(Audio::Drop) && format.has_sound(),
+            drop_sound: self.audio == Some(Audio::Drop),
+            overwrite: self.overwrite,
+        };
+        if settings.matte() && opaque {
+            return Err(
+                "--set output=matte gives the matte alone, which has no background: leave out --background"
+                    .into(),
+            );
+        }
+        if settings.alpha() && !format.has_alpha() {
+            return Err(format!(
+                "{} has no transparency. Choose a background (--background '#00b140', blur, a picture or a video), or \
+                 a format that has it: {}",
+                format.name(),
+                Format::names(Format::has_alpha)
+            ));
+        }
+        let tasks = match (&self.output_folder, output) {
+            (Some(folder), _) => into_folder(inputs, folder, format)?,
+            (None, Some(path)) => {
+                vec![Task { input: inputs[0].clone(), output: output::target(path, format) }]
+            }
+            (None, None) => Vec::new(),
+        };
+        for task in &tasks {
+            if same_file(&task.input, &task.output) {
+                return Err(format!("{} would replace itself: choose another name", task.input.display()));
+            }
+            // One that is in the way of many is told of with the others, in its turn.
+            if tasks.len() == 1 && !self.print_pipeline {
+                output::check(&task.output, format, self.overwrite)?;
+            }
+        }
+        Ok((settings, tasks))
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Seconds, or `[H:]M:S`.
+fn time(text: &str) -> Result<gst::ClockTime, String> {
+    let wrong = || "give seconds (12.5) or [HOURS:]MINUTES:SECONDS (1:02.5)".to_string();
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() > 3 {
+        return Err(wrong());
+    }
+    let mut seconds = 0.0;
+    for part in &parts {
+        let plain = part.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let value: f64 = part.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
+        seconds = seconds * 60.0 + value;
+    }
+    if seconds > 1e9 {
+        return Err(wrong());
+    }
+    Ok(gst::ClockTime::from_nseconds((seconds * 1e9).round() as u64))
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || "give WIDTHxHEIGHT in pixels, each 16 to 8192: 1280x720".to_string();
+    let (w, h) = text.split_once(['x', '×']).ok_or_else(wrong)?;
+    let side = |s: &str| s.parse::<u32>().ok().filter(|v| (16..=8192).contains(v)).ok_or_else(wrong);
+    Ok((side(w)?, side(h)?))
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value))
+            if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !name.is_empty() =>
+        {
+            Ok((name.into(), value.into()))
+        }
+        _ => Err("give NAME=VALUE, as in refine=fast".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|s: &f64| (0.0..=1e9).contains(s))
+        .ok_or_else(|| "give seconds, 0 or more".into())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| "give a number, 1 to 256".into())
+}

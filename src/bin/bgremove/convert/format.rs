@@ -1,0 +1,199 @@
+//! The formats, what each can hold, and the encoders that make it.
+
+use super::line::Line;
+use std::path::Path;
+
+/// A kind of file to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// VP9 or VP8 with alpha, Opus: for the web
+    Webm,
+    /// ProRes 4444 with alpha, PCM: for video editors
+    Mov,
+    /// H.264, AAC: for everything else; needs a background
+    Mp4,
+    /// 256 colours, alpha of one bit, no sound
+    Gif,
+    /// Animated WebP with alpha, no sound
+    Webp,
+    /// A folder of numbered pictures with alpha, no sound
+    Png,
+}
+
+use Format::*;
+
+impl Format {
+    const ALL: [Format; 6] = [Webm, Mov, Mp4, Gif, Webp, Png];
+
+    /// As on the command line, and the extension of its files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Webm => "webm",
+            Mov => "mov",
+            Mp4 => "mp4",
+            Gif => "gif",
+            Webp => "webp",
+            Png => "png",
+        }
+    }
+
+    /// By the extension of a file's name.
+    pub fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_lowercase();
+        Self::ALL.into_iter().find(|f| f.name() == extension)
+    }
+
+    /// Names of those that a condition holds for.
+    pub fn names(which: impl Fn(Format) -> bool) -> String {
+        Self::ALL.into_iter().filter(|f| which(*f)).map(Format::name).collect::<Vec<_>>().join(", ")
+    }
+
+    pub fn has_alpha(self) -> bool {
+        self != Mp4
+    }
+
+    pub fn has_sound(self) -> bool {
+        matches!(self, Webm | Mov | Mp4)
+    }
+
+    /// Whether it can say that pixels are not square.
+    pub fn has_pixel_aspect(self) -> bool {
+        matches!(self, Webm | Mov | Mp4)
+    }
+
+    /// Width and height have to be multiples of this: 4:2:0 in H.264 has no half samples.
+    pub fn step(self) -> u32 {
+        if self == Mp4 { 2 } else { 1 }
+    }
+}
+
+/// The codec in a WebM file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Codec {
+    #[default]
+    Vp9,
+    /// For old phones; larger
+    Vp8,
+}
+
+/// All that the encoders' settings follow from.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoding {
+    pub format: Format,
+    pub codec: Codec,
+    /// 0 to 100.
+    pub quality: u32,
+    /// Whether frames come with alpha.
+    pub alpha: bool,
+    /// Pixels a second, for the ceiling of a bitrate.
+    pub pixel_rate: f64,
+    /// Channels of the sound.
+    pub channels: u32,
+    /// Whether frames are unevenly spaced.
+    pub uneven: bool,
+}
+
+impl Encoding {
+    /// From the frames that bgremove gives to the stream for the muxer or the file. The encoder is called
+    /// `encoder` where somebody asks.
+    pub fn video(&self, line: &mut Line) {
+        // Worst at 0, best at 100.
+        let level = |worst: f64, best: f64| worst + (best - worst) * f64::from(self.quality) / 100.0;
+        match self.format {
+            Webm => self.webm(line, level(60.0, 12.0)),
+            Mov => {
+                // Named, since videoconvert could choose a format without alpha.
+                let format = if self.alpha { "A444_10LE" } else { "I422_10LE" };
+                line.then("videoconvert").then(&format!("video/x-raw,format={format}"));
+                line.then("avenc_prores_ks").name("encoder").set("pass", "quant");
+                line.set("quantizer", &format!("{:.1}", level(21.0, 1.0)));
+                if self.alpha {
+                    line.set("alpha-bits", "8");
+                }
+            }
+            Mp4 => {
+                line.then("videoconvert").then("video/x-raw,format=I420");
+                line.then("x264enc").name("encoder").set("pass", "qual");
+                line.set("quantizer", &format!("{:.0}", level(35.0, 15.0)));
+                if self.uneven {
+                    // With frames out of order, mp4mux takes the length of the file from decoding times, and where
+                    // those are uneven the edit list may end before the last frame.
+                    line.set("bframes", "0");
+                }
+                line.then("video/x-h264,profile=high").then("h264parse");
+            }
+            Gif => {
+                line.then("videoconvert").then("gifalphaenc").name("encoder");
+                line.set("dither", &format!("{:.2}", f64::from(self.quality) / 100.0));
+            }
+            Webp => {
+                line.then("videoconvert").then("webpalphaenc").name("encoder");
+                line.set("quality", &self.quality.to_string());
+            }
+            Png => {
+                let format = if self.alpha { "RGBA" } else { "RGB" };
+                line.then("videoconvert").then(&format!("video/x-raw,format={format}"));
+                line.then("pngenc").name("encoder");
+            }
+        }
+    }
+
+    fn webm(&self, line: &mut Line, vp9_level: f64) {
+        let (name, level) = match self.codec {
+            Codec::Vp9 => ("vp9", vp9_level),
+            Codec::Vp8 => ("vp8", vp9_level / 2.0),
+        };
+        let level = |by: f64| format!("{:.0}", level * by);
+        if self.alpha {
+            line.then(&format!("{name}alphaenc")).name("encoder");
+            // Alpha that is off is seen more than colour that is.
+            line.set("cq-level", &level(1.0)).set("alpha-cq-level", &level(2.0 / 3.0));
+            return;
+        }
+        // The same settings as the alpha encoders', which take no frames without alpha.
+        let ceiling = (self.pixel_rate * 0.1).clamp(256_000.0, 1e9);
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(16));
+        line.then("videoconvert").then("video/x-raw,format=I420");
+        line.then(&format!("{name}enc")).name("encoder").set("deadline", "1000000").set("cpu-used", "4");
+        line.set("end-usage", "cq").set("cq-level", &level(1.0));
+        line.set("target-bitrate", &format!("{ceiling:.0}")).set("keyframe-max-dist", "128");
+        line.set("threads", &threads.to_string());
+        if self.codec == Codec::Vp9 {
+            line.set("row-mt", "true");
+        }
+    }
+
+    /// From decoded sound to the stream for the muxer.
+    pub fn audio(&self, line: &mut Line) {
+        line.then("audioconvert").then("audioresample");
+        let bitrate = |channel: u32| (channel * self.channels.max(1)).to_string();
+        match self.format {
+            Webm => line.then("opusenc").set("bitrate", &bitrate(64_000)),
+            Mov => line.then("audio/x-raw,format=S16LE"),
+            _ => line.then("avenc_aac").set("bitrate", &bitrate(80_000)),
+        };
+    }
+
+    /// The muxer, with its properties; `None` where the encoder writes whole files.
+    pub fn muxer(&self) -> Option<&'static [&'static str]> {
+        match self.format {
+            Webm => Some(&["webmalphamux"]),
+            Mov => Some(&["qtmux"]),
+            Mp4 => Some(&["mp4mux", "faststart=true"]),
+            Gif | Webp | Png => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_tells() {
+        assert_eq!(Format::of(Path::new("a/b.WebM")), Some(Webm));
+        assert_eq!(Format::of(Path::new("b.mkv")), None);
+        assert_eq!(Format::of(Path::new("webm")), None);
+        assert_eq!(Format::names(Format::has_alpha), "webm, mov, gif, webp, png");
+    }
+}

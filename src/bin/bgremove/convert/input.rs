@@ -1,0 +1,258 @@
+//! An input, opened and decoded up to its first frame, where it waits.
+
+use super::plan::Facts;
+use super::watch::Watch;
+use gst::prelude::*;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::time::Duration;
+
+/// How long a pipeline may take to stop before it is left behind.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
+/// drive cannot be broken off.
+pub struct Running(pub gst::Pipeline);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (done, wait) = mpsc::channel();
+        let pipeline = self.0.clone();
+        std::thread::spawn(move || {
+            // Nothing is left to tell a failure to.
+            let _ = pipeline.set_state(gst::State::Null);
+            let _ = done.send(());
+        });
+        let _ = wait.recv_timeout(STOPPING);
+    }
+}
+
+/// A decoded stream that is held at its first frame.
+struct Stream {
+    pad: gst::Pad,
+    probes: Vec<gst::PadProbeId>,
+    held: Arc<AtomicBool>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Stream {
+    fn new(pad: &gst::Pad) -> Self {
+        let (held, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
+        let frames = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        let probes = [
+            pad.add_probe(frames, move |_, _| {
+                hold.store(true, Ordering::SeqCst);
+                gst::PadProbeReturn::Ok
+            }),
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+                if let Some(gst::PadProbeData::Event(e)) = &info.data
+                    && e.type_() == gst::EventType::Eos
+                {
+                    end.store(true, Ordering::SeqCst);
+                }
+                gst::PadProbeReturn::Ok
+            }),
+        ];
+        Self { pad: pad.clone(), probes: probes.into_iter().flatten().collect(), held, ended }
+    }
+
+    fn is(&self, media: &str) -> bool {
+        let caps = self.pad.current_caps().unwrap_or_else(|| self.pad.query_caps(None));
+        caps.structure(0).is_some_and(|s| s.name() == media)
+    }
+
+    fn settled(&self) -> bool {
+        self.held.load(Ordering::SeqCst) || self.ended.load(Ordering::SeqCst)
+    }
+}
+
+/// An input that waits at its first frame.
+pub struct Input {
+    path: PathBuf,
+    pub pipeline: Running,
+    streams: Arc<Mutex<Vec<Stream>>>,
+    video: gst::Pad,
+    audio: Option<gst::Pad>,
+    pub facts: Facts,
+    /// The whole input's, if it is known.
+    pub duration: Option<gst::ClockTime>,
+    /// Kept open for `fdsrc`.
+    _file: Option<File>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Input {
+    /// Opens an input and waits until its first frame is decoded.
+    pub fn open(path: &Path, watch: &Watch) -> Result<Self, String> {
+        let pipeline = Running(gst::Pipeline::new());
+        let (source, file) = source(path)?;
+        let decoder = gst::ElementFactory::make("decodebin").name("in").build();
+        let decoder =
+            decoder.map_err(|_| "GStreamer's decodebin is missing; install gstreamer1.0-plugins-base")?;
+        let odd = |e: glib::BoolError| e.to_string();
+        pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
+        source.link(&decoder).map_err(odd)?;
+        let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
+        let complete = Arc::new(AtomicBool::new(false));
+        let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
+        decoder.connect_pad_added(move |_, pad| lock(&into).push(Stream::new(pad)));
+        decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
+        watch.touch();
+        if pipeline.0.set_state(gst::State::Paused).is_err() {
+            return Err(watch.failure(&pipeline.0).unwrap_or_else(|| "it cannot be opened".into()));
+        }
+        let find = |media: &str| lock(&streams).iter().find(|s| s.is(media)).map(|s| s.pad.clone());
+        watch.until(&pipeline.0, || {
+            let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
+            complete.load(Ordering::SeqCst) && held()
+        })?;
+        let Some(video) = find("video/x-raw") else {
+            return Err(match find("audio/x-raw") {
+                Some(_) => "it holds sound but no video".into(),
+                None => "it holds no video that can be decoded".into(),
+            });
+        };
+        let audio = find("audio/x-raw");
+        let duration = video.query_duration::<gst::ClockTime>();
+        let facts = facts(&video, audio.as_ref())?;
+        Ok(Self { path: path.to_path_buf(), pipeline, streams, video, audio, facts, duration, _file: file })
+    }
+
+    /// Goes to a moment, and ends at another.
+    pub fn cut(
+        &mut self,
+        start: gst::ClockTime,
+        stop: Option<gst::ClockTime>,
+        watch: &Watch,
+    ) -> Result<(), String> {
+        if let Some(length) = self.duration.filter(|d| *d <= start) {
+            return Err(format!("--start is after its end, at {:.3} s", length.nseconds() as f64 / 1e9));
+        }
+        for stream in lock(&self.streams).iter() {
+            stream.held.store(false, Ordering::SeqCst);
+            stream.ended.store(false, Ordering::SeqCst);
+        }
+        let (to, at) = match stop {
+            Some(stop) => (gst::SeekType::Set, stop),
+            None => (gst::SeekType::None, gst::ClockTime::ZERO),
+        };
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, start, to, at);
+        if !self.video.send_event(seek) {
+            return Err(
+                "it cannot be sought in, which --start and --duration need: give a file, not a pipe".into()
+            );
+        }
+        let video = self.video.clone();
+        watch.until(&self.pipeline.0, || {
+            lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
+        })?;
+        let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
+        if none {
+            return Err("it has no frame between --start and the end".into());
+        }
+        Ok(())
+    }
+
+    /// Links the streams to what takes them, and lets them go.
+    pub fn release(&self, rest: &gst::Bin) -> Result<(), String> {
+        let odd = |e: &dyn std::fmt::Display| format!("the pipeline cannot be put together: {e}");
+        for (pad, name) in [(Some(&self.video), "video"), (self.audio.as_ref(), "audio")] {
+            let (Some(pad), Some(first)) = (pad, rest.by_name(name)) else { continue };
+            let target = first.static_pad("sink").ok_or_else(|| odd(&name))?;
+            let ghost = gst::GhostPad::builder_with_target(&target).map_err(|e| odd(&e))?.name(name).build();
+            ghost.set_active(true).map_err(|e| odd(&e))?;
+            rest.add_pad(&ghost).map_err(|e| odd(&e))?;
+            pad.link(&ghost).map_err(|e| odd(&e))?;
+        }
+        for stream in lock(&self.streams).iter_mut() {
+            for probe in stream.probes.drain(..) {
+                stream.pad.remove_probe(probe);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Reads a file, or what is no file (a pipe), in a way that can be broken off.
+fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
+    let make = |name: &str| {
+        gst::ElementFactory::make(name).build().map_err(|_| format!("GStreamer's {name} is missing"))
+    };
+    let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file: check the name".to_string(),
+        _ => format!("it cannot be read: {e}"),
+    })?;
+    if meta.is_dir() {
+        return Err("it is a folder: name the video files in it".into());
+    }
+    if meta.is_file() {
+        File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
+        if meta.len() == 0 {
+            return Err("it is empty".into());
+        }
+        let source = make("filesrc")?;
+        source.set_property("location", path);
+        return Ok((source, None));
+    }
+    // A pipe nobody writes to must not hold up the opening either.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|e| format!("it cannot be read: {e}"))?;
+    let source = make("fdsrc")?;
+    source.set_property("fd", file.as_raw_fd());
+    Ok((source, Some(file)))
+}
+
+/// What the decoder says of its streams.
+fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
+    let caps = video.current_caps().ok_or("its video has no format")?;
+    let info =
+        gst_video::VideoInfo::from_caps(&caps).map_err(|e| format!("its video format is not known: {e}"))?;
+    let fraction =
+        |f: gst::Fraction| if f.denom() == 0 { 0.0 } else { f64::from(f.numer()) / f64::from(f.denom()) };
+    let transfer = info.colorimetry().transfer();
+    let turn = orientation(video).unwrap_or_default();
+    Ok(Facts {
+        width: info.width(),
+        height: info.height(),
+        pixel_aspect: fraction(info.par()),
+        rate: fraction(info.fps()),
+        uneven: false,
+        interlaced: info.is_interlaced(),
+        turned: !turn.is_empty() && turn != "rotate-0",
+        quarter: turn.ends_with("90") || turn.ends_with("270"),
+        hlg: transfer == gst_video::VideoTransferFunction::AribStdB67,
+        pq: transfer == gst_video::VideoTransferFunction::Smpte2084,
+        channels: audio.map(|pad| {
+            let caps = pad.current_caps();
+            let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());
+            channels.and_then(|n| u32::try_from(n).ok()).unwrap_or(2)
+        }),
+    })
+}
+
+/// The `image-orientation` tag.
+fn orientation(pad: &gst::Pad) -> Option<String> {
+    let mut found = None;
+    pad.sticky_events_foreach(|event| {
+        if let gst::EventView::Tag(tag) = event.view()
+            && let Some(value) = tag.tag().get::<gst::tags::ImageOrientation>()
+        {
+            found = Some(value.get().to_string());
+        }
+        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+    });
+    found
+}

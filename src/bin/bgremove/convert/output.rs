@@ -1,0 +1,203 @@
+//! Where the result goes: written under another name, put in its place when it is whole.
+
+use super::format::Format;
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+/// The unfinished result; gone with it unless it is put in its place.
+enum Part {
+    File(NamedTempFile),
+    Folder(TempDir),
+}
+
+/// A file, or for pictures a folder, in the making.
+pub struct Output {
+    target: PathBuf,
+    overwrite: bool,
+    part: Part,
+}
+
+/// Where an output of a format goes: pictures go into a folder, also when a name ends in `.png`.
+pub fn target(path: &Path, format: Format) -> PathBuf {
+    if format == Format::Png && Format::of(path) == Some(Format::Png) {
+        path.with_extension("")
+    } else {
+        path.into()
+    }
+}
+
+/// Whether something is in the way.
+///
+/// # Errors
+/// What, and what to do.
+pub fn check(target: &Path, format: Format, overwrite: bool) -> Result<(), String> {
+    let name = target.display();
+    let there = match fs::metadata(target) {
+        Ok(there) => there,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(format!("{name} cannot be looked at: {e}")),
+    };
+    if format != Format::Png {
+        return match (there.is_file(), overwrite) {
+            (false, _) => Err(format!("{name} is there and is no file: choose another name")),
+            (true, false) => {
+                Err(format!("{name} exists: give --overwrite to replace it, or choose another name"))
+            }
+            (true, true) => Ok(()),
+        };
+    }
+    if !there.is_dir() {
+        return Err(format!(
+            "{name} is there and is no folder, which the pictures need: choose another name"
+        ));
+    }
+    let mut others =
+        fs::read_dir(target).map_err(|e| format!("{name} cannot be read: {e}"))?.flatten().peekable();
+    if others.peek().is_none() {
+        return Ok(());
+    }
+    if !overwrite {
+        return Err(format!(
+            "{name} holds files: give --overwrite to replace them, or choose another folder"
+        ));
+    }
+    match others.find(|f| !is_picture(&f.file_name().to_string_lossy())) {
+        Some(other) => Err(format!(
+            "{name} holds more than frames ({}): it is not replaced; choose another folder",
+            other.file_name().display()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `frame-NNNNN.png`.
+fn is_picture(name: &str) -> bool {
+    let number = name.strip_prefix("frame-").and_then(|n| n.strip_suffix(".png"));
+    number.is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
+}
+
+impl Output {
+    /// Begins a result.
+    pub fn begin(target: &Path, format: Format, overwrite: bool) -> Result<Self, String> {
+        check(target, format, overwrite)?;
+        let folder = match target.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p,
+            _ => Path::new("."),
+        };
+        let name =
+            target.file_name().ok_or_else(|| format!("{} is no name for a result", target.display()))?;
+        let prefix = format!(".{}.", name.to_string_lossy());
+        let mut builder = Builder::new();
+        builder.prefix(&prefix).suffix(".part");
+        // As any new file, not for its owner alone.
+        let part = if format == Format::Png {
+            builder.permissions(Permissions::from_mode(0o777)).tempdir_in(folder).map(Part::Folder)
+        } else {
+            builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map(Part::File)
+        };
+        let part = part.map_err(|e| match e.kind() {
+            ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
+            kind => format!("the folder {} cannot be written to: {kind}", folder.display()),
+        })?;
+        Ok(Self { target: target.to_path_buf(), overwrite, part })
+    }
+
+    /// Where to write for now.
+    pub fn path(&self) -> &Path {
+        match &self.part {
+            Part::File(file) => file.path(),
+            Part::Folder(folder) => folder.path(),
+        }
+    }
+
+    /// Puts the whole result in its place; its size in bytes.
+    pub fn finish(self) -> Result<u64, String> {
+        let name = self.target.display().to_string();
+        let said = |e: std::io::Error| match e.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => {
+                format!("{name} has come to be while its successor was made, and is kept")
+            }
+            _ => format!("{name} cannot be put in its place: {e}"),
+        };
+        match self.part {
+            Part::File(file) => {
+                let bytes = fs::metadata(file.path()).map_err(said)?.len();
+                let put = if self.overwrite {
+                    file.persist(&self.target)
+                } else {
+                    file.persist_noclobber(&self.target)
+                };
+                put.map_err(|e| said(e.error))?;
+                Ok(bytes)
+            }
+            Part::Folder(folder) => {
+                let mut bytes = 0;
+                for file in fs::read_dir(folder.path()).map_err(said)? {
+                    bytes += file.and_then(|f| f.metadata()).map_err(said)?.len();
+                }
+                // Looked at again: frames, and nothing else, may go.
+                check(&self.target, Format::Png, self.overwrite)?;
+                if self.overwrite && self.target.is_dir() {
+                    for file in fs::read_dir(&self.target).map_err(said)?.flatten() {
+                        fs::remove_file(file.path()).map_err(said)?;
+                    }
+                }
+                // Onto nothing, or an empty folder.
+                fs::rename(folder.path(), &self.target).map_err(said)?;
+                let _ = folder.keep();
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.webm");
+        fs::write(&file, "old").unwrap();
+        assert!(check(&file, Format::Webm, false).is_err_and(|e| e.contains("--overwrite")));
+        drop(Output::begin(&file, Format::Webm, true).unwrap());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+        let output = Output::begin(&file, Format::Webm, true).unwrap();
+        fs::write(output.path(), "newer").unwrap();
+        assert_eq!(output.finish().unwrap(), 5);
+        assert_eq!(fs::read_to_string(&file).unwrap(), "newer");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left");
+
+        let other = folder.path().join("b.webm");
+        let output = Output::begin(&other, Format::Webm, false).unwrap();
+        fs::write(&other, "somebody else's").unwrap();
+        assert!(output.finish().is_err_and(|e| e.contains("kept")));
+        assert_eq!(fs::read_to_string(&other).unwrap(), "somebody else's");
+    }
+
+    #[test]
+    fn folders_of_frames_only_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = target(&folder.path().join("clip.png"), Format::Png);
+        assert_eq!(target, folder.path().join("clip"));
+        let write = |overwrite, frames: u32| {
+            let output = Output::begin(&target, Format::Png, overwrite)?;
+            for n in 1..=frames {
+                fs::write(output.path().join(format!("frame-{n:05}.png")), "x").unwrap();
+            }
+            output.finish()
+        };
+        assert_eq!(write(false, 3), Ok(3));
+        assert!(write(false, 3).is_err_and(|e| e.contains("--overwrite")));
+        assert_eq!(write(true, 2), Ok(2));
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 2, "none of the old frames stays");
+        fs::write(target.join("letter.txt"), "mine").unwrap();
+        assert!(write(true, 2).is_err_and(|e| e.contains("letter.txt")));
+        assert!(target.join("letter.txt").exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left");
+    }
+}

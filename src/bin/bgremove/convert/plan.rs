@@ -1,0 +1,232 @@
+//! From what is asked for and what the input is, to the pipeline.
+
+use super::format::{Encoding, Format};
+use super::line::Line;
+use super::{Background, Settings};
+use std::path::Path;
+
+/// What the input is.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// As stored, in pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Width of a pixel over its height.
+    pub pixel_aspect: f64,
+    /// Frames a second; 0 if the file does not say.
+    pub rate: f64,
+    /// Frames are unevenly spaced; looked at only for formats that have trouble with it.
+    pub uneven: bool,
+    pub interlaced: bool,
+    /// The picture has to be turned or mirrored to be seen as meant.
+    pub turned: bool,
+    /// Turned by a quarter, so that width and height change places.
+    pub quarter: bool,
+    /// The transfer function is that of HDR: hybrid log-gamma or perceptual quantisation.
+    pub hlg: bool,
+    pub pq: bool,
+    /// Channels of the sound; `None` without sound.
+    pub channels: Option<u32>,
+}
+
+/// Smallest and largest side of a frame that bgremove takes.
+const SIDES: std::ops::RangeInclusive<u32> = 16..=8192;
+
+/// What is to be done to an input.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    steps: Vec<Step>,
+    encoding: Encoding,
+    sound: bool,
+    /// Size of the frames that come out.
+    pub width: u32,
+    pub height: u32,
+}
+
+/// Something to do to frames before bgremove.
+#[derive(Clone, Debug)]
+enum Step {
+    Deinterlace,
+    Turn,
+    /// The numbers of HLG taken for those of SDR, which it was made to allow.
+    Plain,
+    /// At most so many frames a second.
+    Rate(u32),
+    /// To a size in square pixels.
+    Scale(u32, u32),
+    /// Pixels off the right and the bottom.
+    Crop(u32, u32),
+}
+
+impl Plan {
+    /// # Errors
+    /// Why this input cannot be converted as asked, and what to do.
+    pub fn new(settings: &Settings, facts: &Facts) -> Result<Self, String> {
+        if facts.pq {
+            return Err("it is HDR video (perceptual quantisation, as in HDR10), which would come out dark and pale; \
+                        make SDR of it first: ffmpeg -i IN -vf zscale=t=linear:npl=200,format=gbrpf32le,zscale=p=bt709,\
+                        tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv,format=yuv420p -c:a copy SDR.mp4"
+                .into());
+        }
+        let format = settings.format;
+        let mut steps = Vec::new();
+        if facts.interlaced {
+            steps.push(Step::Deinterlace);
+        }
+        if facts.turned {
+            steps.push(Step::Turn);
+        }
+        if facts.hlg {
+            steps.push(Step::Plain);
+        }
+        if let Some(rate) = settings.fps {
+            steps.push(Step::Rate(rate));
+        }
+        let (mut width, mut height, mut aspect) = (facts.width, facts.height, facts.pixel_aspect);
+        if facts.quarter {
+            (width, height, aspect) = (height, width, 1.0 / aspect);
+        }
+        let step = format.step();
+        let even = |v: f64| ((v / f64::from(step)).round() as u32 * step).max(step);
+        if let Some((w, h)) = settings.size {
+            // As large as fits, in the shape that it is seen in.
+            let seen = f64::from(width) * aspect;
+            let by = (f64::from(w) / seen).min(f64::from(h) / f64::from(height));
+            (width, height) =
+                (even(seen * by).min(w.max(step)), even(f64::from(height) * by).min(h.max(step)));
+            steps.push(Step::Scale(width, height));
+        } else if (aspect - 1.0).abs() > 1e-6 && !format.has_pixel_aspect() {
+            width = even(f64::from(width) * aspect);
+            steps.push(Step::Scale(width, height));
+        }
+        let (right, bottom) = (width % step, height % step);
+        if right + bottom > 0 {
+            (width, height) = (width - right, height - bottom);
+            steps.push(Step::Crop(right, bottom));
+        }
+        if !SIDES.contains(&width) || !SIDES.contains(&height) {
+            return Err(format!(
+                "its frames are {width}×{height}; {} to {} pixels a side are taken. Choose another with --size.",
+                SIDES.start(),
+                SIDES.end()
+            ));
+        }
+        let rate = if facts.rate > 0.0 { facts.rate } else { 30.0 };
+        let encoding = Encoding {
+            format,
+            codec: settings.codec,
+            quality: settings.quality,
+            alpha: settings.alpha(),
+            pixel_rate: f64::from(width) * f64::from(height) * rate,
+            channels: facts.channels.unwrap_or(0),
+            uneven: facts.uneven,
+        };
+        let sound = settings.sound && facts.channels.is_some();
+        Ok(Self { steps, encoding, sound, width, height })
+    }
+
+    /// Whether sound comes along.
+    pub fn sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Whether every frame that reaches the encoder has to have alpha.
+    pub fn alpha(&self) -> bool {
+        self.encoding.alpha
+    }
+
+    /// The part from decoded streams to the file. Its first elements are called `video` and `audio`, the
+    /// encoder `encoder` and the last one `file`.
+    pub fn run(&self, settings: &Settings, output: &Path) -> Result<Line, String> {
+        let mut line = Line::new(true);
+        self.chains(&mut line, settings, output, &|line, name| {
+            line.start("queue").name(name);
+        })?;
+        Ok(line)
+    }
+
+    /// The whole pipeline, to be printed.
+    pub fn print(&self, settings: &Settings, input: &Path, output: &Path) -> Result<String, String> {
+        let mut line = Line::new(false);
+        line.start("filesrc").set("location", text(input)?).then("decodebin").words(&["name=in"]);
+        self.chains(&mut line, settings, output, &|line, _| {
+            line.start("in.").then("queue");
+        })?;
+        Ok(line.shell())
+    }
+
+    fn chains(
+        &self,
+        line: &mut Line,
+        settings: &Settings,
+        output: &Path,
+        begin: &dyn Fn(&mut Line, &str),
+    ) -> Result<(), String> {
+        if let Some(muxer) = self.encoding.muxer() {
+            line.words(muxer).words(&["name=mux"]);
+            line.then("filesink").name("file").set("location", text(output)?);
+        }
+        begin(line, "video");
+        self.frames(line, settings)?;
+        self.encoding.video(line);
+        match self.encoding.format {
+            // The muxer waits for both streams, so each has to be able to wait.
+            _ if self.encoding.muxer().is_some() => line.then("queue").then("mux.video_0"),
+            Format::Png => {
+                let pattern = output.join("frame-%05d.png");
+                let pattern = text(&pattern)?.replace('%', "%%").replace("%%05d.png", "%05d.png");
+                line.then("multifilesink").name("file").set("index", "1").set("location", &pattern)
+            }
+            _ => line.then("filesink").name("file").set("location", text(output)?),
+        };
+        if self.sound {
+            begin(line, "audio");
+            self.encoding.audio(line);
+            // Encoders of video hold frames back, and a network takes its time: the sound waits here, as long
+            // as need be. It is small, and the input's own order bounds it.
+            line.then("queue")
+                .set("max-size-buffers", "0")
+                .set("max-size-bytes", "0")
+                .set("max-size-time", "0");
+            line.then("mux.audio_0");
+        }
+        Ok(())
+    }
+
+    /// From decoded frames to what the encoder is to have.
+    fn frames(&self, line: &mut Line, settings: &Settings) -> Result<(), String> {
+        line.then("videoconvert");
+        for step in &self.steps {
+            match step {
+                // One frame for each frame; the other field would double the rate. The plain method: of 1.22's finer
+                // ones greedyh and tomsmocomp garble I420, and yadif gives two frames the same time.
+                Step::Deinterlace => line.then("deinterlace").set("method", "linear").set("fields", "top"),
+                Step::Turn => line.then("videoflip").set("video-direction", "auto"),
+                Step::Plain => line.then("video/x-raw,colorimetry=bt709"),
+                Step::Rate(rate) => {
+                    line.then("videorate").set("drop-only", "true").set("max-rate", &rate.to_string())
+                }
+                Step::Scale(w, h) => line
+                    .then("videoscale")
+                    .then(&format!("video/x-raw,width={w},height={h},pixel-aspect-ratio=1/1")),
+                Step::Crop(right, bottom) => {
+                    line.then("videocrop").set("right", &right.to_string()).set("bottom", &bottom.to_string())
+                }
+            };
+        }
+        settings.element(line.then("bgremove"));
+        if let Background::Clip(path) = &settings.background {
+            line.then("queue").then("videobackdrop").set("location", text(path)?);
+        }
+        // The network and the encoder work side by side.
+        line.then("queue");
+        Ok(())
+    }
+}
+
+/// A path as GStreamer takes it.
+pub fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| {
+        format!("the name {} is not UTF-8, which GStreamer's properties need: rename it", path.display())
+    })
+}

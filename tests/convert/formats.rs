@@ -1,0 +1,251 @@
+//! Each format keeps what it promises: size, number of frames, duration, alpha and sound.
+
+use crate::media::*;
+use image::AnimationDecoder;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The whole clip with its sound.
+fn check(path: &Path, sound: bool) {
+    assert_eq!(probe(path, "v:0", "width"), WIDTH.to_string());
+    assert_eq!(probe(path, "v:0", "height"), HEIGHT.to_string());
+    assert_eq!(probe(path, "v:0", "nb_read_frames"), "60");
+    assert!((seconds(path) - 2.0).abs() < 0.04, "{} s", seconds(path));
+    assert_eq!(has_sound(path), sound);
+    if sound {
+        same_beeps(path, &plain(), 0.0);
+    }
+}
+
+/// The alpha is the element's own matte, and pixels without it hide nothing of the room.
+fn check_alpha(frames: &[Frame], least: f64, hidden: u8) {
+    let mattes = mattes();
+    assert_eq!(frames.len(), mattes.len());
+    let (mut clear, mut solid) = (0, 0);
+    for (frame, matte) in frames.iter().zip(mattes) {
+        let alpha = alpha(frame);
+        let db = psnr(&alpha, matte);
+        assert!(db >= least, "alpha at {db:.1} dB");
+        clear += alpha.iter().filter(|a| **a == 0).count();
+        solid += alpha.iter().filter(|a| **a == 255).count();
+        // Away from the edge, where chroma is shared and codecs ring.
+        let near = near(matte);
+        for (n, pixel) in frame.chunks_exact(4).enumerate().filter(|(n, _)| !near[*n]) {
+            let (x, y) = (n % WIDTH, n / WIDTH);
+            assert!(pixel[..3].iter().all(|v| *v <= hidden), "{x},{y} hides {pixel:?}");
+        }
+    }
+    let pixels = frames.len() * WIDTH * HEIGHT;
+    assert!(clear > pixels / 4 && solid > pixels / 20, "{clear} clear and {solid} solid of {pixels}");
+}
+
+/// Which pixels have anything within eight pixels of them.
+fn near(matte: &[u8]) -> Vec<bool> {
+    const R: usize = 8;
+    let seen: Vec<bool> = matte.iter().map(|a| *a > 0).collect();
+    let wide: Vec<bool> = (0..WIDTH * HEIGHT)
+        .map(|n| {
+            let (x, row) = (n % WIDTH, n / WIDTH * WIDTH);
+            seen[row + x.saturating_sub(R)..=row + (x + R).min(WIDTH - 1)].contains(&true)
+        })
+        .collect();
+    let column = |n: usize| {
+        let (x, y) = (n % WIDTH, n / WIDTH);
+        (y.saturating_sub(R)..=(y + R).min(HEIGHT - 1)).any(|y| wide[y * WIDTH + x])
+    };
+    (0..WIDTH * HEIGHT).map(column).collect()
+}
+
+#[test]
+fn webm() {
+    let folder = folder("webm");
+    for codec in ["vp9", "vp8"] {
+        let path = folder.join(format!("{codec}.webm"));
+        convert(&plain(), &path, &["--codec", codec]);
+        check(&path, true);
+        assert_eq!(probe(&path, "v:0", "codec_name"), codec);
+        assert_eq!(probe(&path, "a:0", "codec_name"), "opus");
+        check_alpha(&frames(&path), 38.0, 40);
+    }
+}
+
+#[test]
+fn mov() {
+    let path = folder("mov").join("a.mov");
+    convert(&plain(), &path, &[]);
+    check(&path, true);
+    assert_eq!(probe(&path, "v:0", "codec_name"), "prores");
+    assert_eq!(probe(&path, "a:0", "codec_name"), "pcm_s16le");
+    check_alpha(&frames(&path), 50.0, 24);
+}
+
+#[test]
+fn mp4() {
+    let path = folder("mp4").join("a.mp4");
+    convert(&plain(), &path, &["--background", "#00b140"]);
+    check(&path, true);
+    assert_eq!(probe(&path, "v:0", "codec_name"), "h264");
+    assert_eq!(probe(&path, "v:0", "pix_fmt"), "yuv420p");
+    assert_eq!(probe(&path, "a:0", "codec_name"), "aac");
+    for (frame, matte) in frames(&path).iter().zip(mattes()) {
+        // A corner where there is nothing but the colour.
+        let at = 20 * WIDTH + 20;
+        assert_eq!(matte[at], 0);
+        let got = &frame[at * 4..][..3];
+        assert!(got.iter().zip([0, 0xb1, 0x40]).all(|(g, w)| g.abs_diff(w) < 12), "{got:?}");
+    }
+}
+
+#[test]
+fn gif() {
+    let path = folder("gif").join("a.gif");
+    convert(&plain(), &path, &[]);
+    check(&path, false);
+    for frames in [frames(&path), image_frames(&path)] {
+        for (frame, matte) in frames.iter().zip(mattes()) {
+            let wrong = alpha(frame).iter().zip(matte).filter(|(a, m)| (**a > 0) != (**m >= 128)).count();
+            assert_eq!(wrong, 0, "pixels are there or not as the matte says");
+        }
+    }
+    // The subject's colours: those of the pictures, within what 255 colours can tell.
+    let whole = folder("gif-reference").join("p");
+    convert(&plain(), &whole, &["--format", "png"]);
+    for (got, want) in frames(&path).iter().zip(pictures(&whole)) {
+        let seen = got.chunks_exact(4).zip(want.chunks_exact(4)).filter(|(g, _)| g[3] > 0);
+        let off: f64 = seen.clone().map(|(g, w)| psnr(&g[..3], &w[..3]).min(60.0)).sum();
+        let mean = off / seen.count() as f64;
+        assert!(mean > 28.0, "colours are off: {mean:.1} dB");
+    }
+}
+
+#[test]
+fn webp() {
+    let path = folder("webp").join("a.webp");
+    convert(&plain(), &path, &[]);
+    let decoder = decoder(&path);
+    assert!(matches!(decoder.loop_count(), image::metadata::LoopCount::Infinite));
+    let shown = decoder.into_frames().collect_frames().unwrap();
+    assert_eq!(shown.len(), 60);
+    let delays: Vec<u32> = shown.iter().map(|f| f.delay().numer_denom_ms().0).collect();
+    // 33⅓ ms, the rest carried.
+    assert_eq!(delays[..6], [33, 34, 33, 33, 34, 33]);
+    assert_eq!(delays.iter().sum::<u32>(), 2000);
+    // Parts of frames are blended over others, which may round.
+    check_alpha(&image_frames(&path), 60.0, 40);
+}
+
+fn decoder(path: &Path) -> image::codecs::webp::WebPDecoder<std::io::BufReader<std::fs::File>> {
+    image::codecs::webp::WebPDecoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()))
+        .unwrap()
+}
+
+/// Through the image crate.
+fn image_frames(path: &Path) -> Vec<Frame> {
+    let file = || std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let frames = if path.extension().unwrap() == "gif" {
+        image::codecs::gif::GifDecoder::new(file()).unwrap().into_frames().collect_frames()
+    } else {
+        decoder(path).into_frames().collect_frames()
+    };
+    frames.unwrap().into_iter().map(|f| f.into_buffer().into_raw()).collect()
+}
+
+#[test]
+fn png() {
+    let folder = folder("png");
+    // A name with the extension is a folder's name without.
+    convert(&plain(), &folder.join("a.png"), &[]);
+    let first = image::open(folder.join("a/frame-00001.png")).unwrap();
+    assert_eq!((first.width() as usize, first.height() as usize), (WIDTH, HEIGHT));
+    assert_eq!(first.color(), image::ColorType::Rgba8);
+    check_alpha(&pictures(&folder.join("a")), 99.0, 0);
+}
+
+#[test]
+fn opaque_files_have_no_alpha_channel() {
+    let folder = folder("opaque");
+    for (format, pixels) in
+        [("webm", "yuv420p"), ("mov", "yuv422p10le"), ("gif", "bgra"), ("png", "rgb24"), ("webp", "")]
+    {
+        let path = folder.join(format!("a.{format}"));
+        convert(&silent(), &path, &["--background", "blur"]);
+        let shown = match format {
+            "webp" => image_frames(&path),
+            "png" => pictures(&path.with_extension("")),
+            _ => {
+                assert_eq!(probe(&path, "v:0", "pix_fmt"), pixels, "{format}");
+                frames(&path)
+            }
+        };
+        assert_eq!(shown.len(), 30, "{format}");
+        assert!(shown.iter().all(|f| f.chunks_exact(4).all(|p| p[3] == 255)), "{format}: it is all there");
+        // Something other than black stands behind.
+        let sum: u64 = shown[10].chunks_exact(4).take(WIDTH * 20).map(|p| u64::from(p[1])).sum();
+        assert!(sum > (WIDTH * 20 * 60) as u64, "{format}");
+        assert!(!has_sound(&if format == "png" {
+            path.with_extension("").join("frame-00001.png")
+        } else {
+            path
+        }));
+    }
+}
+
+/// A folder that holds the plugin that these tests were built with, and nothing else.
+fn plugin() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_bgremove")).with_file_name("deps").join("libgstbgremove.so");
+    assert!(built.exists(), "there is no {}", built.display());
+    let folder = folder("plugin");
+    std::os::unix::fs::symlink(built, folder.join("libgstbgremove.so")).unwrap();
+    folder
+}
+
+#[test]
+fn printed_pipelines_run() {
+    let folder = folder("printed");
+    let plugin = plugin();
+    let nasty = folder.join("it's \"50%\" off! #1.mp4");
+    std::fs::copy(plain(), &nasty).unwrap();
+    for (name, background) in [
+        ("a \\ b.webm", "transparent"),
+        ("c.mov", "transparent"),
+        ("d's.mp4", "#00b140"),
+        ("e.mp4", "clip"),
+        ("f.gif", "transparent"),
+        ("g.webp", "blur:4"),
+        ("50% h", "transparent"),
+    ] {
+        let output = folder.join(name);
+        let behind = silent();
+        let background = if background == "clip" { behind.to_str().unwrap() } else { background };
+        let mut more = vec![nasty.to_str().unwrap(), output.to_str().unwrap(), "--background", background];
+        if output.extension().is_none() {
+            more.extend(["--format", "png"]);
+            std::fs::create_dir(&output).unwrap();
+        }
+        let out = bgremove(&[&more[..], &["--print-pipeline"]].concat());
+        assert!(out.status.success(), "{}", said(&out));
+        let line = String::from_utf8(out.stdout).unwrap();
+        assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.starts_with("gst-launch-1.0 "));
+        let ran = Command::new("timeout")
+            .args(["120", "sh", "-c", line.trim()])
+            .env("GST_PLUGIN_PATH", &plugin)
+            .env("GST_REGISTRY", plugin.join("registry.bin"))
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{line}: {}", said(&ran));
+        // The same file as the tool's own.
+        let own = folder.join(format!("own-{name}"));
+        let arguments: Vec<&str> =
+            more.iter().map(|a| if Path::new(a) == output { own.to_str().unwrap() } else { a }).collect();
+        let converted = bgremove(&arguments);
+        assert!(converted.status.success(), "{}", said(&converted));
+        let frames = |p: &Path| match p.extension().and_then(|e| e.to_str()) {
+            Some("webp") => image_frames(p),
+            None => pictures(p),
+            _ => frames(p),
+        };
+        assert_eq!(frames(&output).len(), 60, "{name}");
+        assert!(frames(&output) == frames(&own), "{name}: the printed line gives other pictures");
+    }
+}

@@ -1,0 +1,253 @@
+//! What people's files are like: turned, uneven in time, interlaced, odd, deep, or broken.
+
+use crate::media::*;
+use std::path::Path;
+
+const FAST: [&str; 4] = ["-c:v", "libx264", "-preset", "veryfast"];
+
+fn size(path: &Path) -> (usize, usize) {
+    let number = |what| probe(path, "v:0", what).parse().unwrap();
+    (number("width"), number("height"))
+}
+
+/// How far two pictures of the same size are apart where the subject is opaque.
+fn apart(cut: &Frame, whole: &Frame) -> f64 {
+    let seen: Vec<_> = cut.chunks_exact(4).zip(whole.chunks_exact(4)).filter(|(c, _)| c[3] == 255).collect();
+    assert!(seen.len() > 500, "only {} pixels are there", seen.len());
+    seen.iter().map(|(c, w)| f64::from(c[1].abs_diff(w[1]))).sum::<f64>() / seen.len() as f64
+}
+
+#[test]
+fn phone_video_comes_out_upright() {
+    let folder = folder("turned");
+    let upright = frames(&plain());
+    for turn in ["90", "180", "270"] {
+        let input =
+            remux(&plain(), &format!("turned-{turn}.mp4"), &["-metadata:s:v:0", &format!("rotate={turn}")]);
+        for format in ["webm", "mov"] {
+            let path = folder.join(format!("{turn}.{format}"));
+            convert(&input, &path, &[]);
+            let turned = turn != "180";
+            assert_eq!(size(&path), if turned { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) });
+            assert_eq!(probe(&path, "v:0", "nb_read_frames"), "60");
+            assert!(
+                !String::from_utf8(tool(
+                    "ffprobe",
+                    &["-v", "error", "-show_streams", path.to_str().unwrap()]
+                ))
+                .unwrap()
+                .contains("rotation="),
+                "it is turned twice"
+            );
+            // As ffmpeg shows the input, which heeds the turn.
+            let shown = frames_turned(&input);
+            assert_eq!(shown[30].len(), upright[30].len());
+            assert!(apart(&frames(&path)[30], &shown[30]) < 12.0, "{turn} {format}");
+            same_beeps(&path, &input, 0.0);
+        }
+    }
+}
+
+/// Frames of a turned clip; ffprobe tells the size before the turn.
+fn frames_turned(path: &Path) -> Vec<Frame> {
+    let bytes = tool(
+        "ffmpeg",
+        &["-v", "error", "-i", path.to_str().unwrap(), "-f", "rawvideo", "-pix_fmt", "rgba", "-"],
+    );
+    bytes.chunks_exact(WIDTH * HEIGHT * 4).map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn variable_frame_rate_keeps_its_times() {
+    let folder = folder("vfr");
+    let filter = ",select='not(mod(n,7))+not(mod(n,5))+eq(n,3)'";
+    let input =
+        clip("vfr.mp4", 2.0, filter, &["-an", "-vsync", "vfr", "-c:v", "libx264", "-preset", "veryfast"]);
+    let want = times(&input);
+    assert!(want.len() > 15);
+    let steps: std::collections::BTreeSet<_> =
+        want.windows(2).map(|w| ((w[1] - w[0]) * 30.0).round() as i32).collect();
+    assert!(steps.len() > 2, "the clip is not uneven: {steps:?}");
+    let clip = silent();
+    for (name, exact, more) in [
+        ("a.webm", 0.001, &[][..]),
+        ("a.mov", 0.001, &[]),
+        ("a.mp4", 0.001, &["--background", "white"]),
+        ("behind.mp4", 0.001, &["--background", clip.to_str().unwrap()]),
+        ("a.gif", 0.0051, &[]),
+    ] {
+        let path = folder.join(name);
+        convert(&input, &path, more);
+        let got = times(&path);
+        assert_eq!(got.len(), want.len(), "{name}");
+        for (got, want) in got.iter().zip(&want) {
+            assert!((got - want).abs() <= exact, "{name}: {got} s, not {want} s");
+        }
+    }
+}
+
+#[test]
+fn deep_and_fine_pictures() {
+    let folder = folder("deep");
+    for format in ["yuv420p10le", "yuv422p10le", "yuv422p", "yuv444p", "yuv444p10le", "gray"] {
+        let input =
+            clip(&format!("{format}.mp4"), 0.5, "", &[&["-an", "-pix_fmt", format], &FAST[..]].concat());
+        let path = folder.join(format!("{format}.webm"));
+        convert(&input, &path, &[]);
+        let (cut, whole) = (frames(&path), frames(&input));
+        assert_eq!(cut.len(), 15, "{format}");
+        assert!(apart(&cut[8], &whole[8]) < 10.0, "{format}: {}", apart(&cut[8], &whole[8]));
+    }
+}
+
+#[test]
+fn odd_sizes() {
+    let folder = folder("odd");
+    let input =
+        clip("odd.mkv", 0.5, ",scale=161:119,setsar=1", &["-an", "-c:v", "ffv1", "-pix_fmt", "yuv444p"]);
+    for format in ["webm", "mov", "gif"] {
+        let path = folder.join(format!("a.{format}"));
+        convert(&input, &path, &[]);
+        assert_eq!(size(&path), (161, 119), "{format}");
+    }
+    // H.264 in 4:2:0 has no odd sizes: a row and a column go.
+    let path = folder.join("a.mp4");
+    convert(&input, &path, &["--background", "white"]);
+    assert_eq!(size(&path), (160, 118));
+    assert_eq!(times(&path).len(), 15);
+}
+
+#[test]
+fn interlaced_video_is_deinterlaced() {
+    let folder = folder("interlaced");
+    // Woven from a fast pan, so that the fields differ.
+    let input = clip(
+        "interlaced.mp4",
+        2.0,
+        ",scale=640:360,crop=320:180:120+100*sin(t*3):20,interlace",
+        &[&["-an", "-flags", "+ildct+ilme", "-x264opts", "tff=1"], &FAST[..]].concat(),
+    );
+    assert_eq!(probe(&input, "v:0", "field_order"), "tt");
+    let combs = |frames: &[Frame]| -> f64 {
+        // Rows that differ from both neighbours in the same direction.
+        let at = |f: &Frame, x: usize, y: usize| i32::from(f[(y * WIDTH + x) * 4 + 1]);
+        let f = &frames[15];
+        let all = (1..HEIGHT - 1).flat_map(|y| (0..WIDTH).map(move |x| (x, y)));
+        let comb = |(x, y): &(usize, usize)| {
+            let (up, here, down) = (at(f, *x, y - 1), at(f, *x, *y), at(f, *x, y + 1));
+            (here - up > 10 && here - down > 10) || (up - here > 10 && down - here > 10)
+        };
+        let there = |(x, y): &(usize, usize)| f[(y * WIDTH + x) * 4 + 3] > 200;
+        let seen = all.clone().filter(there).count();
+        assert!(seen > 1000, "only {seen} pixels are there");
+        all.filter(there).filter(comb).count() as f64 / seen as f64
+    };
+    let before = combs(&frames(&input));
+    for (format, more) in [("webm", &[][..]), ("mp4", &["--background", "blur"])] {
+        let path = folder.join(format!("a.{format}"));
+        convert(&input, &path, more);
+        assert_eq!(times(&path).len(), times(&input).len(), "{format}: a frame for a frame");
+        let after = combs(&frames(&path));
+        println!("{format}: combs {before:.4} before, {after:.4} after");
+        assert!(after < before * 0.5, "{format}: combs {before:.4} before, {after:.4} after");
+        let order = probe(&path, "v:0", "field_order");
+        assert!(["progressive", "unknown"].contains(&order.as_str()), "{order}");
+    }
+}
+
+#[test]
+fn pixels_that_are_not_square() {
+    let folder = folder("anamorphic");
+    let input = clip("pal.mp4", 0.3, ",setsar=16/11", &[&["-an"], &FAST[..]].concat());
+    let path = folder.join("a.webm");
+    convert(&input, &path, &[]);
+    assert_eq!(size(&path), (WIDTH, HEIGHT));
+    // WebM tells the size that it is shown at, in whole pixels: 465 × 180.
+    assert_eq!(probe(&path, "v:0", "sample_aspect_ratio"), "93:64");
+    let path = folder.join("a.gif");
+    convert(&input, &path, &[]);
+    assert_eq!(size(&path), (465, HEIGHT));
+}
+
+#[test]
+fn hdr_is_refused_or_made_ordinary() {
+    let folder = folder("hdr");
+    let options = |transfer| {
+        [
+            "-an",
+            "-c:v",
+            "libx264",
+            "-pix_fmt",
+            "yuv420p10le",
+            "-color_primaries",
+            "bt2020",
+            "-colorspace",
+            "bt2020nc",
+            "-color_trc",
+            transfer,
+        ]
+    };
+    let pq = clip("pq.mp4", 0.3, "", &options("smpte2084"));
+    let said = refuse(&pq, &folder.join("a.webm"), &[], 1);
+    assert!(said.contains("HDR") && said.contains("ffmpeg -i") && said.trim().lines().count() == 1, "{said}");
+    let hlg = clip("hlg.mp4", 0.3, "", &options("arib-std-b67"));
+    let path = folder.join("a.mov");
+    convert(&hlg, &path, &[]);
+    assert_ne!(probe(&path, "v:0", "color_transfer"), "arib-std-b67", "it must not be shown as HDR");
+    assert_eq!(times(&path).len(), 9);
+}
+
+#[test]
+fn sound_that_begins_late_ends_early_or_is_not_there() {
+    let folder = folder("sound");
+    let source = plain();
+    let source = source.to_str().unwrap();
+    let late = folder.join("late.mkv");
+    let both = ["-v", "error", "-i", source, "-itsoffset", "0.8", "-i", source, "-map", "0:v", "-map", "1:a"];
+    tool("ffmpeg", &[&both[..], &["-c", "copy", late.to_str().unwrap()]].concat());
+    let short = clip("short.mp4", 2.0, "", &["-af", "atrim=0:0.7", "-c:v", "libx264", "-preset", "veryfast"]);
+    for (input, name) in [(&late, "late"), (&short, "short")] {
+        for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
+            let path = folder.join(format!("{name}.{format}"));
+            convert(input, &path, &[more, &["--timeout", "20"]].concat());
+            assert_eq!(times(&path).len(), 60, "{name} {format}");
+            same_beeps(&path, input, 0.0);
+        }
+    }
+    for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
+        let path = folder.join("silent.webm");
+        convert(&silent(), &path, &[more, &["--overwrite"]].concat());
+        assert!(!has_sound(&path));
+        let path = folder.join("dropped.webm");
+        convert(&plain(), &path, &[more, &["--overwrite", "--audio", "drop"]].concat());
+        assert!(!has_sound(&path));
+    }
+}
+
+#[test]
+fn files_that_are_none() {
+    let folder = folder("broken");
+    let source = std::fs::read(plain()).unwrap();
+    let made = crate::media::folder("broken-inputs");
+    let file = |name: &str, bytes: &[u8]| {
+        std::fs::write(made.join(name), bytes).unwrap();
+        made.join(name)
+    };
+    let sound = made.join("sound.m4a");
+    tool(
+        "ffmpeg",
+        &["-v", "error", "-i", plain().to_str().unwrap(), "-vn", "-c", "copy", sound.to_str().unwrap()],
+    );
+    for (input, why) in [
+        (made.join("nowhere.mp4"), "no such file"),
+        (made.clone(), "folder"),
+        (file("empty.mp4", b""), "empty"),
+        (file("text.mp4", b"no video at all, but a letter"), "no video file"),
+        (file("cut.mp4", &source[..9_000]), ""),
+        (sound, "sound but no video"),
+    ] {
+        let said = refuse(&input, &folder.join("a.webm"), &["--timeout", "20"], 1);
+        assert!(said.contains(why) && said.contains(input.to_str().unwrap()), "{}: {said}", input.display());
+        assert_eq!(said.trim().lines().count(), 1, "{said}");
+    }
+}

@@ -1,0 +1,6 @@
+//! `bgremove convert` as a user runs it; what it writes is read by decoders that are not its own.
+
+mod behaviour;
+mod formats;
+mod inputs;
+mod media;

@@ -1,0 +1,259 @@
+//! Clips to convert, and foreign eyes for what comes out: ffmpeg, ffprobe and the image crate.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, OnceLock};
+
+pub const WIDTH: usize = 320;
+pub const HEIGHT: usize = 180;
+pub const FPS: f64 = 30.0;
+
+/// A folder for one test, empty.
+pub fn folder(test: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("convert").join(test);
+    let _ = std::fs::remove_dir_all(&path);
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+/// A file that `make clips` puts there.
+fn fetched(name: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("build/clips").join(name);
+    assert!(path.exists(), "{} is missing: run `make clips`", path.display());
+    path
+}
+
+/// Runs a program that has to succeed.
+pub fn tool(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let out = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success(), "{program} {arguments:?}: {said}");
+    out.stdout
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A clip of the portrait, 320 × 180, through ffmpeg with more options; made once.
+pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _one = MAKING.lock().unwrap_or_else(|e| e.into_inner());
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("convert-clips");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Made anew by every run of the tests: what is written here may have changed.
+    let path = folder.join(format!("{}-{name}", std::process::id()));
+    if path.exists() {
+        return path;
+    }
+    let source = fetched("astronaut.mp4");
+    let (seconds, filter) = (seconds.to_string(), format!("scale={WIDTH}:{HEIGHT}{filter}"));
+    let mut arguments = vec!["-v", "error", "-y", "-i", text(&source)];
+    // Beeps of a tenth of a second, half a second after each whole one.
+    let beeps = "aevalsrc='if(between(mod(t,1),0.5,0.6),0.5*sin(2*PI*1000*t),0)':s=48000:c=stereo";
+    if !options.contains(&"-an") {
+        arguments.extend(["-f", "lavfi", "-i", beeps]);
+    }
+    arguments.extend(["-t", &seconds, "-vf", &filter]);
+    arguments.extend(options.iter().filter(|o| **o != "-an"));
+    arguments.push(text(&path));
+    tool("ffmpeg", &arguments);
+    path
+}
+
+const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
+
+/// Two seconds with sound: what most tests convert.
+pub fn plain() -> PathBuf {
+    clip("plain.mp4", 2.0, "", &H264)
+}
+
+/// A second without sound.
+pub fn silent() -> PathBuf {
+    clip("silent.mp4", 1.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"])
+}
+
+/// A copy of a clip in which only what stands about it differs.
+pub fn remux(from: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let path = from.with_file_name(format!("{}-{name}", std::process::id()));
+    let mut arguments = vec!["-v", "error", "-y", "-i", text(from), "-c", "copy"];
+    arguments.extend(options);
+    arguments.push(text(&path));
+    tool("ffmpeg", &arguments);
+    path
+}
+
+pub fn bgremove(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bgremove")).arg("convert").args(arguments).output().unwrap()
+}
+
+/// What it said on standard error.
+pub fn said(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+/// Converts, which has to succeed.
+pub fn convert(input: &Path, output: &Path, more: &[&str]) {
+    let out = bgremove(&[&[text(input), text(output)], more].concat());
+    assert!(out.status.success(), "{} to {}: {}", input.display(), output.display(), said(&out));
+}
+
+/// Converts, which has to fail with this exit code and leave nothing; what it said.
+pub fn refuse(input: &Path, output: &Path, more: &[&str], code: i32) -> String {
+    let out = bgremove(&[&[text(input), text(output)], more].concat());
+    let said = said(&out);
+    assert_eq!(out.status.code(), Some(code), "{} to {}: {said}", input.display(), output.display());
+    let left: Vec<_> = std::fs::read_dir(output.parent().unwrap()).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?} is left behind");
+    said
+}
+
+/// A stream's figure as ffprobe tells it.
+pub fn probe(path: &Path, stream: &str, what: &str) -> String {
+    let entries = format!("stream={what}");
+    let out = tool(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            stream,
+            "-count_frames",
+            "-show_entries",
+            &entries,
+            "-of",
+            "default=noprint_wrappers=1:nokey=1",
+            text(path),
+        ],
+    );
+    String::from_utf8(out).unwrap().trim().to_string()
+}
+
+pub fn has_sound(path: &Path) -> bool {
+    !probe(path, "a", "codec_name").is_empty()
+}
+
+/// Seconds that a file lasts.
+pub fn seconds(path: &Path) -> f64 {
+    let out =
+        tool("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", text(path)]);
+    String::from_utf8(out).unwrap().trim().parse().unwrap()
+}
+
+/// Seconds at which frames are seen.
+pub fn times(path: &Path) -> Vec<f64> {
+    let out = tool(
+        "ffprobe",
+        &[
+            "-v",
+            "error",
+            "-select_streams",
+            "v:0",
+            "-show_entries",
+            "frame=pts_time",
+            "-of",
+            "csv=p=0",
+            text(path),
+        ],
+    );
+    let lines = String::from_utf8(out).unwrap();
+    // Lines about side data are empty.
+    let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
+    lines.map(|l| l.parse().unwrap()).collect()
+}
+
+/// A decoded frame as R, G, B, A.
+pub type Frame = Vec<u8>;
+
+/// The frames of a file, every one once, as they are seen.
+pub fn frames(path: &Path) -> Vec<Frame> {
+    let width: usize = probe(path, "v:0", "width").lines().next().unwrap().parse().unwrap();
+    let height: usize = probe(path, "v:0", "height").lines().next().unwrap().parse().unwrap();
+    let mut arguments = vec!["-v", "error"];
+    // ffmpeg's own decoders of VP8 and VP9 pass the alpha over.
+    match probe(path, "v:0", "codec_name").as_str() {
+        "vp9" => arguments.extend(["-c:v", "libvpx-vp9"]),
+        "vp8" => arguments.extend(["-c:v", "libvpx"]),
+        _ => {}
+    }
+    arguments.extend(["-i", text(path), "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "-"]);
+    let bytes = tool("ffmpeg", &arguments);
+    assert_eq!(bytes.len() % (width * height * 4), 0);
+    bytes.chunks_exact(width * height * 4).map(<[u8]>::to_vec).collect()
+}
+
+pub fn alpha(frame: &Frame) -> Vec<u8> {
+    frame.chunks_exact(4).map(|p| p[3]).collect()
+}
+
+/// The element's own mattes for the plain clip: what every format's alpha is held against.
+pub fn mattes() -> &'static [Vec<u8>] {
+    static MATTES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    MATTES.get_or_init(|| {
+        let folder = folder("mattes");
+        let out = folder.join("m");
+        convert(&plain(), &out, &["--format", "png", "--set", "output=matte"]);
+        pictures(&out).into_iter().map(|p| p.into_iter().step_by(4).collect()).collect()
+    })
+}
+
+/// Numbered pictures, in their order, as RGBA.
+pub fn pictures(folder: &Path) -> Vec<Frame> {
+    let mut names: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
+    names.sort();
+    for (n, name) in names.iter().enumerate() {
+        assert_eq!(name.file_name().unwrap().to_str().unwrap(), format!("frame-{:05}.png", n + 1));
+    }
+    names.iter().map(|n| image::open(n).unwrap().into_rgba8().into_raw()).collect()
+}
+
+/// Peak signal to noise ratio in decibels.
+pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let squares = a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
+    let mean = squares.sum::<f64>() / a.len() as f64;
+    if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
+}
+
+/// Seconds at which a file's beeps begin.
+pub fn onsets(path: &Path) -> Vec<f64> {
+    // Silence before a late start is written out, so that places are times.
+    let bytes = tool(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            text(path),
+            "-af",
+            "aresample=async=1:first_pts=0",
+            "-f",
+            "s16le",
+            "-ac",
+            "1",
+            "-ar",
+            "48000",
+            "-",
+        ],
+    );
+    let mut out: Vec<f64> = Vec::new();
+    for (n, sample) in bytes.as_chunks::<2>().0.iter().enumerate() {
+        let time = n as f64 / 48_000.0;
+        if i16::from_le_bytes(*sample).unsigned_abs() > 6_000
+            && out.last().is_none_or(|last| time - last > 0.5)
+        {
+            out.push(time);
+        }
+    }
+    out
+}
+
+/// Compares beeps with those of a source, `shift` seconds earlier.
+pub fn same_beeps(output: &Path, source: &Path, shift: f64) {
+    let want: Vec<f64> = onsets(source).into_iter().map(|t| t - shift).filter(|t| *t > 0.0).collect();
+    let got = onsets(output);
+    assert_eq!(got.len(), want.len(), "{got:?}, not {want:?}");
+    for (got, want) in got.iter().zip(&want) {
+        assert!((got - want).abs() < 1.0 / FPS, "a beep at {got} s, not {want} s");
+    }
+}
