@@ -103,7 +103,9 @@ impl Blocks {
                 for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
                     let cells = &mut self.cells[y / CELL * wide..][PARTS * run.start..PARTS * run.end];
                     look(y, x, &mut |even, odd| {
-                        for (cell, (e, o)) in cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2))) {
+                        for (cell, (e, o)) in
+                            cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2)))
+                        {
                             let (mut lo, mut hi) = (1f32, 0f32);
                             for &v in e.iter().chain(o) {
                                 lo = lo.min(v);

@@ -92,7 +92,14 @@ pub struct Area<'a> {
 
 impl Area<'_> {
     /// The runs of cells, each widened by `reach` to either side, that rows within `reach` of `y` are asked for.
-    fn runs(&self, y: usize, reach: usize, (wide, high): (usize, usize), row: &mut Vec<bool>, out: &mut Vec<Run>) {
+    fn runs(
+        &self,
+        y: usize,
+        reach: usize,
+        (wide, high): (usize, usize),
+        row: &mut Vec<bool>,
+        out: &mut Vec<Run>,
+    ) {
         let last = self.marks.len() / self.wide - 1;
         let block = |y: usize| (y * self.per / self.side).saturating_sub(self.first).min(last);
         // Rows outside of the area are not asked for.
@@ -643,10 +650,11 @@ mod tests {
                 });
                 for (i, &seen) in seen.iter().enumerate() {
                     let (u, v) = (i % wide, i / wide);
-                    let marked = (u * per / side..((u + 1) * per).div_ceil(side).max(u * per / side + 1)).any(|bx| {
-                        (v * per / side..((v + 1) * per).div_ceil(side).max(v * per / side + 1))
-                            .any(|by| marks[by * blocks + bx])
-                    });
+                    let marked = (u * per / side..((u + 1) * per).div_ceil(side).max(u * per / side + 1))
+                        .any(|bx| {
+                            (v * per / side..((v + 1) * per).div_ceil(side).max(v * per / side + 1))
+                                .any(|by| marks[by * blocks + bx])
+                        });
                     let asked = (y.0..y.1).contains(&v) && marked;
                     assert!(seen || !asked, "{w}x{h} {samples}: {u},{v} is missing");
                 }
