@@ -400,8 +400,9 @@ mod tests {
         (p, mask)
     }
 
-    fn error(a: &[f32], b: &[f32]) -> f32 {
-        a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>() / a.len() as f32
+    /// The samples that are on the wrong side; those in doubt may be grey.
+    fn wrong(a: &[f32], b: &[f32]) -> usize {
+        a.iter().zip(b).filter(|(a, b)| (**a > 0.5) != (**b > 0.5)).count()
     }
 
     #[test]
@@ -416,11 +417,8 @@ mod tests {
                 let (frame, truth) = scene(w, h, 150.0 + 9.0 * n as f32, 160.0 + 3.0 * n as f32);
                 carrier.advance(&frame.frame());
                 carrier.carry(0, &mask, w / 8, h / 8, &mut out);
-                let (carried, left) = (error(&out, &truth), error(&mask, &truth));
-                assert!(
-                    carried < (if n == 1 { 0.5 } else { 0.35 }) * left,
-                    "{w}×{h}, age {n}: {carried} carried, {left} left"
-                );
+                let (carried, left) = (wrong(&out, &truth), wrong(&mask, &truth));
+                assert!(4 * carried <= left + 4, "{w}×{h}, age {n}: {carried} carried, {left} left");
             }
         }
     }
