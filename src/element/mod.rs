@@ -5,6 +5,7 @@ mod control;
 mod flow;
 mod frames;
 mod imp;
+mod loader;
 mod messages;
 mod pool;
 mod properties;
