@@ -10,14 +10,13 @@ use crate::compose;
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::runtime;
+use crate::runtime::{self, Runtime};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::VideoInfo;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl BgRemove {
     pub(super) fn settings(&self) -> Arc<Settings> {
@@ -27,7 +26,7 @@ impl BgRemove {
     /// Changes the settings; asks for new caps downstream if they need others. In mid-stream a change that
     /// nothing downstream can take leaves things as they are, with a warning.
     pub(super) fn change(&self, f: impl FnOnce(&mut Settings)) {
-        let _one = lock(&self.changing);
+        let one = lock(&self.changing);
         let old = self.settings();
         let mut new = Settings::clone(&old);
         f(&mut new);
@@ -35,6 +34,8 @@ impl BgRemove {
         if kind != old.kind()
             && let Some(why) = self.not_taken(kind)
         {
+            // Who hears of it may want to set something else.
+            drop(one);
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
             return;
         }
@@ -47,7 +48,7 @@ impl BgRemove {
     /// Changes what the latency depends on.
     pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
-        if lock(&self.state).is_some() {
+        if lock(&self.aspect).is_some() {
             let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
         }
     }
@@ -63,12 +64,12 @@ impl BgRemove {
     }
 
     pub(super) fn set_background(&self, text: String) {
-        if lock(&self.ready).is_none() {
-            // Read on the way to READY, where a bad value fails the state change.
-            return self.change(|s| (s.background, s.backdrop) = (text, None));
-        }
         match compose::parse(&text) {
             Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
+            // Read again on the way to READY, where a bad value fails the state change.
+            Err(_) if lock(&self.ready).is_none() => {
+                self.change(|s| (s.background, s.backdrop) = (text, None))
+            }
             Err(e) => {
                 let kept = self.settings().background.clone();
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
@@ -80,29 +81,22 @@ impl BgRemove {
     /// in a thread of its own; [`Self::take_over`] puts it in place.
     pub(super) fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
+        self.load_beside();
+    }
+
+    fn load_beside(&self) {
         let Some(runtime) = *lock(&self.ready) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
-        let (arrived, asked) = (Arc::clone(&self.arrived), Arc::clone(&self.asked));
-        let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        std::thread::spawn(move || {
-            let network = choose(&settings, Some(aspect)).and_then(|choice| {
-                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
-            });
-            let mut arrived = lock(&arrived);
-            // The threads need not end in the order in which they began: a slow earlier one must not
-            // take the place of what the last request has brought.
-            if asked.load(Ordering::SeqCst) == number {
-                *arrived = Some((settings, network));
-            }
-        });
+        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
-    pub(super) fn take_over(&self, state: &mut State, settings: &Settings) {
-        let Some((wanted, network)) = lock(&self.arrived).take() else { return };
-        if !wanted.same_network(settings) {
+    pub(super) fn take_over(&self) {
+        let Some((wanted, network)) = self.loader.take() else { return };
+        let settings = self.settings();
+        if !wanted.same_network(&settings) {
             // Changed again since; the later one is still to come.
             return;
         }
@@ -111,23 +105,33 @@ impl BgRemove {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
                 self.log_provider(&network);
                 *lock(&self.network) = Some(network.clone());
-                self.employ(&network, settings);
-                // Its first mask is on its way; until then the old one's is carried on.
-                state.flow.ask_again();
-                (state.network, state.loaded) = (network, wanted);
+                self.employ(&network, &wanted);
+                if let Some(state) = lock(&self.state).as_mut() {
+                    // Its first mask is on its way; until then the old one's is carried on.
+                    state.flow.ask_again();
+                    (state.network, state.loaded) = (network, wanted);
+                }
             }
-            Err(e) => self.keep_network(&e, &wanted, &Arc::clone(&state.loaded)),
+            Err(e) => {
+                let kept = lock(&self.state).as_ref().map(|s| Arc::clone(&s.loaded));
+                if let Some(kept) = kept {
+                    self.keep_network(&e, &wanted, &kept);
+                }
+            }
         }
     }
 
     /// NULL to READY: everything that can be known to fail, fails here.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
-        let backdrop = match &settings.backdrop {
-            Some(b) => b.clone(),
-            None => compose::parse(&settings.background)?,
-        };
-        self.change(|s| s.backdrop = Some(backdrop));
+        if settings.backdrop.is_none() {
+            let backdrop = compose::parse(&settings.background)?;
+            self.change(|s| {
+                if s.background == settings.background {
+                    s.backdrop = Some(backdrop);
+                }
+            });
+        }
         let runtime = runtime::open(self.folder().as_deref())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
@@ -155,7 +159,7 @@ impl BgRemove {
         *lock(&self.pool) = None;
         *lock(&self.network) = None;
         *lock(&self.ready) = None;
-        *lock(&self.arrived) = None;
+        self.loader.forget();
     }
 
     /// Gives a network to the thread that runs it.
@@ -174,33 +178,33 @@ impl BgRemove {
 
     /// New caps: new buffers, and for a frame of another shape perhaps another network.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
-        let settings = self.settings();
         let Some(runtime) = *lock(&self.ready) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
         let mut guard = lock(&self.state);
         let old = guard.take();
+        let mut beside = false;
         let mut state = match old {
             // What is remembered still holds; a network that was asked for meanwhile is on its way.
             Some(old) if old.input == *input => old.with_output(output),
             old => {
                 let aspect = aspect(input);
                 *lock(&self.aspect) = Some(aspect);
-                // What was asked for with the old shape in mind is not wanted any more.
-                self.asked.fetch_add(1, Ordering::SeqCst);
-                *lock(&self.arrived) = None;
-                let load = |settings: &Settings| {
-                    let choice = choose(settings, Some(aspect))?;
-                    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
-                };
-                let (network, loaded) = match (load(&settings), &old) {
-                    (Ok(network), _) => (network, settings.clone()),
-                    // A model that was set in mid-stream and cannot be used.
-                    (Err(e), Some(old)) if !old.loaded.same_network(&settings) => {
-                        self.keep_network(&e, &settings, &old.loaded);
-                        (load(&old.loaded)?, Arc::clone(&old.loaded))
+                // What was asked for with the old shape in mind is asked for again. In this order: whoever sets
+                // something from here on asks with the new shape in mind.
+                self.loader.forget();
+                let settings = self.settings();
+                let loaded =
+                    old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
+                beside = !loaded.same_network(&settings);
+                let network = match (load(runtime, &loaded, aspect), &old) {
+                    (Ok(network), _) => network,
+                    // Its file may be gone; it is in memory.
+                    (Err(e), Some(old)) => {
+                        gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
+                        old.network.clone()
                     }
-                    (Err(e), _) => return Err(e),
+                    (Err(e), None) => return Err(e),
                 };
                 self.log_provider(&network);
                 *lock(&self.network) = Some(network.clone());
@@ -219,15 +223,18 @@ impl BgRemove {
             state.network.name,
             state.network.spec.size
         );
-        state.follow(&settings);
+        state.follow(&self.settings());
         *guard = Some(state);
+        drop(guard);
+        if beside {
+            self.load_beside();
+        }
         Ok(())
     }
 
-    /// A model that was set in mid-stream cannot be used: says so, and sets the last good one again,
-    /// unless yet another one has been set since.
+    /// A model that was set in mid-stream cannot be used: sets the last good one again, unless yet another one has
+    /// been set since, and says so.
     fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
-        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
         self.change(|s| {
             if s.same_network(wanted) {
                 s.model = kept.model.clone();
@@ -236,6 +243,8 @@ impl BgRemove {
                 s.follow_subject = kept.follow_subject;
             }
         });
+        self.obj().notify("model");
+        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
     }
 
     fn log_provider(&self, network: &Network) {
@@ -256,6 +265,12 @@ impl BgRemove {
             lock(&self.stats).resets += 1;
         }
     }
+}
+
+/// The network that the settings mean, for frames of this shape.
+fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
+    let choice = choose(settings, Some(aspect))?;
+    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
 }
 
 /// The file that the settings mean, and all that is said of it.

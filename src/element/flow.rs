@@ -1,7 +1,7 @@
 //! Which mask goes with which frame: when the network is asked, how long a frame waits, what it gets.
 
 use super::settings::Settings;
-use super::worker::Worker;
+use super::worker::{Expected, Worker};
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::temporal::{Carrier, Change, CutDetector};
@@ -59,12 +59,8 @@ pub struct Flow {
     /// The last frame's time, and the usual distance of two.
     time: Option<gst::ClockTime>,
     distance: Option<Duration>,
-    /// Timestamps of frames that masks are under way for.
-    times: VecDeque<(u64, Option<gst::ClockTime>)>,
     /// No mask has come since an inference failed.
     pub failing: bool,
-    /// Has the network's first mask been waited for.
-    hot: bool,
 }
 
 /// What a frame that has arrived needs.
@@ -95,6 +91,17 @@ pub enum Due {
     Later,
 }
 
+/// What a frame takes on screen, as the caps say.
+fn frame_length(fps: gst::Fraction) -> Option<Duration> {
+    (fps.numer() > 0).then(|| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
+}
+
+/// How many frames a delay holds back.
+pub fn held_by(delay: Duration, fps: gst::Fraction) -> usize {
+    let length = frame_length(fps).unwrap_or(USUAL_FRAME);
+    delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MOST_HELD as u128) as usize
+}
+
 impl Flow {
     /// Forgets all frames and masks.
     pub fn reset(&mut self) {
@@ -119,7 +126,7 @@ impl Flow {
         self.next += 1;
         let cut = self.cuts.is_cut(frame) && settings.scene_detection;
         let gap = match (self.time, time) {
-            (Some(before), Some(now)) => now < before || now > before + GAP,
+            (Some(before), Some(now)) => now < before || now - before > GAP,
             _ => false,
         };
         if let (Some(before), Some(now), false) = (self.time, time, gap) {
@@ -134,7 +141,8 @@ impl Flow {
         }
         let due = self.asked.is_none_or(|asked| {
             let rate = match settings.max_rate {
-                r if r > 0.0 => Duration::from_secs_f64(1.0 / r),
+                // Once in longer than any stream lasts.
+                r if r > 0.0 => Duration::try_from_secs_f64(1.0 / r).unwrap_or(Duration::MAX),
                 _ => Duration::ZERO,
             };
             let since = match (asked.time, time) {
@@ -152,12 +160,13 @@ impl Flow {
             if settings.reuse_threshold > 0.0 {
                 self.change.keep(frame);
             }
-            self.times.push_back((number, time));
-            if self.times.len() > 2 * MOST_HELD {
-                self.times.pop_front();
-            }
         }
         Arrival { number, ask, fresh, cut }
+    }
+
+    /// How many frames are held back.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     pub fn hold(&mut self, held: Held) {
@@ -174,10 +183,7 @@ impl Flow {
 
     /// What a frame takes on screen.
     pub fn frame_length(&self, fps: gst::Fraction) -> Duration {
-        if fps.numer() > 0 {
-            return Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer()));
-        }
-        self.distance.filter(|d| !d.is_zero()).unwrap_or(USUAL_FRAME)
+        frame_length(fps).or(self.distance.filter(|d| !d.is_zero())).unwrap_or(USUAL_FRAME)
     }
 
     /// In async mode, whether the oldest frame leaves.
@@ -190,11 +196,14 @@ impl Flow {
         // Before the first mask there is nothing to show: a frame is worth waiting for.
         let nothing = self.latest.is_none() && !self.failing;
         let patience = if nothing { length } else { length / WAIT };
-        let until = oldest.arrived + delay.max(patience);
+        let budget = delay.max(patience);
+        let until = oldest.arrived + budget;
         let comes = match worker.expected(oldest.number) {
-            // What will not be there in time is not waited for, unless nobody knows.
-            Some(at) => at <= until + delay.max(patience) / 4,
-            None => nothing || !delay.is_zero() || !self.hot,
+            Expected::Nothing => false,
+            // What will not be there in time is not waited for; nor is what should have been there long ago.
+            Expected::At(at) => at <= until + budget / 4 && now < at + budget,
+            // One frame's patience is enough to find that out.
+            Expected::Unknown { since } => now < since + budget,
         };
         if !comes || until <= now {
             return Due::Now;
@@ -204,16 +213,12 @@ impl Flow {
         if until > next.max(now + length / WAIT) { Due::Later } else { Due::By(until) }
     }
 
-    /// Takes a mask that has come. Older ones than the newest are of no use.
-    pub fn take(&mut self, number: u64, mask: Mask) {
-        (self.failing, self.hot) = (false, true);
+    /// Takes the mask that has come for a frame of this time. Older ones than the newest are of no use.
+    pub fn take(&mut self, number: u64, time: Option<gst::ClockTime>, mask: Mask) {
+        self.failing = false;
         if number < self.valid_from || self.latest.as_ref().is_some_and(|l| l.number > number) {
             return;
         }
-        while self.times.front().is_some_and(|(n, _)| *n < number) {
-            self.times.pop_front();
-        }
-        let time = self.times.front().filter(|(n, _)| *n == number).and_then(|(_, t)| *t);
         self.latest = Some(Latest { number, time, mask });
     }
 

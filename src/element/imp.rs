@@ -1,6 +1,8 @@
 //! The element's implementation.
 
 use super::caps::{self, SINK, SRC};
+use super::flow::held_by;
+use super::loader::Loader;
 use super::messages::Posted;
 use super::properties::PROPERTIES;
 use super::report::Log;
@@ -8,7 +10,6 @@ use super::settings::*;
 use super::state::State;
 use super::stream::Pace;
 use super::worker::Worker;
-use crate::error::Error;
 use crate::models::Network;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
@@ -19,7 +20,6 @@ use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -39,25 +39,22 @@ pub struct BgRemove {
     pub(super) pool: Mutex<Option<Arc<rayon::ThreadPool>>>,
     /// The network in use, in memory from READY on.
     pub(super) network: Mutex<Option<Network>>,
-    /// Taken by the streaming thread, and by others only while it stands still.
+    /// Taken by the streaming thread, and by others only while it stands still. It is held while a network runs and
+    /// while messages are posted, which a handler may answer by setting a property: no property takes it.
     pub(super) state: Mutex<Option<State>>,
-    /// The frame's shape while caps are set. Apart from the state, which is held while a network runs:
-    /// an application that sets a property must not wait for that.
+    /// The frame's shape while caps are set; apart from the state for the properties' sake.
     pub(super) aspect: Mutex<Option<f64>>,
-    /// A network that was asked for while playing and has just been loaded, with the settings that it
-    /// was loaded for.
-    pub(super) arrived: Arc<Mutex<Option<Arrival>>>,
-    /// How often one has been asked for; what an earlier request brings is dropped.
-    pub(super) asked: Arc<AtomicU64>,
+    /// Networks that are asked for while playing.
+    pub(super) loader: Arc<Loader>,
     pub(super) pace: Mutex<Pace>,
+    /// How many frames can be held back without upstream running out of buffers, as it was told.
+    pub(super) promised: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
     pub(super) log: Mutex<Log>,
     pub(super) warned: Mutex<Vec<Posted>>,
     /// Why the caps do not fit has been said.
     pub(super) explained: Mutex<bool>,
 }
-
-pub(super) type Arrival = (Arc<Settings>, Result<Network, Error>);
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -198,17 +195,20 @@ impl ElementImpl for BgRemove {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             gst::StateChange::NullToReady => self.prepare().map_err(|e| {
+                self.release();
                 self.post(&e);
                 gst::StateChangeError
             })?,
             // The streaming thread may be waiting for the network.
             gst::StateChange::PausedToReady => {
-                self.worker().inspect(|w| w.interrupt());
+                self.worker().inspect(|w| w.halt());
             }
             _ => {}
         }
         let result = self.parent_change_state(transition);
-        if transition == gst::StateChange::ReadyToNull {
+        if transition == gst::StateChange::ReadyToNull
+            || (transition == gst::StateChange::NullToReady && result.is_err())
+        {
             self.release();
         }
         result
@@ -225,6 +225,7 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.log) = Log::new(&self.settings().job_id);
         gst::info!(CAT, imp = self, "job {}", self.job_id());
         *lock(&self.pace) = Pace::default();
+        *lock(&self.promised) = 0;
         lock(&self.warned).clear();
         *lock(&self.explained) = false;
         self.worker().inspect(|w| w.resume());
@@ -235,9 +236,7 @@ impl BaseTransformImpl for BgRemove {
         self.write_record(Outcome::Stopped);
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
-        // Networks that are still being loaded come too late.
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        *lock(&self.arrived) = None;
+        self.loader.forget();
         self.worker().inspect(|w| w.reset());
         Ok(())
     }
@@ -270,6 +269,10 @@ impl BaseTransformImpl for BgRemove {
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
+        // Upstream wants its buffers back.
+        if direction == gst::PadDirection::Sink && query.type_() == gst::QueryType::Drain {
+            self.drain();
+        }
         let done = BaseTransformImplExt::parent_query(self, direction, query);
         if direction == gst::PadDirection::Src
             && done
@@ -278,7 +281,7 @@ impl BaseTransformImpl for BgRemove {
             let (live, min, max) = q.result();
             let ours = self.latency(live);
             gst::debug!(CAT, imp = self, "latency {min}, here {ours}");
-            q.set(live, min + ours, max.map(|max| max + ours));
+            q.set(live, min.saturating_add(ours), max.map(|max| max.saturating_add(ours)));
         }
         if direction == gst::PadDirection::Sink
             && let gst::QueryViewMut::Caps(q) = query.view_mut()
@@ -298,15 +301,16 @@ impl BaseTransformImpl for BgRemove {
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) => {
-                self.worker().inspect(|w| w.interrupt());
+                self.worker().inspect(|w| w.flush());
             }
             gst::EventView::FlushStop(_) => {
-                self.worker().inspect(|w| w.resume());
+                self.worker().inspect(|w| w.flushed());
                 self.reset();
             }
             gst::EventView::StreamStart(_) => {
                 self.drain();
                 self.reset();
+                self.ask_whether_live();
             }
             // What has been held back leaves before whatever comes after it.
             _ if event.is_serialized() => self.drain(),
@@ -335,12 +339,16 @@ impl BaseTransformImpl for BgRemove {
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
         self.parent_propose_allocation(decided, query)?;
-        // Frames that the network works on, and that are held back, are not there for upstream meanwhile.
-        let extra = self.kept_buffers();
+        // Frames that the network works on, that wait for it, and that are held back, are not there for upstream
+        // meanwhile.
+        let fps = query.get().0.and_then(|c| VideoInfo::from_caps(c).ok()).map(|i| i.fps());
+        let held = held_by(self.settings().matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)));
+        *lock(&self.promised) = held;
+        let extra = 2 + held as u32;
         let pools: Vec<_> = query.allocation_pools().collect();
         for (at, (pool, size, min, max)) in pools.into_iter().enumerate() {
-            let max = if max == 0 { 0 } else { max + extra };
-            query.set_nth_allocation_pool(at as u32, pool.as_ref(), size, min + extra, max);
+            let max = if max == 0 { 0 } else { max.saturating_add(extra) };
+            query.set_nth_allocation_pool(at as u32, pool.as_ref(), size, min.saturating_add(extra), max);
         }
         Ok(())
     }

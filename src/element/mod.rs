@@ -5,6 +5,7 @@ mod control;
 mod flow;
 pub(crate) mod frames;
 mod imp;
+mod loader;
 mod messages;
 mod pool;
 mod properties;

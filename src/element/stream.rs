@@ -45,10 +45,19 @@ impl BgRemove {
             return live;
         }
         let mut query = gst::query::Latency::new();
-        let live = self.obj().sink_pad().peer_query(&mut query) && query.result().0;
+        if !self.obj().sink_pad().peer_query(&mut query) {
+            // It does not know yet.
+            return false;
+        }
+        let live = query.result().0;
         lock(&self.pace).live = Some(live);
         gst::debug!(CAT, imp = self, "upstream is {}", if live { "live" } else { "not live" });
         live
+    }
+
+    /// Another stream begins: it may come from elsewhere.
+    pub(super) fn ask_whether_live(&self) {
+        lock(&self.pace).live = None;
     }
 
     /// The latency that the element adds.
@@ -60,13 +69,6 @@ impl BgRemove {
         let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
         let processing = if live { pace.processing } else { Duration::ZERO };
         gst::ClockTime::from_nseconds((delay + processing).as_nanos() as u64)
-    }
-
-    /// Buffers that are kept beside the one that is worked on.
-    pub(super) fn kept_buffers(&self) -> u32 {
-        let settings = self.settings();
-        let held = settings.matte_delay.as_millis() / 33;
-        2 + held.min(64) as u32
     }
 
     /// A frame comes too late, as downstream says: it was dropped before anything was done with it.
@@ -101,11 +103,11 @@ impl BgRemove {
         let arrived = Instant::now();
         let live = self.is_live();
         self.tag_at_start();
+        self.take_over();
         let settings = self.settings();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
-        self.take_over(state, &settings);
         let arrival = {
             let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &state.input);
             let frame = mapped.as_ref().ok().and_then(|m| frames::read(m, &state.input));
@@ -133,6 +135,15 @@ impl BgRemove {
                 fresh: arrival.fresh,
             });
         }
+        let buffer = if state.flow.held() > *lock(&self.promised) {
+            // Upstream may have no buffers beyond those that it was told to have, and wait for these.
+            buffer.copy_deep().map_err(|_| {
+                self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
+                gst::FlowError::Error
+            })?
+        } else {
+            buffer
+        };
         state.flow.hold(Held {
             number: arrival.number,
             buffer,
@@ -152,9 +163,8 @@ impl BgRemove {
         let Some(state) = guard.as_mut() else { return Ok(None) };
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
         let number = oldest.number;
-        let mut failure = None;
         let length = state.flow.frame_length(state.input.fps());
-        if settings.is_async(live) {
+        let failure = if settings.is_async(live) {
             if !at_once {
                 match state.flow.due(&worker, settings.matte_delay, length) {
                     Due::Now => {}
@@ -166,28 +176,24 @@ impl BgRemove {
                     }
                 }
             }
-            if let (Some(limit), Some(time)) = (settings.timeout, worker.running_for())
-                && time > limit
-            {
-                worker.abandon();
-                failure = Some(too_long(limit));
-            }
+            settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long)
         } else if oldest.asked {
-            failure = self.await_mask(&worker, number, &settings)?;
-        }
+            self.await_mask(&worker, number, &settings)?
+        } else {
+            None
+        };
         let Some(held) = state.flow.pop() else { return Ok(None) };
         if held.fresh {
             state.flow.start_anew(held.number);
             state.smoother.reset();
             lock(&self.log).cut();
         }
-        let time = held.buffer.pts().map_or(Duration::ZERO, |t| Duration::from_nanos(t.nseconds()));
+        // The newest counts.
+        let mut failed = None;
         for done in worker.take(number) {
-            if let Some(e) = self.take_mask(state, done, time) {
-                failure = Some(e);
-            }
+            failed = self.take_mask(state, done);
         }
-        if let Some(e) = failure {
+        if let Some(e) = failure.or(failed) {
             self.fail(state, &e, &settings, live)?;
         }
         let buffer = self.finish(state, &worker, &held, &settings, live)?;
@@ -224,21 +230,21 @@ impl BgRemove {
             Waited::Done => Ok(None),
             Waited::Interrupted => Err(gst::FlowError::Flushing),
             Waited::TimedOut => {
-                worker.abandon();
+                worker.give_up();
                 Ok(Some(too_long(settings.timeout.unwrap_or_default())))
             }
         }
     }
 
     /// Takes what the network's thread has brought; gives the failure if that is one.
-    fn take_mask(&self, state: &mut State, done: Done, time: Duration) -> Option<Error> {
+    fn take_mask(&self, state: &mut State, done: Done) -> Option<Error> {
         let mut stats = lock(&self.stats);
         stats.inferences += 1;
         stats.preprocess.add(done.times.preprocess);
         stats.inference.add(done.times.inference);
         drop(stats);
         if let Ok(mask) = &done.mask {
-            self.look_at(mask, time);
+            self.look_at(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
         }
         if let Some((network, why)) = done.moved {
             let was = state.network.session.provider.name();
@@ -252,7 +258,7 @@ impl BgRemove {
         }
         match done.mask {
             Ok(mask) => {
-                state.flow.take(done.number, mask);
+                state.flow.take(done.number, done.time, mask);
                 None
             }
             Err(e) => Some(e),

@@ -31,6 +31,8 @@ pub struct Job {
 /// What came of a job.
 pub struct Done {
     pub number: u64,
+    /// The frame's timestamp.
+    pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
     pub times: Times,
     /// The network failed where it ran, for this reason, and goes on on the CPU.
@@ -45,6 +47,17 @@ pub enum Waited {
     TimedOut,
     /// By [`Worker::interrupt`].
     Interrupted,
+}
+
+/// When a mask should be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// None is under way.
+    Nothing,
+    /// By what runs usually take.
+    At(Instant),
+    /// It is the first run, which began then.
+    Unknown { since: Instant },
 }
 
 pub struct Worker {
@@ -70,7 +83,11 @@ struct Slot {
     networks: u64,
     /// What a run usually takes.
     usual: Option<Duration>,
-    interrupted: bool,
+    /// Since when the job that waits, or one whose place it has taken, has been waiting.
+    waiting: Option<Instant>,
+    /// By a flush, and by the end of the stream: the one may be over before the other.
+    flushing: bool,
+    halted: bool,
     /// The stream does not wait: its own work goes first.
     behind: bool,
     quit: bool,
@@ -83,9 +100,15 @@ struct Running {
     cancel: Cancel,
     /// Nobody waits for it.
     abandoned: bool,
+    /// It took too long, which is why.
+    stuck: bool,
 }
 
 impl Slot {
+    fn interrupted(&self) -> bool {
+        self.flushing || self.halted || self.quit
+    }
+
     /// Whether something is under way for frame `number` or an earlier one.
     fn owes(&self, number: u64) -> bool {
         let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
@@ -96,11 +119,23 @@ impl Slot {
     fn forget(&mut self) -> Option<Job> {
         self.epoch += 1;
         self.done.clear();
+        self.waiting = None;
+        self.abandon();
+        self.pending.take()
+    }
+
+    fn abandon(&mut self) {
         if let Some(running) = &mut self.running {
             running.abandoned = true;
             running.cancel.call();
         }
-        self.pending.take()
+    }
+
+    fn give_up(&mut self) {
+        self.abandon();
+        if let Some(running) = &mut self.running {
+            running.stuck = true;
+        }
     }
 }
 
@@ -153,11 +188,12 @@ impl Worker {
     /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
     pub fn submit(&self, mut job: Job) {
         let mut slot = self.shared.lock();
-        if slot.quit || slot.interrupted {
+        if slot.interrupted() {
             return;
         }
         let older = slot.pending.take();
         job.fresh |= older.as_ref().is_some_and(|j| j.fresh);
+        slot.waiting.get_or_insert_with(Instant::now);
         slot.pending = Some(job);
         drop(slot);
         self.shared.changed.notify_all();
@@ -168,7 +204,7 @@ impl Worker {
     pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
         let mut slot = self.shared.lock();
         loop {
-            if slot.interrupted || slot.quit {
+            if slot.interrupted() {
                 return Waited::Interrupted;
             }
             if !slot.owes(number) {
@@ -184,17 +220,20 @@ impl Worker {
         }
     }
 
-    /// When what is under way for frame `number` or an earlier one should be there, by what runs usually take;
-    /// `None` if nothing is, or nobody knows.
-    pub fn expected(&self, number: u64) -> Option<Instant> {
+    /// When what is under way for frame `number` or an earlier one should be there.
+    pub fn expected(&self, number: u64) -> Expected {
         let slot = self.shared.lock();
         if !slot.owes(number) {
-            return None;
+            return Expected::Nothing;
         }
-        let usual = slot.usual?;
-        let running = slot.running.as_ref().map_or_else(Instant::now, |r| r.since + usual);
-        let waits = slot.pending.as_ref().is_some_and(|j| j.number <= number);
-        Some(if waits { running + usual } else { running })
+        let since = slot.running.as_ref().map_or_else(Instant::now, |r| r.since);
+        match slot.usual {
+            None => Expected::Unknown { since },
+            Some(usual) => {
+                let waits = slot.pending.as_ref().is_some_and(|j| j.number <= number);
+                Expected::At(since + if waits { usual * 2 } else { usual })
+            }
+        }
     }
 
     /// Takes what is there for frames up to `number`, oldest first.
@@ -212,43 +251,62 @@ impl Worker {
         slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
     }
 
-    /// How long the present run has taken so far, unless it has been given up.
-    pub fn running_for(&self) -> Option<Duration> {
-        let slot = self.shared.lock();
-        slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since.elapsed())
+    /// Gives up the present run if it, or the job that waits for it to end, has taken longer than `limit`.
+    pub fn give_up_after(&self, limit: Duration) -> bool {
+        let mut slot = self.shared.lock();
+        let run = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since);
+        let late = [run, slot.waiting].into_iter().flatten().any(|since| since.elapsed() > limit);
+        if late {
+            slot.give_up();
+            // Once for each limit that it waits in vain.
+            slot.waiting = slot.waiting.map(|_| Instant::now());
+        }
+        late
     }
 
-    /// Gives up the present run.
-    pub fn abandon(&self) {
-        let mut slot = self.shared.lock();
-        if let Some(running) = &mut slot.running {
-            running.abandoned = true;
-            running.cancel.call();
-        }
+    /// Gives up the present run, which takes too long.
+    pub fn give_up(&self) {
+        self.shared.lock().give_up();
     }
 
     /// Whether a run that has been given up still keeps the thread.
     pub fn is_stuck(&self) -> bool {
-        self.shared.lock().running.as_ref().is_some_and(|r| r.abandoned)
+        self.shared.lock().running.as_ref().is_some_and(|r| r.stuck)
     }
 
-    /// Ends all waiting, and all that is under way, until [`Worker::resume`].
-    pub fn interrupt(&self) {
+    /// A flush begins: ends all waiting and all that is under way, until [`Worker::flushed`].
+    pub fn flush(&self) {
+        self.interrupt(|slot| slot.flushing = true);
+    }
+
+    /// The flush is over: takes jobs again, unless halted.
+    pub fn flushed(&self) {
+        self.shared.lock().flushing = false;
+    }
+
+    /// The stream ends: as a flush, until [`Worker::resume`].
+    pub fn halt(&self) {
+        self.interrupt(|slot| slot.halted = true);
+    }
+
+    /// A stream begins.
+    pub fn resume(&self) {
         let mut slot = self.shared.lock();
-        slot.interrupted = true;
+        (slot.flushing, slot.halted) = (false, false);
+    }
+
+    fn interrupt(&self, why: impl FnOnce(&mut Slot)) {
+        let mut slot = self.shared.lock();
+        why(&mut slot);
         let dropped = slot.forget();
         drop(slot);
         self.shared.changed.notify_all();
         drop(dropped);
     }
 
-    /// Takes jobs again.
-    pub fn resume(&self) {
-        self.shared.lock().interrupted = false;
-    }
-
     /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
     pub fn stop(&self) {
+        let Some(thread) = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take() else { return };
         let mut slot = self.shared.lock();
         slot.quit = true;
         let dropped = slot.forget();
@@ -264,8 +322,7 @@ impl Worker {
         let ended = slot.ended;
         drop(slot);
         drop(dropped);
-        let thread = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
-        if ended && let Some(thread) = thread {
+        if ended {
             let _ = thread.join();
         }
     }
@@ -298,8 +355,14 @@ impl Shared {
             };
             let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
             let since = Instant::now();
-            let running = Running { number: job.number, since, cancel: cancel.clone(), abandoned: false };
-            slot.running = Some(running);
+            slot.running = Some(Running {
+                number: job.number,
+                since,
+                cancel: cancel.clone(),
+                abandoned: false,
+                stuck: false,
+            });
+            slot.waiting = None;
             let behind = slot.behind;
             drop(slot);
             if behind && stepped_back != Some(networks) {
@@ -309,11 +372,19 @@ impl Shared {
             }
 
             let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
-            let done = done.unwrap_or_else(|_| Done {
-                number: job.number,
-                mask: Err(Error::new(Kind::Inference, "the network's thread panicked; please report this")),
-                times: Times::default(),
-                moved: None,
+            let done = done.unwrap_or_else(|_| {
+                // It may have been left half done.
+                matting.renew();
+                Done {
+                    number: job.number,
+                    time: job.buffer.pts(),
+                    mask: Err(Error::new(
+                        Kind::Inference,
+                        "the network's thread panicked; please report this",
+                    )),
+                    times: Times::default(),
+                    moved: None,
+                }
             });
             drop(job);
 
@@ -350,6 +421,7 @@ impl Shared {
 fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> Done {
     let mut done = Done {
         number: job.number,
+        time: job.buffer.pts(),
         mask: Err(unreadable("the incoming buffer")),
         times: Times::default(),
         moved: None,
@@ -370,4 +442,52 @@ fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> 
     }
     done.times = matting.times();
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(number: u64) -> Job {
+        let info = VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build().unwrap();
+        Job { number, buffer: gst::Buffer::new(), info, fresh: false }
+    }
+
+    #[test]
+    fn the_end_of_a_flush_is_not_the_end_of_a_stop() {
+        gst::init().unwrap();
+        let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
+        let soon = || Some(Instant::now() + Duration::from_millis(5));
+        // Nobody has given it a network: the job waits.
+        worker.submit(job(0));
+        assert_eq!(worker.wait(0, soon()), Waited::TimedOut);
+        worker.flush();
+        assert_eq!(worker.wait(0, soon()), Waited::Interrupted);
+        worker.flushed();
+        assert_eq!(worker.wait(0, soon()), Waited::Done, "forgotten");
+        worker.submit(job(1));
+        // A seek is under way while the stream ends.
+        worker.flush();
+        worker.halt();
+        worker.flushed();
+        worker.submit(job(2));
+        assert_eq!(worker.wait(2, None), Waited::Interrupted);
+        worker.resume();
+        worker.submit(job(3));
+        assert_eq!(worker.wait(3, soon()), Waited::TimedOut);
+    }
+
+    #[test]
+    fn what_waits_too_long_is_told_once_for_each_limit() {
+        gst::init().unwrap();
+        let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
+        let limit = Duration::from_millis(20);
+        assert!(!worker.give_up_after(limit));
+        worker.submit(job(0));
+        std::thread::sleep(limit * 2);
+        // A newer job in its place waits as long.
+        worker.submit(job(1));
+        assert!(worker.give_up_after(limit));
+        assert!(!worker.give_up_after(Duration::from_secs(60)));
+    }
 }

@@ -35,7 +35,8 @@ pub struct Matting {
     sizes: [usize; 4],
     /// The short side that is asked of networks without a size of their own; 0 for the model's choice.
     short_side: usize,
-    /// Follows a small subject; `None` for recurrent networks, whose state belongs to one place.
+    /// A small subject is followed; not by recurrent networks, whose state belongs to one place.
+    follow: bool,
     tracker: Option<Tracker>,
     /// The mask of a part of the frame.
     part: Mask,
@@ -71,6 +72,7 @@ impl Matting {
     pub fn new(network: Network, short_side: usize, follow: bool) -> Self {
         let follow = follow && network.spec.states.is_empty();
         Self {
+            follow,
             tracker: follow.then(Tracker::default),
             part: Mask::default(),
             network,
@@ -99,6 +101,11 @@ impl Matting {
         if let Some(tracker) = &mut self.tracker {
             tracker.reset();
         }
+    }
+
+    /// As it was when it was made.
+    pub fn renew(&mut self) {
+        *self = Self::new(self.network.clone(), self.short_side, self.follow);
     }
 
     /// The same network on another provider takes over. What is remembered stays with the old one.

@@ -307,8 +307,8 @@ impl How<'_> {
                 .with_intra_threads(self.count)?
                 // Threads that spin between frames take the cores from the decoder and the encoder.
                 .with_intra_op_spinning(false)?
-                // Warnings of the graph's optimiser say nothing to a user.
-                .with_log_level(ort::logging::LogLevel::Error)?;
+                // What fails comes back as an error, which is told once and in full.
+                .with_log_level(ort::logging::LogLevel::Fatal)?;
             if let Some(path) = optimized {
                 builder = builder.with_optimized_model_path(path)?;
             }

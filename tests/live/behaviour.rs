@@ -1,185 +1,11 @@
-//! Streams that do not wait: a slow network, one that fails, a live source that does what live sources do.
-//!
-//! The networks are small files made here: their mask is a weighted sum of the pixel's colour, and on the way to it
-//! they multiply large matrices for as long as a test wants.
+//! What the modes promise, what happens when a network fails, and what a live source does.
 
-mod common;
-
-use common::onnx::{Onnx, Type};
-use common::*;
+use crate::common::*;
+use crate::stream::*;
 use gst::prelude::*;
-use gst_check::Harness;
-use gst_video::{VideoFormat, VideoInfo};
+use gst_video::VideoFormat;
 use std::path::Path;
 use std::time::{Duration, Instant};
-
-/// A mask that is the green channel, after `steps` products of matrices of `side`².
-fn network(side: i64, steps: usize) -> Onnx {
-    let mut n = Onnx::new()
-        .input("x", Type::F32, &[1, 3, 36, 64])
-        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
-        .op("Conv", "x green", "mask");
-    if steps == 0 {
-        return n.op("Identity", "mask", "y").output("y", Type::F32, &[1, 1, 36, 64]);
-    }
-    n = n
-        .op("ReduceMean", "x", "mean")
-        .i64s("size", &[4], &[1, 1, side, side])
-        .op("Expand", "mean size", "m0")
-        .scalar("less", 0.5 / side as f32);
-    for k in 0..steps {
-        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
-        n = n.op("Mul", &format!("p{k} less"), &format!("m{}", k + 1));
-    }
-    n.op("ReduceMean", &format!("m{steps}"), "last")
-        .scalar("zero", 0.0)
-        .op("Mul", "last zero", "none")
-        .op("Add", "mask none", "y")
-        .output("y", Type::F32, &[1, 1, 36, 64])
-}
-
-/// Fails at run time on a frame whose mean is above a half: an index out of range.
-fn fragile() -> Onnx {
-    Onnx::new()
-        .input("x", Type::F32, &[1, 3, 36, 64])
-        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
-        .op("Conv", "x green", "mask")
-        .op("ReduceMean", "x", "mean")
-        .op("Round", "mean", "rounded")
-        .node("Cast", "rounded", "index", &[("to", common::onnx::Attr::Int(7))])
-        .f32s("table", &[1], &[0.0])
-        .op("Gather", "table index", "none")
-        .op("Add", "mask none", "y")
-        .output("y", Type::F32, &[1, 1, 36, 64])
-}
-
-/// The element alone, live, with plain mattes: nothing but the network's mask, stretched.
-struct Stream {
-    harness: Harness,
-    element: gst::Element,
-    bus: gst::Bus,
-    info: VideoInfo,
-    n: u64,
-    _folder: tempfile::TempDir,
-}
-
-const PLAIN: [(&str, &str); 5] = [
-    ("refine", "none"),
-    ("temporal-smoothing", "0"),
-    ("decontaminate", "false"),
-    ("follow-subject", "false"),
-    ("model-options", "options,fit=stretch,activation=none"),
-];
-
-impl Stream {
-    fn new(network: &Onnx, props: &[(&str, &str)]) -> Self {
-        init();
-        let folder = tempfile::tempdir().unwrap();
-        let path = network.save(folder.path(), "x.onnx");
-        let mut element = gst::ElementFactory::make("bgremove")
-            .property("model", path.display().to_string())
-            .property_from_str("execution-provider", "cpu")
-            .property("threads", 1u32);
-        for (name, value) in PLAIN.iter().chain(props) {
-            element = element.property_from_str(name, value);
-        }
-        let element = element.build().unwrap();
-        let bus = gst::Bus::new();
-        let mut harness = Harness::with_element(&element, Some("sink"), Some("src"));
-        element.set_bus(Some(&bus));
-        let info = info(VideoFormat::Rgb, 320, 180);
-        harness.set_src_caps(info.to_caps().unwrap());
-        Self { harness, element, bus, info, n: 0, _folder: folder }
-    }
-
-    /// The same as a file would be: not live.
-    fn file(network: &Onnx, props: &[(&str, &str)]) -> Self {
-        let mut stream = Self::new(network, props);
-        stream.harness.set_live(false);
-        stream
-    }
-
-    /// A frame that is green where `subject` says so, with fine stripes in it that motion can be seen by.
-    fn frame(&mut self, subject: impl Fn(f32, f32) -> bool) -> gst::Buffer {
-        let (w, h) = (self.info.width() as usize, self.info.height() as usize);
-        let stride = self.info.stride()[0] as usize;
-        let mut data = vec![0; self.info.size()];
-        for y in 0..h {
-            for x in 0..w {
-                let green = if subject(x as f32, y as f32) { 255 } else { 0 };
-                let stripes = ((x * 7 + y * 13) % 50) as u8;
-                data[y * stride + 3 * x..][..3].copy_from_slice(&[stripes, green, 20]);
-            }
-        }
-        self.stamp(data)
-    }
-
-    fn stamp(&mut self, data: Vec<u8>) -> gst::Buffer {
-        let mut buffer = gst::Buffer::from_mut_slice(data);
-        let b = buffer.get_mut().unwrap();
-        b.set_pts(gst::ClockTime::SECOND * self.n / 30);
-        b.set_duration(gst::ClockTime::SECOND / 30);
-        self.n += 1;
-        buffer
-    }
-
-    /// A frame whose left half is subject.
-    fn half(&mut self) -> gst::Buffer {
-        self.frame(|x, _| x < 160.0)
-    }
-
-    /// Pushes a frame and takes what comes out; alpha at the left and at the right.
-    fn through(&mut self, frame: gst::Buffer) -> [u8; 2] {
-        let pts = frame.pts();
-        self.harness.push(frame).unwrap();
-        let out = self.harness.pull().unwrap();
-        assert_eq!(out.pts(), pts);
-        self.sides(&out)
-    }
-
-    fn sides(&self, out: &gst::Buffer) -> [u8; 2] {
-        let map = out.map_readable().unwrap();
-        let at = |x: usize| map[(90 * 320 + x) * 4 + 3];
-        [at(40), at(280)]
-    }
-
-    fn stat(&self, name: &str) -> u64 {
-        self.element.property::<gst::Structure>("stats").get(name).unwrap()
-    }
-
-    fn latency(&mut self) -> gst::ClockTime {
-        let mut query = gst::query::Latency::new();
-        assert!(self.element.static_pad("src").unwrap().query(&mut query));
-        query.result().1
-    }
-
-    /// The codes of the warnings on the bus.
-    fn warnings(&self) -> Vec<(String, String)> {
-        std::iter::from_fn(|| self.bus.pop_filtered(&[gst::MessageType::Warning]))
-            .filter_map(|m| match m.view() {
-                gst::MessageView::Warning(w) => {
-                    let code = w.details().and_then(|d| d.get::<String>("code").ok()).unwrap_or_default();
-                    Some((code, w.error().message().to_string()))
-                }
-                _ => None,
-            })
-            .collect()
-    }
-}
-
-/// The threads of this process that are named so.
-fn threads(name: &str) -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    tasks
-        .filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok())
-        .filter(|comm| comm.starts_with(name))
-        .count()
-}
-
-/// A run of some seconds, in steps.
-fn slow() -> Onnx {
-    network(512, 1000)
-}
 
 #[test]
 fn live_frames_do_not_wait_and_nothing_shows_before_the_first_mask() {
@@ -405,7 +231,7 @@ fn held_frames_meet_their_own_matte_and_all_come_out() {
     };
     let (short, without) = run("0");
     let (long, with) = run("300000000");
-    assert!(long >= short + gst::ClockTime::from_mseconds(250), "{short} {long}");
+    assert!(long >= gst::ClockTime::from_mseconds(300) && short < long, "{short} {long}");
     assert!(with < without || without == 0, "{with} of 40 not their own, {without} without delay");
 }
 

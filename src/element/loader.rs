@@ -1,0 +1,88 @@
+//! The thread that loads networks beside a running one: one at a time, and of those that are asked for meanwhile only
+//! the last.
+
+use super::settings::Settings;
+use crate::error::{Error, Kind, Result};
+use crate::models::Network;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The settings that a network was loaded for, and what came of it.
+pub type Arrival = (Arc<Settings>, Result<Network>);
+type Load = Box<dyn FnOnce() -> Result<Network> + Send>;
+
+#[derive(Default)]
+pub struct Loader(Mutex<Loading>);
+
+#[derive(Default)]
+struct Loading {
+    wanted: Option<(Arc<Settings>, Load)>,
+    arrived: Option<Arrival>,
+    /// Counts the requests; what an earlier one brings is dropped.
+    requests: u64,
+    /// The thread is there.
+    busy: bool,
+}
+
+impl Loader {
+    /// Asks for a network. What was asked for before is not wanted any more.
+    pub fn ask(
+        self: &Arc<Self>,
+        settings: Arc<Settings>,
+        load: impl FnOnce() -> Result<Network> + Send + 'static,
+    ) {
+        let mut loading = self.lock();
+        let dropped = loading.forget();
+        loading.wanted = Some((Arc::clone(&settings), Box::new(load)));
+        if std::mem::replace(&mut loading.busy, true) {
+            return;
+        }
+        drop(loading);
+        drop(dropped);
+        let own = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("bgremove-load".into()).spawn(move || own.work());
+        if let Err(e) = thread {
+            let mut loading = self.lock();
+            loading.busy = false;
+            loading.wanted = None;
+            let e = Error::new(Kind::Inference, format!("no thread to load the network in: {e}"));
+            loading.arrived = Some((settings, Err(e)));
+        }
+    }
+
+    /// Nothing that was asked for so far is wanted any more.
+    pub fn forget(&self) {
+        let dropped = self.lock().forget();
+        drop(dropped);
+    }
+
+    /// The network that was asked for last, once it is there.
+    pub fn take(&self) -> Option<Arrival> {
+        self.lock().arrived.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Loading> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn work(&self) {
+        let mut loading = self.lock();
+        while let Some((settings, load)) = loading.wanted.take() {
+            let request = loading.requests;
+            drop(loading);
+            let network = load();
+            loading = self.lock();
+            if loading.requests == request {
+                loading.arrived = Some((settings, network));
+            }
+        }
+        loading.busy = false;
+    }
+}
+
+impl Loading {
+    /// What was wanted and what has come, to be dropped without the lock.
+    fn forget(&mut self) -> impl Sized + use<> {
+        self.requests += 1;
+        (self.wanted.take(), self.arrived.take())
+    }
+}
