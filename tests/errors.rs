@@ -73,6 +73,26 @@ fn no_alpha_downstream() {
     assert!(process("background=red", "jpegenc", &info, vec![portrait(&info, 0)]).is_ok());
 }
 
+/// A converter in front asks what would do, and must not end the stream with a bare "not negotiated" of its own.
+#[test]
+fn no_alpha_downstream_of_a_converter() {
+    init();
+    for before in ["video/x-raw,format=I420", "videoconvert", "videoconvert ! videoscale"] {
+        let line = format!("videotestsrc num-buffers=3 ! {before} ! bgremove ! jpegenc ! fakesink");
+        let pipeline = Running(gst::parse::launch(&line).unwrap().downcast().unwrap());
+        let _ = pipeline.set_state(gst::State::Playing);
+        let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
+        let message = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(30), &kinds);
+        match message.expect("an end").view() {
+            gst::MessageView::Error(e) => says(
+                &e.error().to_string(),
+                &["background=transparent", "alpha", "it takes", "I420", "Choose a background"],
+            ),
+            _ => panic!("{line}: plays"),
+        }
+    }
+}
+
 #[test]
 fn interlaced_video() {
     let plain = info(VideoFormat::I420, 64, 48);

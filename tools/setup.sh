@@ -2,7 +2,7 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build` and `make demo` need
-#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix)
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm)
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
@@ -14,6 +14,7 @@ set -euo pipefail
 packages=(
     build-essential pkg-config                       # cargo links with the C compiler
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+    libgstrtspserver-1.0-dev                         # the example rtsp_server, so all of examples/, tests/, benches/
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly                        # x264enc
     gstreamer1.0-libav                               # avdec_h264, avenc_prores_ks, avenc_aac
@@ -22,7 +23,7 @@ packages=(
 )
 for arg; do
     case $arg in
-    --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix) ;;
+    --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix python3-gst-1.0) ;;
     --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;

@@ -3,6 +3,7 @@
 //! Nothing here happens before an element goes to READY: the plugin loads without the library.
 
 mod cache;
+mod exit;
 pub mod onnx;
 mod provider;
 mod session;
@@ -121,7 +122,10 @@ pub fn open(beside: Option<&Path>) -> Result<&'static Runtime> {
                 "no such file".to_string()
             } else {
                 match open_at(&path) {
-                    Ok(environment) => return Ok(Runtime { environment, path }),
+                    Ok(environment) => {
+                        exit::wait_at_exit();
+                        return Ok(Runtime { environment, path });
+                    }
                     Err(reason) => reason,
                 }
             };

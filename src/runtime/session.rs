@@ -1,5 +1,6 @@
 //! A loaded network: its ports, and runs.
 
+use super::exit::{Working, prepare_openvino};
 use super::threads::Threads;
 use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
@@ -126,6 +127,10 @@ impl Session {
         threads: u32,
         exact: bool,
     ) -> Result<Self> {
+        let _working = Working::new();
+        if provider == Provider::OpenVino {
+            prepare_openvino(&runtime.path);
+        }
         let files = match source {
             Source::Memory(bytes) => onnx::Files { length: bytes.len() as u64, data: Vec::new() },
             Source::File(path) => onnx::inspect(path)?,
@@ -196,6 +201,7 @@ impl Session {
     ) -> Result<T> {
         let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
         let options = cancel.options()?;
+        let _working = Working::new();
         let mut outputs: SessionOutputs<'_> = {
             let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
             for (name, shape, data) in inputs {
