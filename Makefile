@@ -18,7 +18,7 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
 
-bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md (BENCH='--quick' for a part)
+bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)
 	@tools/install_runtime.sh openvino --if-possible
 	@tools/bench.sh $(BENCH)
 
