@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -18,7 +18,7 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	$(CARGO) clippy --all-targets -- -D warnings
 	$(CARGO) test
 
-bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md (BENCH='--quick' for a part)
+bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)
 	@tools/install_runtime.sh openvino --if-possible
 	@tools/bench.sh $(BENCH)
 
@@ -85,6 +85,10 @@ audit: ## licences, sources and, where the advisories can be had, known faults o
 
 sheet: build runtime clips models ## the picture of the networks' mattes, docs/networks.png
 	@tools/sheet_networks.sh
+
+edges: build runtime models ## the pictures of docs/edges.md: hair, a hand in motion, thin things, before and after
+	@tools/fetch_clips.sh --edges
+	@tools/sheet_edges.sh
 
 clean: ## take away what was built, fetched and written here (not what was installed for this user)
 	$(CARGO) clean

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures bgremove beside its peers and writes benches/RESULTS.md; `make bench` sets up and calls it.
-# Options are those of benches/versus.rs: --rounds N, --quick, --out FILE.
+# Measures bgremove beside its peers, writes benches/RESULTS.md and draws docs/scale-*.png; `make bench` sets up and
+# calls it. With --out FILE the drawings go beside FILE.
+# Options are those of benches/versus: --rounds N, --quick, --scale, --out FILE.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -43,4 +44,16 @@ if [ ! -f "$bench/rvm-official.onnx" ] && [ -f "${DATA_DIR:?}/models/human.onnx"
 fi
 [ -f "$bench/rvm-official.onnx" ] || say "without 'human': \`make models\` installs it"
 
-exec ${CARGO:-cargo} bench --quiet --bench versus -- "$@"
+${CARGO:-cargo} bench --quiet --bench versus -- "$@"
+
+results=benches/RESULTS.md
+drawings=docs
+while [ $# -gt 0 ]; do
+    if [ "$1" = --out ]; then
+        results=${2:?--out wants a file}
+        drawings=$(dirname "$results")
+    fi
+    shift
+done
+# MediaPipe brings matplotlib along.
+build/peers/bin/python tools/plot_scale.py "$results" "$drawings"

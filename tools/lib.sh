@@ -17,6 +17,14 @@ die() {
 }
 need() { command -v "$1" >/dev/null 2>&1 || die "'$1' is missing; install it with: apt-get install $2"; }
 
+# use_plugin: GStreamer finds the plugin that was built here; in $ROOT.
+use_plugin() {
+    local built=${CARGO_TARGET_DIR:-target}/release
+    need gst-launch-1.0 gstreamer1.0-tools
+    [ -f "$built/libgstbgremove.so" ] || die "$built/libgstbgremove.so is not there; run: make build"
+    export GST_PLUGIN_PATH=$built${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
+}
+
 # has_sum FILE SHA256: the file is there and is the one meant.
 has_sum() { [ -f "$1" ] && [ "$(sha256sum "$1" | cut -d' ' -f1)" = "$2" ]; }
 

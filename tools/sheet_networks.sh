@@ -10,11 +10,9 @@ case ${1:-} in
 -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit ;;
 *) die "unknown option $1 (see --help)" ;;
 esac
-for tool in gst-launch-1.0:gstreamer1.0-tools ffmpeg:ffmpeg; do need "${tool%:*}" "${tool#*:}"; done
+need ffmpeg ffmpeg
 cd "$ROOT"
-plugins=${CARGO_TARGET_DIR:-target}/release
-[ -f "$plugins/libgstbgremove.so" ] || die "$plugins/libgstbgremove.so is not there; run: make build"
-export GST_PLUGIN_PATH=$plugins${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}
+use_plugin
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -4,18 +4,18 @@
 //! Each measurement is a process of its own (this program again, with `--child`), so that memory and CPU time are
 //! that case's alone. What is compared comes from the same round; the table gives medians over the rounds.
 //!
-//! Options: `--rounds N` (3), `--quick` (1080p and one preset only), `--out FILE` (benches/RESULTS.md).
+//! Options: `--rounds N` (3), `--quick` (1080p and one preset only), `--scale` (how cost grows with frame size and
+//! number of streams, and nothing else), `--out FILE` (benches/RESULTS.md).
 
-use gst::prelude::*;
-use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Input, Provider, State};
-use serde_json::{Value, json};
+mod child;
+mod scale;
+
+use child::Took;
+use gstbgremove::{models, runtime};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 const SIZES: [(&str, u32, u32); 3] = [("720p", 1280, 720), ("1080p", 1920, 1080), ("2160p", 3840, 2160)];
 const OUTPUTS: [(&str, &str, &str); 5] = [
@@ -26,141 +26,8 @@ const OUTPUTS: [(&str, &str, &str); 5] = [
     ("blur", "blur", "video/x-raw"),
 ];
 
-/// What one process measured.
-#[derive(Clone, Copy, Debug, Default)]
-struct Took {
-    fps: f64,
-    /// CPU seconds a frame.
-    cpu: f64,
-    /// The process's largest resident set, in MiB.
-    peak: f64,
-    /// From READY to the first frame, in ms.
-    start: f64,
-}
-
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// CPU seconds of this process so far, from /proc/self/stat.
-fn cpu() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks = |i: usize| fields.get(i).and_then(|v| v.parse::<f64>().ok()).unwrap_or_default();
-    // utime and stime, in hundredths of a second on every Linux.
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-fn peak() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|v| v.parse::<f64>().ok()).unwrap_or_default() / 1024.0
-}
-
-/// Plays a line that ends in an element named `sink`; times from the first frame there to the last.
-fn play(line: &str) -> Value {
-    gst::init().expect("GStreamer");
-    gstbgremove::plugin_register_static().expect("the plugin");
-    let pipeline = gst::parse::launch(line).unwrap_or_else(|e| panic!("{line}\n{e}"));
-    let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
-    let sink = pipeline.by_name("sink").expect("a sink").static_pad("sink").expect("its pad");
-    type Seen = (u64, Option<Instant>, Option<Instant>, f64);
-    let seen: Arc<Mutex<Seen>> = Default::default();
-    let into = Arc::clone(&seen);
-    sink.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        let mut seen = into.lock().expect("the only one");
-        seen.0 += 1;
-        if seen.1.is_none() {
-            (seen.1, seen.3) = (Some(Instant::now()), cpu());
-        }
-        seen.2 = Some(Instant::now());
-        gst::PadProbeReturn::Ok
-    });
-    pipeline.set_state(gst::State::Ready).expect("ready");
-    let ready = Instant::now();
-    pipeline.set_state(gst::State::Playing).expect("playing");
-    let bus = pipeline.bus().expect("a bus");
-    for message in bus.iter_timed(gst::ClockTime::NONE) {
-        match message.view() {
-            gst::MessageView::Eos(_) => break,
-            gst::MessageView::Error(e) => panic!("{line}\n{}", e.error()),
-            _ => {}
-        }
-    }
-    let (frames, first, last, before) = *seen.lock().expect("the only one");
-    let (cpu, peak) = (cpu() - before, peak());
-    pipeline.set_state(gst::State::Null).expect("it stops");
-    let (Some(first), Some(last)) = (first, last) else { panic!("no frame: {line}") };
-    json!({
-        "frames": frames - 1,
-        "seconds": (last - first).as_secs_f64(),
-        "cpu": cpu,
-        "peak_mib": peak,
-        "start_ms": (first - ready).as_secs_f64() * 1e3,
-    })
-}
-
-/// A network without anything around it, on a frame of `width`×`height`.
-fn bare(preset: &str, provider: &str, width: usize, height: usize) -> Value {
-    let runtime = runtime::open(None).unwrap_or_else(|e| panic!("{e}"));
-    let choice =
-        models::resolve(preset, Some(width as f64 / height as f64)).unwrap_or_else(|e| panic!("{e}"));
-    let provider = [Provider::Cpu, Provider::OpenVino].into_iter().find(|p| p.name() == provider);
-    let network = Network::load(runtime, &choice, provider, 0).unwrap_or_else(|e| panic!("{e}"));
-    let spec = network.spec.clone();
-    let (w, h) = spec.input_size(width, height, 0);
-    let (shape, tensor) = (spec.input_shape(w, h), vec![0.5f32; 3 * w * h]);
-    let mut states: Vec<State> = spec
-        .states
-        .iter()
-        .map(|(port, _)| {
-            let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
-            State::zeros(port.element, &shape).unwrap_or_else(|e| panic!("{e}"))
-        })
-        .collect();
-    let mut run = || {
-        let input = [(spec.input.as_str(), &shape[..], Input::F32(&tensor))];
-        let mut states: Vec<(&str, &str, &mut State)> = spec
-            .states
-            .iter()
-            .zip(&mut states)
-            .map(|((port, out), state)| (port.name.as_str(), out.as_str(), state))
-            .collect();
-        let done = network.session.run(&input, &mut states, &[&spec.output], |v| Ok(v[0].data[0]));
-        done.unwrap_or_else(|e| panic!("{e}"));
-    };
-    run();
-    run();
-    let (before, start, mut n) = (cpu(), Instant::now(), 0u64);
-    while n < 3 || start.elapsed() < Duration::from_millis(1500) {
-        run();
-        n += 1;
-    }
-    json!({"frames": n, "seconds": start.elapsed().as_secs_f64(), "cpu": cpu() - before, "peak_mib": peak()})
-}
-
-fn took(out: std::process::Output, what: &str) -> Result<Took, String> {
-    let text = String::from_utf8_lossy(&out.stdout);
-    let value: Option<Value> = text.lines().rev().find_map(|l| serde_json::from_str(l).ok());
-    let Some(value) = value.filter(|_| out.status.success()) else {
-        let errors = String::from_utf8_lossy(&out.stderr);
-        let last: Vec<&str> = errors.lines().rev().take(2).collect();
-        return Err(format!("{what}: {}", last.join(" | ")));
-    };
-    let get = |k: &str| value[k].as_f64().unwrap_or_default();
-    let frames = get("frames").max(1.0);
-    Ok(Took {
-        fps: frames / get("seconds"),
-        cpu: get("cpu") / frames,
-        peak: get("peak_mib"),
-        start: get("start_ms"),
-    })
-}
-
-fn child(args: &[&str], runtime: &Path) -> Result<Took, String> {
-    let me = std::env::current_exe().map_err(|e| e.to_string())?;
-    let out = Command::new(me).arg("--child").args(args).env("ORT_DYLIB_PATH", runtime).output();
-    took(out.map_err(|e| e.to_string())?, &args.join(" "))
 }
 
 /// A case of the run; what it is called is its key.
@@ -173,22 +40,24 @@ enum Kind {
     Line(String, PathBuf),
     Bare(&'static str, &'static str, u32, u32, PathBuf),
     Peer(&'static str, String, usize, Option<PathBuf>),
+    Streams(scale::Streams, PathBuf),
 }
 
 impl Case {
     fn run(&self) -> Result<Took, String> {
         match &self.kind {
-            Kind::Line(line, runtime) => child(&["line", line], runtime),
+            Kind::Line(line, runtime) => child::run(&["line", line], runtime),
             Kind::Bare(preset, provider, w, h, runtime) => {
-                child(&["bare", preset, provider, &w.to_string(), &h.to_string()], runtime)
+                child::run(&["bare", preset, provider, &w.to_string(), &h.to_string()], runtime)
             }
             Kind::Peer(name, clip, frames, model) => {
                 let python = root().join("build/peers/bin/python");
                 let mut command = Command::new(python);
                 command.arg(root().join("benches/peers/loop.py")).arg(name).arg(clip).arg(frames.to_string());
                 command.args(model).env("U2NET_HOME", root().join("build/bench"));
-                took(command.output().map_err(|e| e.to_string())?, name)
+                child::took(command.output().map_err(|e| e.to_string())?, name)
             }
+            Kind::Streams(streams, runtime) => child::run(&["streams", &streams.to_string()], runtime),
         }
     }
 }
@@ -371,8 +240,11 @@ fn report(
     let peers: Vec<&str> = peers.lines().filter(|l| l.contains("==")).collect();
     let _ = writeln!(out, "- Peers: {}", peers.join(", "));
     let _ = writeln!(out, "- Clip: the demo's portrait, H.264, at each size; decoded in every case\n");
-    let _ = writeln!(out, "## Aims\n\n| case | measured | aim | |\n|---|---|---|---|");
-    for (case, value, aim, sign) in aims(rounds) {
+    let aims = aims(rounds);
+    if !aims.is_empty() {
+        let _ = writeln!(out, "## Aims\n\n| case | measured | aim | |\n|---|---|---|---|");
+    }
+    for (case, value, aim, sign) in aims {
         let met = if (sign == "≥" && value >= aim) || (sign == "≤" && value <= aim) {
             "met"
         } else {
@@ -382,7 +254,7 @@ fn report(
     }
     let _ =
         writeln!(out, "\n## All cases\n\n| case | frames/s | CPU ms a frame | peak MiB |\n|---|---|---|---|");
-    for (name, rounds) in rounds {
+    for (name, rounds) in rounds.iter().filter(|(name, _)| !scale::is_one(name)) {
         let get = |f: fn(&Took) -> f64| median(rounds.iter().map(f).collect());
         let _ = writeln!(
             out,
@@ -395,6 +267,7 @@ fn report(
     for (name, why) in failed {
         let _ = writeln!(out, "| {name} | not measured: {} | | |", why.replace('|', "/"));
     }
+    scale::report(&mut out, rounds);
     out
 }
 
@@ -404,9 +277,12 @@ fn main() {
         && first == "--child"
     {
         let result = match (kind.as_str(), rest) {
-            ("line", [line]) => play(line),
+            ("line", [line]) => child::play(line),
+            ("streams", [streams]) => {
+                scale::play(&streams.parse().unwrap_or_else(|e| panic!("{streams}: {e}")))
+            }
             ("bare", [preset, provider, w, h]) => {
-                bare(preset, provider, w.parse().expect("a width"), h.parse().expect("a height"))
+                child::bare(preset, provider, w.parse().expect("a width"), h.parse().expect("a height"))
             }
             _ => panic!("{args:?}"),
         };
@@ -415,14 +291,15 @@ fn main() {
     }
     let value = |name: &str| args.iter().position(|a| a == name).and_then(|i| args.get(i + 1)).cloned();
     let n: usize = value("--rounds").and_then(|v| v.parse().ok()).unwrap_or(3);
-    let quick = args.iter().any(|a| a == "--quick");
+    let [quick, only_scale] = ["--quick", "--scale"].map(|o| args.iter().any(|a| a == o));
     let out = value("--out").map_or_else(|| root().join("benches/RESULTS.md"), PathBuf::from);
     gst::init().expect("GStreamer");
     let library = |name: &str| runtime::data_folder().join(name).join("libonnxruntime.so");
     let plain = library("runtime");
     assert!(plain.is_file(), "{} is not there: make runtime", plain.display());
     let openvino = Some(library("runtime-openvino")).filter(|p| p.is_file());
-    let cases = cases(quick, &plain, openvino.as_deref());
+    let mut cases = if only_scale { Vec::new() } else { cases(quick, &plain, openvino.as_deref()) };
+    scale::add_cases(&mut cases, quick && !only_scale, &plain);
     let (mut rounds, mut failed): (Rounds, BTreeMap<String, String>) = Default::default();
     for round in 0..n {
         for (at, case) in cases.iter().enumerate() {

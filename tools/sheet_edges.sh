@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Makes the pictures of docs/edges.md: docs/edges-hair.png, docs/edges-hand.png, docs/edges-thin.png.
+# A row a network; columns: the input, the network's mask stretched, the refined matte, and both on a colour.
+# Every pixel of the crop is shown as a block of 2x2, so that nothing is smoothed on the way to the eye.
+# Needs `make build runtime models` and `tools/fetch_clips.sh --edges`; `make edges` sees to all of it.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+case ${1:-} in
+'') ;;
+-h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit ;;
+*) die "unknown option $1 (see --help)" ;;
+esac
+need ffmpeg ffmpeg
+cd "$ROOT"
+use_plugin
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Nothing but the network, to compare the defaults with.
+stretched=(refine=none temporal-smoothing=0 decontaminate=false)
+colour=0x00b140
+columns=("input" "mask, stretched" "matte, refined" "stretched, on a colour" "refined, on a colour")
+
+# cut NAME FRAMES OUT MODEL PROPERTY...: the last of NAME's frames with alpha. One provider, so that every machine
+# makes the same picture.
+cut() {
+    local name=$1 frames=$2 out=$3 model=$4
+    shift 4
+    gst-launch-1.0 -q multifilesrc "location=$work/$name-%d.png" start-index=1 "stop-index=$frames" \
+        caps="image/png,framerate=60/1" '!' pngdec '!' videoconvert '!' video/x-raw,format=RGB '!' \
+        bgremove "model=$model" execution-provider=cpu "$@" '!' video/x-raw,format=RGBA '!' \
+        pngenc compression-level=1 '!' multifilesink "location=$out" || die "model=$model failed on $name (see above)"
+    [ -s "$out" ] || die "model=$model gave no picture of $name"
+}
+
+# sheet NAME FRAMES CROP ROW...: CROP is W:H:X:Y in the frame's own pixels, a ROW a network, or a network and a
+# property with which to refine.
+sheet() {
+    local name=$1 frames=$2 row how graph rows=() stack="" n=0 x=0 labels="" width label
+    local cell="crop=$3,scale=2*iw:2*ih:flags=neighbor,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
+    local tag="drawtext=font=DejaVu Sans:fontsize=18:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
+    width=$((2 * ${3%%:*} + 8))
+    shift 3
+    for row; do
+        cut "$name" "$frames" "$work/stretched.png" "${row%% *}" "${stretched[@]}"
+        # shellcheck disable=SC2086 # model and property, split on purpose
+        cut "$name" "$frames" "$work/refined.png" $row
+        graph="[0:v]$cell,$tag:text='$row'[i]"
+        for how in 1 2; do
+            # Laid on the colour as it comes, straight alpha and all.
+            graph+=";[$how:v]format=rgba,split=3[a$how][f$how][g$how];[a$how]alphaextract,${cell}[m$how]
+                ;[g$how]format=rgb24,drawbox=color=$colour:t=fill[b$how]
+                ;[b$how][f$how]overlay=format=rgb,${cell}[c$how]"
+        done
+        ffmpeg -nostdin -v error -i "$work/$name-$frames.png" -i "$work/stretched.png" -i "$work/refined.png" \
+            -filter_complex "$graph;[i][m1][m2][c1][c2]hstack=5" -frames:v 1 -y "$work/row-$n.png"
+        rows+=(-i "$work/row-$n.png")
+        stack+="[$n]"
+        n=$((n + 1))
+    done
+    for label in "${columns[@]}"; do
+        labels+=",drawtext=font=DejaVu Sans:text='$label':fontsize=20:fontcolor=white:x=$((x + width / 2))-tw/2:y=8"
+        x=$((x + width))
+    done
+    ffmpeg -nostdin -v error "${rows[@]}" -filter_complex \
+        "${stack}vstack=$n,pad=iw:ih+36:0:36:0x202020$labels" -frames:v 1 -compression_level 100 -pred mixed -y "$work/sheet.png"
+    mkdir -p docs
+    mv -f "$work/sheet.png" "docs/edges-$name.png"
+    say "wrote docs/edges-$name.png"
+}
+
+# still NAME PICTURE: some frames of it, since `human` gets better over the first few.
+still() {
+    ffmpeg -nostdin -v error -loop 1 -i "$2" -frames:v 6 -pix_fmt rgb24 -y "$work/$1-%d.png"
+}
+
+# Frames and crops were chosen on the inputs, before any matte was looked at.
+still hair build/clips/astronaut.png
+sheet hair 6 168:136:142:6 light original human
+# Half a second up to the hand's fastest moment.
+ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf "select='between(n,53,82)'" -vsync 0 -pix_fmt rgb24 \
+    -y "$work/hand-%d.png"
+sheet hand 30 168:136:540:405 light original human "human temporal-smoothing=0"
+still thin build/clips/cameraman.png
+sheet thin 6 168:204:196:118 light original human
