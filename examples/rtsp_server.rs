@@ -102,9 +102,7 @@ fn serve(
     server.set_address(&args.address);
     server.set_service(&args.port.to_string());
     server.mount_points().ok_or("a server without mount points")?.add_factory(&args.path, factory);
-    let id = server.attach(None).map_err(|e| format!("port {} cannot be served at: {e}", args.port))?;
-    // Attached for as long as the process lives.
-    std::mem::forget(id);
+    server.attach(None).map_err(|e| format!("port {} cannot be served at: {e}", args.port))?;
     // Sessions of clients that went without a word.
     let sweeper = server.clone();
     glib::timeout_add_seconds(2, move || {
@@ -132,12 +130,12 @@ impl Source {
         let is_file = !is_device && path.is_file();
         let head = match is_device {
             // A decoder, since many cameras give JPEG at their larger sizes.
-            true => "v4l2src name=source ! decodebin",
-            false => "uridecodebin name=source",
+            true => "v4l2src name=device ! decodebin name=decoder",
+            false => "uridecodebin name=decoder",
         };
         // Async also for files, which stand in for cameras here: every frame goes out in time, with any network.
         let line = format!(
-            "{head} ! videoconvert ! queue max-size-buffers=3 ! bgremove name=bgremove inference-mode=async ! \
+            "{head} videoconvert name=convert ! queue max-size-buffers=3 ! bgremove name=bgremove inference-mode=async ! \
              appsink name=out max-buffers=3 drop=true"
         );
         let pipeline = gst::parse::launch(&line)?.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?;
@@ -146,17 +144,25 @@ impl Source {
         let bgremove = named("bgremove")?;
         bgremove.set_property("background", &args.background);
         bgremove.set_property("model", &args.model);
-        let source = named("source")?;
+        let (decoder, convert) = (named("decoder")?, named("convert")?);
+        // Not in the line either, which would link once only: this is opened many times.
+        decoder.connect_pad_added(move |_, pad| {
+            let is_video = pad.current_caps().is_some_and(|c| c.iter().all(|s| s.name() == "video/x-raw"));
+            let sink = convert.static_pad("sink").expect("every videoconvert has one");
+            if is_video && !sink.is_linked() {
+                let _ = pad.link(&sink);
+            }
+        });
         if is_device {
-            source.set_property("device", &args.source);
+            named("device")?.set_property("device", &args.source);
         } else {
             let uri = match is_file {
                 true => glib::filename_to_uri(path.canonicalize()?, None)?.to_string(),
                 false if args.source.contains("://") => args.source.clone(),
                 false => return Err(format!("{} is neither a file, a device nor a URI", args.source).into()),
             };
-            source.set_property("uri", uri);
-            source.connect("source-setup", false, |values| {
+            decoder.set_property("uri", uri);
+            decoder.connect("source-setup", false, |values| {
                 let element = values[1].get::<gst::Element>().expect("as documented");
                 // rtspsrc holds two seconds back unless it is told otherwise.
                 if element.find_property("latency").is_some() {
@@ -213,7 +219,7 @@ impl Source {
         let bus = self.pipeline.bus().expect("a pipeline has one");
         loop {
             match bus.timed_pop(gst::ClockTime::from_mseconds(200)).as_ref().map(|m| m.view()) {
-                Some(gst::MessageView::Error(e)) => return e.error().to_string(),
+                Some(gst::MessageView::Error(e)) => return what(e),
                 Some(gst::MessageView::Warning(w)) => eprintln!("{}: {}", self.name, w.error()),
                 Some(gst::MessageView::Latency(_)) => {
                     let _ = self.pipeline.recalculate_latency();
@@ -236,10 +242,17 @@ impl Source {
     fn failure(&self) -> Option<String> {
         let message = self.pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         match message.view() {
-            gst::MessageView::Error(e) => Some(e.error().to_string()),
+            gst::MessageView::Error(e) => Some(what(e)),
             _ => None,
         }
     }
+}
+
+/// An error with the last line of its details, where rtspsrc says what the matter is.
+fn what(error: &gst::message::Error) -> String {
+    let details = error.debug().unwrap_or_default();
+    let last = details.lines().last().unwrap_or_default();
+    format!("{} {last}", error.error()).trim_end().to_string()
 }
 
 /// Hands a frame to a client's pipeline, at the moment of the common clock that it belongs to.

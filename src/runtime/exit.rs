@@ -46,10 +46,9 @@ pub fn prepare_openvino(runtime: &Path) {
     ONCE.call_once(|| {
         let Some(folder) = runtime.parent() else { return };
         // The one that computes on the CPU; opening it opens all that it needs.
+        let library = folder.join("libopenvino_intel_cpu_plugin.so");
         // SAFETY: it is the library that the runtime is about to open itself.
-        if let Ok(library) =
-            unsafe { libloading::Library::new(folder.join("libopenvino_intel_cpu_plugin.so")) }
-        {
+        if let Ok(library) = unsafe { libloading::Library::new(library) } {
             // It stays open, as the runtime would keep it.
             std::mem::forget(library);
         }
