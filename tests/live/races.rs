@@ -168,8 +168,19 @@ fn frames_do_not_each_wait_for_a_network_that_nobody_knows() {
         let frame = stream.half();
         stream.through(frame);
     }
-    let median = Duration::from_nanos(stream.stat("frame-p50"));
-    assert!(median < Duration::from_millis(16), "half of the frames took more than {median:?}");
+    let median = stream.stat("frame-p50");
+    let start = Instant::now();
+    while stream.stat("inferences") == 0 {
+        assert!(start.elapsed() < Duration::from_secs(60), "no inference ends");
+        std::thread::sleep(Duration::from_millis(20));
+        let frame = stream.half();
+        stream.through(frame);
+    }
+    let inference = stream.stat("inference-p50");
+    assert!(
+        median < inference / 8,
+        "half of the frames took more than {median} ns, an inference {inference} ns"
+    );
 }
 
 #[test]
