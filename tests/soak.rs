@@ -74,10 +74,12 @@ fn soak_process() {
     let seconds = std::env::var("BGREMOVE_SOAK_SECONDS").map_or(120, |s| s.parse().unwrap());
     println!("seed {seed}, {seconds} s");
     // The system's allocator keeps what is given back, for each thread, and the more the larger it was. Not so here,
-    // where a leak has to show: what is large goes back at once, as it does until the allocator learns otherwise.
-    for (what, bytes) in [(libc::M_MMAP_THRESHOLD, 128 << 10), (libc::M_TRIM_THRESHOLD, 128 << 10)] {
-        // SAFETY: no other thread runs yet that allocates.
-        assert_eq!(unsafe { libc::mallopt(what, bytes) }, 1);
+    // where a leak has to show: one heap, and what is free in it goes back before memory is measured.
+    for (what, n) in
+        [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, 128 << 10), (libc::M_TRIM_THRESHOLD, 128 << 10)]
+    {
+        // SAFETY: nobody else changes these.
+        assert_eq!(unsafe { libc::mallopt(what, n) }, 1);
     }
     init();
     let mut dice = Dice(seed.parse().unwrap());
@@ -89,7 +91,8 @@ fn soak_process() {
     let start = Instant::now();
     let end = start + Duration::from_secs(seconds);
     let pause = Duration::from_secs((seconds / 8).clamp(5, 15));
-    let (mut next, mut highest, mut actions) = (start + pause, 0, 0);
+    soak.everything_once();
+    let (mut next, mut highest, mut later, mut actions) = (Instant::now(), 0, Vec::new(), 0);
     while Instant::now() < end {
         if Instant::now() < next {
             soak.act(&mut dice);
@@ -98,16 +101,7 @@ fn soak_process() {
             continue;
         }
         soak.settle();
-        let warm = start.elapsed() > WARM_UP && highest > 0;
-        let mut memory = resident();
-        // A network may still load that nobody wants any more.
-        for _ in 0..100 {
-            if !warm || memory <= highest + ROOM {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-            memory = resident();
-        }
+        let memory = resident();
         println!(
             "{:4} s: {:.1} MB, {} threads, {actions} actions, {} frames",
             start.elapsed().as_secs(),
@@ -115,13 +109,20 @@ fn soak_process() {
             threads().len(),
             soak.frames()
         );
-        assert!(!warm || memory <= highest + ROOM, "{memory} bytes, {highest} in the first minute");
-        if !warm {
+        if start.elapsed() <= WARM_UP || highest == 0 {
             highest = highest.max(memory);
+        } else {
+            later.push(memory);
         }
         next = Instant::now() + pause;
     }
     drop(soak);
+    assert!(!later.is_empty(), "no time to measure anything after the first minute");
+    // Frames and networks that are just under way come and go: a leak is what the lowest of a minute shows.
+    for minute in later.chunks(4) {
+        let lowest = *minute.iter().min().expect("chunks have something in them");
+        assert!(lowest <= highest + ROOM, "{lowest} bytes, {highest} in the first minute");
+    }
 
     // GLib keeps its pool's idle threads for a quarter of a minute.
     let ended = Instant::now();
@@ -182,6 +183,23 @@ impl Soak {
             let live = flags.contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
             let listed = VALUES.iter().any(|(n, _)| *n == name) || LEFT_OUT.contains(&name);
             assert_eq!(live, listed, "is '{name}' in the list?");
+        }
+    }
+
+    /// So that all working memory that is kept has been asked for once.
+    fn everything_once(&self) {
+        for (name, values) in VALUES {
+            // The default last.
+            for value in values.iter().rev() {
+                self.set(name, value);
+                std::thread::sleep(Duration::from_millis(if name == "model" { 3000 } else { 300 }));
+                self.flows();
+            }
+        }
+        for kind in (0..Camera::KINDS.len()).rev() {
+            self.camera.change(|now| now.kind = kind);
+            std::thread::sleep(Duration::from_millis(500));
+            self.flows();
         }
     }
 
@@ -370,6 +388,8 @@ impl Dice {
 
 /// Bytes of this process in memory.
 fn resident() -> u64 {
+    // SAFETY: it may be called at any time.
+    unsafe { libc::malloc_trim(0) };
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
