@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::schema::record;
 use common::*;
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -28,18 +29,18 @@ fn play(line: &str) -> Vec<gst::Message> {
     seen
 }
 
-/// The record, after a look whether it keeps to its schema.
-fn record(path: &Path) -> Value {
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
-    let mut schemas = boon::Schemas::new();
-    let schema =
-        boon::Compiler::new().compile(&schema.display().to_string(), &mut schemas).expect("a schema");
-    let text = std::fs::read_to_string(path).expect("a record");
-    let record: Value = serde_json::from_str(&text).unwrap();
-    if let Err(faults) = schemas.validate(&record, schema) {
-        panic!("{faults:#}\n{text}");
+#[test]
+fn every_warning_is_explained() {
+    let read = |name: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)).unwrap()
+    };
+    let schema: Value = serde_json::from_str(&read("report.schema.json")).unwrap();
+    let codes = schema["properties"]["warnings"]["items"]["properties"]["code"]["enum"].as_array().unwrap();
+    let page = read("troubleshooting.md");
+    assert!(codes.len() > 5);
+    for code in codes {
+        assert!(page.contains(&format!("`{}`", code.as_str().unwrap())), "{code} is not in the page");
     }
-    record
 }
 
 fn warnings(messages: &[gst::Message]) -> Vec<(String, String)> {

@@ -242,7 +242,7 @@ impl BgRemove {
             return;
         }
         let record = self.record(outcome);
-        if let Err(e) = save(&record, &PathBuf::from(&location)) {
+        if let Err(e) = save(&record.to_json(), &PathBuf::from(&location)) {
             self.warn(
                 "report-not-written",
                 |s| s.field("location", &location),

@@ -243,6 +243,14 @@ impl BgRemove {
         stats.preprocess.add(done.times.preprocess);
         stats.inference.add(done.times.inference);
         drop(stats);
+        gst::debug!(
+            CAT,
+            imp = self,
+            "frame {}: preprocess {:.2?}, inference {:.2?}",
+            done.number,
+            done.times.preprocess,
+            done.times.inference
+        );
         if let Ok(mask) = &done.mask {
             self.look_at(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
         }
@@ -342,6 +350,20 @@ impl BgRemove {
             self.post(&e);
             gst::FlowError::Error
         })?;
+        gst::debug!(
+            CAT,
+            imp = self,
+            "frame {}: {}, refine {:.2?}, compose {:.2?}",
+            held.number,
+            match age {
+                _ if !shown => "hidden".to_string(),
+                Some(Duration::ZERO) => "its own mask".to_string(),
+                Some(age) => format!("a mask {age:.0?} old"),
+                None => "no mask".to_string(),
+            },
+            spent.refine,
+            spent.compose
+        );
         let mut stats = lock(&self.stats);
         stats.frames_out += 1;
         stats.hidden += u64::from(!shown);

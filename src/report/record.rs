@@ -106,12 +106,12 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", since.subsec_millis())
 }
 
-/// Writes the record, whole or not at all: beside its place first, then moved there.
+/// Writes a record as JSON, whole or not at all: beside its place first, then moved there.
 ///
 /// # Errors
 /// Those of the file system.
-pub fn save(record: &Record, path: &Path) -> std::io::Result<()> {
-    let mut text = serde_json::to_string_pretty(&record.to_json())?;
+pub fn save(record: &Value, path: &Path) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
@@ -151,7 +151,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("bgremove-record-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("r.json");
-        let record = Record { job_id: "j".into(), ..Record::default() };
+        let record = Record { job_id: "j".into(), ..Record::default() }.to_json();
         save(&record, &path).unwrap();
         save(&record, &path).unwrap();
         let read: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

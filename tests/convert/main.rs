@@ -4,3 +4,6 @@ mod behaviour;
 mod formats;
 mod inputs;
 mod media;
+mod record;
+#[path = "../common/schema.rs"]
+mod schema;

@@ -73,6 +73,9 @@ pub struct Args {
     /// Tell of the work as JSON, an object a line: start, progress, note, done, error, summary
     #[arg(long)]
     pub json: bool,
+    /// Keep a record of the work in JSON (docs/report.schema.json); with --output-folder: a folder for them
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Print the pipeline as a line for gst-launch-1.0, and do nothing
     #[arg(long)]
     pub print_pipeline: bool,
@@ -88,6 +91,17 @@ impl Args {
     /// How long nothing may happen.
     pub fn timeout(&self) -> Option<Duration> {
         (self.timeout > 0.0).then(|| Duration::from_secs_f64(self.timeout))
+    }
+
+    /// Where the record of a task goes, if one is asked for.
+    pub(super) fn record_of(&self, task: &Task) -> Option<PathBuf> {
+        let place = self.report.as_ref()?;
+        if self.output_folder.is_none() {
+            return Some(place.clone());
+        }
+        let mut name = task.output.file_name()?.to_os_string();
+        name.push(".json");
+        Some(place.join(name))
     }
 
     /// What is asked for, looked at as far as it can be without opening an input.
@@ -157,7 +171,18 @@ impl Args {
             }
             (None, None) => Vec::new(),
         };
+        if self.report.is_some() && self.set.iter().any(|(n, _)| n == "report-location") {
+            return Err("--set report-location=… would contradict --report: use that".into());
+        }
         for task in &tasks {
+            if let Some(place) = self.record_of(task)
+                && (place == task.output || same_file(&place, &task.input))
+            {
+                return Err(format!(
+                    "the report {} would replace another file: choose another name",
+                    place.display()
+                ));
+            }
             if same_file(&task.input, &task.output) {
                 return Err(format!("{} would replace itself: choose another name", task.input.display()));
             }

@@ -76,6 +76,15 @@ pub enum Codec {
     Vp8,
 }
 
+impl Codec {
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Vp9 => "vp9",
+            Codec::Vp8 => "vp8",
+        }
+    }
+}
+
 /// All that the encoders' settings follow from.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {

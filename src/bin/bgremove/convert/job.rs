@@ -5,6 +5,7 @@ use super::format::Format;
 use super::input::Input;
 use super::output::Output;
 use super::plan::Plan;
+use super::record::Record;
 use super::report::{Job, State};
 use super::uneven::uneven;
 use super::watch::Watch;
@@ -38,6 +39,7 @@ pub fn convert(
     output: &Path,
     watch: &Watch,
     job: &Job<'_>,
+    record: Option<&Record>,
 ) -> Result<(), String> {
     let result = Output::begin(output, settings.format, settings.overwrite)?;
     let even = settings.format != Format::Mp4 || !input.is_file() || !uneven(input, watch);
@@ -67,6 +69,9 @@ pub fn convert(
     look(&rest, &plan, &given, watch)?;
     let pipeline = input.pipeline.0.clone();
     pipeline.add(&rest).map_err(|e| e.to_string())?;
+    if let Some(record) = record {
+        record.attach(&pipeline);
+    }
     // Awake before the first frame is let go, else that would be refused.
     let unfit =
         |_| watch.failure(&pipeline).unwrap_or_else(|| format!("{} cannot be converted", input.name()));
@@ -88,7 +93,7 @@ pub fn convert(
         }
         let message = watch.next(&pipeline)?;
         match message.as_ref().map(|m| m.view()) {
-            Some(gst::MessageView::Error(e)) => return Err(super::watch::said(e)),
+            Some(gst::MessageView::Error(e)) => return Err(watch.said(e)),
             Some(gst::MessageView::Warning(w)) => job.note(w.error().message()),
             Some(gst::MessageView::Eos(_)) => ended = true,
             _ => {}
@@ -104,6 +109,9 @@ pub fn convert(
     let bytes = result.finish()?;
     if bytes == 0 {
         return Err("nothing was written".into());
+    }
+    if let Some(record) = record {
+        record.written(bytes, state.frames, state.seconds);
     }
     job.done(&state, bytes);
     Ok(())

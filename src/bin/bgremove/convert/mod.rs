@@ -11,6 +11,7 @@ mod job;
 mod line;
 mod output;
 mod plan;
+mod record;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::compose;
 use line::Line;
+use record::Record;
 use report::Report;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{HashMap, VecDeque};
@@ -92,6 +94,27 @@ impl Settings {
         line
     }
 
+    /// What the pictures are coded with.
+    fn codec_name(&self) -> &'static str {
+        match self.format {
+            Format::Webm => self.codec.name(),
+            Format::Mov => "prores",
+            Format::Mp4 => "h264",
+            format => format.name(),
+        }
+    }
+
+    /// Has an element write a record that has seen no stream.
+    fn idle(&self, place: &Path) -> Result<(), String> {
+        let mut line = Line::new(true);
+        self.element(line.start("bgremove")).set("report-location", plan::text(place)?);
+        let element = line.launch()?;
+        // Where it cannot start, it writes why.
+        let _ = element.set_state(gst::State::Paused);
+        let _ = element.set_state(gst::State::Null);
+        Ok(())
+    }
+
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), String> {
         let mut line = Line::new(true);
@@ -151,7 +174,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    settings.check().map_err(Failure::Failed)?;
+    if let (Some(folder), Some(_)) = (&args.report, &args.output_folder) {
+        std::fs::create_dir_all(folder)
+            .map_err(|e| Failure::Failed(format!("the folder {} cannot be made: {e}", folder.display())))?;
+    }
+    if let Err(why) = settings.check() {
+        // There are records of that, too.
+        for task in &tasks {
+            if let Some(place) = args.record_of(task) {
+                let saved = Record::new(&place).and_then(|r| r.save(&settings, task, Err(&why), &watch()));
+                saved.map_err(|unkept| Failure::Failed(format!("{why}; {unkept}")))?;
+            }
+        }
+        return Err(Failure::Failed(why));
+    }
     let jobs = args.jobs.min(tasks.len()).max(1);
     if jobs > 1 && !settings.set.iter().any(|(n, _)| n == "threads") {
         // Several networks share the processors.
@@ -177,7 +213,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                         break;
                     }
                     let job = report.job(&task.input, &task.output);
-                    match job::convert(&settings, &task.input, &task.output, &watch(), &job) {
+                    match work_on(&settings, &task, args.record_of(&task), &watch(), &job) {
                         Ok(()) => *done.lock().unwrap_or_else(|e| e.into_inner()) += 1,
                         Err(why) => {
                             job.failed(&why, alone || why == INTERRUPTED);
@@ -203,6 +239,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let failed: Vec<_> = failed.into_iter().map(|(i, why)| (i.display().to_string(), why)).collect();
     report.summary(done, &failed);
     if failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// Converts, and keeps a record of it if that is asked for.
+fn work_on(
+    settings: &Settings,
+    task: &Task,
+    record: Option<PathBuf>,
+    watch: &Watch,
+    job: &report::Job<'_>,
+) -> Result<(), String> {
+    let record = record.map(|place| Record::new(&place)).transpose()?;
+    let result = job::convert(settings, &task.input, &task.output, watch, job, record.as_ref());
+    match record.map(|r| r.save(settings, task, result.as_ref().copied().map_err(String::as_str), watch)) {
+        // Without a record the work is not done; its failure goes before.
+        Some(Err(unkept)) => Err(result.err().map_or(unkept.clone(), |why| format!("{why}; {unkept}"))),
+        _ => result,
+    }
 }
 
 fn failure(input: &Path, why: String) -> Failure {

@@ -1,8 +1,8 @@
 //! Waiting for a pipeline: until something happens, it fails, it stalls, or somebody has had enough.
 
 use gst::prelude::*;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often is looked.
@@ -20,11 +20,13 @@ pub struct Watch {
     began: Instant,
     /// The last sign of life, in milliseconds after `began`.
     alive: Arc<AtomicU64>,
+    /// Code and details of the last error.
+    error: Arc<Mutex<Option<(String, String)>>>,
 }
 
 impl Watch {
     pub fn new(stop: Arc<AtomicBool>, timeout: Option<Duration>) -> Self {
-        Self { stop, timeout, began: Instant::now(), alive: Arc::default() }
+        Self { stop, timeout, began: Instant::now(), alive: Arc::default(), error: Arc::default() }
     }
 
     /// A sign of life.
@@ -46,7 +48,7 @@ impl Watch {
     pub fn failure(&self, pipeline: &gst::Pipeline) -> Option<String> {
         let message = pipeline.bus()?.pop_filtered(&[gst::MessageType::Error])?;
         match message.view() {
-            gst::MessageView::Error(e) => Some(said(e)),
+            gst::MessageView::Error(e) => Some(self.said(e)),
             _ => None,
         }
     }
@@ -60,10 +62,22 @@ impl Watch {
             if let Some(message) = self.next(pipeline)?
                 && let gst::MessageView::Error(e) = message.view()
             {
-                return Err(said(e));
+                return Err(self.said(e));
             }
         }
         Ok(())
+    }
+
+    /// An error as a person reads it; what a program reads is kept.
+    pub fn said(&self, e: &gst::message::Error) -> String {
+        let kept = (super::record::code(&e.error()), e.debug().map_or_else(String::new, Into::into));
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+        said(e)
+    }
+
+    /// Code and details of the last error of a pipeline.
+    pub fn last_error(&self) -> Option<(String, String)> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The next message, or none within a moment.
@@ -89,7 +103,7 @@ impl Watch {
 }
 
 /// An error as a person reads it.
-pub fn said(e: &gst::message::Error) -> String {
+fn said(e: &gst::message::Error) -> String {
     let text = e.error().message().trim_end_matches('.').to_string();
     let error = e.error();
     // GStreamer's own words for these tell nothing.

@@ -31,12 +31,16 @@ pub const TABLE: &[Format] = &[
     Format { name: "webm", what: "VP9 with alpha, Opus", alpha: true,
         video: "video/x-raw,format=A420 ! vp9alphaenc deadline=realtime cpu-used=8", sound: "opusenc",
         mux: "webmalphamux", read: "matroskademux ! vp9parse ! vp9alphadecodebin", inner: &["vp9enc", "vp9dec"] },
-    Format { name: "mov", what: "ProRes 4444, AAC", alpha: true,
+    Format { name: "mov", what: "ProRes 4444, PCM", alpha: true,
         video: "video/x-raw,format=A444_10LE ! avenc_prores_ks pass=quant quantizer=6 alpha-bits=8",
-        sound: "avenc_aac", mux: "qtmux", read: "qtdemux ! avdec_prores", inner: &[] },
+        sound: "audio/x-raw,format=S16LE", mux: "qtmux", read: "qtdemux ! avdec_prores", inner: &[] },
     Format { name: "mp4", what: "H.264, AAC", alpha: false,
         video: "video/x-raw,format=I420 ! x264enc ! h264parse", sound: "avenc_aac", mux: "mp4mux",
         read: "qtdemux ! h264parse ! avdec_h264", inner: &[] },
+    Format { name: "gif", what: "GIF, one bit of alpha", alpha: true,
+        video: "gifalphaenc", sound: "", mux: "", read: "avdemux_gif ! avdec_gif", inner: &[] },
+    Format { name: "webp", what: "animated WebP", alpha: true,
+        video: "webpalphaenc", sound: "", mux: "", read: "", inner: &[] },
     Format { name: "png", what: "PNG pictures", alpha: true,
         video: "pngenc", sound: "", mux: "", read: "pngdec", inner: &[] },
 ];
@@ -44,12 +48,14 @@ pub const TABLE: &[Format] = &[
 /// The Debian package that an element is in.
 fn package(element: &str) -> &'static str {
     match element {
-        "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "bgremove" => "gstreamer1.0-bgremove",
+        "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "gifalphaenc" | "webpalphaenc" | "bgremove" => {
+            "gstreamer1.0-bgremove"
+        }
         "vp8enc" | "vp9enc" | "vp8dec" | "vp9dec" | "qtmux" | "mp4mux" | "qtdemux" | "matroskademux"
         | "pngenc" | "pngdec" | "multifilesink" => "gstreamer1.0-plugins-good",
         "vp8alphadecodebin" | "vp9alphadecodebin" | "h264parse" | "vp9parse" => "gstreamer1.0-plugins-bad",
         "x264enc" => "gstreamer1.0-plugins-ugly",
-        e if e.starts_with("avenc_") || e.starts_with("avdec_") => "gstreamer1.0-libav",
+        e if ["avenc_", "avdec_", "avdemux_"].iter().any(|p| e.starts_with(p)) => "gstreamer1.0-libav",
         "filesrc" | "filesink" | "queue" | "capsfilter" => "libgstreamer1.0-0",
         _ => "gstreamer1.0-plugins-base",
     }
