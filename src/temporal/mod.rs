@@ -55,6 +55,8 @@ pub struct Smoother {
     motion_before: Vec<Motion>,
     known: Vec<bool>,
     same: Vec<u8>,
+    /// How far a block as a whole was there before, 0 to 1 (see [`sure`]).
+    sure: Vec<f32>,
     /// Blocks whose motion is asked for; kept for its room only.
     wanted: Vec<bool>,
     /// The matte as it went out, if it did.
@@ -168,6 +170,8 @@ impl Smoother {
         }
         self.same.clear();
         self.same.resize(blocks * BLOCK * BLOCK, 0);
+        self.sure.clear();
+        self.sure.resize(blocks, 0.0);
     }
 
     /// Finds the motion of the blocks of which `wanted(bx, by)` says so.
@@ -178,8 +182,9 @@ impl Smoother {
         let before = Grey { data: &self.before, width: lw, height: lh };
         let was = &self.motion_before;
         let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
+        let rows = rows.zip(self.sure.par_chunks_mut(wide));
         rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
-            |(by, ((motion, known), same))| {
+            |(by, (((motion, known), all), same))| {
                 let mut last = Motion::default();
                 for (bx, same) in same.chunks_exact_mut(BLOCK * BLOCK).enumerate() {
                     if known[bx] || !wanted(bx, by) {
@@ -202,6 +207,7 @@ impl Smoother {
                     last = motion::search(now, before, area, &seeds);
                     motion[bx] = last;
                     agree(now, before, area, last, same);
+                    all[bx] = sure(area, same);
                 }
             },
         );
@@ -260,9 +266,11 @@ impl Smoother {
                 } else {
                     fetch(u as f32 + dx / sx, v as f32 + dy / sy)
                 };
-                let jump = (*here - there).abs() > JUMP && same > 0.75;
+                // What a thing uncovers may look here and there like the thing, but not all over a block.
+                let sure = self.sure[block];
+                let jump = (*here - there).abs() > JUMP && same > 0.75 && sure > 0.5;
                 let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
-                let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving };
+                let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving * sure };
                 *wait = if jump { wait.saturating_add(1) } else { 0 };
                 *here += (there - *here) * weight * same;
             }
@@ -291,14 +299,15 @@ impl Smoother {
             }
         });
         self.track(|bx, by| busy[by * wide + bx]);
-        let (motion, same) = (&self.motion, &self.same);
+        let (motion, same, sure) = (&self.motion, &self.same, &self.sure);
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let mut keep = [0u8; BLOCK * 4];
             for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
                 let m = motion[by * wide + bx];
                 let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
-                let weight = (weight * (1.0 - far / STILL).max(0.0) * 256.0) as i32;
+                let weight = weight * (1.0 - far / STILL).max(0.0) * sure[by * wide + bx];
+                let weight = (weight * 256.0) as i32;
                 let x = bx * side..((bx + 1) * side).min(w);
                 let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
                 for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
@@ -427,6 +436,16 @@ fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion,
     for j in 0..h {
         levels(&diff[j], &diff[j + 1], &diff[j + 2], &mut out[j * BLOCK..][..w]);
     }
+}
+
+/// Whether a block as a whole was there before: 1 where nearly all of its samples agree, 0 where three in ten or more
+/// does not.
+fn sure([_, _, w, h]: motion::Area, same: &[u8]) -> f32 {
+    const NONE: f32 = 0.7;
+    const WHOLE: f32 = 0.95;
+    let sum: u32 = same.chunks_exact(BLOCK).take(h).flat_map(|row| &row[..w]).map(|&s| u32::from(s)).sum();
+    let mean = sum as f32 / (255 * w * h) as f32;
+    ((mean - NONE) / (WHOLE - NONE)).clamp(0.0, 1.0)
 }
 
 multiversion! {

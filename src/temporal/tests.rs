@@ -103,6 +103,29 @@ fn a_moving_disc_leaves_nothing_behind() {
     }
 }
 
+#[test]
+fn what_looks_like_the_subject_is_not_kept_where_that_has_left() {
+    let (mut noise, mut smoother) = (Noise(7), Smoother::new());
+    // Print on the wall, as bright as the disc.
+    let print = |i: usize| (i % W) % 32 < 10 && (i / W) % 32 < 10;
+    for n in 0..10 {
+        let (luma, truth) = disc(120.0 + 40.0 * n as f32, 240.0, 70.0);
+        let luma: Vec<f32> =
+            luma.iter().enumerate().map(|(i, &l)| if print(i) { 180.0 } else { l }).collect();
+        let p = picture(Format::Gray8, &luma, &mut noise, 1.0);
+        let mut mask = shrink(&truth);
+        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+        let left =
+            mask.iter().zip(shrink(&truth)).filter(|(_, t)| *t == 0.0).fold(0.0f32, |m, (&v, _)| m.max(v));
+        assert!(left < 0.1, "frame {n}: {left} of the mask is left");
+        let mut alpha = truth.clone();
+        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        // A block that is uncovered by a small part only still counts as seen before.
+        let left = alpha.iter().zip(&truth).filter(|(a, t)| **t == 0 && **a > 20).count();
+        assert!(left <= 40, "frame {n}: {left} pixels of the matte are left");
+    }
+}
+
 /// The matte at network resolution: means over `5 · 5` pixels.
 fn shrink(alpha: &[u8]) -> Vec<f32> {
     let (w, h) = (W / 5, H / 5);
