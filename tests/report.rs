@@ -2,11 +2,11 @@
 
 mod common;
 
+use common::record::record;
 use common::*;
 use gst::prelude::*;
 use gst_video::VideoFormat;
 use serde_json::Value;
-use std::path::Path;
 
 /// Plays a line to its end or to an error; gives what was on the bus.
 fn play(line: &str) -> Vec<gst::Message> {
@@ -26,20 +26,6 @@ fn play(line: &str) -> Vec<gst::Message> {
     let _ = pipeline.set_state(gst::State::Null);
     seen.extend(std::iter::from_fn(|| bus.pop()));
     seen
-}
-
-/// The record, after a look whether it keeps to its schema.
-fn record(path: &Path) -> Value {
-    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
-    let mut schemas = boon::Schemas::new();
-    let schema =
-        boon::Compiler::new().compile(&schema.display().to_string(), &mut schemas).expect("a schema");
-    let text = std::fs::read_to_string(path).expect("a record");
-    let record: Value = serde_json::from_str(&text).unwrap();
-    if let Err(faults) = schemas.validate(&record, schema) {
-        panic!("{faults:#}\n{text}");
-    }
-    record
 }
 
 fn warnings(messages: &[gst::Message]) -> Vec<(String, String)> {

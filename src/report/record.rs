@@ -52,13 +52,16 @@ pub struct Record {
     pub warnings: Vec<Value>,
     pub notes: Vec<String>,
     pub incident: Option<Incident>,
+    /// Of a conversion from file to file: what was read and what was written. Empty where only a stream is known.
+    pub source: Map<String, Value>,
+    pub destination: Map<String, Value>,
 }
 
 impl Record {
     /// The record as JSON.
     pub fn to_json(&self) -> Value {
         let time = |t: Option<SystemTime>| t.map_or(Value::Null, |t| Value::String(utc(t)));
-        json!({
+        let mut record = json!({
             "schema": "bgremove-report",
             "schema_version": VERSION,
             "job_id": self.job_id,
@@ -85,7 +88,13 @@ impl Record {
                 "debug": i.debug,
                 "elements": i.elements,
             })),
-        })
+        });
+        for (name, map) in [("source", &self.source), ("destination", &self.destination)] {
+            if !map.is_empty() {
+                record[name] = Value::Object(map.clone());
+            }
+        }
+        record
     }
 }
 

@@ -4,3 +4,6 @@ mod behaviour;
 mod formats;
 mod inputs;
 mod media;
+#[path = "../common/record.rs"]
+mod record;
+mod report;

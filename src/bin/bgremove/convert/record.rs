@@ -1,0 +1,206 @@
+//! The record of a conversion (`--report`): what the element knows of the stream, and what only the tool knows
+//! of the files.
+
+use super::fault::Fault;
+use super::format::Format;
+use super::input::Input;
+use super::job::Written;
+use super::line::Line;
+use super::plan::Plan;
+use super::{Settings, Task};
+use gst::prelude::*;
+use gstbgremove::element::{BgRemove, elements_of};
+use gstbgremove::report::{Incident, Outcome, Record, save};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What is found out in the course of one conversion.
+pub struct Account<'a> {
+    settings: &'a Settings,
+    task: &'a Task,
+    started: SystemTime,
+    /// The element's own, once there is one.
+    stream: Option<Record>,
+    source: Map<String, Value>,
+    destination: Map<String, Value>,
+    elements: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl<'a> Account<'a> {
+    pub fn new(settings: &'a Settings, task: &'a Task) -> Self {
+        let mut source = object(json!({ "location": task.input.display().to_string() }));
+        if let Ok(meta) = std::fs::metadata(&task.input)
+            && meta.is_file()
+        {
+            source.insert("bytes".into(), meta.len().into());
+        }
+        let destination = object(json!({
+            "location": task.output.display().to_string(), "container": settings.format.name(),
+        }));
+        Self {
+            settings,
+            task,
+            started: SystemTime::now(),
+            stream: None,
+            source,
+            destination,
+            elements: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The input is open.
+    pub fn opened(&mut self, input: &Input) {
+        let facts = &input.facts;
+        self.source.extend(object(json!({
+            "container": input.tags.container, "video_codec": input.tags.video, "audio_codec": input.tags.audio,
+            "bitrate": input.tags.bitrate, "width": facts.width, "height": facts.height,
+            "framerate": input.framerate(), "sound": facts.channels.is_some(),
+        })));
+        if let Some(duration) = input.duration {
+            self.source.insert("duration_ns".into(), duration.nseconds().into());
+        }
+        self.elements = elements_of(input.pipeline.0.upcast_ref());
+    }
+
+    /// It is known what is made of it.
+    pub fn planned(&mut self, plan: &Plan) {
+        let (video, audio) = self.settings.format.codecs(self.settings.codec, plan.alpha());
+        self.destination.extend(object(json!({
+            "video_codec": video, "audio_codec": audio.filter(|_| plan.sound()), "width": plan.width,
+            "height": plan.height, "alpha": plan.alpha(),
+        })));
+    }
+
+    /// Something that the user was told.
+    pub fn note(&mut self, text: &str) {
+        self.notes.push(text.into());
+    }
+
+    /// The pipeline is about to go, for whatever reason.
+    pub fn played(&mut self, pipeline: &gst::Pipeline) {
+        self.elements = elements_of(pipeline.upcast_ref());
+        let ours = pipeline.iterate_recurse().into_iter().map_while(Result::ok);
+        self.stream =
+            ours.filter_map(|e| e.downcast::<BgRemove>().ok()).map(|e| e.record(Outcome::Stopped)).next();
+    }
+
+    /// The result is whole and in its place.
+    pub fn written(&mut self, written: &Written) {
+        self.destination.insert("frames".into(), written.frames.into());
+        self.destination.insert("bytes".into(), written.bytes.into());
+    }
+
+    /// Writes the record, if one is asked for.
+    ///
+    /// # Errors
+    /// That it could not be written.
+    pub fn close(self, ended: Result<(), &Fault>) -> Result<(), String> {
+        let Some(path) = &self.task.report else { return Ok(()) };
+        let mut record = match self.stream {
+            Some(record) => record,
+            None => unborn(self.settings),
+        };
+        if record.job_id.is_empty() {
+            record.job_id = glib::uuid_string_random().to_string();
+        }
+        (record.started, record.ended) = (Some(self.started), Some(SystemTime::now()));
+        record.outcome = match ended {
+            Ok(()) => Outcome::Completed,
+            Err(fault) if fault.is_interrupted() => Outcome::Stopped,
+            Err(_) => Outcome::Failed,
+        };
+        // The element's own words are closer to the cause.
+        record.incident = ended.err().filter(|f| !f.is_interrupted()).map(|fault| {
+            record.incident.take().unwrap_or_else(|| Incident {
+                time: record.ended,
+                code: fault.code.clone(),
+                symptom: fault.text.clone(),
+                debug: fault.debug.clone(),
+                elements: self.elements,
+            })
+        });
+        record.notes.extend(self.notes);
+        (record.source, record.destination) = (self.source, self.destination);
+        save(&record, path).map_err(|e| unwritten(path, &e))
+    }
+}
+
+fn unwritten(path: &Path, e: &std::io::Error) -> String {
+    format!("the record {} could not be written: {e}", path.display())
+}
+
+/// The record of a conversion that has come to no stream: the settings as they were asked for.
+fn unborn(settings: &Settings) -> Record {
+    let mut line = Line::new(true);
+    settings.element(line.start("bgremove"));
+    let element = |line: &Line| line.launch().ok()?.downcast::<BgRemove>().ok();
+    if let Some(element) = element(&line) {
+        return element.record(Outcome::Failed);
+    }
+    // One of them is no property, or no value of one.
+    let mut line = Line::new(true);
+    let mut record = element(line.start("bgremove")).map(|e| e.record(Outcome::Failed)).unwrap_or_default();
+    record.model.insert("name".into(), settings.model.clone().into());
+    for (name, value) in settings.properties() {
+        record.settings.insert(name.replace('-', "_"), value.into());
+    }
+    record
+}
+
+/// Looks whether a record may be put into a place: nothing but an older one may be there.
+///
+/// # Errors
+/// What is in the way.
+pub fn check(path: &Path) -> Result<(), String> {
+    let name = path.display();
+    match std::fs::metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(there) if !there.is_file() => {
+            return Err(format!(
+                "{name} is there and is no file, which the record needs: choose another name"
+            ));
+        }
+        Ok(there) if there.len() > 1 << 24 => {}
+        Ok(_) => {
+            let old: Option<Value> = std::fs::read(path).ok().and_then(|b| serde_json::from_slice(&b).ok());
+            if old.is_some_and(|r| r["schema"] == "bgremove-report") {
+                return Ok(());
+            }
+        }
+    }
+    Err(format!("{name} exists and is no record of an earlier conversion: choose another name for --report"))
+}
+
+/// Tries whether the folder of a record can be written to, before any work.
+///
+/// # Errors
+/// Why not.
+pub fn probe(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
+}
+
+impl Format {
+    /// The names of its codecs for video and sound.
+    fn codecs(self, codec: super::format::Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Webm if codec == super::format::Codec::Vp8 => ("VP8", Some("Opus")),
+            Self::Webm => ("VP9", Some("Opus")),
+            Self::Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
+            Self::Mp4 => ("H.264", Some("AAC")),
+            Self::Gif => ("GIF", None),
+            Self::Webp => ("WebP", None),
+            Self::Png => ("PNG", None),
+        }
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
