@@ -6,10 +6,10 @@
 
 mod arguments;
 mod fault;
-mod format;
+pub mod format;
 mod input;
 mod job;
-mod line;
+pub mod line;
 mod output;
 mod plan;
 mod record;
