@@ -35,6 +35,7 @@ impl From<String> for Refused {
 impl Refused {
     /// That something is missing, of whatever names.
     pub fn missing(mut names: Vec<String>) -> Self {
+        names.sort_unstable();
         names.dedup();
         let verb = if names.len() == 1 { "is" } else { "are" };
         Self { why: format!("GStreamer's {} {verb} missing", names.join(" and ")), missing: names }
@@ -72,9 +73,12 @@ pub fn missing(names: &[&str]) -> Vec<String> {
 pub fn launch(words: &[&str], flags: gst::ParseFlags) -> Result<gst::Element, Refused> {
     let mut context = gst::ParseContext::new();
     gst::parse::launchv_full(words, Some(&mut context), flags | gst::ParseFlags::FATAL_ERRORS).map_err(|e| {
-        let mut gone: Vec<String> = context.missing_elements().iter().map(|s| s.to_string()).collect();
         // Caps between elements need this one, and say nothing of it.
-        gone.extend(missing(&["capsfilter"]));
+        let mut gone = missing(&["capsfilter"]);
+        // The list names elements of which a property could not be set, too.
+        if e.matches(gst::ParseError::NoSuchElement) {
+            gone.extend(context.missing_elements().iter().map(|s| s.to_string()));
+        }
         if gone.is_empty() { e.message().to_string().into() } else { Refused::missing(gone) }
     })
 }
