@@ -156,6 +156,15 @@ fn code_name(code: impl gst::MessageErrorDomain + std::fmt::Debug) -> String {
     name
 }
 
+/// The code of an error from the bus in words, as in `resource/not-found`; `other/error` of one that is not GStreamer's.
+pub fn error_code(e: &glib::Error) -> String {
+    None.or_else(|| e.kind::<gst::CoreError>().map(code_name))
+        .or_else(|| e.kind::<gst::LibraryError>().map(code_name))
+        .or_else(|| e.kind::<gst::ResourceError>().map(code_name))
+        .or_else(|| e.kind::<gst::StreamError>().map(code_name))
+        .unwrap_or_else(|| "other/error".into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +174,10 @@ mod tests {
         assert_eq!(code_name(gst::ResourceError::NotFound), "resource/not-found");
         assert_eq!(code_name(gst::StreamError::Failed), "stream/failed");
         assert_eq!(code_name(gst::LibraryError::Init), "library/init");
+        let of = |e| error_code(&e);
+        assert_eq!(of(glib::Error::new(gst::CoreError::MissingPlugin, "")), "core/missing-plugin");
+        assert_eq!(of(glib::Error::new(gst::ResourceError::NoSpaceLeft, "")), "resource/no-space-left");
+        assert_eq!(of(glib::Error::new(gst::StreamError::Decode, "")), "stream/decode");
+        assert_eq!(of(glib::Error::new(glib::FileError::Noent, "")), "other/error");
     }
 }

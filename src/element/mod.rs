@@ -15,14 +15,26 @@ mod state;
 mod stream;
 mod worker;
 
+use crate::report::{Outcome, Record};
 use gst::prelude::*;
+use gst::subclass::prelude::*;
 
+pub use messages::error_code;
+pub use report::elements_of;
 pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {
     /// The `bgremove` element, a [`gst_video::VideoFilter`].
     pub struct BgRemove(ObjectSubclass<imp::BgRemove>)
         @extends gst_video::VideoFilter, gst_base::BaseTransform, gst::Element, gst::Object;
+}
+
+impl BgRemove {
+    /// What `report-location` would write of the run that is under way, or of no run before the first, without
+    /// the input's duration, which would have to be asked for upstream.
+    pub fn record(&self, outcome: Outcome) -> Record {
+        self.imp().record(outcome, None)
+    }
 }
 
 /// Registers the element and its types.

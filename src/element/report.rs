@@ -222,16 +222,7 @@ impl BgRemove {
         while let Some(parent) = top.parent() {
             top = parent;
         }
-        let Ok(bin) = top.downcast::<gst::Bin>() else { return Vec::new() };
-        let name = |e: gst::Element| {
-            let factory = e.factory().map_or_else(|| "?".to_string(), |f| f.name().to_string());
-            format!("{factory} {}", e.name())
-        };
-        // A pipeline that changes meanwhile gives what it had.
-        let mut elements: Vec<String> =
-            bin.iterate_recurse().into_iter().map_while(Result::ok).map(name).collect();
-        elements.reverse();
-        elements
+        top.downcast::<gst::Bin>().map(|bin| elements_of(&bin)).unwrap_or_default()
     }
 
     /// Writes the record of this run, once, if a place for it is set.
@@ -241,8 +232,9 @@ impl BgRemove {
         if std::mem::replace(&mut lock(&self.log).written, true) {
             return;
         }
-        let record = self.record(outcome);
-        if let Err(e) = save(&record.to_json(), &PathBuf::from(&location)) {
+        let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
+        let record = self.record(outcome, duration);
+        if let Err(e) = save(&record, &PathBuf::from(&location)) {
             self.warn(
                 "report-not-written",
                 |s| s.field("location", &location),
@@ -251,7 +243,8 @@ impl BgRemove {
         }
     }
 
-    fn record(&self, outcome: Outcome) -> Record {
+    /// What is known of this run; `duration` is the whole input's.
+    pub(super) fn record(&self, outcome: Outcome, duration: Option<gst::ClockTime>) -> Record {
         let sink = self.obj().sink_pad().clone();
         let src = self.obj().src_pad().clone();
         let caps = |pad: &gst::Pad| pad.current_caps().map_or(Value::Null, |c| c.to_string().into());
@@ -288,7 +281,7 @@ impl BgRemove {
         let (job_id, warnings, notes, incident) =
             (log.job.clone(), warnings.collect(), log.notes.clone(), log.incident.clone());
         drop(log);
-        if let Some(duration) = sink.peer_query_duration::<gst::ClockTime>() {
+        if let Some(duration) = duration {
             input.insert("duration_ns".into(), duration.nseconds().into());
         }
         let network = lock(&self.network).clone();
@@ -328,6 +321,7 @@ impl BgRemove {
             warnings,
             notes,
             incident,
+            ..Record::default()
         }
     }
 
@@ -340,6 +334,19 @@ impl BgRemove {
             .map(|p| (p.name().replace('-', "_"), plain(&self.obj().property_value(p.name()))))
             .collect()
     }
+}
+
+/// The elements in a pipeline, at any depth, as `factory name`, the first ones first.
+pub fn elements_of(bin: &gst::Bin) -> Vec<String> {
+    let name = |e: gst::Element| {
+        let factory = e.factory().map_or_else(|| "?".to_string(), |f| f.name().to_string());
+        format!("{factory} {}", e.name())
+    };
+    // A pipeline that changes meanwhile gives what it had.
+    let mut elements: Vec<String> =
+        bin.iterate_recurse().into_iter().map_while(Result::ok).map(name).collect();
+    elements.reverse();
+    elements
 }
 
 /// A value as JSON; what has no plain form as text.

@@ -52,13 +52,16 @@ pub struct Record {
     pub warnings: Vec<Value>,
     pub notes: Vec<String>,
     pub incident: Option<Incident>,
+    /// Of a conversion from file to file: what was read and what was written. Empty where only a stream is known.
+    pub source: Map<String, Value>,
+    pub destination: Map<String, Value>,
 }
 
 impl Record {
     /// The record as JSON.
     pub fn to_json(&self) -> Value {
         let time = |t: Option<SystemTime>| t.map_or(Value::Null, |t| Value::String(utc(t)));
-        json!({
+        let mut record = json!({
             "schema": "bgremove-report",
             "schema_version": VERSION,
             "job_id": self.job_id,
@@ -85,7 +88,13 @@ impl Record {
                 "debug": i.debug,
                 "elements": i.elements,
             })),
-        })
+        });
+        for (name, map) in [("source", &self.source), ("destination", &self.destination)] {
+            if !map.is_empty() {
+                record[name] = Value::Object(map.clone());
+            }
+        }
+        record
     }
 }
 
@@ -106,12 +115,12 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", since.subsec_millis())
 }
 
-/// Writes a record as JSON, whole or not at all: beside its place first, then moved there.
+/// Writes the record, whole or not at all: beside its place first, then moved there.
 ///
 /// # Errors
 /// Those of the file system.
-pub fn save(record: &Value, path: &Path) -> std::io::Result<()> {
-    let mut text = serde_json::to_string_pretty(record)?;
+pub fn save(record: &Record, path: &Path) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(&record.to_json())?;
     text.push('\n');
     let mut part = path.as_os_str().to_owned();
     part.push(format!(".{}.part", std::process::id()));
@@ -151,7 +160,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("bgremove-record-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("r.json");
-        let record = Record { job_id: "j".into(), ..Record::default() }.to_json();
+        let record = Record { job_id: "j".into(), ..Record::default() };
         save(&record, &path).unwrap();
         save(&record, &path).unwrap();
         let read: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

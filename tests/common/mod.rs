@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 pub mod onnx;
-pub mod schema;
+pub mod record;
 
 use gst::prelude::*;
 use gst_video::prelude::*;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-fn files(folder: &Path) -> Vec<String> {
+pub fn files(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
     let mut files: Vec<_> = files.collect();
     files.sort();
@@ -74,7 +74,7 @@ fn files_are_kept_unless_asked() {
 }
 
 /// Starts a conversion that tells of itself as JSON, and waits until frames come out.
-fn start(arguments: &[&str]) -> (Child, Box<dyn BufRead>) {
+pub fn start(arguments: &[&str]) -> (Child, Box<dyn BufRead>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bgremove"))
         .arg("convert")
         .args(arguments)
@@ -96,12 +96,12 @@ fn start(arguments: &[&str]) -> (Child, Box<dyn BufRead>) {
     (child, Box::new(out))
 }
 
-fn interrupt(child: &Child, signal: &str) {
+pub fn interrupt(child: &Child, signal: &str) {
     tool("kill", &[&format!("-{signal}"), &child.id().to_string()]);
 }
 
 /// Waits for the end, for so long at most.
-fn end(mut child: Child, most: Duration) -> (Option<i32>, String) {
+pub fn end(mut child: Child, most: Duration) -> (Option<i32>, String) {
     let begin = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {

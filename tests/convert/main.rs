@@ -4,6 +4,6 @@ mod behaviour;
 mod formats;
 mod inputs;
 mod media;
+#[path = "../common/record.rs"]
 mod record;
-#[path = "../common/schema.rs"]
-mod schema;
+mod report;

@@ -13,6 +13,7 @@ use crate::{Failure, print};
 use gstbgremove::install::{self, State, Watch};
 use host::Home;
 use probe::Probe;
+use serde_json::{Map, Value, json};
 
 /// Looks at the machine.
 #[derive(clap::Args)]
@@ -89,7 +90,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
-    checks.extend(formats::TABLE.iter().map(format));
+    checks.push(input());
+    let mut made = Map::new();
+    for trial in formats::TABLE {
+        let (check, told) = format(trial);
+        checks.push(check);
+        made.insert(trial.format.name().into(), told);
+    }
     let speeds = match (args.no_speed, runs) {
         (true, _) => Vec::new(),
         (_, false) => {
@@ -99,7 +106,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         _ => presets.iter().filter_map(|name| speed(name, &mut checks)).collect(),
     };
-    print(&if args.json { page::json(&checks, &speeds) } else { page::text(&checks) });
+    print(&if args.json { page::json(&checks, &made, &speeds) } else { page::text(&checks) });
     if checks.iter().any(|c| c.mark == Mark::Failed) { Err(Failure::Told) } else { Ok(()) }
 }
 
@@ -260,35 +267,49 @@ fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure
     Ok(usable)
 }
 
-/// Makes a file of a format and reads it back.
-fn format(format: &formats::Format) -> Check {
+/// A probe's error, which is followed by the command that mends it, if it knows one.
+fn refused(group: &'static str, name: &str, what: &str, why: &str) -> Check {
+    let (why, mend) = why.split_once('\n').unwrap_or((why, ""));
+    let check = Check::failed(group, name, format!("{what}: {why}"));
+    if mend.is_empty() { check } else { check.mend(mend) }
+}
+
+/// Whether files can be opened, and frames made ready.
+fn input() -> Check {
     const GROUP: &str = "Formats";
-    let (name, what) = (format.name, format.what);
-    let keeps = if format.alpha { "keeps transparency" } else { "has no transparency: choose a background" };
-    match probe::ask(Probe::Format, name) {
-        Ok(done) if done["read"] == true => {
-            Check::good(GROUP, name, format!("{what}: {keeps} (made and read back)"))
-        }
-        Ok(done) if done["unread"].is_null() => Check::good(GROUP, name, format!("{what}: {keeps} (made)")),
+    match probe::ask(Probe::Input, "") {
+        Ok(_) => Check::good(
+            GROUP,
+            "input",
+            "files are recognised, their frames turned, scaled, cropped, deinterlaced",
+        ),
+        Err(why) => refused(GROUP, "input", "files cannot be opened, or not all of them", &why),
+    }
+}
+
+/// Makes a file of a format and reads it back; the second is for programs.
+fn format(trial: &formats::Trial) -> (Check, Value) {
+    const GROUP: &str = "Formats";
+    let (name, what) = (trial.format.name(), format!("{}: {}", trial.what, trial.keeps));
+    let asked = probe::ask(Probe::Format, name);
+    let made = json!({ "made": asked.is_ok(), "transparency": trial.format.has_alpha() });
+    let check = match asked {
+        Ok(done) if done["read"] == true => Check::good(GROUP, name, format!("{what} (made and read back)")),
         Ok(done) => {
             let why = done["unread"].as_str().unwrap_or_default();
-            let check = Check::note(GROUP, name, format!("{what}: {keeps}; made, but not read back: {why}"));
+            let check = Check::note(GROUP, name, format!("{what}; made, but not read back: {why}"));
             match done["mend"].as_str() {
                 Some(mend) => check.mend(mend),
                 None => check,
             }
         }
-        Err(why) => {
-            // The probe's error is followed by the command, if it knows one.
-            let (why, mend) = why.split_once('\n').unwrap_or((&why, ""));
-            let check = Check::failed(GROUP, name, format!("{what}: cannot be made: {why}"));
-            if mend.is_empty() { check } else { check.mend(mend) }
-        }
-    }
+        Err(why) => refused(GROUP, name, &format!("{}: cannot be made", trial.what), &why),
+    };
+    (check, made)
 }
 
 /// Frames a second with a preset.
-fn speed(preset: &str, checks: &mut Vec<Check>) -> Option<(String, serde_json::Value)> {
+fn speed(preset: &str, checks: &mut Vec<Check>) -> Option<(String, Value)> {
     const GROUP: &str = "Speed";
     match probe::ask(Probe::Speed, preset) {
         Ok(told) => {

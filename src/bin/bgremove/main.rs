@@ -4,6 +4,7 @@ mod compare;
 mod convert;
 mod doctor;
 mod generate;
+mod gstreamer;
 mod models;
 
 use clap::{CommandFactory, Parser, Subcommand};

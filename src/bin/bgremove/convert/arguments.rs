@@ -1,7 +1,7 @@
 //! The command line of `bgremove convert`.
 
 use super::format::{Codec, Format};
-use super::{Background, Settings, Task, background, into_folder, output};
+use super::{Background, Settings, Task, background, into_folder, output, record};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -73,9 +73,10 @@ pub struct Args {
     /// Tell of the work as JSON, an object a line: start, progress, note, done, error, summary
     #[arg(long)]
     pub json: bool,
-    /// Keep a record of the work in JSON (docs/report.schema.json); with --output-folder: a folder for them
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    /// Write a record of the conversion in JSON (docs/report.schema.json), also when it fails: model, settings,
+    /// source, result, statistics, warnings, what went wrong. With --output-folder: a folder of records
+    #[arg(long, value_name = "FILE.json", conflicts_with = "print_pipeline")]
+    report: Option<PathBuf>,
     /// Print the pipeline as a line for gst-launch-1.0, and do nothing
     #[arg(long)]
     pub print_pipeline: bool,
@@ -93,15 +94,9 @@ impl Args {
         (self.timeout > 0.0).then(|| Duration::from_secs_f64(self.timeout))
     }
 
-    /// Where the record of a task goes, if one is asked for.
-    pub(super) fn record_of(&self, task: &Task) -> Option<PathBuf> {
-        let place = self.report.as_ref()?;
-        if self.output_folder.is_none() {
-            return Some(place.clone());
-        }
-        let mut name = task.output.file_name()?.to_os_string();
-        name.push(".json");
-        Some(place.join(name))
+    /// The folder that records of many inputs go to.
+    pub fn report_folder(&self) -> Option<&PathBuf> {
+        self.report.as_ref().filter(|_| self.output_folder.is_some())
     }
 
     /// What is asked for, looked at as far as it can be without opening an input.
@@ -165,26 +160,25 @@ impl Args {
             ));
         }
         let tasks = match (&self.output_folder, output) {
-            (Some(folder), _) => into_folder(inputs, folder, format)?,
+            (Some(folder), _) => into_folder(inputs, folder, format, self.report.as_deref())?,
             (None, Some(path)) => {
-                vec![Task { input: inputs[0].clone(), output: output::target(path, format) }]
+                let (input, output) = (inputs[0].clone(), output::target(path, format));
+                vec![Task { input, output, report: self.report.clone() }]
             }
             (None, None) => Vec::new(),
         };
-        if self.report.is_some() && self.set.iter().any(|(n, _)| n == "report-location") {
-            return Err("--set report-location=… would contradict --report: use that".into());
-        }
         for task in &tasks {
-            if let Some(place) = self.record_of(task)
-                && (place == task.output || same_file(&place, &task.input))
-            {
-                return Err(format!(
-                    "the report {} would replace another file: choose another name",
-                    place.display()
-                ));
-            }
             if same_file(&task.input, &task.output) {
                 return Err(format!("{} would replace itself: choose another name", task.input.display()));
+            }
+            if let Some(report) = &task.report {
+                if [&task.input, &task.output].iter().any(|p| *p == report || same_file(p, report)) {
+                    return Err(format!(
+                        "--report {} would replace it: choose another name",
+                        report.display()
+                    ));
+                }
+                record::check(report)?;
             }
             // One that is in the way of many is told of with the others, in its turn.
             if tasks.len() == 1 && !self.print_pipeline {

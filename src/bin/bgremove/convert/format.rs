@@ -1,6 +1,6 @@
 //! The formats, what each can hold, and the encoders that make it.
 
-use super::line::Line;
+use super::line::{Line, text};
 use std::path::Path;
 
 /// A kind of file to write.
@@ -23,7 +23,7 @@ pub enum Format {
 use Format::*;
 
 impl Format {
-    const ALL: [Format; 6] = [Webm, Mov, Mp4, Gif, Webp, Png];
+    pub const ALL: [Format; 6] = [Webm, Mov, Mp4, Gif, Webp, Png];
 
     /// As on the command line, and the extension of its files.
     pub fn name(self) -> &'static str {
@@ -76,15 +76,6 @@ pub enum Codec {
     Vp8,
 }
 
-impl Codec {
-    pub fn name(self) -> &'static str {
-        match self {
-            Codec::Vp9 => "vp9",
-            Codec::Vp8 => "vp8",
-        }
-    }
-}
-
 /// All that the encoders' settings follow from.
 #[derive(Clone, Copy, Debug)]
 pub struct Encoding {
@@ -103,9 +94,52 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    /// All from frames and sound to the file. `video` and `sound` write what stands before the encoders; the last
+    /// element is called `file` where somebody asks.
+    ///
+    /// # Errors
+    /// Those of `video`, and a name that GStreamer cannot take.
+    pub fn pipeline(
+        &self,
+        line: &mut Line,
+        output: &Path,
+        video: impl FnOnce(&mut Line) -> Result<(), String>,
+        sound: Option<impl FnOnce(&mut Line)>,
+    ) -> Result<(), String> {
+        let muxer = self.muxer();
+        if let Some(muxer) = muxer {
+            line.words(muxer).words(&["name=mux"]);
+            line.then("filesink").name("file").set("location", text(output)?);
+        }
+        video(line)?;
+        self.video(line);
+        match self.format {
+            // The muxer waits for both streams, so each has to be able to wait.
+            _ if muxer.is_some() => line.then("queue").then("mux.video_0"),
+            Png => {
+                let pattern = output.join("frame-%05d.png");
+                let pattern = text(&pattern)?.replace('%', "%%").replace("%%05d.png", "%05d.png");
+                line.then("multifilesink").name("file").set("index", "1").set("location", &pattern)
+            }
+            _ => line.then("filesink").name("file").set("location", text(output)?),
+        };
+        if let Some(sound) = sound {
+            sound(line);
+            self.audio(line);
+            // Encoders of video hold frames back, and a network takes its time: the sound waits here, as long
+            // as need be. It is small, and the input's own order bounds it.
+            line.then("queue")
+                .set("max-size-buffers", "0")
+                .set("max-size-bytes", "0")
+                .set("max-size-time", "0");
+            line.then("mux.audio_0");
+        }
+        Ok(())
+    }
+
     /// From the frames that bgremove gives to the stream for the muxer or the file. The encoder is called
     /// `encoder` where somebody asks.
-    pub fn video(&self, line: &mut Line) {
+    fn video(&self, line: &mut Line) {
         // Worst at 0, best at 100.
         let level = |worst: f64, best: f64| worst + (best - worst) * f64::from(self.quality) / 100.0;
         match self.format {
@@ -178,7 +212,7 @@ impl Encoding {
     }
 
     /// From decoded sound to the stream for the muxer.
-    pub fn audio(&self, line: &mut Line) {
+    fn audio(&self, line: &mut Line) {
         line.then("audioconvert").then("audioresample");
         let bitrate = |channel: u32| (channel * self.channels.max(1)).to_string();
         match self.format {
@@ -189,7 +223,7 @@ impl Encoding {
     }
 
     /// The muxer, with its properties; `None` where the encoder writes whole files.
-    pub fn muxer(&self) -> Option<&'static [&'static str]> {
+    fn muxer(&self) -> Option<&'static [&'static str]> {
         match self.format {
             Webm => Some(&["webmalphamux"]),
             Mov => Some(&["qtmux"]),

@@ -1,5 +1,6 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
+use super::fault::Fault;
 use super::plan::Facts;
 use super::watch::Watch;
 use gst::prelude::*;
@@ -79,6 +80,7 @@ pub struct Input {
     video: gst::Pad,
     audio: Option<gst::Pad>,
     pub facts: Facts,
+    pub tags: Tags,
     /// The whole input's, if it is known.
     pub duration: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
@@ -91,12 +93,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Input {
     /// Opens an input and waits until its first frame is decoded.
-    pub fn open(path: &Path, watch: &Watch) -> Result<Self, String> {
+    pub fn open(path: &Path, watch: &Watch) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
-        let (source, file) = source(path)?;
+        let (source, file) = source(path).map_err(Fault::input)?;
         let decoder = gst::ElementFactory::make("decodebin").name("in").build();
-        let decoder =
-            decoder.map_err(|_| "GStreamer's decodebin is missing; install gstreamer1.0-plugins-base")?;
+        let decoder = decoder.map_err(|_| {
+            Fault::new(
+                "core/missing-plugin",
+                "GStreamer's decodebin is missing; install gstreamer1.0-plugins-base",
+            )
+        })?;
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
         source.link(&decoder).map_err(odd)?;
@@ -107,7 +113,7 @@ impl Input {
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
         watch.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
-            return Err(watch.failure(&pipeline.0).unwrap_or_else(|| "it cannot be opened".into()));
+            return Err(watch.failure(&pipeline.0).unwrap_or_else(|| Fault::input("it cannot be opened")));
         }
         let find = |media: &str| lock(&streams).iter().find(|s| s.is(media)).map(|s| s.pad.clone());
         watch.until(&pipeline.0, || {
@@ -115,15 +121,26 @@ impl Input {
             complete.load(Ordering::SeqCst) && held()
         })?;
         let Some(video) = find("video/x-raw") else {
-            return Err(match find("audio/x-raw") {
-                Some(_) => "it holds sound but no video".into(),
-                None => "it holds no video that can be decoded".into(),
-            });
+            return Err(Fault::input(match find("audio/x-raw") {
+                Some(_) => "it holds sound but no video",
+                None => "it holds no video that can be decoded",
+            }));
         };
         let audio = find("audio/x-raw");
         let duration = video.query_duration::<gst::ClockTime>();
-        let facts = facts(&video, audio.as_ref())?;
-        Ok(Self { path: path.to_path_buf(), pipeline, streams, video, audio, facts, duration, _file: file })
+        let facts = facts(&video, audio.as_ref()).map_err(Fault::input)?;
+        let tags = Tags::of(&video, audio.as_ref());
+        Ok(Self {
+            path: path.to_path_buf(),
+            pipeline,
+            streams,
+            video,
+            audio,
+            facts,
+            tags,
+            duration,
+            _file: file,
+        })
     }
 
     /// Goes to a moment, and ends at another.
@@ -132,9 +149,10 @@ impl Input {
         start: gst::ClockTime,
         stop: Option<gst::ClockTime>,
         watch: &Watch,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         if let Some(length) = self.duration.filter(|d| *d <= start) {
-            return Err(format!("--start is after its end, at {:.3} s", length.nseconds() as f64 / 1e9));
+            let end = length.nseconds() as f64 / 1e9;
+            return Err(Fault::settings(format!("--start is after its end, at {end:.3} s")));
         }
         for stream in lock(&self.streams).iter() {
             stream.held.store(false, Ordering::SeqCst);
@@ -147,9 +165,9 @@ impl Input {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, start, to, at);
         if !self.video.send_event(seek) {
-            return Err(
-                "it cannot be sought in, which --start and --duration need: give a file, not a pipe".into()
-            );
+            return Err(Fault::input(
+                "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
+            ));
         }
         let video = self.video.clone();
         watch.until(&self.pipeline.0, || {
@@ -157,7 +175,7 @@ impl Input {
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
         if none {
-            return Err("it has no frame between --start and the end".into());
+            return Err(Fault::settings("it has no frame between --start and the end"));
         }
         Ok(())
     }
@@ -179,6 +197,14 @@ impl Input {
             }
         }
         Ok(())
+    }
+
+    /// Frames a second as a fraction; 0/1 if the file does not say.
+    pub fn framerate(&self) -> String {
+        let caps = self.video.current_caps();
+        let info = caps.and_then(|c| gst_video::VideoInfo::from_caps(&c).ok());
+        let rate = info.map_or(gst::Fraction::new(0, 1), |i| i.fps());
+        format!("{}/{}", rate.numer(), rate.denom())
     }
 
     pub fn name(&self) -> String {
@@ -223,7 +249,8 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
     let fraction =
         |f: gst::Fraction| if f.denom() == 0 { 0.0 } else { f64::from(f.numer()) / f64::from(f.denom()) };
     let transfer = info.colorimetry().transfer();
-    let turn = orientation(video).unwrap_or_default();
+    let turn =
+        tags(video).get::<gst::tags::ImageOrientation>().map(|v| v.get().to_string()).unwrap_or_default();
     Ok(Facts {
         width: info.width(),
         height: info.height(),
@@ -243,16 +270,36 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
     })
 }
 
-/// The `image-orientation` tag.
-fn orientation(pad: &gst::Pad) -> Option<String> {
-    let mut found = None;
+/// What the file says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Tags {
+    pub container: Option<String>,
+    pub video: Option<String>,
+    pub audio: Option<String>,
+    /// Of the video, in bits a second.
+    pub bitrate: Option<u32>,
+}
+
+impl Tags {
+    fn of(video: &gst::Pad, audio: Option<&gst::Pad>) -> Self {
+        let (list, sound) = (tags(video), audio.map(tags));
+        Self {
+            container: list.get::<gst::tags::ContainerFormat>().map(|v| v.get().to_string()),
+            video: list.get::<gst::tags::VideoCodec>().map(|v| v.get().to_string()),
+            audio: sound.and_then(|l| l.get::<gst::tags::AudioCodec>().map(|v| v.get().to_string())),
+            bitrate: list.get::<gst::tags::Bitrate>().map(|v| v.get()),
+        }
+    }
+}
+
+/// All tags that have come to a pad.
+fn tags(pad: &gst::Pad) -> gst::TagList {
+    let mut all = gst::TagList::new();
     pad.sticky_events_foreach(|event| {
-        if let gst::EventView::Tag(tag) = event.view()
-            && let Some(value) = tag.tag().get::<gst::tags::ImageOrientation>()
-        {
-            found = Some(value.get().to_string());
+        if let gst::EventView::Tag(tag) = event.view() {
+            all.make_mut().insert(tag.tag(), gst::TagMergeMode::Replace);
         }
         std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
     });
-    found
+    all
 }

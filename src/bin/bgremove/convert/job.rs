@@ -1,14 +1,15 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::Settings;
+use super::fault::Fault;
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
 use super::plan::Plan;
-use super::record::Record;
+use super::record::Account;
 use super::report::{Job, State};
 use super::uneven::uneven;
 use super::watch::Watch;
+use super::{Settings, Task};
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,32 +26,40 @@ struct Given {
     wrong: Mutex<Option<String>>,
 }
 
+/// What came out.
+pub struct Written {
+    pub frames: u64,
+    pub bytes: u64,
+}
+
 /// Prints the pipeline for an input.
-pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, String> {
+pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
     let mut opened = Input::open(input, watch)?;
     opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
-    Plan::new(settings, &opened.facts)?.print(settings, input, output)
+    Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
 }
 
 /// Converts an input.
 pub fn convert(
     settings: &Settings,
-    input: &Path,
-    output: &Path,
+    task: &Task,
     watch: &Watch,
     job: &Job<'_>,
-    record: Option<&Record>,
-) -> Result<(), String> {
-    let result = Output::begin(output, settings.format, settings.overwrite)?;
-    let even = settings.format != Format::Mp4 || !input.is_file() || !uneven(input, watch);
-    let mut input = Input::open(input, watch)?;
+    account: &mut Account<'_>,
+) -> Result<(), Fault> {
+    let result = Output::begin(&task.output, settings.format, settings.overwrite).map_err(Fault::output)?;
+    let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
+    let mut input = Input::open(&task.input, watch)?;
     input.facts.uneven = !even;
-    let plan = Plan::new(settings, &input.facts)?;
+    account.opened(&input);
+    let plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
+    account.planned(&plan);
     if input.facts.hlg {
-        job.note("HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat");
+        let text = "HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat";
+        note(job, account, text);
     }
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
-        job.note(&format!("its sound is left out: {} holds none", settings.format.name()));
+        note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
     let stop = settings.duration.map(|d| settings.start + d);
     if settings.start > gst::ClockTime::ZERO || stop.is_some() {
@@ -64,21 +73,54 @@ pub fn convert(
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
-    let rest = rest.downcast::<gst::Bin>().map_err(|_| "the pipeline is but one element")?;
-    let given = Arc::new(Given::default());
-    look(&rest, &plan, &given, watch)?;
-    let pipeline = input.pipeline.0.clone();
-    pipeline.add(&rest).map_err(|e| e.to_string())?;
-    if let Some(record) = record {
-        record.attach(&pipeline);
+    let played = play(&input, rest, &plan, total, watch, job, account);
+    account.played(&input.pipeline.0);
+    // The file is closed before it is looked at.
+    drop(input);
+    let state = played?;
+    if state.frames == 0 {
+        return Err(Fault::input("not a single frame came out of it"));
     }
+    let bytes = result.finish().map_err(Fault::output)?;
+    if bytes == 0 {
+        return Err(Fault::output("nothing was written"));
+    }
+    account.written(&Written { frames: state.frames, bytes });
+    job.done(&state, bytes);
+    Ok(())
+}
+
+/// Tells the user, and keeps it for the record.
+fn note(job: &Job<'_>, account: &mut Account<'_>, text: &str) {
+    job.note(text);
+    account.note(text);
+}
+
+/// Plays the input through the rest of the pipeline, to the end.
+fn play(
+    input: &Input,
+    rest: gst::Element,
+    plan: &Plan,
+    total: Option<f64>,
+    watch: &Watch,
+    job: &Job<'_>,
+    account: &mut Account<'_>,
+) -> Result<State, Fault> {
+    let odd = |text: String| Fault::from(text);
+    let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
+    let given = Arc::new(Given::default());
+    look(&rest, plan, &given, watch)?;
+    let pipeline = &input.pipeline.0;
+    pipeline.add(&rest).map_err(|e| odd(e.to_string()))?;
     // Awake before the first frame is let go, else that would be refused.
-    let unfit =
-        |_| watch.failure(&pipeline).unwrap_or_else(|| format!("{} cannot be converted", input.name()));
-    rest.sync_state_with_parent().map_err(|e| e.to_string()).map_err(unfit)?;
+    let unfit = || {
+        let told = watch.failure(pipeline);
+        told.unwrap_or_else(|| odd(format!("{} cannot be converted", input.name())))
+    };
+    rest.sync_state_with_parent().map_err(|_| unfit())?;
     input.release(&rest)?;
     watch.touch();
-    pipeline.set_state(gst::State::Playing).map_err(|e| e.to_string()).map_err(unfit)?;
+    pipeline.set_state(gst::State::Playing).map_err(|_| unfit())?;
     let began = Instant::now();
     let state = || State {
         frames: given.frames.load(Ordering::Relaxed),
@@ -86,35 +128,29 @@ pub fn convert(
         total,
         worked: began.elapsed().as_secs_f64(),
     };
-    let mut ended = false;
-    while !ended {
+    loop {
         if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
-            return Err(wrong);
+            return Err(Fault::new("convert/alpha-lost", wrong));
         }
-        let message = watch.next(&pipeline)?;
+        let message = watch.next(pipeline)?;
         match message.as_ref().map(|m| m.view()) {
-            Some(gst::MessageView::Error(e)) => return Err(watch.said(e)),
-            Some(gst::MessageView::Warning(w)) => job.note(w.error().message()),
-            Some(gst::MessageView::Eos(_)) => ended = true,
+            Some(gst::MessageView::Error(e)) => return Err(e.into()),
+            Some(gst::MessageView::Warning(w)) => {
+                let ours = w.details().is_some_and(|d| d.name() == "bgremove-warning");
+                job.note(w.error().message());
+                // Those of bgremove are in its own part of the record.
+                if !ours {
+                    account.note(w.error().message());
+                }
+            }
+            Some(gst::MessageView::Eos(_)) => {
+                job.progress(&state());
+                return Ok(state());
+            }
             _ => {}
         }
         job.progress(&state());
     }
-    let state = state();
-    // The file is closed before it is looked at.
-    drop(input);
-    if state.frames == 0 {
-        return Err("not a single frame came out of it".into());
-    }
-    let bytes = result.finish()?;
-    if bytes == 0 {
-        return Err("nothing was written".into());
-    }
-    if let Some(record) = record {
-        record.written(bytes, state.frames, state.seconds);
-    }
-    job.done(&state, bytes);
-    Ok(())
 }
 
 /// Watches what goes to the encoder and to the file.

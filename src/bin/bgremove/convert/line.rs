@@ -1,5 +1,8 @@
 //! A pipeline as words, which gst-launch-1.0 and this tool read alike.
 
+use crate::gstreamer;
+use std::path::Path;
+
 /// The words of a pipeline, as one would give them to gst-launch-1.0 one by one.
 #[derive(Clone, Debug, Default)]
 pub struct Line {
@@ -48,9 +51,12 @@ impl Line {
 
     /// The elements within one bin, or the one element.
     pub fn launch(&self) -> Result<gst::Element, String> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        let flags = gst::ParseFlags::FATAL_ERRORS | gst::ParseFlags::PLACE_IN_BIN;
-        gst::parse::launchv_full(&words, None, flags).map_err(|e| missing(e.message()))
+        gstreamer::launch(&self.list(), gst::ParseFlags::PLACE_IN_BIN).map_err(|e| e.to_string())
+    }
+
+    /// The words, one by one.
+    pub fn list(&self) -> Vec<&str> {
+        self.words.iter().map(String::as_str).collect()
     }
 
     /// As one types it.
@@ -66,20 +72,11 @@ impl Line {
     }
 }
 
-/// Says where a missing element comes from.
-fn missing(message: &str) -> String {
-    let packages = [
-        ("x264enc", "gstreamer1.0-plugins-ugly"),
-        ("avenc_", "gstreamer1.0-libav"),
-        ("h264parse", "gstreamer1.0-plugins-bad"),
-        ("opusenc", "gstreamer1.0-plugins-base"),
-    ];
-    let from = packages.iter().find(|(element, _)| message.contains(element)).map(|(_, p)| *p);
-    let from = from.or(message.starts_with("no element").then_some("gstreamer1.0-plugins-good"));
-    match from {
-        Some(package) => format!("GStreamer says: {message}; install it (Debian: {package})"),
-        None => format!("GStreamer says: {message}"),
-    }
+/// A path as GStreamer takes it.
+pub fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| {
+        format!("the name {} is not UTF-8, which GStreamer's properties need: rename it", path.display())
+    })
 }
 
 /// A value as the pipeline syntax wants it.

@@ -5,10 +5,11 @@
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`report`]).
 
 mod arguments;
-mod format;
+mod fault;
+pub mod format;
 mod input;
 mod job;
-mod line;
+pub mod line;
 mod output;
 mod plan;
 mod record;
@@ -21,18 +22,19 @@ mod watch;
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
+use fault::Fault;
 use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::compose;
 use line::Line;
-use record::Record;
+use record::Account;
 use report::Report;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use watch::{INTERRUPTED, Watch};
+use watch::Watch;
 
 /// What stands behind the subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,42 +86,27 @@ impl Settings {
 
     /// The properties of bgremove, as words behind its name.
     fn element<'a>(&self, line: &'a mut Line) -> &'a mut Line {
-        line.set("model", &self.model);
-        if let Background::Text(text) = &self.background {
-            line.set("background", text);
-        }
-        for (name, value) in &self.set {
+        for (name, value) in self.properties() {
             line.set(name, value);
         }
         line
     }
 
-    /// What the pictures are coded with.
-    fn codec_name(&self) -> &'static str {
-        match self.format {
-            Format::Webm => self.codec.name(),
-            Format::Mov => "prores",
-            Format::Mp4 => "h264",
-            format => format.name(),
-        }
-    }
-
-    /// Has an element write a record that has seen no stream.
-    fn idle(&self, place: &Path) -> Result<(), String> {
-        let mut line = Line::new(true);
-        self.element(line.start("bgremove")).set("report-location", plan::text(place)?);
-        let element = line.launch()?;
-        // Where it cannot start, it writes why.
-        let _ = element.set_state(gst::State::Paused);
-        let _ = element.set_state(gst::State::Null);
-        Ok(())
+    /// What is set of bgremove, by name.
+    fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        let background = match &self.background {
+            Background::Text(text) => Some(("background", text.as_str())),
+            _ => None,
+        };
+        let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        [("model", self.model.as_str())].into_iter().chain(background).chain(set)
     }
 
     /// Everything about the element that can be known to fail, before any work.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Fault> {
         let mut line = Line::new(true);
         self.element(line.start("bgremove"));
-        let element = line.launch()?;
+        let element = line.launch().map_err(Fault::settings)?;
         let bus = gst::Bus::new();
         element.set_bus(Some(&bus));
         let ready = element.set_state(gst::State::Ready);
@@ -128,10 +115,10 @@ impl Settings {
         match (ready, bus.pop_filtered(&[gst::MessageType::Error])) {
             (Ok(_), _) => Ok(()),
             (Err(_), Some(message)) => match message.view() {
-                gst::MessageView::Error(e) => Err(e.error().message().to_string()),
-                _ => Err("bgremove does not start".into()),
+                gst::MessageView::Error(e) => Err(e.into()),
+                _ => Err(Fault::from("bgremove does not start".to_string())),
             },
-            (Err(e), None) => Err(e.to_string()),
+            (Err(e), None) => Err(Fault::from(e.to_string())),
         }
     }
 }
@@ -141,6 +128,8 @@ impl Settings {
 struct Task {
     input: PathBuf,
     output: PathBuf,
+    /// Where the record goes.
+    report: Option<PathBuf>,
 }
 
 /// Converts.
@@ -161,9 +150,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let watch = || Watch::new(Arc::clone(&stop), args.timeout());
     if args.print_pipeline {
-        settings.check().map_err(Failure::Failed)?;
+        settings.check().map_err(|f| Failure::Failed(f.text))?;
         for task in &tasks {
-            let told = |e| failure(&task.input, e);
+            let told = |e| failure(&task.input, &e);
             let line = job::print(&settings, &task.input, &task.output, &watch()).map_err(told)?;
             crate::print(&format!("{line}\n"));
         }
@@ -174,29 +163,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    if let (Some(folder), Some(_)) = (&args.report, &args.output_folder) {
+    for folder in args.output_folder.iter().chain(args.report_folder()) {
         std::fs::create_dir_all(folder)
             .map_err(|e| Failure::Failed(format!("the folder {} cannot be made: {e}", folder.display())))?;
     }
-    if let Err(why) = settings.check() {
-        // There are records of that, too.
+    // A record that cannot be written is known before the work, not after it.
+    tasks.iter().filter_map(|t| t.report.as_deref()).try_for_each(record::probe).map_err(Failure::Failed)?;
+    if let Err(fault) = settings.check() {
         for task in &tasks {
-            if let Some(place) = args.record_of(task) {
-                let saved = Record::new(&place).and_then(|r| r.save(&settings, task, Err(&why), &watch()));
-                saved.map_err(|unkept| Failure::Failed(format!("{why}; {unkept}")))?;
-            }
+            Account::new(&settings, task).close(Err(&fault)).map_err(Failure::Failed)?;
         }
-        return Err(Failure::Failed(why));
+        return Err(Failure::Failed(fault.text));
     }
     let jobs = args.jobs.min(tasks.len()).max(1);
     if jobs > 1 && !settings.set.iter().any(|(n, _)| n == "threads") {
         // Several networks share the processors.
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         settings.set.push(("threads".into(), (cores / jobs).max(1).to_string()));
-    }
-    if let Some(folder) = &args.output_folder {
-        std::fs::create_dir_all(folder)
-            .map_err(|e| Failure::Failed(format!("the folder {} cannot be made: {e}", folder.display())))?;
     }
     let report = Report::new(args.json);
     let alone = tasks.len() == 1;
@@ -213,11 +196,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                         break;
                     }
                     let job = report.job(&task.input, &task.output);
-                    match work_on(&settings, &task, args.record_of(&task), &watch(), &job) {
+                    let mut account = Account::new(&settings, &task);
+                    let ended = job::convert(&settings, &task, &watch(), &job, &mut account);
+                    let kept = account.close(ended.as_ref().map(|_| ()));
+                    let kept = kept.map_err(|e| Fault::new("convert/report", e));
+                    match ended.and(kept) {
                         Ok(()) => *done.lock().unwrap_or_else(|e| e.into_inner()) += 1,
-                        Err(why) => {
-                            job.failed(&why, alone || why == INTERRUPTED);
-                            failed.lock().unwrap_or_else(|e| e.into_inner()).push((task.input, why));
+                        Err(fault) => {
+                            job.failed(&fault.text, alone || fault.is_interrupted());
+                            failed.lock().unwrap_or_else(|e| e.into_inner()).push((task.input, fault));
                         }
                     }
                 }
@@ -233,36 +220,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if alone {
         return match failed.into_iter().next() {
             None => Ok(()),
-            Some((input, why)) => Err(failure(&input, why)),
+            Some((input, fault)) => Err(failure(&input, &fault)),
         };
     }
-    let failed: Vec<_> = failed.into_iter().map(|(i, why)| (i.display().to_string(), why)).collect();
+    let failed: Vec<_> = failed.into_iter().map(|(i, fault)| (i.display().to_string(), fault.text)).collect();
     report.summary(done, &failed);
     if failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
 }
 
-/// Converts, and keeps a record of it if that is asked for.
-fn work_on(
-    settings: &Settings,
-    task: &Task,
-    record: Option<PathBuf>,
-    watch: &Watch,
-    job: &report::Job<'_>,
-) -> Result<(), String> {
-    let record = record.map(|place| Record::new(&place)).transpose()?;
-    let result = job::convert(settings, &task.input, &task.output, watch, job, record.as_ref());
-    match record.map(|r| r.save(settings, task, result.as_ref().copied().map_err(String::as_str), watch)) {
-        // Without a record the work is not done; its failure goes before.
-        Some(Err(unkept)) => Err(result.err().map_or(unkept.clone(), |why| format!("{why}; {unkept}"))),
-        _ => result,
-    }
-}
-
-fn failure(input: &Path, why: String) -> Failure {
-    if why == INTERRUPTED {
+fn failure(input: &Path, fault: &Fault) -> Failure {
+    if fault.is_interrupted() {
         return Failure::Interrupted("interrupted; nothing unfinished is kept".into());
     }
-    Failure::Failed(format!("{}: {why}", input.display()))
+    Failure::Failed(format!("{}: {}", input.display(), fault.text))
 }
 
 /// Reads what `--background` says.
@@ -277,7 +247,12 @@ fn background(text: &str) -> Result<Background, String> {
 }
 
 /// Where each input goes in a folder.
-fn into_folder(inputs: &[PathBuf], folder: &Path, format: Format) -> Result<Vec<Task>, String> {
+fn into_folder(
+    inputs: &[PathBuf],
+    folder: &Path,
+    format: Format,
+    reports: Option<&Path>,
+) -> Result<Vec<Task>, String> {
     let mut seen: HashMap<PathBuf, &Path> = HashMap::new();
     let mut tasks = Vec::new();
     for input in inputs {
@@ -295,7 +270,12 @@ fn into_folder(inputs: &[PathBuf], folder: &Path, format: Format) -> Result<Vec<
                 output.display()
             ));
         }
-        tasks.push(Task { input: input.clone(), output });
+        let report = reports.map(|folder| {
+            let mut name = stem.to_os_string();
+            name.push(".json");
+            folder.join(name)
+        });
+        tasks.push(Task { input: input.clone(), output, report });
     }
     Ok(tasks)
 }

@@ -1,7 +1,7 @@
 //! From what is asked for and what the input is, to the pipeline.
 
-use super::format::{Encoding, Format};
-use super::line::Line;
+use super::format::Encoding;
+use super::line::{Line, text};
 use super::{Background, Settings};
 use std::path::Path;
 
@@ -162,35 +162,12 @@ impl Plan {
         output: &Path,
         begin: &dyn Fn(&mut Line, &str),
     ) -> Result<(), String> {
-        if let Some(muxer) = self.encoding.muxer() {
-            line.words(muxer).words(&["name=mux"]);
-            line.then("filesink").name("file").set("location", text(output)?);
-        }
-        begin(line, "video");
-        self.frames(line, settings)?;
-        self.encoding.video(line);
-        match self.encoding.format {
-            // The muxer waits for both streams, so each has to be able to wait.
-            _ if self.encoding.muxer().is_some() => line.then("queue").then("mux.video_0"),
-            Format::Png => {
-                let pattern = output.join("frame-%05d.png");
-                let pattern = text(&pattern)?.replace('%', "%%").replace("%%05d.png", "%05d.png");
-                line.then("multifilesink").name("file").set("index", "1").set("location", &pattern)
-            }
-            _ => line.then("filesink").name("file").set("location", text(output)?),
+        let video = |line: &mut Line| {
+            begin(line, "video");
+            self.frames(line, settings)
         };
-        if self.sound {
-            begin(line, "audio");
-            self.encoding.audio(line);
-            // Encoders of video hold frames back, and a network takes its time: the sound waits here, as long
-            // as need be. It is small, and the input's own order bounds it.
-            line.then("queue")
-                .set("max-size-buffers", "0")
-                .set("max-size-bytes", "0")
-                .set("max-size-time", "0");
-            line.then("mux.audio_0");
-        }
-        Ok(())
+        let sound = |line: &mut Line| begin(line, "audio");
+        self.encoding.pipeline(line, output, video, self.sound.then_some(sound))
     }
 
     /// From decoded frames to what the encoder is to have.
@@ -222,11 +199,4 @@ impl Plan {
         line.then("queue");
         Ok(())
     }
-}
-
-/// A path as GStreamer takes it.
-pub fn text(path: &Path) -> Result<&str, String> {
-    path.to_str().ok_or_else(|| {
-        format!("the name {} is not UTF-8, which GStreamer's properties need: rename it", path.display())
-    })
 }

@@ -1,159 +1,206 @@
-//! The record of a conversion, for `--report`: what the element keeps of its stream, and what the tool knows besides.
-//!
-//! `docs/report.schema.json` says what is in it.
+//! The record of a conversion (`--report`): what the element knows of the stream, and what only the tool knows
+//! of the files.
 
-use super::watch::{INTERRUPTED, Watch};
+use super::fault::Fault;
+use super::format::Format;
+use super::input::Input;
+use super::job::Written;
+use super::line::Line;
+use super::plan::Plan;
 use super::{Settings, Task};
 use gst::prelude::*;
-use gstbgremove::report::{save, utc};
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use gstbgremove::element::{BgRemove, elements_of};
+use gstbgremove::report::{Incident, Outcome, Record, save};
+use serde_json::{Map, Value, json};
+use std::path::Path;
 use std::time::SystemTime;
-use tempfile::TempDir;
 
-/// A record in the making.
-pub struct Record {
-    place: PathBuf,
-    /// Where the element puts its part.
-    folder: TempDir,
-    known: Mutex<Known>,
-}
-
-/// What the tool gets to know.
-#[derive(Default)]
-struct Known {
+/// What is found out in the course of one conversion.
+pub struct Account<'a> {
+    settings: &'a Settings,
+    task: &'a Task,
+    started: SystemTime,
+    /// The element's own, once there is one.
+    stream: Option<Record>,
+    source: Map<String, Value>,
+    destination: Map<String, Value>,
     elements: Vec<String>,
-    output: Option<Value>,
+    notes: Vec<String>,
 }
 
-impl Record {
-    /// # Errors
-    /// Where it cannot be written.
-    pub fn new(place: &Path) -> Result<Self, String> {
-        let unfit = |e: std::io::Error| format!("the report {} cannot be written: {e}", place.display());
-        if place.is_dir() {
-            return Err(format!("the report {} is a folder: name a file", place.display()));
+impl<'a> Account<'a> {
+    pub fn new(settings: &'a Settings, task: &'a Task) -> Self {
+        let mut source = object(json!({ "location": task.input.display().to_string() }));
+        if let Ok(meta) = std::fs::metadata(&task.input)
+            && meta.is_file()
+        {
+            source.insert("bytes".into(), meta.len().into());
         }
-        let beside = place.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // Better now than after an hour's work.
-        drop(tempfile::tempfile_in(beside).map_err(unfit)?);
-        let folder = tempfile::tempdir().map_err(unfit)?;
-        Ok(Self { place: place.into(), folder, known: Mutex::default() })
-    }
-
-    fn part(&self) -> PathBuf {
-        self.folder.path().join("element.json")
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pipeline is there: its bgremove is to keep a record.
-    pub fn attach(&self, pipeline: &gst::Pipeline) {
-        let elements = pipeline.iterate_recurse().into_iter().map_while(Result::ok);
-        for element in elements {
-            let factory = element.factory().map_or_else(|| "?".to_string(), |f| f.name().to_string());
-            if factory == "bgremove" {
-                element.set_property("report-location", self.part().display().to_string());
-            }
-            self.known().elements.push(format!("{factory} {}", element.name()));
+        let destination = object(json!({
+            "location": task.output.display().to_string(), "container": settings.format.name(),
+        }));
+        Self {
+            settings,
+            task,
+            started: SystemTime::now(),
+            stream: None,
+            source,
+            destination,
+            elements: Vec::new(),
+            notes: Vec::new(),
         }
-        self.known().elements.reverse();
     }
 
-    /// The result is in its place.
-    pub fn written(&self, bytes: u64, frames: u64, seconds: f64) {
-        self.known().output = Some(json!({ "bytes": bytes, "frames": frames, "seconds": seconds }));
+    /// The input is open.
+    pub fn opened(&mut self, input: &Input) {
+        let facts = &input.facts;
+        self.source.extend(object(json!({
+            "container": input.tags.container, "video_codec": input.tags.video, "audio_codec": input.tags.audio,
+            "bitrate": input.tags.bitrate, "width": facts.width, "height": facts.height,
+            "framerate": input.framerate(), "sound": facts.channels.is_some(),
+        })));
+        if let Some(duration) = input.duration {
+            self.source.insert("duration_ns".into(), duration.nseconds().into());
+        }
+        self.elements = elements_of(input.pipeline.0.upcast_ref());
     }
 
-    /// Writes the record. The pipeline is gone by now, so the element has written its part.
+    /// It is known what is made of it.
+    pub fn planned(&mut self, plan: &Plan) {
+        let (video, audio) = self.settings.format.codecs(self.settings.codec, plan.alpha());
+        self.destination.extend(object(json!({
+            "video_codec": video, "audio_codec": audio.filter(|_| plan.sound()), "width": plan.width,
+            "height": plan.height, "alpha": plan.alpha(),
+        })));
+    }
+
+    /// Something that the user was told.
+    pub fn note(&mut self, text: &str) {
+        self.notes.push(text.into());
+    }
+
+    /// The pipeline is about to go, for whatever reason.
+    pub fn played(&mut self, pipeline: &gst::Pipeline) {
+        self.elements = elements_of(pipeline.upcast_ref());
+        let ours = pipeline.iterate_recurse().into_iter().map_while(Result::ok);
+        self.stream =
+            ours.filter_map(|e| e.downcast::<BgRemove>().ok()).map(|e| e.record(Outcome::Stopped)).next();
+    }
+
+    /// The result is whole and in its place.
+    pub fn written(&mut self, written: &Written) {
+        self.destination.insert("frames".into(), written.frames.into());
+        self.destination.insert("bytes".into(), written.bytes.into());
+    }
+
+    /// Writes the record, if one is asked for.
     ///
     /// # Errors
-    /// Those of the file system.
-    pub fn save(
-        self,
-        settings: &Settings,
-        task: &Task,
-        result: Result<(), &str>,
-        watch: &Watch,
-    ) -> Result<(), String> {
-        let unfit =
-            |e: &dyn std::fmt::Display| format!("the report {} cannot be written: {e}", self.place.display());
-        let part = self.part();
-        if !part.exists() {
-            // It never came to a stream: an element without one says what it knows.
-            settings.idle(&part)?;
+    /// That it could not be written.
+    pub fn close(self, ended: Result<(), &Fault>) -> Result<(), String> {
+        let Some(path) = &self.task.report else { return Ok(()) };
+        let mut record = match self.stream {
+            Some(record) => record,
+            None => unborn(self.settings),
+        };
+        if record.job_id.is_empty() {
+            record.job_id = glib::uuid_string_random().to_string();
         }
-        let text = std::fs::read_to_string(&part).map_err(|e| unfit(&e))?;
-        let mut record: Value = serde_json::from_str(&text).map_err(|e| unfit(&e))?;
-        let known = std::mem::take(&mut *self.known());
-        record["input"]["path"] = task.input.display().to_string().into();
-        let output = &mut record["output"];
-        output["path"] = task.output.display().to_string().into();
-        output["container"] = settings.format.name().into();
-        output["codec"] = settings.codec_name().into();
-        if let Some(Value::Object(more)) = known.output {
-            more.into_iter().for_each(|(name, value)| output[name] = value);
-        }
-        let now: Value = utc(SystemTime::now()).into();
-        record["ended"] = now.clone();
-        record["result"] = match result {
-            Ok(()) => "completed",
-            Err(why) if why == INTERRUPTED => "stopped",
-            Err(_) => "failed",
-        }
-        .into();
-        if let Err(why) = result
-            && why != INTERRUPTED
-            && record["incident"].is_null()
-        {
-            let (code, debug) = watch.last_error().unwrap_or(("convert/failed".into(), String::new()));
-            record["incident"] = json!({
-                "time": now, "error_code": code, "symptom": why, "debug": debug, "elements": known.elements,
-            });
-        }
-        save(&record, &self.place).map_err(|e| unfit(&e))
+        (record.started, record.ended) = (Some(self.started), Some(SystemTime::now()));
+        record.outcome = match ended {
+            Ok(()) => Outcome::Completed,
+            Err(fault) if fault.is_interrupted() => Outcome::Stopped,
+            Err(_) => Outcome::Failed,
+        };
+        // The element's own words are closer to the cause.
+        record.incident = ended.err().filter(|f| !f.is_interrupted()).map(|fault| {
+            record.incident.take().unwrap_or_else(|| Incident {
+                time: record.ended,
+                code: fault.code.clone(),
+                symptom: fault.text.clone(),
+                debug: fault.debug.clone(),
+                elements: self.elements,
+            })
+        });
+        record.notes.extend(self.notes);
+        (record.source, record.destination) = (self.source, self.destination);
+        save(&record, path).map_err(|e| unwritten(path, &e))
     }
 }
 
-/// Domain and name of an error, as in `resource/no-space-left`.
-pub fn code(error: &gst::glib::Error) -> String {
-    let domain = error.domain().as_str().trim_start_matches("gst-").trim_end_matches("-error-quark");
-    let name = if let Some(e) = error.kind::<gst::CoreError>() {
-        format!("{e:?}")
-    } else if let Some(e) = error.kind::<gst::LibraryError>() {
-        format!("{e:?}")
-    } else if let Some(e) = error.kind::<gst::ResourceError>() {
-        format!("{e:?}")
-    } else if let Some(e) = error.kind::<gst::StreamError>() {
-        format!("{e:?}")
-    } else {
-        return "convert/failed".into();
-    };
-    let mut kebab = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !kebab.is_empty() {
-            kebab.push('-');
-        }
-        kebab.push(c.to_ascii_lowercase());
-    }
-    format!("{domain}/{kebab}")
+fn unwritten(path: &Path, e: &std::io::Error) -> String {
+    format!("the record {} could not be written: {e}", path.display())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The record of a conversion that has come to no stream: the settings as they were asked for.
+fn unborn(settings: &Settings) -> Record {
+    let mut line = Line::new(true);
+    settings.element(line.start("bgremove"));
+    let element = |line: &Line| line.launch().ok()?.downcast::<BgRemove>().ok();
+    if let Some(element) = element(&line) {
+        return element.record(Outcome::Failed);
+    }
+    // One of them is no property, or no value of one.
+    let mut line = Line::new(true);
+    let mut record = element(line.start("bgremove")).map(|e| e.record(Outcome::Failed)).unwrap_or_default();
+    record.model.insert("name".into(), settings.model.clone().into());
+    for (name, value) in settings.properties() {
+        record.settings.insert(name.replace('-', "_"), value.into());
+    }
+    record
+}
 
-    #[test]
-    fn codes_have_the_form_of_the_elements_own() {
-        let named = |e: gst::glib::Error| code(&e);
-        assert_eq!(
-            named(gst::glib::Error::new(gst::ResourceError::NoSpaceLeft, "")),
-            "resource/no-space-left"
-        );
-        assert_eq!(named(gst::glib::Error::new(gst::StreamError::Decode, "")), "stream/decode");
-        assert_eq!(named(gst::glib::Error::new(gst::glib::FileError::Noent, "")), "convert/failed");
+/// Looks whether a record may be put into a place: nothing but an older one may be there.
+///
+/// # Errors
+/// What is in the way.
+pub fn check(path: &Path) -> Result<(), String> {
+    let name = path.display();
+    match std::fs::metadata(path) {
+        Err(_) => return Ok(()),
+        Ok(there) if !there.is_file() => {
+            return Err(format!(
+                "{name} is there and is no file, which the record needs: choose another name"
+            ));
+        }
+        Ok(there) if there.len() > 1 << 24 => {}
+        Ok(_) => {
+            let old: Option<Value> = std::fs::read(path).ok().and_then(|b| serde_json::from_slice(&b).ok());
+            if old.is_some_and(|r| r["schema"] == "bgremove-report") {
+                return Ok(());
+            }
+        }
+    }
+    Err(format!("{name} exists and is no record of an earlier conversion: choose another name for --report"))
+}
+
+/// Tries whether the folder of a record can be written to, before any work.
+///
+/// # Errors
+/// Why not.
+pub fn probe(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
+}
+
+impl Format {
+    /// The names of its codecs for video and sound.
+    fn codecs(self, codec: super::format::Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Webm if codec == super::format::Codec::Vp8 => ("VP8", Some("Opus")),
+            Self::Webm => ("VP9", Some("Opus")),
+            Self::Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
+            Self::Mp4 => ("H.264", Some("AAC")),
+            Self::Gif => ("GIF", None),
+            Self::Webp => ("WebP", None),
+            Self::Png => ("PNG", None),
+        }
+    }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
     }
 }

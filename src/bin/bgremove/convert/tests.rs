@@ -91,9 +91,9 @@ fn only_what_an_input_needs_is_done_to_it() {
 #[test]
 fn names_in_a_folder_do_not_meet() {
     let inputs = [PathBuf::from("a/x.mp4"), PathBuf::from("b/y.mov")];
-    let tasks = into_folder(&inputs, Path::new("out"), Format::Webm).unwrap();
+    let tasks = into_folder(&inputs, Path::new("out"), Format::Webm, None).unwrap();
     assert_eq!(tasks[1].output, Path::new("out/y.webm"));
-    assert_eq!(into_folder(&inputs, Path::new("o"), Format::Png).unwrap()[0].output, Path::new("o/x"));
+    assert_eq!(into_folder(&inputs, Path::new("o"), Format::Png, None).unwrap()[0].output, Path::new("o/x"));
     let same = [PathBuf::from("a/x.mp4"), PathBuf::from("b/x.mov")];
-    assert!(into_folder(&same, Path::new("out"), Format::Webm).is_err_and(|e| e.contains("a/x.mp4")));
+    assert!(into_folder(&same, Path::new("out"), Format::Webm, None).is_err_and(|e| e.contains("a/x.mp4")));
 }

@@ -1,5 +1,6 @@
 //! Whether the frames of a file are unevenly spaced, found without decoding them.
 
+use super::fault::Fault;
 use super::input::Running;
 use super::watch::Watch;
 use gst::prelude::*;
@@ -26,7 +27,7 @@ pub fn uneven(path: &Path, watch: &Watch) -> bool {
 }
 
 /// The time stamps of the first frames, in the order of the file.
-fn times(path: &Path, watch: &Watch) -> Result<Vec<u64>, String> {
+fn times(path: &Path, watch: &Watch) -> Result<Vec<u64>, Fault> {
     let pipeline = Running(gst::Pipeline::new());
     let make = |name: &str| gst::ElementFactory::make(name).build().map_err(|e| e.to_string());
     let (source, parser) = (make("filesrc")?, make("parsebin")?);
@@ -68,7 +69,7 @@ fn times(path: &Path, watch: &Watch) -> Result<Vec<u64>, String> {
     while !enough.load(Ordering::SeqCst) {
         match watch.next(&pipeline.0)?.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Eos(_)) => break,
-            Some(gst::MessageView::Error(e)) => return Err(e.error().to_string()),
+            Some(gst::MessageView::Error(e)) => return Err(e.into()),
             _ => {}
         }
     }

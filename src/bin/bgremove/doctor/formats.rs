@@ -2,64 +2,50 @@
 
 use super::host;
 use super::probe::Running;
+use crate::convert::format::{Codec, Encoding, Format};
+use crate::convert::line::Line;
+use crate::gstreamer::{Refused, launch, missing};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// A kind of file.
-pub struct Format {
-    pub name: &'static str,
+/// How a format is tried.
+pub struct Trial {
+    pub format: Format,
     pub what: &'static str,
-    /// Whether it keeps transparency.
-    pub alpha: bool,
-    /// From raw video to coded.
-    video: &'static str,
-    /// From raw sound to coded; nothing where the format has none.
-    sound: &'static str,
-    /// Puts both into a file; nothing where the encoder does.
-    mux: &'static str,
-    /// From the file to raw video; nothing where GStreamer has no reader that ends.
-    read: &'static str,
-    /// Elements that the ones above make themselves.
+    /// What becomes of transparency.
+    pub keeps: &'static str,
+    read: Reader,
+    /// Elements that the encoder and the reader make themselves.
     inner: &'static [&'static str],
 }
 
-/// Every format, a line each.
-#[rustfmt::skip]
-pub const TABLE: &[Format] = &[
-    Format { name: "webm", what: "VP9 with alpha, Opus", alpha: true,
-        video: "video/x-raw,format=A420 ! vp9alphaenc deadline=realtime cpu-used=8", sound: "opusenc",
-        mux: "webmalphamux", read: "matroskademux ! vp9parse ! vp9alphadecodebin", inner: &["vp9enc", "vp9dec"] },
-    Format { name: "mov", what: "ProRes 4444, PCM", alpha: true,
-        video: "video/x-raw,format=A444_10LE ! avenc_prores_ks pass=quant quantizer=6 alpha-bits=8",
-        sound: "audio/x-raw,format=S16LE", mux: "qtmux", read: "qtdemux ! avdec_prores", inner: &[] },
-    Format { name: "mp4", what: "H.264, AAC", alpha: false,
-        video: "video/x-raw,format=I420 ! x264enc ! h264parse", sound: "avenc_aac", mux: "mp4mux",
-        read: "qtdemux ! h264parse ! avdec_h264", inner: &[] },
-    Format { name: "gif", what: "GIF, one bit of alpha", alpha: true,
-        video: "gifalphaenc", sound: "", mux: "", read: "avdemux_gif ! avdec_gif", inner: &[] },
-    Format { name: "webp", what: "animated WebP", alpha: true,
-        video: "webpalphaenc", sound: "", mux: "", read: "", inner: &[] },
-    Format { name: "png", what: "PNG pictures", alpha: true,
-        video: "pngenc", sound: "", mux: "", read: "pngdec", inner: &[] },
-];
-
-/// The Debian package that an element is in.
-fn package(element: &str) -> &'static str {
-    match element {
-        "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "gifalphaenc" | "webpalphaenc" | "bgremove" => {
-            "gstreamer1.0-bgremove"
-        }
-        "vp8enc" | "vp9enc" | "vp8dec" | "vp9dec" | "qtmux" | "mp4mux" | "qtdemux" | "matroskademux"
-        | "pngenc" | "pngdec" | "multifilesink" => "gstreamer1.0-plugins-good",
-        "vp8alphadecodebin" | "vp9alphadecodebin" | "h264parse" | "vp9parse" => "gstreamer1.0-plugins-bad",
-        "x264enc" => "gstreamer1.0-plugins-ugly",
-        e if ["avenc_", "avdec_", "avdemux_"].iter().any(|p| e.starts_with(p)) => "gstreamer1.0-libav",
-        "filesrc" | "filesink" | "queue" | "capsfilter" => "libgstreamer1.0-0",
-        _ => "gstreamer1.0-plugins-base",
-    }
+/// How a file is read back.
+enum Reader {
+    /// By GStreamer's elements, from the file to raw video.
+    Elements(&'static str),
+    /// By decoders of this tool: GStreamer 1.22 has none for all frames with their alpha.
+    Gif,
+    Webp,
 }
+
+/// Every format that `convert` makes, a line each.
+#[rustfmt::skip]
+pub const TABLE: &[Trial] = &[
+    Trial { format: Format::Webm, what: "VP9 with alpha, Opus", keeps: "keeps transparency", inner: &["vp9enc"],
+        read: Reader::Elements("matroskademux ! vp9parse ! vp9alphadecodebin") },
+    Trial { format: Format::Mov, what: "ProRes 4444, PCM", keeps: "keeps transparency", inner: &[],
+        read: Reader::Elements("qtdemux ! avdec_prores") },
+    Trial { format: Format::Mp4, what: "H.264, AAC", keeps: "has no transparency: choose a background", inner: &[],
+        read: Reader::Elements("qtdemux ! h264parse ! avdec_h264") },
+    Trial { format: Format::Gif, what: "animated GIF", keeps: "keeps transparency of one bit: hard edges", inner: &[],
+        read: Reader::Gif },
+    Trial { format: Format::Webp, what: "animated WebP", keeps: "keeps transparency", inner: &[],
+        read: Reader::Webp },
+    Trial { format: Format::Png, what: "PNG pictures", keeps: "keeps transparency", inner: &[],
+        read: Reader::Elements("pngdec") },
+];
 
 const WIDTH: usize = 64;
 const HEIGHT: usize = 48;
@@ -67,29 +53,17 @@ const FRAMES: u64 = 5;
 /// How long making or reading a few small frames may take.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(30);
 
-/// Why not, and the elements that are missing.
-struct Refused {
-    why: String,
-    missing: Vec<String>,
+/// The command that brings what is missing.
+fn mend(refused: &Refused) -> Option<String> {
+    let packages = refused.packages();
+    (!packages.is_empty()).then(|| host::apt(&packages.join(" ")))
 }
 
-impl From<String> for Refused {
-    fn from(why: String) -> Self {
-        Self { why, missing: Vec::new() }
-    }
-}
-
-impl Refused {
-    fn missing(names: Vec<String>) -> Self {
-        Self { why: format!("GStreamer's {} is missing", names.join(" and ")), missing: names }
-    }
-
-    /// The command that brings what is missing.
-    fn mend(&self) -> Option<String> {
-        let mut packages: Vec<&str> = self.missing.iter().map(|e| package(e)).collect();
-        packages.sort_unstable();
-        packages.dedup();
-        (!packages.is_empty()).then(|| host::apt(&packages.join(" ")))
+/// The reason, and in a second line the command that mends it.
+fn told(refused: Refused) -> String {
+    match mend(&refused) {
+        Some(mend) => format!("{}\n{mend}", refused.why),
+        None => refused.why,
     }
 }
 
@@ -97,45 +71,66 @@ impl Refused {
 pub fn answer(name: &str) -> Result<Value, String> {
     gst::init().map_err(|e| format!("GStreamer does not start: {e}"))?;
     gstbgremove::plugin_register_static().map_err(|e| format!("the plugin: {e}"))?;
-    let format =
-        TABLE.iter().find(|f| f.name == name).ok_or_else(|| format!("there is no format '{name}'"))?;
+    let trial = TABLE
+        .iter()
+        .find(|t| t.format.name() == name)
+        .ok_or_else(|| format!("there is no format '{name}'"))?;
     let folder = tempfile::tempdir().map_err(|e| format!("no folder for a trial can be made: {e}"))?;
-    let file = folder.path().join(format!("trial.{name}"));
-    make(format, &file).map_err(|e| match e.mend() {
-        Some(mend) => format!("{}\n{mend}", e.why),
-        None => e.why,
-    })?;
-    if format.read.is_empty() {
-        return Ok(json!({ "read": false }));
+    // Pictures go into a folder.
+    let path = if trial.format == Format::Png { folder.path().into() } else { folder.path().join("trial") };
+    make(trial, &path).map_err(told)?;
+    let file = if trial.format == Format::Png { path.join("frame-00001.png") } else { path };
+    match file.metadata() {
+        Ok(m) if m.len() > 0 => {}
+        _ => return Err("nothing was written".into()),
     }
-    match read(format, &file) {
-        Ok([hidden, shown]) if format.alpha && (hidden > 8 || shown < 247) => {
+    match read(trial, &file) {
+        Ok([hidden, shown]) if trial.format.has_alpha() && (hidden > 8 || shown < 247) => {
             Err(format!("transparency is lost: alpha 0 and 255 come back as {hidden} and {shown}"))
         }
         Ok(_) => Ok(json!({ "read": true })),
-        Err(e) if !e.missing.is_empty() => Ok(json!({ "read": false, "unread": e.why, "mend": e.mend() })),
+        Err(e) if mend(&e).is_some() => Ok(json!({ "read": false, "unread": e.why, "mend": mend(&e) })),
         Err(e) => Err(format!("what was made cannot be read: {}", e.why)),
     }
 }
 
-fn launch(line: &str, inner: &[&str]) -> Result<Running, Refused> {
-    let missing: Vec<String> =
-        inner.iter().filter(|e| gst::ElementFactory::find(e).is_none()).map(|e| e.to_string()).collect();
-    if !missing.is_empty() {
-        return Err(Refused::missing(missing));
+/// Elements that `convert` takes files apart and prepares their frames with.
+const INPUT: [&str; 11] = [
+    "filesrc",
+    "decodebin",
+    "parsebin",
+    "queue",
+    "videoconvert",
+    "videoscale",
+    "videorate",
+    "videocrop",
+    "videoflip",
+    "deinterlace",
+    "audioconvert",
+];
+
+/// Whether files are recognised and their frames can be prepared.
+pub fn input() -> Result<Value, String> {
+    gst::init().map_err(|e| format!("GStreamer does not start: {e}"))?;
+    let gone = missing(&INPUT);
+    if !gone.is_empty() {
+        return Err(told(Refused::missing(gone)));
     }
-    let mut context = gst::ParseContext::new();
-    match gst::parse::launch_full(line, Some(&mut context), gst::ParseFlags::FATAL_ERRORS) {
-        Ok(made) => made
-            .downcast::<gst::Pipeline>()
-            .map(Running)
-            .map_err(|_| Refused::from("no pipeline".to_string())),
-        Err(e) => {
-            let mut missing: Vec<String> = context.missing_elements().iter().map(|s| s.to_string()).collect();
-            missing.dedup();
-            Err(if missing.is_empty() { e.message().to_string().into() } else { Refused::missing(missing) })
-        }
+    // The start of an MP4 file (ISO/IEC 14496-12, box `ftyp`).
+    let start = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
+    match gst_base::type_find_helper_for_data(None::<&gst::Object>, start) {
+        Ok((caps, _)) if caps.structure(0).is_some_and(|s| s.name() == "video/quicktime") => Ok(json!({})),
+        _ => Err(told(Refused::missing(vec!["typefindfunctions".into()]))),
     }
+}
+
+fn begin(words: &[&str], inner: &[&str]) -> Result<Running, Refused> {
+    let gone = missing(inner);
+    if !gone.is_empty() {
+        return Err(Refused::missing(gone));
+    }
+    let made = launch(words, gst::ParseFlags::empty())?;
+    made.downcast::<gst::Pipeline>().map(Running).map_err(|_| Refused::from("no pipeline".to_string()))
 }
 
 /// Waits for the end.
@@ -156,58 +151,91 @@ fn start(pipeline: &Running) -> Result<(), Refused> {
     }
 }
 
-fn make(format: &Format, file: &Path) -> Result<(), Refused> {
-    // A name of ours: nothing in it means anything to gst-launch's grammar.
-    let location = file.display();
-    let sink = format!("filesink location=\"{location}\"");
-    let line = match format.mux {
-        "" => format!("appsrc name=in ! videoconvert ! {} ! {sink}", format.video),
-        mux => format!(
-            "{mux} name=mux ! {sink} appsrc name=in ! videoconvert ! {} ! queue ! mux. \
-             audiotestsrc num-buffers=9 ! audioconvert ! audioresample ! {} ! queue ! mux.",
-            format.video, format.sound
-        ),
+/// A source in the pipeline with its caps.
+fn source(pipeline: &Running, name: &str, caps: &gst::Caps) -> Result<gst_app::AppSrc, Refused> {
+    let source = pipeline.0.by_name(name).and_downcast::<gst_app::AppSrc>();
+    let source = source.ok_or_else(|| Refused::from("no source".to_string()))?;
+    source.set_format(gst::Format::Time);
+    source.set_caps(Some(caps));
+    Ok(source)
+}
+
+fn make(trial: &Trial, path: &Path) -> Result<(), Refused> {
+    let encoding = Encoding {
+        format: trial.format,
+        codec: Codec::Vp9,
+        quality: 75,
+        alpha: trial.format.has_alpha(),
+        pixel_rate: (WIDTH * HEIGHT) as f64 * 30.0,
+        channels: 1,
+        uneven: false,
     };
-    let pipeline = launch(&line, format.inner)?;
-    let odd = |e: &dyn std::fmt::Display| Refused::from(e.to_string());
-    let source =
-        pipeline.0.by_name("in").and_downcast::<gst_app::AppSrc>().ok_or_else(|| odd(&"no source"))?;
+    let mut line = Line::new(true);
+    let video = |line: &mut Line| {
+        line.start("appsrc").name("in").then("videoconvert");
+        Ok(())
+    };
+    let sound = |line: &mut Line| {
+        line.start("appsrc").name("sound");
+    };
+    encoding.pipeline(&mut line, path, video, trial.format.has_sound().then_some(sound))?;
+    let pipeline = begin(&line.list(), trial.inner)?;
     let info = VideoInfo::builder(VideoFormat::Rgba, WIDTH as u32, HEIGHT as u32)
         .fps(gst::Fraction::new(30, 1))
         .build()
-        .map_err(|e| odd(&e))?;
-    source.set_format(gst::Format::Time);
-    source.set_caps(Some(&info.to_caps().map_err(|e| odd(&e))?));
+        .and_then(|info| info.to_caps());
+    let frames = source(&pipeline, "in", &info.map_err(|e| e.to_string())?)?;
+    let sound = if trial.format.has_sound() {
+        let caps = gst_audio::AudioInfo::builder(gst_audio::AudioFormat::S16le, 48_000, 1).build();
+        let caps = caps.and_then(|info| info.to_caps()).map_err(|e| e.to_string())?;
+        Some(source(&pipeline, "sound", &caps)?)
+    } else {
+        None
+    };
     start(&pipeline)?;
-    // One picture is one file.
-    for n in 0..if format.mux.is_empty() { 1 } else { FRAMES } {
+    for n in 0..FRAMES {
         let pixel = |i: usize| if i % WIDTH < WIDTH / 2 { [0, 0, 0, 0] } else { [200, 60, 60, 255] };
-        let mut buffer =
-            gst::Buffer::from_mut_slice((0..WIDTH * HEIGHT).flat_map(pixel).collect::<Vec<u8>>());
-        if let Some(b) = buffer.get_mut() {
-            b.set_pts(gst::ClockTime::SECOND * n / 30);
-            b.set_duration(gst::ClockTime::SECOND / 30);
-        }
-        if source.push_buffer(buffer).is_err() {
-            break;
+        // A thirtieth of a second, and silence for as long.
+        let picture = (0..WIDTH * HEIGHT).flat_map(pixel).collect::<Vec<u8>>();
+        for (source, bytes) in [(Some(&frames), picture), (sound.as_ref(), vec![0; 1600 * 2])] {
+            let mut buffer = gst::Buffer::from_mut_slice(bytes);
+            if let Some(b) = buffer.get_mut() {
+                b.set_pts(gst::ClockTime::SECOND * n / 30);
+                b.set_duration(gst::ClockTime::SECOND / 30);
+            }
+            // One that is refused has its reason on the bus.
+            let _ = source.map(|s| s.push_buffer(buffer));
         }
     }
-    let _ = source.end_of_stream();
-    finish(&pipeline)?;
-    match file.metadata() {
-        Ok(m) if m.len() > 0 => Ok(()),
-        _ => Err("nothing was written".to_string().into()),
+    for source in [Some(&frames), sound.as_ref()].into_iter().flatten() {
+        let _ = source.end_of_stream();
     }
+    finish(&pipeline)
 }
 
 /// The alpha in the middle of either half of the first frame.
-fn read(format: &Format, file: &Path) -> Result<[u8; 2], Refused> {
-    let line = format!(
-        "filesrc location=\"{}\" ! {} ! videoconvert ! video/x-raw,format=RGBA ! appsink name=out sync=false",
-        file.display(),
-        format.read
-    );
-    let pipeline = launch(&line, format.inner)?;
+fn read(trial: &Trial, file: &Path) -> Result<[u8; 2], Refused> {
+    let data = match trial.read {
+        Reader::Elements(elements) => read_with(elements, trial.inner, file)?,
+        Reader::Gif => gif(file)?,
+        Reader::Webp => {
+            let read = std::fs::read(file).map_err(|e| e.to_string())?;
+            let picture = image::load_from_memory_with_format(&read, image::ImageFormat::WebP);
+            picture.map_err(|e| e.to_string())?.into_rgba8().into_raw()
+        }
+    };
+    let alpha = |x: usize| data.get((HEIGHT / 2 * WIDTH + x) * 4 + 3).copied().unwrap_or_default();
+    Ok([alpha(WIDTH / 4), alpha(3 * WIDTH / 4)])
+}
+
+/// The first frame as RGBA, by GStreamer.
+fn read_with(elements: &str, inner: &[&str], file: &Path) -> Result<Vec<u8>, Refused> {
+    // A name of ours: nothing in it means anything to gst-launch's grammar.
+    let location = format!("location=\"{}\"", file.display());
+    let mut words = vec!["filesrc", &location, "!"];
+    words.extend(elements.split(' '));
+    words.extend("! videoconvert ! video/x-raw,format=RGBA ! appsink name=out sync=false".split(' '));
+    let pipeline = begin(&words, inner)?;
     let sink = pipeline.0.by_name("out").and_downcast::<gst_app::AppSink>();
     let sink = sink.ok_or_else(|| "no sink".to_string())?;
     start(&pipeline)?;
@@ -216,6 +244,25 @@ fn read(format: &Format, file: &Path) -> Result<[u8; 2], Refused> {
     };
     let map =
         sample.buffer().and_then(|b| b.map_readable().ok()).ok_or_else(|| "no frame came".to_string())?;
-    let alpha = |x: usize| map.get((HEIGHT / 2 * WIDTH + x) * 4 + 3).copied().unwrap_or_default();
-    Ok([alpha(WIDTH / 4), alpha(3 * WIDTH / 4)])
+    Ok(map.to_vec())
+}
+
+/// The first frame of a GIF as RGBA; what lies outside the frame's own part is transparent.
+fn gif(file: &Path) -> Result<Vec<u8>, Refused> {
+    let odd = |e: &dyn std::fmt::Display| Refused::from(e.to_string());
+    let mut options = gif::DecodeOptions::new();
+    options.set_color_output(gif::ColorOutput::RGBA);
+    let mut decoder =
+        options.read_info(std::fs::File::open(file).map_err(|e| odd(&e))?).map_err(|e| odd(&e))?;
+    let frame = decoder.read_next_frame().map_err(|e| odd(&e))?.ok_or_else(|| odd(&"no frame came"))?;
+    let mut data = vec![0; WIDTH * HEIGHT * 4];
+    let (left, top, width) =
+        (usize::from(frame.left), usize::from(frame.top), usize::from(frame.width).max(1));
+    for (y, row) in frame.buffer.chunks_exact(width * 4).enumerate() {
+        let at = ((top + y) * WIDTH + left) * 4;
+        if let Some(to) = data.get_mut(at..at + row.len()) {
+            to.copy_from_slice(row);
+        }
+    }
+    Ok(data)
 }

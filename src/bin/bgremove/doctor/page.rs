@@ -1,7 +1,7 @@
 //! The checks as a page for people, and as JSON.
 
 use super::{Check, Mark};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 impl Mark {
     fn word(self) -> &'static str {
@@ -40,7 +40,7 @@ pub fn text(checks: &[Check]) -> String {
     out
 }
 
-pub fn json(checks: &[Check], speeds: &[(String, Value)]) -> String {
+pub fn json(checks: &[Check], formats: &Map<String, Value>, speeds: &[(String, Value)]) -> String {
     let list: Vec<Value> = checks
         .iter()
         .map(|c| {
@@ -50,10 +50,11 @@ pub fn json(checks: &[Check], speeds: &[(String, Value)]) -> String {
             })
         })
         .collect();
-    let speeds: serde_json::Map<String, Value> = speeds.iter().cloned().collect();
+    let speeds: Map<String, Value> = speeds.iter().cloned().collect();
     let healthy = checks.iter().all(|c| c.mark != Mark::Failed);
     let page = json!({
-        "version": super::probe::VERSION, "healthy": healthy, "checks": list, "speed": speeds,
+        "version": super::probe::VERSION, "healthy": healthy, "checks": list, "formats": formats,
+        "speed": speeds,
     });
     format!("{page:#}\n")
 }

@@ -26,6 +26,8 @@ pub enum Probe {
     Runtime,
     /// Whether a provider runs a network; with its name, and the plugin's folder in a second line.
     Provider,
+    /// Whether files can be opened and their frames prepared.
+    Input,
     /// Whether a format can be made; with its name.
     Format,
     /// How fast a preset is; with its name.
@@ -97,6 +99,7 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
         Probe::Plugin => plugin(),
         Probe::Runtime => open(with),
         Probe::Provider => provider(with),
+        Probe::Input => formats::input(),
         Probe::Format => formats::answer(with),
         Probe::Speed => speed::answer(with),
     };

@@ -1,9 +1,9 @@
-//! Records as their schema wants them.
+//! Records, held against their schema.
 
 use serde_json::Value;
 use std::path::Path;
 
-/// The record, after a look whether it keeps to its schema.
+/// The record in a file, after a look whether it keeps to its schema.
 pub fn record(path: &Path) -> Value {
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report.schema.json");
     let mut schemas = boon::Schemas::new();

@@ -1,0 +1,84 @@
+//! Pipelines made of words, and what there is to say where an element is missing.
+
+use std::fmt;
+
+/// The Debian package that an element is in.
+fn package(element: &str) -> &'static str {
+    match element {
+        "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "gifalphaenc" | "webpalphaenc" | "videobackdrop"
+        | "bgremove" => "gstreamer1.0-bgremove",
+        "vp8enc" | "vp9enc" | "vp8dec" | "vp9dec" | "qtmux" | "mp4mux" | "qtdemux" | "matroskademux"
+        | "pngenc" | "pngdec" | "multifilesink" | "deinterlace" | "videoflip" | "videocrop" => {
+            "gstreamer1.0-plugins-good"
+        }
+        "vp8alphadecodebin" | "vp9alphadecodebin" | "h264parse" | "vp9parse" => "gstreamer1.0-plugins-bad",
+        "x264enc" => "gstreamer1.0-plugins-ugly",
+        e if e.starts_with("avenc_") || e.starts_with("avdec_") => "gstreamer1.0-libav",
+        "filesrc" | "fdsrc" | "filesink" | "queue" | "capsfilter" => "libgstreamer1.0-0",
+        _ => "gstreamer1.0-plugins-base",
+    }
+}
+
+/// Why a pipeline cannot be put together, and the elements that are missing.
+#[derive(Debug)]
+pub struct Refused {
+    pub why: String,
+    missing: Vec<String>,
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self { why, missing: Vec::new() }
+    }
+}
+
+impl Refused {
+    /// That something is missing, of whatever names.
+    pub fn missing(mut names: Vec<String>) -> Self {
+        names.sort_unstable();
+        names.dedup();
+        let verb = if names.len() == 1 { "is" } else { "are" };
+        Self { why: format!("GStreamer's {} {verb} missing", names.join(" and ")), missing: names }
+    }
+
+    /// The Debian packages that bring what is missing; empty if it is something else.
+    pub fn packages(&self) -> Vec<&'static str> {
+        let mut packages: Vec<&str> = self.missing.iter().map(|e| package(e)).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        packages
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        match self.packages().join(", ") {
+            none if none.is_empty() => Ok(()),
+            packages => write!(f, "; install it (Debian: {packages})"),
+        }
+    }
+}
+
+/// Those of the names that no element has, or none that loads.
+pub fn missing(names: &[&str]) -> Vec<String> {
+    let absent = |name: &&&str| gst::ElementFactory::make(name).build().is_err();
+    names.iter().filter(absent).map(|name| (*name).to_string()).collect()
+}
+
+/// Puts words together as gst-launch-1.0 does.
+///
+/// # Errors
+/// What is missing, or wrong with the words.
+pub fn launch(words: &[&str], flags: gst::ParseFlags) -> Result<gst::Element, Refused> {
+    let mut context = gst::ParseContext::new();
+    gst::parse::launchv_full(words, Some(&mut context), flags | gst::ParseFlags::FATAL_ERRORS).map_err(|e| {
+        // Caps between elements need this one, and say nothing of it.
+        let mut gone = missing(&["capsfilter"]);
+        // The list names elements of which a property could not be set, too.
+        if e.matches(gst::ParseError::NoSuchElement) {
+            gone.extend(context.missing_elements().iter().map(|s| s.to_string()));
+        }
+        if gone.is_empty() { e.message().to_string().into() } else { Refused::missing(gone) }
+    })
+}
