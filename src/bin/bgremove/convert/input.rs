@@ -143,6 +143,11 @@ impl Input {
         })
     }
 
+    /// What the file has said of itself by now; the sound's tags may come after the first frame.
+    pub fn read_tags(&mut self) {
+        self.tags = Tags::of(&self.video, self.audio.as_ref());
+    }
+
     /// Goes to a moment, and ends at another.
     pub fn cut(
         &mut self,

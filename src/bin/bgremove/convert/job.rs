@@ -75,6 +75,8 @@ pub fn convert(
     let rest = plan.run(settings, result.path())?.launch()?;
     let played = play(&input, rest, &plan, total, watch, job, account);
     account.played(&input.pipeline.0);
+    input.read_tags();
+    account.tagged(&input);
     // The file is closed before it is looked at.
     drop(input);
     let state = played?;

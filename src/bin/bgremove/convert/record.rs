@@ -51,12 +51,20 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// The input has said all that it has to say of itself.
+    pub fn tagged(&mut self, input: &Input) {
+        self.source.extend(object(json!({
+            "container": input.tags.container, "video_codec": input.tags.video, "audio_codec": input.tags.audio,
+            "bitrate": input.tags.bitrate,
+        })));
+    }
+
     /// The input is open.
     pub fn opened(&mut self, input: &Input) {
         let facts = &input.facts;
+        self.tagged(input);
         self.source.extend(object(json!({
-            "container": input.tags.container, "video_codec": input.tags.video, "audio_codec": input.tags.audio,
-            "bitrate": input.tags.bitrate, "width": facts.width, "height": facts.height,
+            "width": facts.width, "height": facts.height,
             "framerate": input.framerate(), "sound": facts.channels.is_some(),
         })));
         if let Some(duration) = input.duration {
