@@ -71,7 +71,7 @@ install: deps ## plugin and tool into PREFIX (/usr/local), with cargo-c
 fuzz: deps ## the fuzz targets, FUZZ_SECONDS (60) each
 	@tools/fuzz.sh
 
-sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders and bgremove
+sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders and bgremove, 1,000 through convert
 	BGREMOVE_SWEEP_CASES=$(or $(CASES),10000) $(CARGO) test --test sweep -- --nocapture
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind

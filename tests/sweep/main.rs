@@ -5,16 +5,21 @@
 //! same file goes well without it. Case number N is the same every time: `BGREMOVE_SWEEP_FROM=N
 //! BGREMOVE_SWEEP_CASES=1` repeats it.
 //!
+//! A tenth as many go through `bgremove convert`, as a user runs it ([`convert`]).
+//!
 //! GStreamer 1.22's decodebin loses a demuxer's error now and then while it changes its state, and waits for ever.
 
+#[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "cli")]
+mod convert;
 
 use common::{Running, clip};
 use gst::prelude::*;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 /// What comes after bgremove, and with which properties.
@@ -28,7 +33,7 @@ const JOBS: [&str; 6] = [
 ];
 
 /// Name and ffmpeg's options of the whole files; each is a second or less of a man in a car.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("a.mp4", "-c:v libx264 -g 4 -bf 2 -c:a aac"),
     ("frag.mp4", "-c:v libx264 -g 3 -movflags frag_keyframe+empty_moov -an"),
     ("a.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -an"),
@@ -38,6 +43,7 @@ const FILES: [(&str, &str); 9] = [
     ("a.ts", "-c:v mpeg2video -c:a mp2"),
     ("a.png", "-frames:v 1 -an"),
     ("a.jpg", "-frames:v 1 -update 1 -an"),
+    ("alpha.webm", "-vf format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -cpu-used 8 -deadline realtime -an"),
 ];
 
 /// How long nothing may reach bgremove.
@@ -55,27 +61,30 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// The whole files; `None` without ffmpeg.
+/// Makes the whole files, once for both tests; `None` without ffmpeg.
 fn make_files() -> Option<()> {
-    let clip = clip("carphone_pristine.mp4");
-    for (name, options) in FILES {
-        let done = Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-ss", "1", "-i"])
-            .arg(&clip)
-            .args("-f lavfi -i sine=r=48000 -map 0:v -map 1:a -t 0.25 -strict -2".split_whitespace())
-            .args(options.split_whitespace())
-            .arg("-y")
-            .arg(folder().join(name))
-            .output();
-        match done {
-            Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
-            Err(e) => {
-                println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
-                return None;
+    static MADE: OnceLock<Option<()>> = OnceLock::new();
+    *MADE.get_or_init(|| {
+        let clip = clip("carphone_pristine.mp4");
+        for (name, options) in FILES {
+            let done = Command::new("ffmpeg")
+                .args(["-nostdin", "-v", "error", "-ss", "1", "-i"])
+                .arg(&clip)
+                .args("-f lavfi -i sine=r=48000 -map 0:v -map 1:a -t 0.25 -strict -2".split_whitespace())
+                .args(options.split_whitespace())
+                .arg("-y")
+                .arg(folder().join(name))
+                .output();
+            match done {
+                Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
+                Err(e) => {
+                    println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
+                    return None;
+                }
             }
         }
-    }
-    Some(())
+        Some(())
+    })
 }
 
 /// The same numbers for the same case.
