@@ -113,6 +113,7 @@ impl BgRemove {
             ("preprocess", &stats.preprocess),
             ("inference", &stats.inference),
             ("refine", &stats.refine),
+            ("temporal", &stats.temporal),
             ("compose", &stats.compose),
             ("frame", &stats.frame),
         ];

@@ -205,7 +205,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb(
                         "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
                          frames-hidden, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
-                         refine, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
+                         refine, temporal, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
                     )
                     .read_only()
                     .build(),

@@ -42,8 +42,10 @@ pub enum Source {
 /// What the stages of a frame took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// From the mask to the matte.
+    /// From the mask to a matte of the frame's size, and its levels.
     pub refine: Duration,
+    /// What steadies mask and matte, and carries a mask to another frame.
+    pub temporal: Duration,
     /// From the matte to the frame that goes out.
     pub compose: Duration,
 }
@@ -151,13 +153,14 @@ impl State {
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
             .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        match source {
+        let temporal = match source {
             Source::Mask(mask) => self.refine(settings, mask, &frame),
             Source::Whole(alpha) => {
                 self.smoother.reset();
                 self.matte.fill(*alpha);
+                Duration::ZERO
             }
-        }
+        };
         let refined = Instant::now();
         // Straight alpha that was there before hides pixels, too; it says nothing of how colours mix.
         let had_alpha = frame.format.has_alpha();
@@ -233,11 +236,13 @@ impl State {
                 compose::composite(&mut out, alpha, backdrop);
             }
         }
-        Ok(Spent { refine: refined - start, compose: refined.elapsed() })
+        let refine = (refined - start).saturating_sub(temporal);
+        Ok(Spent { refine, temporal, compose: refined.elapsed() })
     }
 
-    /// The network's mask as a matte of the frame's size.
-    fn refine(&mut self, settings: &Settings, mask: &mut Mask, frame: &Frame<'_>) {
+    /// The network's mask as a matte of the frame's size; gives the part of the time that steadying took.
+    fn refine(&mut self, settings: &Settings, mask: &mut Mask, frame: &Frame<'_>) -> Duration {
+        let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = !self.network.spec.states.is_empty();
         // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
@@ -245,10 +250,14 @@ impl State {
         if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
             self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
+        let mut temporal = begin.elapsed();
         let quality = settings.refine.into();
         self.refiner.refine(frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
+        let begin = Instant::now();
         self.smoother.apply(frame, &mut self.matte, strength);
+        temporal += begin.elapsed();
         self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
+        temporal
     }
 
     /// The frame's colours in the output's format, by GStreamer's converter.

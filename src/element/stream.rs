@@ -4,9 +4,10 @@ use super::flow::{Due, Held};
 use super::frames;
 use super::imp::{BgRemove, CAT, lock};
 use super::settings::{OnError, Settings};
-use super::state::{Source, State, unreadable};
+use super::state::{Source, Spent, State, unreadable};
 use super::worker::{Done, Job, Waited, Worker};
 use crate::error::{Error, Kind};
+use crate::matte::Times;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -32,6 +33,16 @@ pub struct Pace {
     processing: Duration,
     /// Frames dropped since the last warning.
     dropped: u64,
+}
+
+/// How a frame was made that has left.
+struct Left {
+    spent: Spent,
+    /// How much older its mask is, if it is that of another frame.
+    age: Option<Duration>,
+    carried: bool,
+    /// Whether it has a mask; without one it is hidden, or untouched.
+    shown: bool,
 }
 
 impl BgRemove {
@@ -189,14 +200,16 @@ impl BgRemove {
             lock(&self.log).cut();
         }
         // The newest counts.
-        let mut failed = None;
+        let (mut failed, mut times) = (None, None);
         for done in worker.take(number) {
+            times = Some(done.times);
             failed = self.take_mask(state, done);
         }
         if let Some(e) = failure.or(failed) {
             self.fail(state, &e, &settings, live)?;
         }
-        let buffer = self.finish(state, &worker, &held, &settings, live)?;
+        let (buffer, left) = self.finish(state, &worker, &held, &settings, live)?;
+        self.tell_frame(&held, times, &left);
         // The first frame has settled the caps of what follows.
         let second = held.number > 0;
         drop(guard);
@@ -204,7 +217,6 @@ impl BgRemove {
             self.look_down();
         }
         self.tell_stats();
-        gst::log!(CAT, imp = self, "frame {number} leaves after {:?}", held.arrived.elapsed());
         self.note_pace(&held, &settings, live, length);
         Ok(Some(buffer))
     }
@@ -243,14 +255,6 @@ impl BgRemove {
         stats.preprocess.add(done.times.preprocess);
         stats.inference.add(done.times.inference);
         drop(stats);
-        gst::debug!(
-            CAT,
-            imp = self,
-            "frame {}: preprocess {:.2?}, inference {:.2?}",
-            done.number,
-            done.times.preprocess,
-            done.times.inference
-        );
         if let Ok(mask) = &done.mask {
             self.look_at(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
         }
@@ -312,7 +316,7 @@ impl BgRemove {
         held: &Held,
         settings: &Settings,
         live: bool,
-    ) -> Result<gst::Buffer, gst::FlowError> {
+    ) -> Result<(gst::Buffer, Left), gst::FlowError> {
         let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&held.buffer))?;
         let PrepareOutputBufferSuccess::Buffer(mut buffer) = prepared else {
             return Err(gst::FlowError::Error);
@@ -322,6 +326,7 @@ impl BgRemove {
         let owed = if carries { worker.owed() } else { Vec::new() };
         let pool = lock(&self.pool).clone();
         let mut work = || -> Result<_, Error> {
+            let begin = Instant::now();
             let chosen = {
                 let mapped = VideoFrameRef::from_buffer_ref_readable(&held.buffer, &state.input)
                     .map_err(|_| unreadable("the incoming buffer"))?;
@@ -329,6 +334,7 @@ impl BgRemove {
                     frames::read(&mapped, &state.input).ok_or_else(|| unreadable("the incoming buffer"))?;
                 state.flow.choose(held, &frame, carries, &owed)
             };
+            let carrying = begin.elapsed();
             let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
             let mut source = match chosen.mask {
                 Some(mask) => Source::Mask(mask),
@@ -338,42 +344,59 @@ impl BgRemove {
                 None => Source::Whole(0),
             };
             let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
-            let spent = state.process(settings, &mut source, &held.buffer, output)?;
-            Ok((spent, age, carried, shown))
+            let mut spent = state.process(settings, &mut source, &held.buffer, output)?;
+            spent.temporal += carrying;
+            Ok(Left { spent, age, carried, shown })
         };
         // One hop onto the kernels' threads, not one for each of them.
         let done = match &pool {
             Some(pool) => pool.install(work),
             None => work(),
         };
-        let (spent, age, carried, shown) = done.map_err(|e| {
+        let left = done.map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
+        let mut stats = lock(&self.stats);
+        stats.frames_out += 1;
+        stats.hidden += u64::from(!left.shown);
+        stats.reused += u64::from(left.carried);
+        if let Some(age) = left.age {
+            stats.mask_age.add(age);
+        }
+        stats.refine.add(left.spent.refine);
+        stats.temporal.add(left.spent.temporal);
+        stats.compose.add(left.spent.compose);
+        Ok((buffer, left))
+    }
+
+    /// A line of the log for a frame: what each stage took, and where its mask comes from.
+    fn tell_frame(&self, held: &Held, times: Option<Times>, left: &Left) {
+        if CAT.threshold() < gst::DebugLevel::Debug {
+            return;
+        }
+        let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+        let network = times.map_or("no inference".to_string(), |t| {
+            format!("preprocess {}, inference {}", ms(t.preprocess), ms(t.inference))
+        });
+        let mask = match (left.shown, left.carried, left.age) {
+            (false, ..) => "no mask".to_string(),
+            (_, true, Some(age)) => format!("mask carried from {} ms before", ms(age)),
+            (_, true, None) => "mask carried".to_string(),
+            (_, false, _) => "its own mask".to_string(),
+        };
+        let Spent { refine, temporal, compose } = left.spent;
         gst::debug!(
             CAT,
             imp = self,
-            "frame {}: {}, refine {:.2?}, compose {:.2?}",
+            "frame {} at {}: {network}, refine {}, temporal {}, compose {}, in all {} ms; {mask}",
             held.number,
-            match age {
-                _ if !shown => "hidden".to_string(),
-                Some(Duration::ZERO) => "its own mask".to_string(),
-                Some(age) => format!("a mask {age:.0?} old"),
-                None => "no mask".to_string(),
-            },
-            spent.refine,
-            spent.compose
+            held.buffer.pts().display(),
+            ms(refine),
+            ms(temporal),
+            ms(compose),
+            ms(held.arrived.elapsed())
         );
-        let mut stats = lock(&self.stats);
-        stats.frames_out += 1;
-        stats.hidden += u64::from(!shown);
-        stats.reused += u64::from(carried);
-        if let Some(age) = age {
-            stats.mask_age.add(age);
-        }
-        stats.refine.add(spent.refine);
-        stats.compose.add(spent.compose);
-        Ok(buffer)
     }
 
     /// Lets all frames go that are held back.

@@ -86,6 +86,7 @@ pub struct Stats {
     pub preprocess: Histogram,
     pub inference: Histogram,
     pub refine: Histogram,
+    pub temporal: Histogram,
     pub compose: Histogram,
     /// From a frame's arrival to its leaving.
     pub frame: Histogram,

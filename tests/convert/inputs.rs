@@ -251,3 +251,26 @@ fn files_that_are_none() {
         assert_eq!(said.trim().lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn a_picture_becomes_a_video_of_one_frame() {
+    let folder = folder("picture");
+    for name in ["picture.jpg", "picture.png"] {
+        let input = folder.join(name);
+        tool(
+            "ffmpeg",
+            &["-v", "error", "-i", plain().to_str().unwrap(), "-frames:v", "1", input.to_str().unwrap()],
+        );
+        for (format, more) in [
+            ("webm", &[][..]),
+            ("mov", &[]),
+            ("mp4", &["--background", "#00b140"]),
+            // 1.22's videorate aborts the process at a frame that lasts no time.
+            ("gif", &["--fps", "10"]),
+        ] {
+            let path = folder.join(format!("{name}.{format}"));
+            convert(&input, &path, more);
+            assert_eq!(probe(&path, "v:0", "nb_read_frames"), "1", "{name} to {format}");
+        }
+    }
+}

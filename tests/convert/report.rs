@@ -177,3 +177,42 @@ fn nothing_else_is_replaced() {
     assert_eq!(std::fs::read(&own).unwrap(), std::fs::read(silent()).unwrap());
     assert_eq!(std::fs::read_to_string(&mine).unwrap(), "{\"schema\": \"mine\"}");
 }
+
+#[test]
+fn the_log_has_a_line_a_frame() {
+    let folder = folder("log");
+    let output = folder.join("a.webm");
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_bgremove"))
+        .args([
+            "convert",
+            silent().to_str().unwrap(),
+            output.to_str().unwrap(),
+            "--set",
+            "inference-interval=2",
+        ])
+        .env("GST_DEBUG", "bgremove:5")
+        .env("GST_DEBUG_NO_COLOR", "1")
+        .output()
+        .unwrap();
+    let said = said(&out);
+    assert!(out.status.success(), "{said}");
+    let frames: Vec<&str> =
+        said.lines().filter_map(|l| l.split_once("> frame ").map(|(_, told)| told)).collect();
+    assert_eq!(frames.len(), 30, "{said}");
+    let number = |line: &str, word: &str| -> f64 {
+        let after = line.split_once(&format!("{word} ")).unwrap_or_else(|| panic!("no {word}: {line}")).1;
+        after.split([',', ' ']).next().unwrap().parse().unwrap()
+    };
+    for (n, line) in frames.iter().enumerate() {
+        assert!(line.starts_with(&format!("{n} at 0:00:0")), "{line}");
+        let mut sum: f64 = ["refine", "temporal", "compose"].iter().map(|stage| number(line, stage)).sum();
+        if n % 2 == 0 {
+            sum += number(line, "preprocess") + number(line, "inference");
+            assert!(line.ends_with("its own mask"), "{line}");
+        } else {
+            assert!(line.contains("no inference") && line.contains("carried from 33.33 ms before"), "{line}");
+        }
+        // Each figure is rounded.
+        assert!(sum > 0.0 && sum <= number(line, "in all") + 0.05, "{line}");
+    }
+}

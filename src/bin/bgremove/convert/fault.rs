@@ -1,5 +1,7 @@
 //! Why a conversion ended before its end.
 
+use gst::prelude::*;
+
 /// What the user is told, and what a record keeps besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -69,8 +71,21 @@ fn said(e: &gst::message::Error) -> String {
     if error.matches(gst::StreamError::TypeNotFound) || error.matches(gst::StreamError::WrongType) {
         return "it is no video file that GStreamer knows".into();
     }
-    match e.debug().as_deref().and_then(|d| d.rsplit('\n').next()).map(str::trim) {
-        Some(more) if text.contains("Internal data") && !more.is_empty() => format!("{text} ({more})"),
-        _ => text,
+    if !text.contains("Internal data") && !text.contains("general stream error") {
+        return text;
     }
+    // Neither do these, whose reason is in the last line of what is for those who look further.
+    let more =
+        e.debug().and_then(|d| d.rsplit('\n').next().map(|l| l.trim().to_string())).unwrap_or_default();
+    let reading = e.src().is_some_and(|s| within(s, "in"));
+    match (reading && !more.contains("not-negotiated"), more.is_empty()) {
+        (true, _) => format!("it is damaged, or breaks off: GStreamer cannot read on ({text})"),
+        (false, true) => text,
+        (false, false) => format!("{text} ({more})"),
+    }
+}
+
+/// Whether an object is an element of a name, or within it.
+fn within(object: &gst::Object, name: &str) -> bool {
+    object.name() == name || object.parent().is_some_and(|parent| within(&parent, name))
 }

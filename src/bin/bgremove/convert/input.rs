@@ -248,7 +248,7 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
 
 /// What the decoder says of its streams.
 fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
-    let caps = video.current_caps().ok_or("its video has no format")?;
+    let caps = video.current_caps().ok_or("no frame of it can be decoded: it is damaged, or breaks off")?;
     let info =
         gst_video::VideoInfo::from_caps(&caps).map_err(|e| format!("its video format is not known: {e}"))?;
     let fraction =

@@ -111,7 +111,8 @@ fn play(
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
-    look(&rest, plan, &given, watch)?;
+    let still = input.facts.rate == 0.0 && input.tags.container.is_none();
+    look(&rest, plan, still, &given, watch)?;
     let pipeline = &input.pipeline.0;
     pipeline.add(&rest).map_err(|e| odd(e.to_string()))?;
     // Awake before the first frame is let go, else that would be refused.
@@ -155,13 +156,41 @@ fn play(
     }
 }
 
+/// Frames a second of what is a picture and says none.
+const STILL: gst::Fraction = gst::Fraction::new_raw(30, 1);
+
+/// A picture lasts no time for GStreamer: of its frame nothing is to be seen in an MP4 file (h264parse takes its
+/// length from the rate), and videorate 1.22 aborts the process. Here it lasts a thirtieth of a second.
+fn lasting(pad: &gst::Pad) {
+    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(what, |_, info| {
+        match &mut info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) if buffer.duration().is_none() => {
+                buffer.make_mut().set_duration(gst::ClockTime::SECOND / STILL.numer() as u64);
+            }
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Caps(caps) = event.view() {
+                    let mut caps = caps.caps_owned();
+                    caps.make_mut().set("framerate", STILL);
+                    *event = gst::event::Caps::builder(&caps).seqnum(event.seqnum()).build();
+                }
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// Watches what goes to the encoder and to the file.
-fn look(rest: &gst::Bin, plan: &Plan, given: &Arc<Given>, watch: &Watch) -> Result<(), String> {
+fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &Watch) -> Result<(), String> {
     let pad = |name: &str| {
         let pad = rest.by_name(name).and_then(|e| e.static_pad("sink"));
         pad.ok_or_else(|| format!("the pipeline has no element '{name}'"))
     };
     watch.listen(&pad("video")?);
+    if still {
+        lasting(&pad("video")?);
+    }
     watch.listen(&pad("file")?);
     let encoder = pad("encoder")?;
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
@@ -225,7 +254,7 @@ mod tests {
             let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
             let watch = Watch::new(Arc::default(), Some(std::time::Duration::from_secs(30)));
             let given = Arc::new(Given::default());
-            look(pipeline.0.upcast_ref(), &plan, &given, &watch).unwrap();
+            look(pipeline.0.upcast_ref(), &plan, false, &given, &watch).unwrap();
             pipeline.0.set_state(gst::State::Playing).unwrap();
             let bus = pipeline.0.bus().unwrap();
             let ends = [gst::MessageType::Eos, gst::MessageType::Error];

@@ -5,18 +5,21 @@
 //! same file goes well without it. Case number N is the same every time: `BGREMOVE_SWEEP_FROM=N
 //! BGREMOVE_SWEEP_CASES=1` repeats it.
 //!
-//! A tenth as many go through `bgremove convert` as well, which has to end by itself, with a whole file or none.
+//! A tenth as many go through `bgremove convert`, as a user runs it ([`convert`]).
 //!
 //! GStreamer 1.22's decodebin loses a demuxer's error now and then while it changes its state, and waits for ever.
 
+#[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "cli")]
+mod convert;
 
 use common::{Running, clip};
 use gst::prelude::*;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 /// What comes after bgremove, and with which properties.
@@ -30,7 +33,7 @@ const JOBS: [&str; 6] = [
 ];
 
 /// Name and ffmpeg's options of the whole files; each is a second or less of a man in a car.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("a.mp4", "-c:v libx264 -g 4 -bf 2 -c:a aac"),
     ("frag.mp4", "-c:v libx264 -g 3 -movflags frag_keyframe+empty_moov -an"),
     ("a.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -an"),
@@ -40,6 +43,7 @@ const FILES: [(&str, &str); 9] = [
     ("a.ts", "-c:v mpeg2video -c:a mp2"),
     ("a.png", "-frames:v 1 -an"),
     ("a.jpg", "-frames:v 1 -update 1 -an"),
+    ("alpha.webm", "-vf format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -cpu-used 8 -deadline realtime -an"),
 ];
 
 /// How long nothing may reach bgremove.
@@ -57,32 +61,30 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// The whole files; `None` without ffmpeg.
+/// Makes the whole files, once for both tests; `None` without ffmpeg.
 fn make_files() -> Option<()> {
-    static MADE: std::sync::OnceLock<Option<()>> = std::sync::OnceLock::new();
-    *MADE.get_or_init(encode_files)
-}
-
-fn encode_files() -> Option<()> {
-    let clip = clip("carphone_pristine.mp4");
-    for (name, options) in FILES {
-        let done = Command::new("ffmpeg")
-            .args(["-nostdin", "-v", "error", "-ss", "1", "-i"])
-            .arg(&clip)
-            .args("-f lavfi -i sine=r=48000 -map 0:v -map 1:a -t 0.25 -strict -2".split_whitespace())
-            .args(options.split_whitespace())
-            .arg("-y")
-            .arg(folder().join(name))
-            .output();
-        match done {
-            Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
-            Err(e) => {
-                println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
-                return None;
+    static MADE: OnceLock<Option<()>> = OnceLock::new();
+    *MADE.get_or_init(|| {
+        let clip = clip("carphone_pristine.mp4");
+        for (name, options) in FILES {
+            let done = Command::new("ffmpeg")
+                .args(["-nostdin", "-v", "error", "-ss", "1", "-i"])
+                .arg(&clip)
+                .args("-f lavfi -i sine=r=48000 -map 0:v -map 1:a -t 0.25 -strict -2".split_whitespace())
+                .args(options.split_whitespace())
+                .arg("-y")
+                .arg(folder().join(name))
+                .output();
+            match done {
+                Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
+                Err(e) => {
+                    println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
+                    return None;
+                }
             }
         }
-    }
-    Some(())
+        Some(())
+    })
 }
 
 /// The same numbers for the same case.
@@ -318,100 +320,5 @@ fn damaged_files() {
     assert!(faults.is_empty(), "{faults:#?}");
     if last - first > 100 {
         assert!(eos > 0 && errors > 0, "neither whole nor broken files: {eos}, {errors}");
-    }
-}
-
-/// How a conversion ended: exit status (none by a signal), what it said, and what is left in its folder.
-struct Converted {
-    status: Option<i32>,
-    said: String,
-    left: Vec<String>,
-}
-
-/// Converts a damaged file in a folder of its own.
-fn convert(case: usize, file: &[u8]) -> Converted {
-    const FORMATS: [&[&str]; 6] = [
-        &["out.webm", "--codec", "vp8"],
-        &["out.mov"],
-        &["out.mp4", "--background", "blur"],
-        &["out.gif"],
-        &["out.webp", "--audio", "drop"],
-        &["out", "--format", "png"],
-    ];
-    let work = tempfile::tempdir_in(folder()).unwrap();
-    let name = FILES[case % FILES.len()].0;
-    std::fs::write(work.path().join(name), file).unwrap();
-    // As long as the sweep of pipelines waits: a damaged header can make large frames.
-    let wait = MORE_PATIENCE.seconds().to_string();
-    let out = Command::new(env!("CARGO_BIN_EXE_bgremove"))
-        .current_dir(work.path())
-        .args(["convert", name])
-        .args(FORMATS[case / FILES.len() % FORMATS.len()])
-        .args(["--size", "96x96", "--timeout", if case.is_multiple_of(50) { &wait } else { "10" }])
-        .output()
-        .unwrap();
-    let size = |p: PathBuf| match std::fs::read_dir(&p) {
-        Ok(inside) => inside.count() as u64,
-        Err(_) => std::fs::metadata(&p).map_or(0, |m| m.len()),
-    };
-    let left =
-        std::fs::read_dir(work.path()).unwrap().flatten().map(|f| f.file_name().into_string().unwrap());
-    let left = left.filter(|n| n != name).map(|n| format!("{n} of {}", size(work.path().join(&n))));
-    Converted {
-        status: out.status.code(),
-        said: String::from_utf8_lossy(&out.stderr).into_owned(),
-        left: left.collect(),
-    }
-}
-
-#[test]
-fn damaged_files_through_convert() {
-    if make_files().is_none() {
-        return;
-    }
-    let first = number("BGREMOVE_SWEEP_FROM").unwrap_or(0);
-    let last = first + number("BGREMOVE_SWEEP_CASES").unwrap_or(300).div_ceil(10);
-    let next = std::sync::atomic::AtomicUsize::new(first);
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let (mut whole, mut failed, mut theirs, mut faults) = (0, 0, 0, Vec::new());
-    let ended: Vec<(usize, Converted)> = std::thread::scope(|s| {
-        let work = || {
-            let mut ended = Vec::new();
-            loop {
-                let case = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if case >= last {
-                    return ended;
-                }
-                let file = std::fs::read(folder().join(FILES[case % FILES.len()].0)).unwrap();
-                ended.push((case, convert(case, &damage(case, &file))));
-            }
-        };
-        let parts: Vec<_> = (0..threads).map(|_| s.spawn(work)).collect();
-        parts.into_iter().flat_map(|p| p.join().unwrap()).collect()
-    });
-    for (case, c) in ended {
-        let text = format!("case {case}: {:?}, left {:?}: {}", c.status, c.left, c.said.trim());
-        match c.status {
-            Some(0) if c.left.len() == 1 && !c.left[0].ends_with(" of 0") => whole += 1,
-            Some(1)
-                if c.left.is_empty()
-                    && c.said.lines().any(|l| l.starts_with("bgremove: error: "))
-                    && !c.said.contains("panicked") =>
-            {
-                failed += 1;
-            }
-            // A signal: a decoder's own fault, if it is one without bgremove, too.
-            None if run(case, case + 1, true).stopped.is_some() => theirs += 1,
-            _ => faults.push(text),
-        }
-    }
-    println!(
-        "{} conversions: {whole} wrote a whole file, {failed} ended with an error and left nothing, {theirs} crash \
-         without bgremove, too",
-        last - first
-    );
-    assert!(faults.is_empty(), "{faults:#?}");
-    if last - first >= 30 {
-        assert!(whole > 0 && failed > 0, "neither whole nor broken files: {whole}, {failed}");
     }
 }
