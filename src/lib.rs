@@ -17,6 +17,7 @@ pub mod refine;
 pub mod report;
 pub mod runtime;
 mod simd;
+mod spread;
 pub mod temporal;
 pub mod webm;
 

@@ -207,33 +207,67 @@ fn bounds(mask: &Mask, region: Region, frame: (usize, usize)) -> Option<Bounds> 
     Some([x(x0), y(y0), x(x1), y(y1)])
 }
 
-/// Puts the mask of a region into one of the whole frame, at the region's own resolution.
+/// Samples of the whole frame's mask along its longer side, at most, unless the network's own has more: beyond,
+/// refinement finds by the frame's own pixels what the mask would tell it, and all that follows gets slower with each.
+const FINEST: usize = 960;
+
+/// Puts the mask of a region into one of the whole frame, at the region's own resolution up to [`FINEST`], and no
+/// finer than the frame.
 pub fn paste(part: &Mask, region: Region, frame: (usize, usize), whole: &mut Mask) {
-    let grid = |n: usize, all: usize, part: usize| ((n * all) as f64 / part as f64).round().max(1.0) as usize;
+    let longer = frame.0.max(frame.1).max(1);
+    let grid = |n: usize, all: usize, side: usize| {
+        let own = ((n * all) as f64 / side as f64).round() as usize;
+        own.min(n.max(all * FINEST.min(longer) / longer)).max(1)
+    };
     whole.width = grid(part.width, frame.0, region.width);
     whole.height = grid(part.height, frame.1, region.height);
     whole.data.clear();
     whole.data.resize(whole.width * whole.height, 0.0);
-    // In the whole mask's pixels; a fraction remains, which bilinear sampling takes up.
-    let left = region.x as f64 * whole.width as f64 / frame.0 as f64;
-    let top = region.y as f64 * whole.height as f64 / frame.1 as f64;
-    let at = |x: isize, y: isize| {
-        let inside = x >= 0 && y >= 0 && x < part.width as isize && y < part.height as isize;
-        if inside { part.data[y as usize * part.width + x as usize] } else { 0.0 }
-    };
-    let rows = top as usize..((top + part.height as f64).ceil() as usize).min(whole.height);
-    let columns = left as usize..((left + part.width as f64).ceil() as usize).min(whole.width);
-    for y in rows {
-        let fy = y as f64 - top;
-        let (iy, ty) = (fy.floor() as isize, fy.rem_euclid(1.0) as f32);
-        for x in columns.clone() {
-            let fx = x as f64 - left;
-            let (ix, tx) = (fx.floor() as isize, fx.rem_euclid(1.0) as f32);
-            let upper = at(ix, iy) * (1.0 - tx) + at(ix + 1, iy) * tx;
-            let lower = at(ix, iy + 1) * (1.0 - tx) + at(ix + 1, iy + 1) * tx;
-            whole.data[y * whole.width + x] = upper * (1.0 - ty) + lower * ty;
+    let columns = taps(part.width, region.x, region.width, frame.0, whole.width);
+    let rows = taps(part.height, region.y, region.height, frame.1, whole.height);
+    // Across first, row by row of the part.
+    let mut across = vec![0.0; columns.len() * part.height];
+    for (from, to) in part.data.chunks_exact(part.width).zip(across.chunks_exact_mut(columns.len().max(1))) {
+        for (to, tap) in to.iter_mut().zip(&columns) {
+            *to = tap.weights.iter().zip(&from[tap.first..]).map(|(w, v)| w * v).sum();
         }
     }
+    let Some(left) = columns.first().map(|t| t.at) else { return };
+    for tap in &rows {
+        let to = &mut whole.data[tap.at * whole.width + left..][..columns.len()];
+        for (w, from) in tap.weights.iter().zip(across.chunks_exact(columns.len()).skip(tap.first)) {
+            to.iter_mut().zip(from).for_each(|(to, v)| *to += w * v);
+        }
+    }
+}
+
+/// What a sample of the whole frame's mask is made of, along one axis.
+struct Tap {
+    /// Where the sample is.
+    at: usize,
+    /// The part's samples from this one on, by weight. Beyond the part there is nothing.
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// The samples of the whole frame's mask that a part of `n` samples over `side` of `all` pixels reaches: bilinear, or
+/// a triangle as wide as a sample where the mask is coarser than the part.
+fn taps(n: usize, start: usize, side: usize, all: usize, whole: usize) -> Vec<Tap> {
+    // Samples of the part in one of the whole.
+    let step = (all * n) as f64 / (side * whole) as f64;
+    let wide = step.max(1.0);
+    let origin = (start * n) as f64 / side as f64;
+    (0..whole)
+        .filter_map(|at| {
+            let centre = (at as f64 + 0.5) * step - origin - 0.5;
+            let (low, high) = ((centre - wide).floor() as isize + 1, (centre + wide).ceil() as isize);
+            let weight = |i: isize| (1.0 - (i as f64 - centre).abs() / wide).max(0.0);
+            let sum: f64 = (low..high).map(weight).sum();
+            let (from, to) = (low.max(0), high.min(n as isize));
+            let weights: Vec<f32> = (from..to).map(|i| (weight(i) / sum) as f32).collect();
+            (!weights.is_empty()).then_some(Tap { at, first: from as usize, weights })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -347,6 +381,31 @@ mod tests {
         let got = bounds(&whole, WHOLE, FRAME).unwrap();
         for (g, w) in got.iter().zip(subject) {
             assert!((g - w).abs() < 0.004, "{got:?} {subject:?}");
+        }
+    }
+
+    #[test]
+    fn a_pasted_mask_is_no_finer_than_the_frame_needs() {
+        for (region, size) in [
+            // As fine as the frame, by itself.
+            (Region { x: 404, y: 122, width: 154, height: 88 }, (960, 540)),
+            // The part alone is as fine as the frame.
+            (Region { x: 0, y: 0, width: 160, height: 90 }, (160, 90)),
+        ] {
+            let frame = if size.0 == 960 { FRAME } else { (160, 90) };
+            let subject = if size.0 == 960 { [0.33, 0.2, 0.4, 0.27] } else { [0.2, 0.2, 0.6, 0.8] };
+            let part = mask(region, frame, subject);
+            let mut whole = Mask::default();
+            paste(&part, region, frame, &mut whole);
+            assert_eq!((whole.width, whole.height), size);
+            // What it covers stays what it was.
+            let area = |m: &Mask, w: usize, h: usize| {
+                let sum: f64 = m.data.iter().map(|v| f64::from(*v)).sum();
+                sum / m.data.len() as f64 * (w * h) as f64
+            };
+            let (before, after) = (area(&part, region.width, region.height), area(&whole, frame.0, frame.1));
+            assert!((before - after).abs() < 0.01 * before, "{before} {after}");
+            assert!(whole.data.iter().all(|v| (0.0..=1.0001).contains(v)));
         }
     }
 }

@@ -11,6 +11,7 @@ use super::motion::{self, Grey, Motion};
 use super::{cubic_weights, guide, luma_row, luma_scale, readable};
 use crate::frame::Frame;
 use crate::simd::multiversion;
+use crate::spread::{quantise, spread};
 
 /// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
 /// motions of the blocks around it.
@@ -151,13 +152,13 @@ impl Carrier {
         let (kx, ky) = (w as f32 / lw / 4.0, h as f32 / lh / 4.0);
         let cell =
             |u: usize, n: usize, l: usize, cells: usize| ((2 * u + 1) * l / (2 * n) / CELL).min(cells - 1);
+        let columns: Vec<usize> = (0..w).map(|u| cell(u, w, self.luma[0], self.cells[0])).collect();
         out.par_chunks_mut(w * 8).enumerate().for_each(|(part, rows)| {
             for (dv, row) in rows.chunks_exact_mut(w).enumerate() {
                 let v = part * 8 + dv;
                 let line = cell(v, h, self.luma[1], self.cells[1]) * self.cells[0];
-                for (u, o) in row.iter_mut().enumerate() {
-                    let at = line + cell(u, w, self.luma[0], self.cells[0]);
-                    let [dx, dy] = track.way[at];
+                for (u, (o, column)) in row.iter_mut().zip(&columns).enumerate() {
+                    let [dx, dy] = track.way[line + column];
                     let m = if dx == 0 && dy == 0 {
                         mask[v * w + u]
                     } else {
@@ -167,14 +168,14 @@ impl Carrier {
                 }
             }
         });
-        let contrast = contrast(out, w, h);
+        let contrast = contrast(out, w);
         out.par_chunks_mut(w * 8).enumerate().for_each(|(part, rows)| {
             for (dv, row) in rows.chunks_exact_mut(w).enumerate() {
                 let v = part * 8 + dv;
                 let line = cell(v, h, self.luma[1], self.cells[1]) * self.cells[0];
-                for (u, m) in row.iter_mut().enumerate() {
-                    let doubt = track.doubt[line + cell(u, w, self.luma[0], self.cells[0])];
-                    *m += (0.5 - *m) * (GREY * f32::from(doubt) / 255.0 * contrast[v * w + u]);
+                for ((m, column), contrast) in row.iter_mut().zip(&columns).zip(&contrast[v * w..]) {
+                    let doubt = f32::from(track.doubt[line + column]) * f32::from(*contrast);
+                    *m += (0.5 - *m) * (GREY / (255.0 * 255.0) * doubt);
                 }
             }
         });
@@ -342,27 +343,18 @@ multiversion! {
     }
 }
 
-/// The difference of the largest and the smallest value within [`NEAR`] samples, 0..1.
-fn contrast(mask: &[f32], w: usize, h: usize) -> Vec<f32> {
-    let bytes: Vec<u8> = mask.iter().map(|m| (m * 255.0) as u8).collect();
-    let (mut low, mut high) = (bytes.clone(), bytes.clone());
-    for (y, row) in bytes.chunks_exact(w).enumerate() {
-        for x in 0..w {
-            let near = &row[x.saturating_sub(NEAR)..(x + NEAR + 1).min(w)];
-            let ends = near.iter().fold((255, 0), |(l, h), &v| (v.min(l), v.max(h)));
-            (low[y * w + x], high[y * w + x]) = ends;
-        }
-    }
-    let mut out = vec![0.0; mask.len()];
-    for y in 0..h {
-        let rows = y.saturating_sub(NEAR)..(y + NEAR + 1).min(h);
-        for x in 0..w {
-            let (l, h) =
-                rows.clone().fold((255, 0), |(l, h), y| (low[y * w + x].min(l), high[y * w + x].max(h)));
-            out[y * w + x] = f32::from(h - l) / 255.0;
-        }
-    }
-    out
+/// The difference of the largest and the smallest value within [`NEAR`] samples, 0..255.
+fn contrast(mask: &[f32], w: usize) -> Vec<u8> {
+    let mut bytes = vec![0; mask.len()];
+    quantise(mask, &mut bytes);
+    let ends = |pick: fn(u8, u8) -> u8| {
+        let (mut to, mut tmp) = (vec![0; mask.len()], vec![0; mask.len()]);
+        spread(&bytes, w, NEAR, pick, &mut to, &mut tmp);
+        to
+    };
+    let (mut high, low) = rayon::join(|| ends(u8::max), || ends(u8::min));
+    high.iter_mut().zip(&low).for_each(|(h, l)| *h -= l);
+    high
 }
 
 /// The mask between its samples (Catmull & Rom's cubic), its edge continued.

@@ -1,0 +1,85 @@
+//! The largest and smallest values around each sample of a mask.
+
+use crate::simd::multiversion;
+
+multiversion! {
+    /// A mask of 0..1 in 8 bits.
+    pub fn quantise(mask: &[f32], out: &mut [u8]) {
+        for (o, &v) in out.iter_mut().zip(mask) {
+            // A NaN becomes 0.
+            *o = (v * 255.0 + 0.5).clamp(0.0, 255.0) as u8;
+        }
+    }
+}
+
+/// Largest or smallest value within `radius` samples both ways (a square window).
+pub fn spread(
+    from: &[u8],
+    width: usize,
+    radius: usize,
+    pick: fn(u8, u8) -> u8,
+    to: &mut [u8],
+    tmp: &mut [u8],
+) {
+    // Two names instead of a call through a pointer in the inner loop.
+    if pick(0, 1) == 1 {
+        spread_max(from, width, radius, to, tmp)
+    } else {
+        spread_min(from, width, radius, to, tmp)
+    }
+}
+
+macro_rules! spread_with {
+    ($name:ident, $pick:path) => {
+        multiversion! {
+            fn $name(from: &[u8], width: usize, radius: usize, to: &mut [u8], tmp: &mut [u8]) {
+                for (row, out) in from.chunks_exact(width).zip(tmp.chunks_exact_mut(width)) {
+                    out.copy_from_slice(row);
+                    for d in 1..=radius.min(width - 1) {
+                        for (o, &v) in out.iter_mut().zip(&row[d..]) {
+                            *o = $pick(*o, v);
+                        }
+                        for (o, &v) in out[d..].iter_mut().zip(row) {
+                            *o = $pick(*o, v);
+                        }
+                    }
+                }
+                let height = from.len() / width;
+                for (y, out) in to.chunks_exact_mut(width).enumerate() {
+                    out.copy_from_slice(&tmp[y * width..][..width]);
+                    for near in y.saturating_sub(radius)..(y + radius + 1).min(height) {
+                        for (o, &v) in out.iter_mut().zip(&tmp[near * width..][..width]) {
+                            *o = $pick(*o, v);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+spread_with!(spread_max, Ord::max);
+spread_with!(spread_min, Ord::min);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_is_the_plain_window() {
+        for (w, h, r) in [(1, 1, 3), (7, 1, 2), (1, 9, 2), (13, 11, 1), (13, 11, 20)] {
+            let from: Vec<u8> = (0..w * h).map(|i| (i * 7919 % 251) as u8).collect();
+            let (mut to, mut tmp) = (vec![0; w * h], vec![0; w * h]);
+            for pick in [u8::max as fn(u8, u8) -> u8, u8::min] {
+                spread(&from, w, r, pick, &mut to, &mut tmp);
+                for y in 0..h {
+                    for x in 0..w {
+                        let rows = y.saturating_sub(r)..(y + r + 1).min(h);
+                        let all = rows
+                            .flat_map(|v| (x.saturating_sub(r)..(x + r + 1).min(w)).map(move |u| v * w + u));
+                        assert_eq!(to[y * w + x], all.map(|i| from[i]).reduce(pick).unwrap());
+                    }
+                }
+            }
+        }
+    }
+}
