@@ -35,6 +35,8 @@ const WAIT: u8 = 2;
 /// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
 const MOVING: f32 = 0.6;
 const COARSE: f32 = 5.0;
+/// Samples of the mask that a thread takes at a time.
+const PART: usize = 16 * 1024;
 /// Motion in frame pixels at which the refined matte's past no longer counts.
 const STILL: f32 = 1.0;
 
@@ -248,33 +250,41 @@ impl Smoother {
             let line = |v: usize| (0..4).map(|k| wx[k] * past[v * mw + at(x, k, mw)]).sum::<f32>();
             (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
         };
-        for v in 0..mh {
-            let y = place(v, h, mh);
-            let blocks = y / BLOCK * wide;
-            let (mask, waiting) = (&mut mask[v * mw..][..mw], &mut self.waiting[v * mw..][..mw]);
-            for (u, ((&x, here), wait)) in columns.iter().zip(mask).zip(waiting).enumerate() {
-                let block = blocks + x / BLOCK;
-                if !self.known[block] {
-                    *wait = 0;
-                    continue;
+        let (motion, known, same, sure) = (&self.motion, &self.known, &self.same, &self.sure);
+        // Small masks are not worth many hand-overs.
+        let part = mw * (PART / mw).max(1);
+        let rows = mask.par_chunks_mut(part).zip(self.waiting.par_chunks_mut(part));
+        rows.enumerate().for_each(|(n, (mask, waiting))| {
+            let rows = mask.chunks_exact_mut(mw).zip(waiting.chunks_exact_mut(mw));
+            for (row, (mask, waiting)) in rows.enumerate() {
+                let v = n * (part / mw) + row;
+                let y = place(v, h, mh);
+                let blocks = y / BLOCK * wide;
+                for (u, ((&x, here), wait)) in columns.iter().zip(mask).zip(waiting).enumerate() {
+                    let block = blocks + x / BLOCK;
+                    if !known[block] {
+                        *wait = 0;
+                        continue;
+                    }
+                    let m = motion[block];
+                    let (dx, dy) =
+                        (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
+                    let same = f32::from(same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK]) / 255.0;
+                    let there = if m == Motion::default() {
+                        past[v * mw + u]
+                    } else {
+                        fetch(u as f32 + dx / sx, v as f32 + dy / sy)
+                    };
+                    // What a thing uncovers may look here and there like the thing, but not all over a block.
+                    let sure = sure[block];
+                    let jump = (*here - there).abs() > JUMP && same > 0.75 && sure > 0.5;
+                    let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
+                    let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving * sure };
+                    *wait = if jump { wait.saturating_add(1) } else { 0 };
+                    *here += (there - *here) * weight * same;
                 }
-                let m = self.motion[block];
-                let (dx, dy) = (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
-                let same = f32::from(self.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK]) / 255.0;
-                let there = if m == Motion::default() {
-                    past[v * mw + u]
-                } else {
-                    fetch(u as f32 + dx / sx, v as f32 + dy / sy)
-                };
-                // What a thing uncovers may look here and there like the thing, but not all over a block.
-                let sure = self.sure[block];
-                let jump = (*here - there).abs() > JUMP && same > 0.75 && sure > 0.5;
-                let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
-                let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving * sure };
-                *wait = if jump { wait.saturating_add(1) } else { 0 };
-                *here += (there - *here) * weight * same;
             }
-        }
+        });
         self.columns = columns;
     }
 
