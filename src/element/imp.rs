@@ -106,6 +106,8 @@ impl ObjectImpl for BgRemove {
                 self.change(|s| s.report_location = Some(string(value, "")).filter(|l| !l.is_empty()));
             }
             "write-tags" => self.change(|s| s.write_tags = value.get().unwrap_or_default()),
+            #[cfg(feature = "analytics")]
+            "segmentation-meta" => self.change(|s| s.segmentation_meta = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -144,6 +146,8 @@ impl ObjectImpl for BgRemove {
             "stats-interval" => settings.stats_interval.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "report-location" => settings.report_location.to_value(),
             "write-tags" => settings.write_tags.to_value(),
+            #[cfg(feature = "analytics")]
+            "segmentation-meta" => settings.segmentation_meta.to_value(),
             "stats" => self.stats_structure().to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
