@@ -19,9 +19,25 @@ const NO_CONFIDENCE: [f32; 2] = [-1.0; 2];
 ///
 /// # Errors
 /// [`Kind::Inference`] when GStreamer does not take it.
-pub fn attach(buffer: &mut gst::BufferRef, alpha: &[u8], (width, height): (u32, u32)) -> Result<(), Error> {
-    let mask = mask(alpha, (width, height)).map_err(|e| refused(&e))?;
-    // Where there is one already this gives that.
+pub fn attach(buffer: &mut gst::BufferRef, alpha: &[u8], size: (u32, u32)) -> Result<(), Error> {
+    mask(alpha, size).and_then(|mask| add(buffer, mask, size)).map_err(|e| {
+        Error::new(Kind::Inference, format!("GStreamer does not take the matte as metadata: {}", e.message))
+    })
+}
+
+fn add(
+    buffer: &mut gst::BufferRef,
+    mask: gst::Buffer,
+    (width, height): (u32, u32),
+) -> Result<(), glib::BoolError> {
+    // One without data may have been made for none at all, and GStreamer 1.26 then writes where it has no memory. What
+    // a pool has locked onto its buffers is not ours to take away, and was made to be filled.
+    if let Some(meta) = buffer.meta_mut::<AnalyticsRelationMeta>()
+        && meta.is_empty()
+    {
+        let _ = meta.remove();
+    }
+    // Where there is still one this gives that.
     let mut meta = AnalyticsRelationMeta::add(buffer);
     let mut regions = REGIONS;
     let mut added = ffi::GstAnalyticsSegmentationMtd { id: 0, meta: std::ptr::null_mut() };
@@ -43,11 +59,11 @@ pub fn attach(buffer: &mut gst::BufferRef, alpha: &[u8], (width, height): (u32, 
         )
     };
     if taken == glib::ffi::GFALSE {
-        return Err(refused("no room for a segmentation"));
+        return Err(glib::bool_error!("there is no room for a segmentation"));
     }
     let classes = CLASSES.map(glib::Quark::from_str);
-    let class = meta.add_cls_mtd(&NO_CONFIDENCE, &classes).map(|c| c.id()).map_err(|e| refused(&e))?;
-    meta.set_relation(RelTypes::RELATE_TO, added.id, class).map_err(|e| refused(&e))
+    let class = meta.add_cls_mtd(&NO_CONFIDENCE, &classes)?.id();
+    meta.set_relation(RelTypes::RELATE_TO, added.id, class)
 }
 
 /// The regions' ids as a picture.
@@ -61,8 +77,4 @@ fn mask(alpha: &[u8], (width, height): (u32, u32)) -> Result<gst::Buffer, glib::
     let mut buffer = gst::Buffer::from_mut_slice(data);
     VideoMeta::add_from_info(buffer.make_mut(), VideoFrameFlags::empty(), &info)?;
     Ok(buffer)
-}
-
-fn refused(why: &dyn std::fmt::Display) -> Error {
-    Error::new(Kind::Inference, format!("GStreamer does not take the matte as metadata: {why}"))
 }
