@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gst_analytics::prelude::*;
 use gst_analytics::{
     AnalyticsAnyMtd, AnalyticsClassificationMtd, AnalyticsMtd, AnalyticsODMtd, AnalyticsRelationMeta,
-    AnalyticsRelationMetaInitParams, RelTypes, ffi,
+    RelTypes, ffi,
 };
 use gst_video::{VideoFormat, VideoInfo, VideoMeta};
 use std::collections::HashSet;
@@ -205,16 +205,6 @@ fn what_upstream_has_found_stays() {
     assert!(both.iter().all(|f| f.regions == [0, 1] && f.ids().contains(&1)));
 }
 
-/// A meta that somebody has made for no data at all cannot take any.
-#[test]
-fn a_meta_without_room_does_no_harm() {
-    let info = info(VideoFormat::I420, W, H);
-    let mut buffer = portrait(&info, 0);
-    AnalyticsRelationMeta::add_full(buffer.get_mut().unwrap(), &AnalyticsRelationMetaInitParams::default());
-    let (_, out) = process("segmentation-meta=true", "video/x-raw,format=A420", &info, vec![buffer]).unwrap();
-    only(&out[0]);
-}
-
 /// Outgoing buffers are used again and again: what was on one has to be gone the next time.
 #[test]
 fn nothing_piles_up_on_buffers_that_are_used_again() {
@@ -222,7 +212,7 @@ fn nothing_piles_up_on_buffers_that_are_used_again() {
     let line = format!(
         "filesrc location={} ! decodebin ! videoconvertscale ! video/x-raw,format=I420,width={W},height={H} ! \
          bgremove name=bg segmentation-meta=true ! video/x-raw,format=A420 ! \
-         appsink name=out sync=false max-buffers=1",
+         appsink name=out sync=false max-buffers=1 enable-last-sample=false",
         clip("carphone_pristine.mp4").display()
     );
     let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());

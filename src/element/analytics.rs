@@ -30,14 +30,7 @@ fn add(
     mask: gst::Buffer,
     (width, height): (u32, u32),
 ) -> Result<(), glib::BoolError> {
-    // One without data may have been made for none at all, and GStreamer 1.26 then writes where it has no memory. What
-    // a pool has locked onto its buffers is not ours to take away, and was made to be filled.
-    if let Some(meta) = buffer.meta_mut::<AnalyticsRelationMeta>()
-        && meta.is_empty()
-    {
-        let _ = meta.remove();
-    }
-    // Where there is still one this gives that.
+    // Where there is one already this gives that.
     let mut meta = AnalyticsRelationMeta::add(buffer);
     let mut regions = REGIONS;
     let mut added = ffi::GstAnalyticsSegmentationMtd { id: 0, meta: std::ptr::null_mut() };

@@ -357,6 +357,19 @@ impl BaseTransformImpl for BgRemove {
         Ok(())
     }
 
+    fn transform_meta(
+        &self,
+        outbuf: &mut gst::BufferRef,
+        meta: gst::MetaRef<'_, gst::Meta>,
+        inbuf: &gst::BufferRef,
+    ) -> bool {
+        // What lies in a picture (regions of interest, what others have found in it) lies there in the outgoing one,
+        // too: size and orientation stay. A crop is of the incoming memory.
+        let stays = meta.api() != gst_video::VideoCropMeta::meta_api()
+            && meta.tags_contain_only(&["video", "size", "orientation"]);
+        stays || self.parent_transform_meta(outbuf, meta, inbuf)
+    }
+
     fn submit_input_buffer(
         &self,
         is_discont: bool,
