@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize audit sheet edges clips models light clean
+.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize analytics audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -76,6 +76,9 @@ sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders a
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
 	@tools/sanitize.sh
+
+analytics: deps runtime clips ## the feature `analytics` built and tested on GStreamer 1.26, in a Debian 13 of its own (root, debootstrap)
+	@tools/analytics.sh
 
 audit: ## licences, sources and, where the advisories can be had, known faults of all crates
 	@tools/cargo_tool.sh deny check licenses bans sources

@@ -94,6 +94,7 @@ fn metas_are_kept() {
             gst::ClockTime::from_seconds(7),
             gst::ClockTime::NONE,
         );
+        gst_video::VideoRegionOfInterestMeta::add(buffer, "cup", (3, 4, 20, 30));
     }
     let (_, out) = process("", "video/x-raw", &info, vec![buffer]).unwrap();
     assert!(out[0].flags().contains(gst::BufferFlags::MARKER));
@@ -101,6 +102,9 @@ fn metas_are_kept() {
         out[0].meta::<gst::ReferenceTimestampMeta>().unwrap().timestamp(),
         gst::ClockTime::from_seconds(7)
     );
+    let regions: Vec<_> =
+        out[0].iter_meta::<gst_video::VideoRegionOfInterestMeta>().map(|r| r.rect()).collect();
+    assert_eq!(regions, [(3, 4, 20, 30)], "size and place stay");
 }
 
 #[test]

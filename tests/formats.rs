@@ -173,8 +173,13 @@ fn transparent_in_every_format_with_alpha() {
             assert_eq!(out_info.format(), to);
             let out = Samples::new(&out[0], &out_info);
             assert_eq!(out.alpha(), case.alpha, "{format:?} to {to:?}: the matte is the alpha");
-            // What GStreamer's own converter makes of the visible pixels.
-            let reference = convert(&case, &out_info);
+            // What GStreamer's own converter makes of the visible pixels. Where the colours are stored alike they stay
+            // as they are: its releases differ in what they do to the chroma of NV12 on the way to A420.
+            let yuv = |info: &VideoInfo| info.format_info().is_yuv();
+            let shifts = |s: &Samples| s.components.iter().map(|c| (c.hsub, c.vsub)).collect::<Vec<_>>();
+            let alike = yuv(&case.info) == yuv(&out_info) && shifts(&case.input) == shifts(&out);
+            let reference = if alike { None } else { Some(convert(&case, &out_info)) };
+            let reference = reference.as_ref().unwrap_or(&case.input);
             let black = numbers(&out_info, [0; 3]);
             let (w, h) = (out.width, out.height);
             for (i, c) in out.components.iter().enumerate() {
@@ -182,7 +187,11 @@ fn transparent_in_every_format_with_alpha() {
                     for x in 0..c.width(w) {
                         let got = f64::from(out.at(c, x, y));
                         let hidden = sharing(&case.alpha, w, h, c, x, y).iter().all(|a| *a == 0);
-                        let want = if hidden { black[i] } else { f64::from(reference.at(c, x, y)) };
+                        let want = if hidden {
+                            black[i]
+                        } else {
+                            f64::from(reference.at(&reference.components[i], x, y))
+                        };
                         assert!(
                             (got - want).abs() <= 1.0,
                             "{format:?} to {to:?} {i} {x},{y}: {got}, not {want}"

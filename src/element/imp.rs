@@ -106,6 +106,8 @@ impl ObjectImpl for BgRemove {
                 self.change(|s| s.report_location = Some(string(value, "")).filter(|l| !l.is_empty()));
             }
             "write-tags" => self.change(|s| s.write_tags = value.get().unwrap_or_default()),
+            #[cfg(feature = "analytics")]
+            "segmentation-meta" => self.change(|s| s.segmentation_meta = value.get().unwrap_or_default()),
             "threads" => self.change(|s| s.threads = value.get().unwrap_or_default()),
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
@@ -144,6 +146,8 @@ impl ObjectImpl for BgRemove {
             "stats-interval" => settings.stats_interval.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "report-location" => settings.report_location.to_value(),
             "write-tags" => settings.write_tags.to_value(),
+            #[cfg(feature = "analytics")]
+            "segmentation-meta" => settings.segmentation_meta.to_value(),
             "stats" => self.stats_structure().to_value(),
             "threads" => settings.threads.to_value(),
             _ => pspec.default_value().clone(),
@@ -351,6 +355,19 @@ impl BaseTransformImpl for BgRemove {
             query.set_nth_allocation_pool(at as u32, pool.as_ref(), size, min.saturating_add(extra), max);
         }
         Ok(())
+    }
+
+    fn transform_meta(
+        &self,
+        outbuf: &mut gst::BufferRef,
+        meta: gst::MetaRef<'_, gst::Meta>,
+        inbuf: &gst::BufferRef,
+    ) -> bool {
+        // What lies in a picture (regions of interest, what others have found in it) lies there in the outgoing one,
+        // too: size and orientation stay. A crop is of the incoming memory.
+        let stays = meta.api() != gst_video::VideoCropMeta::meta_api()
+            && meta.tags_contain_only(&["video", "size", "orientation"]);
+        stays || self.parent_transform_meta(outbuf, meta, inbuf)
     }
 
     fn submit_input_buffer(

@@ -1,5 +1,7 @@
 //! The `bgremove` element: GStreamer on the outside, the other rooms inside.
 
+#[cfg(feature = "analytics")]
+mod analytics;
 pub(crate) mod caps;
 mod control;
 mod flow;

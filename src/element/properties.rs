@@ -200,6 +200,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(defaults.write_tags)
                     .mutable_ready()
                     .build(),
+                #[cfg(feature = "analytics")]
+                glib::ParamSpecBoolean::builder("segmentation-meta")
+                    .nick("Segmentation metadata")
+                    .blurb(
+                        "Put the matte on each buffer as analytics metadata, too: a semantic segmentation whose mask is 1 \
+                         (foreground) where alpha is 50 % or more, and 0 (background) elsewhere",
+                    )
+                    .default_value(defaults.segmentation_meta)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
                     .blurb(

@@ -181,6 +181,9 @@ pub struct Settings {
     /// Where the record of a stream goes.
     pub report_location: Option<String>,
     pub write_tags: bool,
+    /// Hand the matte on as metadata, too.
+    #[cfg(feature = "analytics")]
+    pub segmentation_meta: bool,
 }
 
 impl Default for Settings {
@@ -212,6 +215,8 @@ impl Default for Settings {
             stats_interval: None,
             report_location: None,
             write_tags: true,
+            #[cfg(feature = "analytics")]
+            segmentation_meta: false,
         }
     }
 }

@@ -240,6 +240,12 @@ impl State {
         Ok(Spent { refine, temporal, compose: refined.elapsed() })
     }
 
+    /// The alpha that the last frame went out with, tight and of the frame's size.
+    #[cfg(feature = "analytics")]
+    pub fn alpha(&self) -> &[u8] {
+        if self.input.has_alpha() { &self.alpha } else { &self.matte }
+    }
+
     /// The network's mask as a matte of the frame's size; gives the part of the time that steadying took.
     fn refine(&mut self, settings: &Settings, mask: &mut Mask, frame: &Frame<'_>) -> Duration {
         let begin = Instant::now();

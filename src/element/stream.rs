@@ -346,6 +346,14 @@ impl BgRemove {
             let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
+            // What has no matte has no segmentation either: nothing is known of such a frame.
+            #[cfg(feature = "analytics")]
+            if settings.segmentation_meta && shown {
+                let begin = Instant::now();
+                let size = (state.input.width(), state.input.height());
+                super::analytics::attach(output, state.alpha(), size)?;
+                spent.compose += begin.elapsed();
+            }
             Ok(Left { spent, age, carried, shown })
         };
         // One hop onto the kernels' threads, not one for each of them.
