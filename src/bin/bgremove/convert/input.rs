@@ -1,6 +1,6 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::plan::Facts;
 use super::watch::Watch;
 use gst::prelude::*;
@@ -83,6 +83,8 @@ pub struct Input {
     pub tags: Tags,
     /// The whole input's, if it is known.
     pub duration: Option<gst::ClockTime>,
+    /// The decoders that GStreamer lacks for its other streams.
+    pub missing: Vec<String>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
 }
@@ -113,22 +115,27 @@ impl Input {
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
         watch.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
-            return Err(watch.failure(&pipeline.0).unwrap_or_else(|| Fault::input("it cannot be opened")));
+            return Err(watch
+                .failure(&pipeline.0)
+                .unwrap_or_else(|| Fault::damaged("it cannot be opened, and GStreamer does not say why")));
         }
         let find = |media: &str| lock(&streams).iter().find(|s| s.is(media)).map(|s| s.pad.clone());
-        watch.until(&pipeline.0, || {
+        let mut missing = watch.until(&pipeline.0, path.is_file(), || {
             let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
             complete.load(Ordering::SeqCst) && held()
         })?;
+        // What was said before the wait was over, and has not been heard yet.
+        let heard = std::iter::from_fn(|| pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Element]));
+        missing.extend(heard.filter_map(|m| fault::missing(&m)));
         let Some(video) = find("video/x-raw") else {
             return Err(Fault::input(match find("audio/x-raw") {
-                Some(_) => "it holds sound but no video",
-                None => "it holds no video that can be decoded",
+                Some(_) => "it holds sound but no video: name a file with video",
+                None => "it holds no video that can be decoded: name a file with video",
             }));
         };
         let audio = find("audio/x-raw");
         let duration = video.query_duration::<gst::ClockTime>();
-        let facts = facts(&video, audio.as_ref()).map_err(Fault::input)?;
+        let facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
         Ok(Self {
             path: path.to_path_buf(),
@@ -139,6 +146,7 @@ impl Input {
             facts,
             tags,
             duration,
+            missing,
             _file: file,
         })
     }
@@ -170,17 +178,23 @@ impl Input {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, start, to, at);
         if !self.video.send_event(seek) {
-            return Err(Fault::input(
-                "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
-            ));
+            return Err(Fault::input(match self.path.is_file() {
+                true => {
+                    "--start and --duration have to find a place in it, and it is a single picture or has no index: \
+                     leave them out, or make another file of it first: ffmpeg -i IN OUT.mkv"
+                }
+                false => "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
+            }));
         }
         let video = self.video.clone();
-        watch.until(&self.pipeline.0, || {
+        watch.until(&self.pipeline.0, self.path.is_file(), || {
             lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
         if none {
-            return Err(Fault::settings("it has no frame between --start and the end"));
+            return Err(Fault::settings(
+                "it has no frame between --start and the end: begin earlier, or take more with --duration",
+            ));
         }
         Ok(())
     }
@@ -211,10 +225,6 @@ impl Input {
         let rate = info.map_or(gst::Fraction::new(0, 1), |i| i.fps());
         format!("{}/{}", rate.numer(), rate.denom())
     }
-
-    pub fn name(&self) -> String {
-        self.path.display().to_string()
-    }
 }
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.
@@ -232,7 +242,7 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     if meta.is_file() {
         File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
         if meta.len() == 0 {
-            return Err("it is empty".into());
+            return Err("it is empty (0 bytes): take another copy of it".into());
         }
         let source = make("filesrc")?;
         source.set_property("location", path);
@@ -247,10 +257,10 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
 }
 
 /// What the decoder says of its streams.
-fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
-    let caps = video.current_caps().ok_or("no frame of it can be decoded: it is damaged, or breaks off")?;
-    let info =
-        gst_video::VideoInfo::from_caps(&caps).map_err(|e| format!("its video format is not known: {e}"))?;
+fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
+    let caps = video.current_caps().ok_or_else(|| Fault::damaged("no frame of it can be decoded"))?;
+    let info = gst_video::VideoInfo::from_caps(&caps)
+        .map_err(|e| Fault::damaged(&format!("its video format is not known ({e})")))?;
     let fraction =
         |f: gst::Fraction| if f.denom() == 0 { 0.0 } else { f64::from(f.numer()) / f64::from(f.denom()) };
     let transfer = info.colorimetry().transfer();

@@ -1,6 +1,6 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::fault::Fault;
+use super::fault::{Fault, LOOK, PACKAGES};
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
@@ -23,7 +23,7 @@ struct Given {
     /// End of the last frame, in nanoseconds of running time.
     until: AtomicU64,
     /// What is wrong with a frame.
-    wrong: Mutex<Option<String>>,
+    wrong: Mutex<Option<Fault>>,
 }
 
 /// What came out.
@@ -61,6 +61,10 @@ pub fn convert(
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
         note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
+    for decoder in &input.missing {
+        let text = format!("a stream of it is left out: GStreamer has no {decoder} ({PACKAGES})");
+        note(job, account, &text);
+    }
     let stop = settings.duration.map(|d| settings.start + d);
     if settings.start > gst::ClockTime::ZERO || stop.is_some() {
         input.cut(settings.start, stop, watch)?;
@@ -81,11 +85,11 @@ pub fn convert(
     drop(input);
     let state = played?;
     if state.frames == 0 {
-        return Err(Fault::input("not a single frame came out of it"));
+        return Err(Fault::damaged("not a single frame came out of it"));
     }
     let bytes = result.finish().map_err(Fault::output)?;
     if bytes == 0 {
-        return Err(Fault::output("nothing was written"));
+        return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }
     account.written(&Written { frames: state.frames, bytes });
     job.done(&state, bytes);
@@ -118,7 +122,7 @@ fn play(
     // Awake before the first frame is let go, else that would be refused.
     let unfit = || {
         let told = watch.failure(pipeline);
-        told.unwrap_or_else(|| odd(format!("{} cannot be converted", input.name())))
+        told.unwrap_or_else(|| odd(format!("it cannot be converted, and GStreamer does not say why: {LOOK}")))
     };
     rest.sync_state_with_parent().map_err(|_| unfit())?;
     input.release(&rest)?;
@@ -132,10 +136,11 @@ fn play(
         worked: began.elapsed().as_secs_f64(),
     };
     loop {
-        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
-            return Err(Fault::new("convert/alpha-lost", wrong));
-        }
         let message = watch.next(pipeline)?;
+        // Before the message is: an error, and even the end, may follow from it.
+        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            return Err(wrong);
+        }
         match message.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Error(e)) => return Err(e.into()),
             Some(gst::MessageView::Warning(w)) => {
@@ -181,6 +186,30 @@ fn lasting(pad: &gst::Pad) {
     });
 }
 
+/// A file has one size. Some encoders and muxers go on with another in silence, and what comes out cannot be played.
+fn another_shape(first: &gst_video::VideoInfo, now: &gst_video::VideoInfo) -> Option<Fault> {
+    let shape = |i: &gst_video::VideoInfo| (i.width(), i.height(), i.par());
+    let words = |i: &gst_video::VideoInfo| {
+        let pixels = if i.par() == gst::Fraction::new(1, 1) {
+            String::new()
+        } else {
+            format!(" (pixels {})", i.par())
+        };
+        format!("{}x{}{pixels}", i.width(), i.height())
+    };
+    (shape(first) != shape(now)).then(|| {
+        let text = format!(
+            "its frames change in the middle, from {} to {}, and a file has one size: give --size {}x{}, to which all \
+             are brought",
+            words(first),
+            words(now),
+            first.width(),
+            first.height()
+        );
+        Fault::new("convert/size-changed", text)
+    })
+}
+
 /// Watches what goes to the encoder and to the file.
 fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &Watch) -> Result<(), String> {
     let pad = |name: &str| {
@@ -195,6 +224,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
     let encoder = pad("encoder")?;
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+    let shape = Mutex::new(None);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     encoder.add_probe(what, move |_, info| {
         let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
@@ -207,11 +237,28 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
                 }
                 // However it came about: frames without alpha must not pass for transparent ones.
                 gst::EventView::Caps(caps) => {
-                    let opaque = gst_video::VideoInfo::from_caps(caps.caps()).is_ok_and(|i| !i.has_alpha());
-                    if alpha && opaque {
+                    let Ok(now) = gst_video::VideoInfo::from_caps(caps.caps()) else {
+                        return gst::PadProbeReturn::Ok;
+                    };
+                    let wrong = if alpha && !now.has_alpha() {
                         let text =
                             format!("the alpha was lost before the encoder, which would get {}", caps.caps());
-                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = Some(text);
+                        Some(Fault::new("convert/alpha-lost", text))
+                    } else {
+                        let mut shape = shape.lock().unwrap_or_else(|e| e.into_inner());
+                        // Before the first frame nothing is settled.
+                        match &*shape {
+                            Some(first) if given.frames.load(Ordering::Relaxed) > 0 => {
+                                another_shape(first, &now)
+                            }
+                            _ => {
+                                *shape = Some(now);
+                                None
+                            }
+                        }
+                    };
+                    if wrong.is_some() {
+                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = wrong;
                     }
                 }
                 _ => {}
@@ -261,7 +308,7 @@ mod tests {
             bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
             let wrong = given.wrong.lock().unwrap().take();
             assert_eq!(
-                wrong.as_deref().is_some_and(|w| w.contains("alpha was lost")),
+                wrong.as_ref().is_some_and(|w| w.text.contains("alpha was lost")),
                 lost,
                 "{format}: {wrong:?}"
             );
