@@ -242,7 +242,10 @@ fn files_that_are_none() {
         (made.join("nowhere.mp4"), "no such file"),
         (made.clone(), "folder"),
         (file("empty.mp4", b""), "empty"),
-        (file("text.mp4", b"no video at all, but a letter"), "no video file"),
+        (
+            file("text.mp4", b"no video at all, but a letter"),
+            "no video file that GStreamer knows, or its start is damaged (GStreamer's",
+        ),
         (file("cut.mp4", &source[..9_000]), "damaged or break off"),
         (sound, "sound but no video"),
     ] {
@@ -275,14 +278,12 @@ fn damaged_files_are_told_of_in_words() {
     let mut frames = make("whole.mkv", &["-c:v", "libvpx", "-deadline", "realtime", "-frames:v", "5"]);
     let cluster = frames.windows(4).position(|w| w == [0x1F, 0x43, 0xB6, 0x75]).unwrap() + 40;
     frames[cluster..].iter_mut().for_each(|b| *b = 0xFF);
-    // GStreamer's decodebin loses the words of decoders now and then.
-    for (input, words) in
-        [(write("noise.png", picture), "GStreamer's pngparse: "), (write("frames.mkv", frames), "")]
-    {
+    // GStreamer's words are not asked for: its decodebin loses those of decoders now and then.
+    for input in [write("noise.png", picture), write("frames.mkv", frames)] {
         let said = refuse(&input, &folder.join("a.webm"), &["--timeout", "20"], 1);
         // libpng prints lines of its own.
         let said = said.lines().last().unwrap();
-        let wanted = [input.to_str().unwrap(), "may be damaged or break off", "ffmpeg -i IN OUT.mkv", words];
+        let wanted = [input.to_str().unwrap(), "may be damaged or break off", "ffmpeg -i IN OUT.mkv"];
         assert!(wanted.iter().all(|w| said.contains(w)), "{}: {said}", input.display());
     }
     let picture = write("whole.jpg", make("whole.jpg", &["-frames:v", "1"]));

@@ -1,6 +1,7 @@
 //! Pipelines made of words, and what there is to say where an element is missing.
 
 use std::fmt;
+use std::path::Path;
 
 /// The Debian package that an element is in.
 fn package(element: &str) -> &'static str {
@@ -39,6 +40,14 @@ impl Refused {
         names.dedup();
         let verb = if names.len() == 1 { "is" } else { "are" };
         Self { why: format!("GStreamer's {} {verb} missing", names.join(" and ")), missing: names }
+    }
+
+    /// Adds where it was tried, if that may be the reason.
+    pub fn within(mut self, folder: Option<&Path>) -> Self {
+        if let Some(folder) = folder.filter(|_| self.missing.is_empty()) {
+            self.why = format!("{} (tried in {})", self.why.trim_end_matches('.'), folder.display());
+        }
+        self
     }
 
     /// The Debian packages that bring what is missing; empty if it is something else.

@@ -83,8 +83,8 @@ pub struct Input {
     pub tags: Tags,
     /// The whole input's, if it is known.
     pub duration: Option<gst::ClockTime>,
-    /// The decoders that GStreamer lacks for its other streams.
-    pub missing: Vec<String>,
+    /// What the user should know of streams that do not come along.
+    pub left_out: Vec<String>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
 }
@@ -133,7 +133,27 @@ impl Input {
                 None => "it holds no video that can be decoded: name a file with video",
             }));
         };
+        // Its end has been and gone, and would be waited for in vain.
+        if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
+            let told = watch.failure(&pipeline.0);
+            return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
+        }
         let audio = find("audio/x-raw");
+        let mut left_out: Vec<String> = missing
+            .iter()
+            .map(|decoder| {
+                format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
+            })
+            .collect();
+        // The muxer would wait for it for ever.
+        let silent = |s: &Stream| s.ended.load(Ordering::SeqCst) && !s.held.load(Ordering::SeqCst);
+        let audio = audio.filter(|pad| {
+            let over = lock(&streams).iter().any(|s| s.pad == *pad && silent(s));
+            if over {
+                left_out.push("its sound is left out: it is empty, or cannot be decoded".into());
+            }
+            !over
+        });
         let duration = video.query_duration::<gst::ClockTime>();
         let facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
@@ -146,7 +166,7 @@ impl Input {
             facts,
             tags,
             duration,
-            missing,
+            left_out,
             _file: file,
         })
     }

@@ -1,6 +1,6 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::fault::{Fault, LOOK, PACKAGES};
+use super::fault::{Fault, LOOK};
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
@@ -61,10 +61,7 @@ pub fn convert(
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
         note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
-    for decoder in &input.missing {
-        let text = format!("a stream of it is left out: GStreamer has no {decoder} ({PACKAGES})");
-        note(job, account, &text);
-    }
+    input.left_out.iter().for_each(|text| note(job, account, text));
     let stop = settings.duration.map(|d| settings.start + d);
     if settings.start > gst::ClockTime::ZERO || stop.is_some() {
         input.cut(settings.start, stop, watch)?;
