@@ -214,6 +214,14 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
             same_beeps(&path, input, 0.0);
         }
     }
+    // It is over before the part begins: what waits for it would wait for ever.
+    let over = folder.join("over.mkv");
+    tool("ffmpeg", &["-v", "error", "-i", short.to_str().unwrap(), "-c", "copy", over.to_str().unwrap()]);
+    for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
+        let path = folder.join(format!("over.{format}"));
+        convert(&over, &path, &[more, &["--start", "1", "--timeout", "20"]].concat());
+        assert_eq!(times(&path).len(), 30, "{format}");
+    }
     for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
         let path = folder.join("silent.webm");
         convert(&silent(), &path, &[more, &["--overwrite"]].concat());

@@ -357,8 +357,7 @@ mod tests {
 
     #[test]
     fn the_lines_that_show_a_cause_are_pipelines() {
-        gst::init().unwrap();
-        gstbgremove::plugin_register_static().unwrap();
+        crate::gstreamer::init();
         let mut lines = vec![speed::line("light", "GST_PLUGIN_PATH=/a ")];
         lines.extend(formats::TABLE.iter().map(formats::line));
         for line in lines {

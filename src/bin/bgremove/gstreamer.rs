@@ -91,3 +91,13 @@ pub fn launch(words: &[&str], flags: gst::ParseFlags) -> Result<gst::Element, Re
         if gone.is_empty() { e.message().to_string().into() } else { Refused::missing(gone) }
     })
 }
+
+/// GStreamer with our plugin, for the tests of one process: registered twice at a time it breaks.
+#[cfg(test)]
+pub fn init() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        gst::init().unwrap();
+        gstbgremove::plugin_register_static().unwrap();
+    });
+}

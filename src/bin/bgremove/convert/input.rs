@@ -10,10 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a pipeline may take to stop before it is left behind.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// How long sound is waited for, before it is taken for one that begins later.
+const SOUND: Duration = Duration::from_millis(500);
 
 /// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
 /// drive cannot be broken off.
@@ -65,6 +68,23 @@ impl Stream {
     fn is(&self, media: &str) -> bool {
         let caps = self.pad.current_caps().unwrap_or_else(|| self.pad.query_caps(None));
         caps.structure(0).is_some_and(|s| s.name() == media)
+    }
+
+    /// An end that came before anything was linked: nothing more is to come that would bring it along, and the muxer
+    /// would wait for it for ever.
+    fn hand_on_its_end(&self) {
+        let Some(peer) = self.pad.peer().filter(|_| self.ended.load(Ordering::SeqCst)) else { return };
+        if peer.sticky_event::<gst::event::Eos>(0).is_some() {
+            return;
+        }
+        let mut events = Vec::new();
+        self.pad.sticky_events_foreach(|event| {
+            events.push(event.clone());
+            std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+        });
+        for event in events {
+            peer.send_event(event);
+        }
     }
 
     fn settled(&self) -> bool {
@@ -139,25 +159,16 @@ impl Input {
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
         }
         let audio = find("audio/x-raw");
-        let mut left_out: Vec<String> = missing
+        let left_out: Vec<String> = missing
             .iter()
             .map(|decoder| {
                 format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
             })
             .collect();
-        // The muxer would wait for it for ever.
-        let silent = |s: &Stream| s.ended.load(Ordering::SeqCst) && !s.held.load(Ordering::SeqCst);
-        let audio = audio.filter(|pad| {
-            let over = lock(&streams).iter().any(|s| s.pad == *pad && silent(s));
-            if over {
-                left_out.push("its sound is left out: it is empty, or cannot be decoded".into());
-            }
-            !over
-        });
         let duration = video.query_duration::<gst::ClockTime>();
         let facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
-        Ok(Self {
+        let mut input = Self {
             path: path.to_path_buf(),
             pipeline,
             streams,
@@ -168,7 +179,31 @@ impl Input {
             duration,
             left_out,
             _file: file,
-        })
+        };
+        input.drop_empty_sound(watch)?;
+        Ok(input)
+    }
+
+    /// Leaves out sound of which nothing is to come: muxers wait for it for ever, or make files that cannot be read.
+    fn drop_empty_sound(&mut self, watch: &Watch) -> Result<(), Fault> {
+        let Some(audio) = self.audio.clone() else { return Ok(()) };
+        let found =
+            |what: &dyn Fn(&Stream) -> bool| lock(&self.streams).iter().any(|s| s.pad == audio && what(s));
+        // What comes late, behind frames that wait here, is not waited for.
+        let begin = Instant::now();
+        while !found(&Stream::settled) && begin.elapsed() < SOUND {
+            if let Some(message) = watch.next(&self.pipeline.0)?
+                && let gst::MessageView::Error(e) = message.view()
+            {
+                return Err(e.into());
+            }
+        }
+        if found(&|s| s.ended.load(Ordering::SeqCst) && !s.held.load(Ordering::SeqCst)) {
+            (self.audio, self.facts.channels) = (None, None);
+            self.left_out
+                .push("its sound is left out: it is over by then, empty, or cannot be decoded".into());
+        }
+        Ok(())
     }
 
     /// What the file has said of itself by now; the sound's tags may come after the first frame.
@@ -216,7 +251,7 @@ impl Input {
                 "it has no frame between --start and the end: begin earlier, or take more with --duration",
             ));
         }
-        Ok(())
+        self.drop_empty_sound(watch)
     }
 
     /// Links the streams to what takes them, and lets them go.
@@ -234,6 +269,7 @@ impl Input {
             for probe in stream.probes.drain(..) {
                 stream.pad.remove_probe(probe);
             }
+            stream.hand_on_its_end();
         }
         Ok(())
     }

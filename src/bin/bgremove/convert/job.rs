@@ -12,7 +12,7 @@ use super::watch::Watch;
 use super::{Settings, Task};
 use gst::prelude::*;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -22,6 +22,8 @@ struct Given {
     frames: AtomicU64,
     /// End of the last frame, in nanoseconds of running time.
     until: AtomicU64,
+    /// Some sound has come.
+    sound: AtomicBool,
     /// What is wrong with a frame.
     wrong: Mutex<Option<Fault>>,
 }
@@ -52,7 +54,7 @@ pub fn convert(
     let mut input = Input::open(&task.input, watch)?;
     input.facts.uneven = !even;
     account.opened(&input);
-    let plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
+    let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
     account.planned(&plan);
     if input.facts.hlg {
         let text = "HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat";
@@ -61,11 +63,14 @@ pub fn convert(
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
         note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
-    input.left_out.iter().for_each(|text| note(job, account, text));
     let stop = settings.duration.map(|d| settings.start + d);
     if settings.start > gst::ClockTime::ZERO || stop.is_some() {
         input.cut(settings.start, stop, watch)?;
+        // Its sound may be over by then.
+        plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
+        account.planned(&plan);
     }
+    input.left_out.iter().for_each(|text| note(job, account, text));
     let end = match (stop, input.duration) {
         (Some(stop), Some(length)) => Some(stop.min(length)),
         (stop, length) => stop.or(length),
@@ -149,6 +154,12 @@ fn play(
                 }
             }
             Some(gst::MessageView::Eos(_)) => {
+                // Of such a track mp4mux makes a file that cannot be read.
+                if plan.sound() && !given.sound.load(Ordering::Relaxed) {
+                    return Err(Fault::input(
+                        "nothing of its sound could be decoded: --audio drop leaves it out",
+                    ));
+                }
                 job.progress(&state());
                 return Ok(state());
             }
@@ -218,6 +229,14 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
         lasting(&pad("video")?);
     }
     watch.listen(&pad("file")?);
+    if plan.sound() {
+        let given = Arc::clone(given);
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad("audio")?.add_probe(what, move |_, _| {
+            given.sound.store(true, Ordering::Relaxed);
+            gst::PadProbeReturn::Remove
+        });
+    }
     let encoder = pad("encoder")?;
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
@@ -285,8 +304,7 @@ mod tests {
     /// choose a format without alpha.
     #[test]
     fn alpha_that_is_lost_on_the_way_is_an_error() {
-        gst::init().unwrap();
-        gstbgremove::plugin_register_static().unwrap();
+        crate::gstreamer::init();
         let settings = crate::convert::tests::settings(Format::Mov);
         let facts = Facts { width: 64, height: 48, pixel_aspect: 1.0, rate: 25.0, ..Facts::default() };
         let plan = Plan::new(&settings, &facts).unwrap();
