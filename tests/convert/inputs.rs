@@ -220,7 +220,8 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
     for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
         let path = folder.join(format!("over.{format}"));
         convert(&over, &path, &[more, &["--start", "1", "--timeout", "20"]].concat());
-        assert_eq!(times(&path).len(), 30, "{format}");
+        // Matroska's times are whole milliseconds: the first frame may be that before.
+        assert!((30..=31).contains(&times(&path).len()), "{format}: {:?}", times(&path));
     }
     for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
         let path = folder.join("silent.webm");
