@@ -18,7 +18,7 @@ const MISSED: [(&str, &str, &[&str], &str, &str); 21] = [
     ("coreelements", "failed", &["webm", "mov", "mp4", "gif", "webp", "png", "input"], "missing", "libgstreamer1.0-0"),
     ("deinterlace", "failed", &["input"], "deinterlace", "plugins-good"),
     ("isomp4", "failed", &["mov", "mp4"], "mux", "plugins-good"),
-    ("libav", "failed", &["mov", "mp4"], "avenc", "libav"),
+    ("libav", "failed", &["mov", "mp4", "input"], "GStreamer's av", "libav"),
     ("matroska", "note", &["webm"], "not read back", "plugins-good"),
     ("multifile", "failed", &["png"], "multifilesink", "plugins-good"),
     ("opus", "failed", &["webm"], "opusenc", "plugins-base"),
@@ -79,10 +79,13 @@ impl Place {
 
     /// Runs it; the page, and whether the exit status said that all is well.
     fn doctor(&self, arguments: &[&str]) -> (Value, bool) {
-        let out = Command::new(self.at("bin/bgremove"))
-            .arg("doctor")
+        self.doctor_by(Command::new(self.at("bin/bgremove")).arg("doctor").args(arguments), &[])
+    }
+
+    /// The same by a command of one's own, with more in its environment.
+    fn doctor_by(&self, command: &mut Command, more: &[(&str, &str)]) -> (Value, bool) {
+        let out = command
             .arg("--json")
-            .args(arguments)
             .env_remove("ORT_DYLIB_PATH")
             .env_remove("GST_PLUGIN_PATH")
             .env_remove("GST_PLUGIN_PATH_1_0")
@@ -90,6 +93,7 @@ impl Place {
             .env("GST_REGISTRY_1_0", self.at("registry.bin"))
             .env("XDG_DATA_HOME", self.at("data"))
             .env("XDG_CACHE_HOME", self.at("cache"))
+            .envs(more.iter().copied())
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -100,12 +104,14 @@ impl Place {
         (page, out.status.success())
     }
 
-    /// The state of each check, with its detail and its remedy.
+    /// The state of each check, with its detail and its remedy. What has failed has one, or says what shows the cause.
     fn checks(&self) -> Vec<[String; 4]> {
         let (page, _) = self.doctor(&["--no-speed"]);
         let text = |c: &Value, key: &str| c[key].as_str().unwrap_or_default().to_string();
-        let list = page["checks"].as_array().unwrap().iter();
-        list.map(|c| ["name", "state", "detail", "mend"].map(|key| text(c, key))).collect()
+        let list = page["checks"].as_array().unwrap();
+        let left_alone = |c: &&Value| c["state"] == "failed" && c["mend"].is_null() == c["look"].is_null();
+        assert_eq!(list.iter().find(left_alone), None);
+        list.iter().map(|c| ["name", "state", "detail", "mend"].map(|key| text(c, key))).collect()
     }
 
     /// Takes a file away, or puts another in its place, and looks at what is said of it: these checks, and
@@ -224,6 +230,76 @@ fn without_one_of_gstreamers_plugins() {
     // Or damages it.
     let broken: &[u8] = b"\x7fELF no library";
     place.without("plugins/libgstpng.so", Some(broken), "failed", &["png"], "pngenc", "plugins-good");
+}
+
+/// Those of a page that have failed: name, remedy, and what shows the cause.
+fn failures(page: &Value) -> Vec<[String; 3]> {
+    let failed = page["checks"].as_array().unwrap().iter().filter(|c| c["state"] == "failed");
+    let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
+    failed.map(|c| [text(&c["name"]), text(&c["mend"]), text(&c["look"])]).collect()
+}
+
+#[test]
+fn variables_that_are_in_the_way() {
+    let place = Place::new();
+    let decoders = "avdec_h264:NONE,openh264dec:NONE";
+    for (name, value, failed) in [
+        ("ORT_DYLIB_PATH", "/no/such.so", &["library"][..]),
+        ("GST_PLUGIN_FEATURE_RANK", decoders, &["input"]),
+        ("TMPDIR", "/proc/self", &["webm", "mov", "mp4", "gif", "webp", "png"]),
+    ] {
+        let mut command = Command::new(place.at("bin/bgremove"));
+        let (page, _) = place.doctor_by(command.args(["doctor", "--no-speed"]), &[(name, value)]);
+        let told = failures(&page);
+        assert_eq!(told.iter().map(|[n, ..]| n).collect::<Vec<_>>(), failed, "{page:#}");
+        assert!(told.iter().all(|[_, mend, _]| *mend == format!("unset {name}")), "{told:?}");
+    }
+    // A plugin of another folder that does not load, before the one beside the tool.
+    fs::create_dir(place.at("other")).unwrap();
+    fs::write(place.at("other/libgstbgremove.so"), "no library").unwrap();
+    let other = place.at("other").display().to_string();
+    let doctor = |path: &str| {
+        let mut command = Command::new(place.at("bin/bgremove"));
+        let (page, _) = place.doctor_by(command.args(["doctor", "--no-speed"]), &[("GST_PLUGIN_PATH", path)]);
+        failures(&page)
+    };
+    let own = place.at("bin").canonicalize().unwrap().display().to_string();
+    assert_eq!(
+        doctor(&other),
+        [["plugin".to_string(), format!("export GST_PLUGIN_PATH={own}"), String::new()]]
+    );
+    assert_eq!(doctor(&own), [[""; 3]; 0]);
+}
+
+#[test]
+fn where_no_command_mends_one_shows_the_cause() {
+    let place = Place::new();
+    // GStreamer's registry is written now, and not below, where files may not grow.
+    assert!(place.doctor(&["--no-speed"]).1);
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -f 1; exec \"$0\" doctor --no-speed \"$@\""]).arg(place.at("bin/bgremove"));
+    let (page, _) = place.doctor_by(&mut command, &[("TMPDIR", &place.at("plugins").display().to_string())]);
+    let told = failures(&page);
+    let [_, mend, look] = told.iter().find(|[name, ..]| name == "mov").unwrap_or_else(|| panic!("{page:#}"));
+    assert_eq!(mend, "");
+    let out = Command::new("sh").args(["-c", look]).output().unwrap();
+    assert!(out.status.success(), "{look}: {}", String::from_utf8_lossy(&out.stderr));
+    let cause = Command::new("sh").args(["-c", &format!("ulimit -f 1; {look}")]).output().unwrap();
+    let said = String::from_utf8_lossy(&cause.stderr);
+    assert!(!cause.status.success(), "{look}: {said}");
+}
+
+#[test]
+fn a_speed_that_cannot_be_measured() {
+    let place = Place::new();
+    fs::remove_file(place.at("plugins/libgstapp.so")).unwrap();
+    let (page, _) = place.doctor(&[]);
+    for preset in ["light", "original"] {
+        let of = |c: &&Value| c["group"] == "Speed" && c["name"] == preset;
+        let check = page["checks"].as_array().unwrap().iter().find(of).unwrap();
+        assert_eq!(check["state"], "failed");
+        assert!(check["mend"].as_str().is_some_and(|m| m.ends_with("gstreamer1.0-plugins-base")), "{check}");
+    }
 }
 
 #[test]

@@ -415,6 +415,19 @@ fn a_full_disk_ends_with_an_error() {
     assert_eq!(out.status.code(), Some(1), "{text}");
     assert!(text.contains("page.html cannot be written"), "{text}");
     assert!(out.stdout.is_empty(), "something is left: {text}");
+    for name in ["out.webm", "out.png"] {
+        let convert = format!(
+            "'{TOOL}' convert '{clip}' '{}/{name}'; code=$?; ls -A '{}'; exit $code",
+            disk.display(),
+            disk.display()
+        );
+        let out = on("60k", &convert);
+        let text = told(&out);
+        assert_eq!(out.status.code(), Some(1), "{text}");
+        let wanted = format!("cannot be written into {} (", disk.display());
+        assert!(text.contains(&wanted) && text.contains("make room there"), "{name}: {text}");
+        assert!(out.stdout.is_empty(), "something is left: {text}");
+    }
 }
 
 #[test]

@@ -214,6 +214,15 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
             same_beeps(&path, input, 0.0);
         }
     }
+    // It is over before the part begins: what waits for it would wait for ever.
+    let over = folder.join("over.mkv");
+    tool("ffmpeg", &["-v", "error", "-i", short.to_str().unwrap(), "-c", "copy", over.to_str().unwrap()]);
+    for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
+        let path = folder.join(format!("over.{format}"));
+        convert(&over, &path, &[more, &["--start", "1", "--timeout", "20"]].concat());
+        // Matroska's times are whole milliseconds: the first frame may be that before.
+        assert!((30..=31).contains(&times(&path).len()), "{format}: {:?}", times(&path));
+    }
     for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
         let path = folder.join("silent.webm");
         convert(&silent(), &path, &[more, &["--overwrite"]].concat());
@@ -242,14 +251,138 @@ fn files_that_are_none() {
         (made.join("nowhere.mp4"), "no such file"),
         (made.clone(), "folder"),
         (file("empty.mp4", b""), "empty"),
-        (file("text.mp4", b"no video at all, but a letter"), "no video file"),
-        (file("cut.mp4", &source[..9_000]), ""),
+        (
+            file("text.mp4", b"no video at all, but a letter"),
+            "no video file that GStreamer knows, or its start is damaged (GStreamer's",
+        ),
+        (file("cut.mp4", &source[..9_000]), "damaged or break off"),
         (sound, "sound but no video"),
     ] {
         let said = refuse(&input, &folder.join("a.webm"), &["--timeout", "20"], 1);
         assert!(said.contains(why) && said.contains(input.to_str().unwrap()), "{}: {said}", input.display());
         assert_eq!(said.trim().lines().count(), 1, "{said}");
     }
+}
+
+/// What cannot be read says that it may be damaged, what GStreamer says of it, and what may help.
+#[test]
+fn damaged_files_are_told_of_in_words() {
+    let (folder, made) = (folder("damaged"), crate::media::folder("damaged-inputs"));
+    let source = silent();
+    let make = |name: &str, options: &[&str]| {
+        let path = made.join(name);
+        let input = ["-v", "error", "-y", "-i", source.to_str().unwrap()];
+        tool("ffmpeg", &[&input[..], options, &[path.to_str().unwrap()]].concat());
+        std::fs::read(path).unwrap()
+    };
+    let write = |name: &str, bytes: Vec<u8>| {
+        std::fs::write(made.join(name), bytes).unwrap();
+        made.join(name)
+    };
+    // A picture whose data is noise from the first byte on.
+    let mut picture = make("whole.png", &["-frames:v", "1"]);
+    let data = picture.windows(4).position(|w| w == b"IDAT").unwrap() + 4;
+    picture[data..].iter_mut().enumerate().for_each(|(n, b)| *b ^= n as u8 | 1);
+    // Matroska frames without a single whole one; their headers stay.
+    let mut frames = make("whole.mkv", &["-c:v", "libvpx", "-deadline", "realtime", "-frames:v", "5"]);
+    let cluster = frames.windows(4).position(|w| w == [0x1F, 0x43, 0xB6, 0x75]).unwrap() + 40;
+    frames[cluster..].iter_mut().for_each(|b| *b = 0xFF);
+    // GStreamer's words are not asked for: its decodebin loses those of decoders now and then.
+    for input in [write("noise.png", picture), write("frames.mkv", frames)] {
+        let said = refuse(&input, &folder.join("a.webm"), &["--timeout", "20"], 1);
+        // libpng prints lines of its own.
+        let said = said.lines().last().unwrap();
+        let wanted = [input.to_str().unwrap(), "may be damaged or break off", "ffmpeg -i IN OUT.mkv"];
+        assert!(wanted.iter().all(|w| said.contains(w)), "{}: {said}", input.display());
+    }
+    let picture = write("whole.jpg", make("whole.jpg", &["-frames:v", "1"]));
+    let said = refuse(&picture, &folder.join("a.webm"), &["--start", "0.1"], 1);
+    assert!(said.contains("--start and --duration") && said.contains("leave them out"), "{said}");
+}
+
+/// Some encoders and muxers go on with another size in silence, and what comes out cannot be played.
+#[test]
+fn frames_that_change_their_size() {
+    let (folder, made) = (folder("changing"), crate::media::folder("changing-inputs"));
+    let part = |name: &str, size: &str| {
+        let path = made.join(name);
+        let filter = format!("scale={size},setsar=1");
+        let options = ["-frames:v", "10", "-vf", &filter, "-c:v", "libx264", "-preset", "veryfast"];
+        let input = ["-v", "error", "-y", "-i"];
+        let source = silent();
+        tool(
+            "ffmpeg",
+            &[&input[..], &[source.to_str().unwrap()], &options, &[path.to_str().unwrap()]].concat(),
+        );
+        std::fs::read(path).unwrap()
+    };
+    let input = made.join("both.ts");
+    std::fs::write(&input, [part("a.ts", "160:120"), part("b.ts", "200:150")].concat()).unwrap();
+    for (format, more) in [
+        ("webm", &[][..]),
+        ("mov", &[]),
+        ("mp4", &["--background", "red"]),
+        ("gif", &[]),
+        ("webp", &[]),
+        ("png", &[]),
+    ] {
+        let path = folder.join(format!("a.{format}"));
+        let said = refuse(&input, &path, more, 1);
+        let wanted = ["from 160x120 to 200x150", "give --size 160x120"];
+        assert!(wanted.iter().all(|w| said.contains(w)), "{format}: {said}");
+        if matches!(format, "webm" | "mov" | "mp4") {
+            convert(&input, &path, &[more, &["--size", "160x120"]].concat());
+            let shape = (probe(&path, "v:0", "width"), probe(&path, "v:0", "height"));
+            assert_eq!(shape, ("160".into(), "120".into()), "{format}");
+            assert_eq!(times(&path).len(), 20, "{format}");
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sound_of_more_channels_than_the_format_takes() {
+    let (folder, made) = (folder("channels"), crate::media::folder("channels-inputs"));
+    let input = made.join("sixteen.mkv");
+    let (from, to) = (plain(), input.to_str().unwrap());
+    let options = ["-frames:v", "10", "-shortest", "-c:v", "copy", "-c:a", "pcm_s16le", "-ac", "16", to];
+    tool("ffmpeg", &[&["-v", "error", "-i", from.to_str().unwrap()][..], &options].concat());
+    for (format, more) in [("webm", &[][..]), ("mp4", &["--background", "red"])] {
+        let path = folder.join(format!("a.{format}"));
+        let said = refuse(&input, &path, more, 1);
+        assert!(said.contains("16 channels") && said.contains("--audio drop"), "{format}: {said}");
+        convert(&input, &path, &[more, &["--audio", "drop"]].concat());
+        std::fs::remove_file(path).unwrap();
+    }
+    // All of them.
+    let path = folder.join("a.mov");
+    convert(&input, &path, &[]);
+    assert_eq!(probe(&path, "a", "channels"), "16");
+}
+
+/// A decoder that GStreamer lacks is named; sound is not left out in silence.
+#[test]
+fn a_missing_decoder_is_named() {
+    let folder = folder("missing");
+    let without = |decoders: &[&str], input: &Path, output: &str| {
+        let ranks: Vec<String> = decoders.iter().map(|d| format!("{d}:NONE")).collect();
+        std::process::Command::new(env!("CARGO_BIN_EXE_bgremove"))
+            .args(["convert".as_ref(), input, folder.join(output).as_path()])
+            .env("GST_PLUGIN_FEATURE_RANK", ranks.join(","))
+            .output()
+            .unwrap()
+    };
+    let video = ["avdec_h264", "openh264dec", "vah264dec", "nvh264dec", "v4l2h264dec"];
+    let out = without(&video, &silent(), "a.webm");
+    let text = said(&out);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(text.contains("H.264") && text.contains("gstreamer1.0-libav"), "{text}");
+    let sound = ["avdec_aac", "avdec_aac_fixed", "avdec_aac_latm", "faad", "fdkaacdec"];
+    let out = without(&sound, &plain(), "b.webm");
+    let text = said(&out);
+    assert_eq!(out.status.code(), Some(0), "{text}");
+    assert!(text.contains("AAC") && text.contains("left out"), "{text}");
+    assert!(!has_sound(&folder.join("b.webm")));
 }
 
 #[test]

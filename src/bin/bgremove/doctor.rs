@@ -51,11 +51,13 @@ pub struct Check {
     detail: String,
     /// The command that mends it.
     mend: Option<String>,
+    /// Where no command is known to: one that shows the cause.
+    look: Option<String>,
 }
 
 impl Check {
     fn new(group: &'static str, name: impl Into<String>, mark: Mark, detail: impl Into<String>) -> Self {
-        Self { group, name: name.into(), mark, detail: detail.into(), mend: None }
+        Self { group, name: name.into(), mark, detail: detail.into(), mend: None, look: None }
     }
 
     fn good(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -74,6 +76,19 @@ impl Check {
         self.mend = Some(command.into());
         self
     }
+
+    fn look(mut self, command: impl Into<String>) -> Self {
+        self.look = Some(command.into());
+        self
+    }
+
+    /// What a probe says of its failure: the reason, and in a second line the command that mends it, if it knows one;
+    /// else one shows the cause.
+    fn refused(group: &'static str, name: &str, what: &str, why: &str, look: String) -> Self {
+        let (why, mend) = why.split_once('\n').unwrap_or((why, ""));
+        let check = Self::failed(group, name, format!("{what}: {why}"));
+        if mend.is_empty() { check.look(look) } else { check.mend(mend) }
+    }
 }
 
 /// Looks at everything and prints the page.
@@ -87,13 +102,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let home = Home::find();
     let mut checks = Vec::new();
     let plugin = plugin(&home, &mut checks);
+    // In front of a command that is to find the plugin where only this tool does.
+    let found = checks.iter().any(|c| c.name == "plugin" && c.mark == Mark::Good);
+    let path = plugin.as_deref().filter(|_| !found);
+    let path = path.map_or(String::new(), |p| format!("GST_PLUGIN_PATH={} ", host::quoted(p)));
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
     checks.push(input());
     let mut made = Map::new();
     for trial in formats::TABLE {
-        let (check, told) = format(trial);
+        let (check, told) = format(trial, &path);
         checks.push(check);
         made.insert(trial.format.name().into(), told);
     }
@@ -104,7 +123,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             checks.push(Check::note("Speed", "all", why));
             Vec::new()
         }
-        _ => presets.iter().filter_map(|name| speed(name, &mut checks)).collect(),
+        _ => presets.iter().filter_map(|name| speed(name, &path, &mut checks)).collect(),
     };
     print(&if args.json { page::json(&checks, &made, &speeds) } else { page::text(&checks) });
     if checks.iter().any(|c| c.mark == Mark::Failed) { Err(Failure::Told) } else { Ok(()) }
@@ -136,13 +155,13 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
     }
     if !error.is_empty() {
         let why = format!("{path} does not load: {error}");
-        checks.push(Check::failed(GROUP, "plugin", why).mend(home.plugin()));
+        checks.push(Check::failed(GROUP, "plugin", why).mend(home.plugin_instead_of(path.as_ref())));
         return folder;
     }
     let what = format!("{version}, {path}");
     checks.push(if version != probe::VERSION {
         let why = format!("{what}, is of another version than this tool ({})", probe::VERSION);
-        Check::failed(GROUP, "plugin", why).mend(home.plugin())
+        Check::failed(GROUP, "plugin", why).mend(home.plugin_instead_of(path.as_ref()))
     } else if found["by_pipelines"] == true {
         Check::good(GROUP, "plugin", format!("{what}, loads"))
     } else {
@@ -157,13 +176,19 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
     folder
 }
 
+/// Names the library, instead of all places where one is looked for.
+const NAMED: &str = "ORT_DYLIB_PATH";
+
 /// ONNX Runtime and what it can run on; whether it runs at all.
 fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     const GROUP: &str = "ONNX Runtime";
     let found = match probe::ask(Probe::Runtime, plugin.unwrap_or_default()) {
         Ok(found) => found,
         Err(why) => {
-            checks.push(Check::failed(GROUP, "library", why).mend(home.runtime()));
+            // Where one is named, no other is looked for.
+            let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
+            let mend = if named { format!("unset {NAMED}") } else { home.runtime() };
+            checks.push(Check::failed(GROUP, "library", why).mend(mend));
             return false;
         }
     };
@@ -173,10 +198,10 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
 
     // A faster library that is installed, and yet was passed over.
     let openvino = gstbgremove::runtime::data_folder().join("runtime-openvino");
-    let named = std::env::var_os("ORT_DYLIB_PATH").is_some_and(|v| !v.is_empty());
+    let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
     if !named && openvino.is_dir() && !std::path::Path::new(path).starts_with(&openvino) {
         let library = openvino.join("libonnxruntime.so");
-        let why = match probe::ask_with(Probe::Runtime, "", ("ORT_DYLIB_PATH", library.as_os_str())) {
+        let why = match probe::ask_with(Probe::Runtime, "", (NAMED, library.as_os_str())) {
             Ok(_) => "another library was found before it".to_string(),
             Err(why) => why,
         };
@@ -267,13 +292,6 @@ fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure
     Ok(usable)
 }
 
-/// A probe's error, which is followed by the command that mends it, if it knows one.
-fn refused(group: &'static str, name: &str, what: &str, why: &str) -> Check {
-    let (why, mend) = why.split_once('\n').unwrap_or((why, ""));
-    let check = Check::failed(group, name, format!("{what}: {why}"));
-    if mend.is_empty() { check } else { check.mend(mend) }
-}
-
 /// Whether files can be opened, and frames made ready.
 fn input() -> Check {
     const GROUP: &str = "Formats";
@@ -283,12 +301,15 @@ fn input() -> Check {
             "input",
             "files are recognised, their frames turned, scaled, cropped, deinterlaced",
         ),
-        Err(why) => refused(GROUP, "input", "files cannot be opened, or not all of them", &why),
+        Err(why) => {
+            let what = "files cannot be opened, or not all of them";
+            Check::refused(GROUP, "input", what, &why, "GST_DEBUG=3 gst-inspect-1.0 decodebin".into())
+        }
     }
 }
 
 /// Makes a file of a format and reads it back; the second is for programs.
-fn format(trial: &formats::Trial) -> (Check, Value) {
+fn format(trial: &formats::Trial, path: &str) -> (Check, Value) {
     const GROUP: &str = "Formats";
     let (name, what) = (trial.format.name(), format!("{}: {}", trial.what, trial.keeps));
     let asked = probe::ask(Probe::Format, name);
@@ -303,13 +324,16 @@ fn format(trial: &formats::Trial) -> (Check, Value) {
                 None => check,
             }
         }
-        Err(why) => refused(GROUP, name, &format!("{}: cannot be made", trial.what), &why),
+        Err(why) => {
+            let what = format!("{}: cannot be made", trial.what);
+            Check::refused(GROUP, name, &what, &why, format!("{path}{}", formats::line(trial)))
+        }
     };
     (check, made)
 }
 
 /// Frames a second with a preset.
-fn speed(preset: &str, checks: &mut Vec<Check>) -> Option<(String, Value)> {
+fn speed(preset: &str, path: &str, checks: &mut Vec<Check>) -> Option<(String, Value)> {
     const GROUP: &str = "Speed";
     match probe::ask(Probe::Speed, preset) {
         Ok(told) => {
@@ -321,8 +345,27 @@ fn speed(preset: &str, checks: &mut Vec<Check>) -> Option<(String, Value)> {
             Some((preset.to_string(), told))
         }
         Err(why) => {
-            checks.push(Check::failed(GROUP, preset, why));
+            checks.push(Check::refused(GROUP, preset, "not measured", &why, speed::line(preset, path)));
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_that_show_a_cause_are_pipelines() {
+        crate::gstreamer::init();
+        let mut lines = vec![speed::line("light", "GST_PLUGIN_PATH=/a ")];
+        lines.extend(formats::TABLE.iter().map(formats::line));
+        for line in lines {
+            for part in line.split(" && ") {
+                let (before, pipeline) = part.split_once("gst-launch-1.0 ").unwrap();
+                assert!(before.contains("GST_DEBUG="), "{line}");
+                gst::parse::launch(pipeline).unwrap_or_else(|e| panic!("{e}: {line}"));
+            }
         }
     }
 }

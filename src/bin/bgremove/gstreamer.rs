@@ -1,6 +1,7 @@
 //! Pipelines made of words, and what there is to say where an element is missing.
 
 use std::fmt;
+use std::path::Path;
 
 /// The Debian package that an element is in.
 fn package(element: &str) -> &'static str {
@@ -39,6 +40,14 @@ impl Refused {
         names.dedup();
         let verb = if names.len() == 1 { "is" } else { "are" };
         Self { why: format!("GStreamer's {} {verb} missing", names.join(" and ")), missing: names }
+    }
+
+    /// Adds where it was tried, if that may be the reason.
+    pub fn within(mut self, folder: Option<&Path>) -> Self {
+        if let Some(folder) = folder.filter(|_| self.missing.is_empty()) {
+            self.why = format!("{} (tried in {})", self.why.trim_end_matches('.'), folder.display());
+        }
+        self
     }
 
     /// The Debian packages that bring what is missing; empty if it is something else.
@@ -81,4 +90,14 @@ pub fn launch(words: &[&str], flags: gst::ParseFlags) -> Result<gst::Element, Re
         }
         if gone.is_empty() { e.message().to_string().into() } else { Refused::missing(gone) }
     })
+}
+
+/// GStreamer with our plugin, for the tests of one process: registered twice at a time it breaks.
+#[cfg(test)]
+pub fn init() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        gst::init().unwrap();
+        gstbgremove::plugin_register_static().unwrap();
+    });
 }

@@ -1,6 +1,7 @@
 //! Why a conversion ended before its end.
 
 use gst::prelude::*;
+use std::path::Path;
 
 /// What the user is told, and what a record keeps besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub struct Fault {
 
 /// Somebody has had enough; no error.
 const INTERRUPTED: &str = "convert/interrupted";
+const STALLED: &str = "convert/stalled";
 
 impl Fault {
     pub fn new(code: &str, text: impl Into<String>) -> Self {
@@ -31,6 +33,20 @@ impl Fault {
     /// The input is not what can be read.
     pub fn input(text: impl Into<String>) -> Self {
         Self::new("convert/input", text)
+    }
+
+    /// The input gives nothing, and GStreamer does not say why.
+    pub fn damaged(what: &str) -> Self {
+        Self::input(format!("{what}: {}", maybe_damaged()))
+    }
+
+    /// Nothing happens any more.
+    pub fn stalled(text: String) -> Self {
+        Self::new(STALLED, text)
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.code == STALLED
     }
 
     /// The result cannot be put where it should.
@@ -51,6 +67,18 @@ impl From<String> for Fault {
     }
 }
 
+/// What a message says that a decoder or demuxer is missing for, where other streams can be decoded.
+pub fn missing(message: &gst::MessageRef) -> Option<String> {
+    let said = message.structure().filter(|s| s.name() == "missing-plugin")?;
+    Some(said.get::<String>("name").unwrap_or_else(|_| "plugin for one of its streams".into()))
+}
+
+/// What GStreamer warns of, as words in brackets.
+pub fn warned(w: &gst::message::Warning) -> String {
+    let name = w.src().map(|s| s.name().to_string()).unwrap_or_default();
+    words(&name, w.error().message(), &w.debug().unwrap_or_default())
+}
+
 impl From<&gst::message::Error> for Fault {
     fn from(e: &gst::message::Error) -> Self {
         let debug = e.debug().map(|d| d.to_string()).unwrap_or_default();
@@ -58,34 +86,114 @@ impl From<&gst::message::Error> for Fault {
     }
 }
 
-/// An error as a person reads it.
+/// What may help where a file is damaged.
+const ANOTHER: &str = "take another copy of it, or try to save what can be read: ffmpeg -i IN OUT.mkv";
+
+/// Where decoders and demuxers are.
+pub const PACKAGES: &str =
+    "Debian: gstreamer1.0-libav for most codecs, gstreamer1.0-plugins-good and -bad for the others";
+
+/// What is said where the cause is not known.
+pub fn maybe_damaged() -> String {
+    format!("it may be damaged or break off; {ANOTHER}")
+}
+
+/// What shows a cause that GStreamer does not tell by itself.
+pub const LOOK: &str = "the same command with GST_DEBUG=3 in front shows where";
+
+/// An error as a person reads it: what is wrong, GStreamer's own words, what to do.
 fn said(e: &gst::message::Error) -> String {
-    let text = e.error().message().trim_end_matches('.').to_string();
     let error = e.error();
-    // GStreamer's own words for these tell nothing.
-    if error.matches(gst::CoreError::MissingPlugin) || error.matches(gst::StreamError::CodecNotFound) {
+    let source = e.src().and_then(|s| s.downcast_ref::<gst::Element>());
+    let factory = source.and_then(gst::Element::factory);
+    // Our own elements know best.
+    let ours = factory.as_ref().is_none_or(|f| f.plugin().is_some_and(|p| p.plugin_name() == "bgremove"));
+    if source.is_some() && ours {
+        return error.message().to_string();
+    }
+    let name = factory.map_or_else(|| "pipeline".into(), |f| f.name().to_string());
+    let debug = e.debug().unwrap_or_default();
+    let words = words(&name, error.message(), &debug);
+    let of = |kind: gst::StreamError| error.matches(kind);
+    if error.matches(gst::CoreError::MissingPlugin) || of(gst::StreamError::CodecNotFound) {
+        // As in `Missing decoder: H.264 (High Profile) (video/x-h264, …)`.
+        let what = debug.lines().find_map(|l| l.split_once("issing ")).map(|(_, what)| what);
+        let what = what.map_or(words, |w| format!("no {}", w.split(" (video/").next().unwrap_or(w).trim()));
+        return format!("GStreamer lacks a plugin for it ({what}): install it ({PACKAGES})");
+    }
+    if debug.contains("not-negotiated") {
         return format!(
-            "{text}; install GStreamer's plugins for it (Debian: gstreamer1.0-libav, -plugins-bad)"
+            "what is in it does not fit the elements that make the result ({words}): another --format, --size or --audio \
+             drop may do, and {LOOK}"
         );
     }
-    if error.matches(gst::StreamError::TypeNotFound) || error.matches(gst::StreamError::WrongType) {
-        return "it is no video file that GStreamer knows".into();
+    if source.is_some_and(|s| s.name() == "file") {
+        let place = source.filter(|s| s.has_property_with_type("location", String::static_type()));
+        let place = place.and_then(|s| s.property::<Option<String>>("location")).unwrap_or_default();
+        // Pictures go into a folder that has no name of its own yet.
+        let named = |p: &&Path| !p.as_os_str().is_empty() && p.extension().is_none_or(|e| e != "part");
+        let folder =
+            Path::new(&place).ancestors().skip(1).find(named).unwrap_or(Path::new("this folder")).display();
+        let what = match error.matches(gst::ResourceError::NoSpaceLeft) {
+            true => "make room there, or name an output on another disk",
+            false => "look at the disk, or name an output elsewhere",
+        };
+        return format!("the result cannot be written into {folder} ({words}): {what}");
     }
-    if !text.contains("Internal data") && !text.contains("general stream error") {
-        return text;
+    let reading = source.is_some_and(|s| within(s.upcast_ref(), "in"));
+    if !reading && !["filesrc", "fdsrc"].contains(&&*name) {
+        return format!(
+            "the result cannot be made of it ({words}): it may be damaged, or another --format may do; {LOOK}"
+        );
     }
-    // Neither do these, whose reason is in the last line of what is for those who look further.
-    let more =
-        e.debug().and_then(|d| d.rsplit('\n').next().map(|l| l.trim().to_string())).unwrap_or_default();
-    let reading = e.src().is_some_and(|s| within(s, "in"));
-    match (reading && !more.contains("not-negotiated"), more.is_empty()) {
-        (true, _) => format!("it is damaged, or breaks off: GStreamer cannot read on ({text})"),
-        (false, true) => text,
-        (false, false) => format!("{text} ({more})"),
+    if error.is::<gst::ResourceError>() {
+        return format!(
+            "it cannot be read on ({words}): look at the disk, the connection and its permissions"
+        );
     }
+    if of(gst::StreamError::Decrypt) || of(gst::StreamError::DecryptNokey) {
+        return format!("it is encrypted ({words}): take a copy without protection");
+    }
+    // That a stream is not what it should be is said by parsers, too.
+    if of(gst::StreamError::TypeNotFound) || of(gst::StreamError::WrongType) && name == "decodebin" {
+        return format!(
+            "it is no video file that GStreamer knows, or its start is damaged ({words}): name a video or a picture"
+        );
+    }
+    format!("it may be damaged or break off: GStreamer cannot read on ({words}); {ANOTHER}")
+}
+
+/// GStreamer's own words in one line: who says it, the message, and the reason in what is for those who look further,
+/// whose first line is a place in its source.
+fn words(element: &str, message: &str, debug: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in message.lines().chain(debug.lines().skip(1)) {
+        let part = part.trim().trim_end_matches(['.', ':']);
+        if !part.is_empty() && !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    format!("GStreamer's {element}: {}", parts.join(": "))
 }
 
 /// Whether an object is an element of a name, or within it.
 fn within(object: &gst::Object, name: &str) -> bool {
     object.name() == name || object.parent().is_some_and(|parent| within(&parent, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gstreamers_words_are_one_line_and_say_nothing_twice() {
+        let debug = "../gst/a.c(1): f (): /GstPipeline:p/GstQTDemux:q:\nno known streams found\n";
+        let said = words("qtdemux", "This file contains no playable streams.", debug);
+        assert_eq!(
+            said,
+            "GStreamer's qtdemux: This file contains no playable streams: no known streams found"
+        );
+        assert_eq!(words("pngdec", "Bad.\n", "../gst/a.c(1): f (): /x:\nBad."), "GStreamer's pngdec: Bad");
+        assert_eq!(words("pngdec", "Bad", ""), "GStreamer's pngdec: Bad");
+    }
 }

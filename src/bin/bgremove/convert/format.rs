@@ -56,6 +56,12 @@ impl Format {
         matches!(self, Webm | Mov | Mp4)
     }
 
+    /// Channels of sound that its encoder takes, where that is fewer than an input may have.
+    pub fn most_channels(self) -> Option<u32> {
+        // `opusenc` and `avenc_aac` of GStreamer 1.22.
+        matches!(self, Webm | Mp4).then_some(8)
+    }
+
     /// Whether it can say that pixels are not square.
     pub fn has_pixel_aspect(self) -> bool {
         matches!(self, Webm | Mov | Mp4)

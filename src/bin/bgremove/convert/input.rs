@@ -1,6 +1,6 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use super::plan::Facts;
 use super::watch::Watch;
 use gst::prelude::*;
@@ -10,10 +10,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a pipeline may take to stop before it is left behind.
 const STOPPING: Duration = Duration::from_secs(10);
+
+/// How long sound is waited for, before it is taken for one that begins later.
+const SOUND: Duration = Duration::from_millis(500);
 
 /// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
 /// drive cannot be broken off.
@@ -67,6 +70,23 @@ impl Stream {
         caps.structure(0).is_some_and(|s| s.name() == media)
     }
 
+    /// An end that came before anything was linked: nothing more is to come that would bring it along, and the muxer
+    /// would wait for it for ever.
+    fn hand_on_its_end(&self) {
+        let Some(peer) = self.pad.peer().filter(|_| self.ended.load(Ordering::SeqCst)) else { return };
+        if peer.sticky_event::<gst::event::Eos>(0).is_some() {
+            return;
+        }
+        let mut events = Vec::new();
+        self.pad.sticky_events_foreach(|event| {
+            events.push(event.clone());
+            std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+        });
+        for event in events {
+            peer.send_event(event);
+        }
+    }
+
     fn settled(&self) -> bool {
         self.held.load(Ordering::SeqCst) || self.ended.load(Ordering::SeqCst)
     }
@@ -83,6 +103,8 @@ pub struct Input {
     pub tags: Tags,
     /// The whole input's, if it is known.
     pub duration: Option<gst::ClockTime>,
+    /// What the user should know of streams that do not come along.
+    pub left_out: Vec<String>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
 }
@@ -113,24 +135,40 @@ impl Input {
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
         watch.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
-            return Err(watch.failure(&pipeline.0).unwrap_or_else(|| Fault::input("it cannot be opened")));
+            return Err(watch
+                .failure(&pipeline.0)
+                .unwrap_or_else(|| Fault::damaged("it cannot be opened, and GStreamer does not say why")));
         }
         let find = |media: &str| lock(&streams).iter().find(|s| s.is(media)).map(|s| s.pad.clone());
-        watch.until(&pipeline.0, || {
+        let mut missing = watch.until(&pipeline.0, path.is_file(), || {
             let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
             complete.load(Ordering::SeqCst) && held()
         })?;
+        // What was said before the wait was over, and has not been heard yet.
+        let heard = std::iter::from_fn(|| pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Element]));
+        missing.extend(heard.filter_map(|m| fault::missing(&m)));
         let Some(video) = find("video/x-raw") else {
             return Err(Fault::input(match find("audio/x-raw") {
-                Some(_) => "it holds sound but no video",
-                None => "it holds no video that can be decoded",
+                Some(_) => "it holds sound but no video: name a file with video",
+                None => "it holds no video that can be decoded: name a file with video",
             }));
         };
+        // Its end has been and gone, and would be waited for in vain.
+        if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
+            let told = watch.failure(&pipeline.0);
+            return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
+        }
         let audio = find("audio/x-raw");
+        let left_out: Vec<String> = missing
+            .iter()
+            .map(|decoder| {
+                format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
+            })
+            .collect();
         let duration = video.query_duration::<gst::ClockTime>();
-        let facts = facts(&video, audio.as_ref()).map_err(Fault::input)?;
+        let facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
-        Ok(Self {
+        let mut input = Self {
             path: path.to_path_buf(),
             pipeline,
             streams,
@@ -139,8 +177,33 @@ impl Input {
             facts,
             tags,
             duration,
+            left_out,
             _file: file,
-        })
+        };
+        input.drop_empty_sound(watch)?;
+        Ok(input)
+    }
+
+    /// Leaves out sound of which nothing is to come: muxers wait for it for ever, or make files that cannot be read.
+    fn drop_empty_sound(&mut self, watch: &Watch) -> Result<(), Fault> {
+        let Some(audio) = self.audio.clone() else { return Ok(()) };
+        let found =
+            |what: &dyn Fn(&Stream) -> bool| lock(&self.streams).iter().any(|s| s.pad == audio && what(s));
+        // What comes late, behind frames that wait here, is not waited for.
+        let begin = Instant::now();
+        while !found(&Stream::settled) && begin.elapsed() < SOUND {
+            if let Some(message) = watch.next(&self.pipeline.0)?
+                && let gst::MessageView::Error(e) = message.view()
+            {
+                return Err(e.into());
+            }
+        }
+        if found(&|s| s.ended.load(Ordering::SeqCst) && !s.held.load(Ordering::SeqCst)) {
+            (self.audio, self.facts.channels) = (None, None);
+            self.left_out
+                .push("its sound is left out: it is over by then, empty, or cannot be decoded".into());
+        }
+        Ok(())
     }
 
     /// What the file has said of itself by now; the sound's tags may come after the first frame.
@@ -170,19 +233,25 @@ impl Input {
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, start, to, at);
         if !self.video.send_event(seek) {
-            return Err(Fault::input(
-                "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
-            ));
+            return Err(Fault::input(match self.path.is_file() {
+                true => {
+                    "--start and --duration have to find a place in it, and it is a single picture or has no index: \
+                     leave them out, or make another file of it first: ffmpeg -i IN OUT.mkv"
+                }
+                false => "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
+            }));
         }
         let video = self.video.clone();
-        watch.until(&self.pipeline.0, || {
+        watch.until(&self.pipeline.0, self.path.is_file(), || {
             lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
         if none {
-            return Err(Fault::settings("it has no frame between --start and the end"));
+            return Err(Fault::settings(
+                "it has no frame between --start and the end: begin earlier, or take more with --duration",
+            ));
         }
-        Ok(())
+        self.drop_empty_sound(watch)
     }
 
     /// Links the streams to what takes them, and lets them go.
@@ -200,6 +269,7 @@ impl Input {
             for probe in stream.probes.drain(..) {
                 stream.pad.remove_probe(probe);
             }
+            stream.hand_on_its_end();
         }
         Ok(())
     }
@@ -210,10 +280,6 @@ impl Input {
         let info = caps.and_then(|c| gst_video::VideoInfo::from_caps(&c).ok());
         let rate = info.map_or(gst::Fraction::new(0, 1), |i| i.fps());
         format!("{}/{}", rate.numer(), rate.denom())
-    }
-
-    pub fn name(&self) -> String {
-        self.path.display().to_string()
     }
 }
 
@@ -232,7 +298,7 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     if meta.is_file() {
         File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
         if meta.len() == 0 {
-            return Err("it is empty".into());
+            return Err("it is empty (0 bytes): take another copy of it".into());
         }
         let source = make("filesrc")?;
         source.set_property("location", path);
@@ -247,10 +313,10 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
 }
 
 /// What the decoder says of its streams.
-fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, String> {
-    let caps = video.current_caps().ok_or("no frame of it can be decoded: it is damaged, or breaks off")?;
-    let info =
-        gst_video::VideoInfo::from_caps(&caps).map_err(|e| format!("its video format is not known: {e}"))?;
+fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
+    let caps = video.current_caps().ok_or_else(|| Fault::damaged("no frame of it can be decoded"))?;
+    let info = gst_video::VideoInfo::from_caps(&caps)
+        .map_err(|e| Fault::damaged(&format!("its video format is not known ({e})")))?;
     let fraction =
         |f: gst::Fraction| if f.denom() == 0 { 0.0 } else { f64::from(f.numer()) / f64::from(f.denom()) };
     let transfer = info.colorimetry().transfer();

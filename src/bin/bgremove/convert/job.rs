@@ -1,6 +1,6 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::fault::Fault;
+use super::fault::{Fault, LOOK};
 use super::format::Format;
 use super::input::Input;
 use super::output::Output;
@@ -12,7 +12,7 @@ use super::watch::Watch;
 use super::{Settings, Task};
 use gst::prelude::*;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -22,8 +22,10 @@ struct Given {
     frames: AtomicU64,
     /// End of the last frame, in nanoseconds of running time.
     until: AtomicU64,
+    /// Some sound has come.
+    sound: AtomicBool,
     /// What is wrong with a frame.
-    wrong: Mutex<Option<String>>,
+    wrong: Mutex<Option<Fault>>,
 }
 
 /// What came out.
@@ -52,7 +54,7 @@ pub fn convert(
     let mut input = Input::open(&task.input, watch)?;
     input.facts.uneven = !even;
     account.opened(&input);
-    let plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
+    let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
     account.planned(&plan);
     if input.facts.hlg {
         let text = "HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat";
@@ -64,7 +66,11 @@ pub fn convert(
     let stop = settings.duration.map(|d| settings.start + d);
     if settings.start > gst::ClockTime::ZERO || stop.is_some() {
         input.cut(settings.start, stop, watch)?;
+        // Its sound may be over by then.
+        plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
+        account.planned(&plan);
     }
+    input.left_out.iter().for_each(|text| note(job, account, text));
     let end = match (stop, input.duration) {
         (Some(stop), Some(length)) => Some(stop.min(length)),
         (stop, length) => stop.or(length),
@@ -81,11 +87,11 @@ pub fn convert(
     drop(input);
     let state = played?;
     if state.frames == 0 {
-        return Err(Fault::input("not a single frame came out of it"));
+        return Err(Fault::damaged("not a single frame came out of it"));
     }
     let bytes = result.finish().map_err(Fault::output)?;
     if bytes == 0 {
-        return Err(Fault::output("nothing was written"));
+        return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }
     account.written(&Written { frames: state.frames, bytes });
     job.done(&state, bytes);
@@ -118,7 +124,7 @@ fn play(
     // Awake before the first frame is let go, else that would be refused.
     let unfit = || {
         let told = watch.failure(pipeline);
-        told.unwrap_or_else(|| odd(format!("{} cannot be converted", input.name())))
+        told.unwrap_or_else(|| odd(format!("it cannot be converted, and GStreamer does not say why: {LOOK}")))
     };
     rest.sync_state_with_parent().map_err(|_| unfit())?;
     input.release(&rest)?;
@@ -132,10 +138,11 @@ fn play(
         worked: began.elapsed().as_secs_f64(),
     };
     loop {
-        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
-            return Err(Fault::new("convert/alpha-lost", wrong));
-        }
         let message = watch.next(pipeline)?;
+        // Before the message is: an error, and even the end, may follow from it.
+        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
+            return Err(wrong);
+        }
         match message.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Error(e)) => return Err(e.into()),
             Some(gst::MessageView::Warning(w)) => {
@@ -147,6 +154,12 @@ fn play(
                 }
             }
             Some(gst::MessageView::Eos(_)) => {
+                // Of such a track mp4mux makes a file that cannot be read.
+                if plan.sound() && !given.sound.load(Ordering::Relaxed) {
+                    return Err(Fault::input(
+                        "nothing of its sound could be decoded: --audio drop leaves it out",
+                    ));
+                }
                 job.progress(&state());
                 return Ok(state());
             }
@@ -181,6 +194,30 @@ fn lasting(pad: &gst::Pad) {
     });
 }
 
+/// A file has one size. Some encoders and muxers go on with another in silence, and what comes out cannot be played.
+fn another_shape(first: &gst_video::VideoInfo, now: &gst_video::VideoInfo) -> Option<Fault> {
+    let shape = |i: &gst_video::VideoInfo| (i.width(), i.height(), i.par());
+    let words = |i: &gst_video::VideoInfo| {
+        let pixels = if i.par() == gst::Fraction::new(1, 1) {
+            String::new()
+        } else {
+            format!(" (pixels {})", i.par())
+        };
+        format!("{}x{}{pixels}", i.width(), i.height())
+    };
+    (shape(first) != shape(now)).then(|| {
+        let text = format!(
+            "its frames change in the middle, from {} to {}, and a file has one size: give --size {}x{}, to which all \
+             are brought",
+            words(first),
+            words(now),
+            first.width(),
+            first.height()
+        );
+        Fault::new("convert/size-changed", text)
+    })
+}
+
 /// Watches what goes to the encoder and to the file.
 fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &Watch) -> Result<(), String> {
     let pad = |name: &str| {
@@ -192,9 +229,18 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
         lasting(&pad("video")?);
     }
     watch.listen(&pad("file")?);
+    if plan.sound() {
+        let given = Arc::clone(given);
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+        pad("audio")?.add_probe(what, move |_, _| {
+            given.sound.store(true, Ordering::Relaxed);
+            gst::PadProbeReturn::Remove
+        });
+    }
     let encoder = pad("encoder")?;
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+    let shape = Mutex::new(None);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     encoder.add_probe(what, move |_, info| {
         let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
@@ -207,11 +253,28 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
                 }
                 // However it came about: frames without alpha must not pass for transparent ones.
                 gst::EventView::Caps(caps) => {
-                    let opaque = gst_video::VideoInfo::from_caps(caps.caps()).is_ok_and(|i| !i.has_alpha());
-                    if alpha && opaque {
+                    let Ok(now) = gst_video::VideoInfo::from_caps(caps.caps()) else {
+                        return gst::PadProbeReturn::Ok;
+                    };
+                    let wrong = if alpha && !now.has_alpha() {
                         let text =
                             format!("the alpha was lost before the encoder, which would get {}", caps.caps());
-                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = Some(text);
+                        Some(Fault::new("convert/alpha-lost", text))
+                    } else {
+                        let mut shape = shape.lock().unwrap_or_else(|e| e.into_inner());
+                        // Before the first frame nothing is settled.
+                        match &*shape {
+                            Some(first) if given.frames.load(Ordering::Relaxed) > 0 => {
+                                another_shape(first, &now)
+                            }
+                            _ => {
+                                *shape = Some(now);
+                                None
+                            }
+                        }
+                    };
+                    if wrong.is_some() {
+                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = wrong;
                     }
                 }
                 _ => {}
@@ -241,8 +304,7 @@ mod tests {
     /// choose a format without alpha.
     #[test]
     fn alpha_that_is_lost_on_the_way_is_an_error() {
-        gst::init().unwrap();
-        gstbgremove::plugin_register_static().unwrap();
+        crate::gstreamer::init();
         let settings = crate::convert::tests::settings(Format::Mov);
         let facts = Facts { width: 64, height: 48, pixel_aspect: 1.0, rate: 25.0, ..Facts::default() };
         let plan = Plan::new(&settings, &facts).unwrap();
@@ -261,7 +323,7 @@ mod tests {
             bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
             let wrong = given.wrong.lock().unwrap().take();
             assert_eq!(
-                wrong.as_deref().is_some_and(|w| w.contains("alpha was lost")),
+                wrong.as_ref().is_some_and(|w| w.text.contains("alpha was lost")),
                 lost,
                 "{format}: {wrong:?}"
             );

@@ -111,6 +111,16 @@ impl Plan {
                 SIDES.end()
             ));
         }
+        let sound = settings.sound && facts.channels.is_some();
+        if let (Some(most), Some(channels)) = (format.most_channels().filter(|_| sound), facts.channels)
+            && channels > most
+        {
+            return Err(format!(
+                "its sound has {channels} channels, and {} takes {most} at most: --audio drop leaves it out, or mix it \
+                 first: ffmpeg -i IN -c:v copy -ac 2 OUT.mkv",
+                format.name()
+            ));
+        }
         let rate = if facts.rate > 0.0 { facts.rate } else { 30.0 };
         let encoding = Encoding {
             format,
@@ -121,7 +131,6 @@ impl Plan {
             channels: facts.channels.unwrap_or(0),
             uneven: facts.uneven,
         };
-        let sound = settings.sound && facts.channels.is_some();
         Ok(Self { steps, encoding, sound, width, height })
     }
 

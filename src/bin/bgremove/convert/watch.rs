@@ -1,6 +1,6 @@
 //! Waiting for a pipeline: until something happens, it fails, it stalls, or somebody has had enough.
 
-use super::fault::Fault;
+use super::fault::{self, Fault};
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -49,19 +49,43 @@ impl Watch {
         }
     }
 
-    /// Waits until `done` says yes.
+    /// Waits for an input that is being opened until `done` says yes. Gives what GStreamer lacks for some of its
+    /// streams, where the others can be decoded.
     ///
     /// # Errors
     /// The pipeline's failure, a stall, or an interruption.
-    pub fn until(&self, pipeline: &gst::Pipeline, mut done: impl FnMut() -> bool) -> Result<(), Fault> {
+    pub fn until(
+        &self,
+        pipeline: &gst::Pipeline,
+        is_file: bool,
+        mut done: impl FnMut() -> bool,
+    ) -> Result<Vec<String>, Fault> {
+        let (mut warned, mut missing) = (String::new(), Vec::new());
         while !done() {
-            if let Some(message) = self.next(pipeline)?
-                && let gst::MessageView::Error(e) = message.view()
-            {
-                return Err(e.into());
+            let message = match self.next(pipeline) {
+                Err(fault) if fault.is_stalled() => return Err(self.no_frame(is_file, &warned)),
+                other => other?,
+            };
+            match message.as_ref().map(|m| m.view()) {
+                Some(gst::MessageView::Error(e)) => return Err(e.into()),
+                Some(gst::MessageView::Warning(w)) => warned = format!(" ({})", fault::warned(w)),
+                Some(gst::MessageView::Element(e)) => missing.extend(fault::missing(e)),
+                _ => {}
             }
         }
-        Ok(())
+        Ok(missing)
+    }
+
+    /// A stall before the first frame, of which the last warning may tell more: no network has run yet.
+    fn no_frame(&self, is_file: bool, warned: &str) -> Fault {
+        let seconds = self.timeout.unwrap_or_default().as_secs_f64();
+        let why = match is_file {
+            true => fault::maybe_damaged(),
+            false => "it has stalled, and whoever writes to it should be looked at".into(),
+        };
+        Fault::stalled(format!(
+            "no frame has come out of it for {seconds} s{warned}: {why}; --timeout SECONDS waits longer"
+        ))
     }
 
     /// The next message, or none within a moment.
@@ -76,14 +100,11 @@ impl Watch {
         let idle =
             self.began.elapsed().saturating_sub(Duration::from_millis(self.alive.load(Ordering::Relaxed)));
         match self.timeout {
-            Some(most) if message.is_none() && idle > most => Err(Fault::new(
-                "convert/stalled",
-                format!(
-                    "nothing has come in or out for {} s: the input has stalled, or the machine is too slow for this \
-                     network; --timeout SECONDS waits longer",
-                    most.as_secs_f64()
-                ),
-            )),
+            Some(most) if message.is_none() && idle > most => Err(Fault::stalled(format!(
+                "nothing has come in or out for {} s: the input has stalled or is damaged, or the machine is too \
+                 slow for this network; --timeout SECONDS waits longer",
+                most.as_secs_f64()
+            ))),
             _ => Ok(message),
         }
     }

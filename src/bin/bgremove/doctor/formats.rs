@@ -60,10 +60,11 @@ fn mend(refused: &Refused) -> Option<String> {
 }
 
 /// The reason, and in a second line the command that mends it.
-fn told(refused: Refused) -> String {
+pub fn told(refused: Refused) -> String {
+    let why = refused.why.replace('\n', " ");
     match mend(&refused) {
-        Some(mend) => format!("{}\n{mend}", refused.why),
-        None => refused.why,
+        Some(mend) => format!("{why}\n{mend}"),
+        None => why,
     }
 }
 
@@ -75,10 +76,13 @@ pub fn answer(name: &str) -> Result<Value, String> {
         .iter()
         .find(|t| t.format.name() == name)
         .ok_or_else(|| format!("there is no format '{name}'"))?;
-    let folder = tempfile::tempdir().map_err(|e| format!("no folder for a trial can be made: {e}"))?;
+    let folder = tempfile::tempdir().map_err(|e| {
+        let mend = std::env::var_os("TMPDIR").map_or("", |_| "\nunset TMPDIR");
+        format!("no folder for a trial can be made: {e}{mend}")
+    })?;
     // Pictures go into a folder.
     let path = if trial.format == Format::Png { folder.path().into() } else { folder.path().join("trial") };
-    make(trial, &path).map_err(told)?;
+    make(trial, &path).map_err(|e| told(e.within(folder.path().parent())))?;
     let file = if trial.format == Format::Png { path.join("frame-00001.png") } else { path };
     match file.metadata() {
         Ok(m) if m.len() > 0 => {}
@@ -109,12 +113,30 @@ const INPUT: [&str; 11] = [
     "audioconvert",
 ];
 
+/// Forbids elements to those who look for one by itself.
+const RANK: &str = "GST_PLUGIN_FEATURE_RANK";
+
 /// Whether files are recognised and their frames can be prepared.
 pub fn input() -> Result<Value, String> {
     gst::init().map_err(|e| format!("GStreamer does not start: {e}"))?;
     let gone = missing(&INPUT);
     if !gone.is_empty() {
         return Err(told(Refused::missing(gone)));
+    }
+    // The decoders that most files need, and whether decodebin would take them or others like them.
+    for (name, caps, decoder) in
+        [("H.264", "video/x-h264", "avdec_h264"), ("AAC", "audio/mpeg,mpegversion=4", "avdec_aac")]
+    {
+        let caps: gst::Caps = caps.parse().map_err(|e: glib::BoolError| e.to_string())?;
+        let all =
+            gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODER, gst::Rank::MARGINAL);
+        if all.iter().any(|f| f.can_sink_any_caps(&caps)) {
+            continue;
+        }
+        if !missing(&[decoder]).is_empty() {
+            return Err(told(Refused::missing(vec![decoder.into()])));
+        }
+        return Err(format!("no decoder for {name} may be used: {RANK} forbids it\nunset {RANK}"));
     }
     // The start of an MP4 file (ISO/IEC 14496-12, box `ftyp`).
     let start = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
@@ -160,8 +182,8 @@ fn source(pipeline: &Running, name: &str, caps: &gst::Caps) -> Result<gst_app::A
     Ok(source)
 }
 
-fn make(trial: &Trial, path: &Path) -> Result<(), Refused> {
-    let encoding = Encoding {
+fn encoding(trial: &Trial) -> Encoding {
+    Encoding {
         format: trial.format,
         codec: Codec::Vp9,
         quality: 75,
@@ -169,7 +191,40 @@ fn make(trial: &Trial, path: &Path) -> Result<(), Refused> {
         pixel_rate: (WIDTH * HEIGHT) as f64 * 30.0,
         channels: 1,
         uneven: false,
+    }
+}
+
+/// What makes the same with GStreamer's own tool, reads it back, and tells what happens.
+pub fn line(trial: &Trial) -> String {
+    let mut line = Line::new(false);
+    let video = |line: &mut Line| {
+        line.start("videotestsrc").set("num-buffers", &FRAMES.to_string());
+        line.then(&format!("video/x-raw,format=RGBA,width={WIDTH},height={HEIGHT}")).then("videoconvert");
+        Ok(())
     };
+    let sound = |line: &mut Line| {
+        line.start("audiotestsrc").set("num-buffers", &FRAMES.to_string());
+    };
+    let path = std::env::temp_dir().join(match trial.format {
+        Format::Png => String::new(),
+        format => format!("bgremove-doctor.{}", format.name()),
+    });
+    // Its only error is a name that is no text.
+    let _ = encoding(trial).pipeline(&mut line, &path, video, trial.format.has_sound().then_some(sound));
+    let made = format!("GST_DEBUG=3 {}", line.shell());
+    match trial.read {
+        Reader::Elements(elements) if trial.format != Format::Png => {
+            let file = host::quoted(&path.display().to_string());
+            format!(
+                "{made} && GST_DEBUG=3 gst-launch-1.0 filesrc location={file} ! {elements} ! videoconvert ! fakesink"
+            )
+        }
+        _ => made,
+    }
+}
+
+fn make(trial: &Trial, path: &Path) -> Result<(), Refused> {
+    let encoding = encoding(trial);
     let mut line = Line::new(true);
     let video = |line: &mut Line| {
         line.start("appsrc").name("in").then("videoconvert");

@@ -44,6 +44,25 @@ impl Home {
         }
     }
 
+    /// Puts the right plugin in place of one that does not load, or is of another version.
+    pub fn plugin_instead_of(&self, path: &Path) -> String {
+        if let Self::Package = self
+            && !path.starts_with("/usr/lib")
+        {
+            return format!("mv {0} {0}.old", quoted(&path.display().to_string()));
+        }
+        // What lies beside the tool is found before what is in other folders, if it is named.
+        let exe = std::env::current_exe().unwrap_or_default();
+        match exe.parent() {
+            Some(own)
+                if path.parent() != Some(own) && path.file_name().is_some_and(|n| own.join(n).is_file()) =>
+            {
+                format!("export GST_PLUGIN_PATH={}", quoted(&own.display().to_string()))
+            }
+            _ => self.plugin(),
+        }
+    }
+
     /// Brings ONNX Runtime.
     pub fn runtime(&self) -> String {
         match self {

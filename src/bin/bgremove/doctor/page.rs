@@ -31,6 +31,9 @@ pub fn text(checks: &[Check]) -> String {
             let why = if check.mark == Mark::Failed { "to mend it:" } else { "to have it:" };
             out += &format!("{indent}{why} {mend}\n");
         }
+        if let Some(look) = &check.look {
+            out += &format!("{indent}to see why: {look}\n");
+        }
     }
     let failed = checks.iter().filter(|c| c.mark == Mark::Failed).count();
     out += &match failed {
@@ -46,7 +49,7 @@ pub fn json(checks: &[Check], formats: &Map<String, Value>, speeds: &[(String, V
         .map(|c| {
             json!({
                 "group": c.group, "name": c.name, "state": c.mark.word().to_lowercase(), "detail": c.detail,
-                "mend": c.mend,
+                "mend": c.mend, "look": c.look,
             })
         })
         .collect();

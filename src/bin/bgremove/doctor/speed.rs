@@ -1,6 +1,8 @@
 //! How many frames a second a preset makes transparent, with a figure that moves before a busy background.
 
+use super::formats::told;
 use super::probe::Running;
+use crate::gstreamer;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};
@@ -13,13 +15,22 @@ const FRAMES: usize = 6;
 /// How long to measure; at least three frames.
 const TIME: Duration = Duration::from_secs(1);
 
+/// What does the same with GStreamer's own tool, and tells what happens. `path`: words in front of it.
+pub fn line(preset: &str, path: &str) -> String {
+    format!(
+        "{path}GST_DEBUG=bgremove:5 gst-launch-1.0 videotestsrc num-buffers=3 ! \
+         video/x-raw,format=I420,width={WIDTH},height={HEIGHT} ! bgremove model={preset} ! fakesink"
+    )
+}
+
 /// Measures a preset.
 pub fn answer(preset: &str) -> Result<Value, String> {
     gst::init().map_err(|e| format!("GStreamer does not start: {e}"))?;
     gstbgremove::plugin_register_static().map_err(|e| format!("the plugin: {e}"))?;
     let odd = |e: &dyn std::fmt::Display| e.to_string();
     let line = "appsrc name=in format=time ! bgremove name=bg ! appsink name=out sync=false";
-    let pipeline = gst::parse::launch(line).map_err(|e| odd(&e))?;
+    let words: Vec<&str> = line.split(' ').collect();
+    let pipeline = gstreamer::launch(&words, gst::ParseFlags::empty()).map_err(told)?;
     let pipeline = Running(pipeline.downcast::<gst::Pipeline>().map_err(|_| "no pipeline")?);
     let named = |name: &str| pipeline.0.by_name(name).ok_or("an element is missing");
     let source = named("in")?.downcast::<gst_app::AppSrc>().map_err(|_| "no source")?;
