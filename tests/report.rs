@@ -83,6 +83,7 @@ fn the_record_of_a_failure() {
     let r = record(&path);
     assert_eq!(r["result"], "failed");
     assert_eq!(r["incident"]["error_code"], "resource/not-found");
+    assert!(!r["job_id"].as_str().unwrap().is_empty(), "a job that fails before its start has a name, too");
     assert!(r["incident"]["symptom"].as_str().unwrap().contains("/no/such.onnx"));
     let messages =
         play(&format!("videotestsrc num-buffers=3 ! bgremove report-location={at} ! jpegenc ! fakesink"));
@@ -120,6 +121,30 @@ fn the_record_of_a_stream_that_is_stopped() {
     seen.recv_timeout(std::time::Duration::from_secs(20)).expect("a frame");
     pipeline.set_state(gst::State::Null).unwrap();
     assert_eq!(record(&path)["result"], "stopped");
+}
+
+#[test]
+fn the_record_of_a_stream_that_is_played_again() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let mut harness = gst_check::Harness::new_parse(&format!("bgremove report-location={}", path.display()));
+    let small = info(gst_video::VideoFormat::Rgb, 64, 48);
+    harness.set_src_caps(small.to_caps().unwrap());
+    let push = |harness: &mut gst_check::Harness| {
+        harness.push(gst::Buffer::from_mut_slice(vec![0; small.size()])).unwrap();
+    };
+    push(&mut harness);
+    assert!(harness.push_event(gst::event::Eos::new()));
+    assert_eq!(record(&path)["result"], "completed");
+    // From the start again, and not to the end.
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    assert!(harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())));
+    push(&mut harness);
+    drop(harness);
+    let r = record(&path);
+    assert_eq!((&r["result"], &r["stats"]["frames_in"]), (&"stopped".into(), &2.into()));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::caps;
 use super::imp::{BgRemove, CAT, lock};
 use super::pool;
+use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::worker::Worker;
@@ -124,6 +125,8 @@ impl BgRemove {
     /// NULL to READY: everything that can be known to fail, fails here.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
+        // Failures have a job, too.
+        *lock(&self.log) = Log::new(&settings.job_id);
         if settings.backdrop.is_none() {
             let backdrop = compose::parse(&settings.background)?;
             self.change(|s| {
@@ -186,7 +189,10 @@ impl BgRemove {
         let mut beside = false;
         let mut state = match old {
             // What is remembered still holds; a network that was asked for meanwhile is on its way.
-            Some(old) if old.input == *input => old.with_output(output),
+            Some(mut old) if same_picture(&old.input, input) => {
+                old.input = input.clone();
+                old.with_output(output)
+            }
             old => {
                 let aspect = aspect(input);
                 *lock(&self.aspect) = Some(aspect);
@@ -268,6 +274,16 @@ impl BgRemove {
 }
 
 /// The network that the settings mean, for frames of this shape.
+/// Whether two formats differ in nothing but the frame rate.
+fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
+    let without_rate = |info: &VideoInfo| {
+        let mut caps = info.to_caps().ok()?;
+        caps.make_mut().structure_mut(0)?.remove_fields(["framerate", "max-framerate"]);
+        Some(caps)
+    };
+    a == b || without_rate(a).is_some_and(|caps| Some(caps) == without_rate(b))
+}
+
 fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
     let choice = choose(settings, Some(aspect))?;
     Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)

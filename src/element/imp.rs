@@ -376,6 +376,7 @@ impl BaseTransformImpl for BgRemove {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.stats).frames_in += 1;
+        lock(&self.log).goes_on();
         if self.obj().src_pad().needs_reconfigure() {
             self.drain();
         }

@@ -4,6 +4,7 @@
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::models::Network;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The settings that a network was loaded for, and what came of it.
@@ -69,7 +70,9 @@ impl Loader {
         while let Some((settings, load)) = loading.wanted.take() {
             let request = loading.requests;
             drop(loading);
-            let network = load();
+            let network = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+                Err(Error::new(Kind::ModelInvalid, "loading the network panicked; please report this"))
+            });
             loading = self.lock();
             if loading.requests == request {
                 loading.arrived = Some((settings, network));

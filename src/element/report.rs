@@ -35,7 +35,8 @@ pub struct Log {
     told: Option<Instant>,
     looked_down: bool,
     incident: Option<Incident>,
-    written: bool,
+    /// How it ended by what the record says, if that has been written.
+    written: Option<Outcome>,
 }
 
 /// A warning, and how often there was reason for it.
@@ -57,6 +58,11 @@ impl Log {
     /// Another picture follows.
     pub fn cut(&mut self) {
         self.watch.cut();
+    }
+
+    /// A frame comes: if that is after the end (a seek back), the record that was written no longer holds.
+    pub fn goes_on(&mut self) {
+        self.written.take_if(|how| *how == Outcome::Completed);
     }
 
     /// Counts a reason for a warning.
@@ -229,8 +235,12 @@ impl BgRemove {
     pub(super) fn write_record(&self, outcome: Outcome) {
         let settings = self.settings();
         let Some(location) = settings.report_location.clone() else { return };
-        if std::mem::replace(&mut lock(&self.log).written, true) {
-            return;
+        {
+            let mut log = lock(&self.log);
+            if log.written.is_some() {
+                return;
+            }
+            log.written = Some(outcome);
         }
         let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
         let record = self.record(outcome, duration);

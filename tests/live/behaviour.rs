@@ -328,6 +328,30 @@ fn caps_flushes_and_gaps_are_survived() {
 }
 
 #[test]
+fn another_frame_rate_is_no_other_picture() {
+    let mut stream = Stream::new(&network(1024, 12), &[]);
+    let begin = std::time::Instant::now();
+    loop {
+        let frame = stream.half();
+        if stream.through(frame) == [255, 0] {
+            break;
+        }
+        assert!(begin.elapsed().as_secs() < 60, "no mask comes");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let hidden = stream.stat("frames-hidden");
+    for rate in [15, 25, 0] {
+        let caps = stream.info.to_caps().unwrap();
+        let mut caps = caps.copy();
+        caps.make_mut().set("framerate", gst::Fraction::new(rate, 1));
+        stream.harness.set_src_caps(caps);
+        let frame = stream.half();
+        assert_eq!(stream.through(frame), [255, 0], "{rate} frames/s");
+    }
+    assert_eq!(stream.stat("frames-hidden"), hidden);
+}
+
+#[test]
 fn the_latency_is_told() {
     let mut stream = Stream::new(&network(0, 0), &[("matte-delay", "80000000")]);
     let frame = stream.half();
