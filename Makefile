@@ -3,14 +3,17 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize analytics audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize analytics audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
-demo: deps runtime clips build ## cut the people out of two clips, in six formats, into demo/; INPUT=any.mp4 does it to your own
+demo: demo-input deps runtime clips build ## cut the people out of two clips, in six formats, into demo/; INPUT=any.mp4 does it to your own
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
+
+demo-input: # before anything is built
+	@$(if $(INPUT),[ -f "$(INPUT)" ] || { echo "demo: error: there is no file $(INPUT)" >&2; exit 1; },:)
 
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	@tools/install_runtime.sh openvino --if-possible

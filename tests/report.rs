@@ -185,7 +185,12 @@ fn alpha_that_is_dropped_is_told() {
     // Some elements further, and inside a bin.
     let dropped = told("queue ! ( videoconvert name=deep ! jpegenc )");
     assert!(dropped[0].1.contains("deep"), "{dropped:?}");
+    let backdrop = format!(
+        "queue ! videobackdrop location={} ! videoconvert ! jpegenc",
+        clip("carphone_pristine.mp4").display()
+    );
     for kept in [
+        backdrop.as_str(),
         "videoconvert ! video/x-raw,format=RGBA ! pngenc",
         "vp9alphaenc ! webmalphamux",
         "fakesink silent=true name=a videotestsrc num-buffers=1",

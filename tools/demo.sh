@@ -17,7 +17,7 @@ case ${1:-} in
 -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
 --picture) picture=1; set -- "$ROOT/build/clips/astronaut.mp4" ;;
 -*) die "unknown option $1 (see --help)" ;;
-'') set -- "$ROOT/build/clips/carphone_pristine.mp4" "$ROOT/build/clips/astronaut.mp4" ;;
+'') set -- "$ROOT/build/clips/astronaut.mp4" "$ROOT/build/clips/carphone_pristine.mp4" ;;
 esac
 for tool in ffmpeg ffprobe; do need "$tool" ffmpeg; done
 clips=()
@@ -165,5 +165,5 @@ done
 printf '\n'
 say "made:"
 printf '%s\n' "${made[@]}"
-say "look at these sheets:"
+say "look at these sheets (without WebP, which ffmpeg does not read: open it in a browser):"
 printf '%s\n' "${sheets[@]}"

@@ -422,7 +422,9 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
         return alpha_ends(&outer, depth + 1);
     };
     let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
-    if mixes || element.sink_pads().len() != 1 {
+    // Who has a background of its own uses the alpha up.
+    let backdrop = element.factory().is_some_and(|f| f.name() == "videobackdrop");
+    if mixes || backdrop || element.sink_pads().len() != 1 {
         return None;
     }
     let pads = element.src_pads();

@@ -33,7 +33,12 @@ pub struct Pace {
     processing: Duration,
     /// Frames dropped since the last warning.
     dropped: u64,
+    /// Frames in a row that took longer than they last on screen.
+    slow: u64,
 }
+
+/// So many slow frames in a row are no accident.
+const SLOW: u64 = 10;
 
 /// How a frame was made that has left.
 struct Left {
@@ -87,6 +92,7 @@ impl BgRemove {
         lock(&self.stats).dropped += 1;
         let mut pace = lock(&self.pace);
         pace.dropped += 1;
+        pace.slow = 0;
         let dropped = pace.dropped;
         let behind = pace.live == Some(true) && !self.settings().is_async(true);
         drop(pace);
@@ -407,6 +413,25 @@ impl BgRemove {
         );
     }
 
+    /// Frame after frame takes longer than it lasts, and nobody downstream has asked for any to be dropped.
+    fn too_slow(&self, frames: u64, is_async: bool) {
+        self.warn(
+            "falling-behind",
+            |s| s.field("late", frames),
+            |_| {
+                let remedy = if is_async {
+                    "Set refine=fast, or make the frames smaller before."
+                } else {
+                    "Set inference-mode=async, or take a faster network (model=light) or provider."
+                };
+                format!(
+                    "cannot keep up with the live stream: the last {frames} frames took longer than they last, and the \
+                     sink asks for none to be dropped (its property qos). {remedy}"
+                )
+            },
+        );
+    }
+
     /// Lets all frames go that are held back.
     pub(super) fn drain(&self) {
         loop {
@@ -426,13 +451,22 @@ impl BgRemove {
     fn note_pace(&self, held: &Held, settings: &Settings, live: bool, length: Duration) {
         let taken = held.arrived.elapsed();
         let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
+        let late = live && taken > delay + length;
         {
             let mut stats = lock(&self.stats);
             stats.frame.add(taken);
-            stats.late += u64::from(live && taken > delay + length);
+            stats.late += u64::from(late);
         }
         if !live {
             return;
+        }
+        let slow = {
+            let mut pace = lock(&self.pace);
+            pace.slow = if late { pace.slow + 1 } else { 0 };
+            pace.slow
+        };
+        if slow >= SLOW {
+            self.too_slow(slow, settings.is_async(live));
         }
         let mut pace = lock(&self.pace);
         pace.taken.push(taken.saturating_sub(delay));

@@ -36,6 +36,8 @@ fn what_cannot_be_is_refused_before_any_work() {
         (["--model", "nobody"], "nobody"),
         (["--set", "foo=bar"], "foo"),
         (["--set", "refine=finest"], "refine"),
+        (["--set", "edge-shift=99"], "edge-shift takes -20 to 20"),
+        (["--set", "inference-interval=0"], "inference-interval takes 1 to"),
     ] {
         let said = refuse(nowhere, &folder.join("a.webm"), &more, 1);
         assert!(said.contains(word) && !said.contains("/no/such"), "{more:?}: {said}");

@@ -261,6 +261,25 @@ fn a_live_stream_that_is_too_slow_in_sync_mode_says_so() {
 }
 
 #[test]
+fn a_live_stream_that_is_too_slow_says_so_also_where_nothing_asks_it_to_drop() {
+    let mut stream = Stream::new(&network(1024, 12), &[("inference-mode", "sync")]);
+    for _ in 0..9 {
+        let frame = stream.half();
+        stream.through(frame);
+    }
+    assert_eq!(stream.warnings(), [], "a few may be slow");
+    let late = stream.stat("frames-late");
+    for _ in 0..3 {
+        let frame = stream.half();
+        stream.through(frame);
+    }
+    assert_eq!(stream.stat("frames-late"), 12, "{late} of the first nine");
+    let warnings = stream.warnings();
+    assert!(!warnings.is_empty() && warnings.iter().all(|w| w.0 == "falling-behind"), "{warnings:?}");
+    assert!(warnings[0].1.contains("inference-mode=async") && warnings[0].1.contains("qos"), "{warnings:?}");
+}
+
+#[test]
 fn a_provider_that_fails_is_replaced_by_the_cpu() {
     init();
     let runtime = gstbgremove::runtime::open(None).unwrap();

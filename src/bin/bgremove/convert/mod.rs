@@ -104,6 +104,7 @@ impl Settings {
 
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), Fault> {
+        self.check_ranges().map_err(Fault::settings)?;
         let mut line = Line::new(true);
         self.element(line.start("bgremove"));
         let element = line.launch().map_err(Fault::settings)?;
@@ -121,6 +122,34 @@ impl Settings {
             (Err(e), None) => Err(Fault::from(e.to_string())),
         }
     }
+
+    /// GObject leaves a value beyond a property's range out, with a warning only.
+    fn check_ranges(&self) -> Result<(), String> {
+        let element = gst::ElementFactory::make("bgremove").build().map_err(|e| e.to_string())?;
+        for (name, text) in self.properties() {
+            let Some(property) = element.find_property(name) else { continue };
+            let Ok(value) = glib::Value::deserialize_with_pspec(text, &property) else { continue };
+            if property.value_validate(&mut value.clone())
+                && let Some((least, most)) = range(&property)
+            {
+                return Err(format!("--set {name}={text}: {name} takes {least} to {most}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a number may be.
+fn range(property: &glib::ParamSpec) -> Option<(String, String)> {
+    macro_rules! of {
+        ($($kind:ty),*) => {
+            $(if let Some(p) = property.downcast_ref::<$kind>() {
+                return Some((p.minimum().to_string(), p.maximum().to_string()));
+            })*
+        };
+    }
+    of!(glib::ParamSpecFloat, glib::ParamSpecDouble, glib::ParamSpecInt, glib::ParamSpecUInt, glib::ParamSpecUInt64);
+    None
 }
 
 /// An input and where it goes.
@@ -242,7 +271,9 @@ fn background(text: &str) -> Result<Background, String> {
         Ok(_) => Ok(Background::Text(text.into())),
         // What is a file and no picture is taken for a video; whether it is one shows when it is opened.
         Err(_) if Path::new(text).is_file() => Ok(Background::Clip(text.into())),
-        Err(e) => Err(format!("{e}. A video file would do, too.")),
+        // It is not meant as the name of a file.
+        Err(e) if !text.contains(['#', '.', '/']) => Err(format!("{e}. A video file would do, too.")),
+        Err(e) => Err(e.to_string()),
     }
 }
 
