@@ -123,14 +123,13 @@ impl Settings {
         }
     }
 
-    /// GObject leaves a value beyond a property's range out, with a warning only.
+    /// GObject leaves a number beyond a property's range out, with a warning only.
     fn check_ranges(&self) -> Result<(), String> {
         let element = gst::ElementFactory::make("bgremove").build().map_err(|e| e.to_string())?;
         for (name, text) in self.properties() {
-            let Some(property) = element.find_property(name) else { continue };
-            let Ok(value) = glib::Value::deserialize_with_pspec(text, &property) else { continue };
-            if property.value_validate(&mut value.clone())
-                && let Some((least, most)) = range(&property)
+            let range = element.find_property(name).and_then(|p| range(&p));
+            if let (Some((least, most)), Ok(number)) = (range, text.parse::<f64>())
+                && !(least..=most).contains(&number)
             {
                 return Err(format!("--set {name}={text}: {name} takes {least} to {most}"));
             }
@@ -140,15 +139,21 @@ impl Settings {
 }
 
 /// What a number may be.
-fn range(property: &glib::ParamSpec) -> Option<(String, String)> {
+fn range(property: &glib::ParamSpec) -> Option<(f64, f64)> {
     macro_rules! of {
         ($($kind:ty),*) => {
             $(if let Some(p) = property.downcast_ref::<$kind>() {
-                return Some((p.minimum().to_string(), p.maximum().to_string()));
+                return Some((p.minimum() as f64, p.maximum() as f64));
             })*
         };
     }
-    of!(glib::ParamSpecFloat, glib::ParamSpecDouble, glib::ParamSpecInt, glib::ParamSpecUInt, glib::ParamSpecUInt64);
+    of!(
+        glib::ParamSpecFloat,
+        glib::ParamSpecDouble,
+        glib::ParamSpecInt,
+        glib::ParamSpecUInt,
+        glib::ParamSpecUInt64
+    );
     None
 }
 
