@@ -309,27 +309,42 @@ impl Smoother {
             }
         });
         self.track(|bx, by| busy[by * wide + bx]);
-        let (motion, same, sure) = (&self.motion, &self.same, &self.sure);
+        let (known, motion, same, sure) = (&self.known, &self.motion, &self.same, &self.sure);
+        let block = |at: usize| {
+            let m = motion[at];
+            let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
+            weight * (1.0 - far / STILL).max(0.0) * sure[at]
+        };
+        let high = known.len() / wide;
+        // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
+        // none keeps more of the past than it would by itself.
+        let corner = |cx: usize, cy: usize| {
+            let around = (cy.saturating_sub(1)..(cy + 1).min(high))
+                .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(wide)).map(move |x| y * wide + x));
+            around.filter(|&at| known[at]).map(block).fold(f32::MAX, f32::min).min(weight)
+        };
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let mut keep = [0u8; BLOCK * 4];
             for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
-                let m = motion[by * wide + bx];
-                let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
-                let weight = weight * (1.0 - far / STILL).max(0.0) * sure[by * wide + bx];
-                let weight = (weight * 256.0) as i32;
+                let corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| corner(bx + x, by + y));
+                let weighs = corners.iter().any(|c| *c > 0.0);
                 let x = bx * side..((bx + 1) * side).min(w);
                 let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
                 for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
                     let (row, past) = (&mut row[x.clone()], &mut past[x.clone()]);
-                    if weight > 0 {
+                    if weighs {
                         if y % scale == 0 {
                             let same = &same[y / scale * BLOCK..][..BLOCK];
-                            for (keep, &s) in keep.chunks_exact_mut(scale).zip(same) {
-                                keep.fill(s);
+                            let at = |n: usize| (n as f32 + 0.5) / BLOCK as f32;
+                            let [a, b, c, d] = corners;
+                            let down = at(y / scale);
+                            let (left, right) = (a + (c - a) * down, b + (d - b) * down);
+                            for (x, (keep, &s)) in keep.chunks_exact_mut(scale).zip(same).enumerate() {
+                                keep.fill((f32::from(s) * (left + (right - left) * at(x)) + 0.5) as u8);
                             }
                         }
-                        mix(row, past, &keep[..row.len()], weight);
+                        mix(row, past, &keep[..row.len()]);
                     }
                     past.copy_from_slice(row);
                 }
@@ -489,11 +504,12 @@ multiversion! {
 }
 
 multiversion! {
-    /// Moves each pixel from the past towards the present; at least by one step, so that solid becomes solid.
-    fn mix(alpha: &mut [u8], past: &[u8], same: &[u8], weight: i32) {
-        for ((a, &p), &s) in alpha.iter_mut().zip(past).zip(same) {
+    /// Moves each pixel from the past, of which `keep` (255: all) remains, towards the present; at least by one step,
+    /// so that solid becomes solid.
+    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8]) {
+        for ((a, &p), &keep) in alpha.iter_mut().zip(past).zip(keep) {
             let gap = i32::from(*a) - i32::from(p);
-            let rest = 256 - ((weight * i32::from(s)) >> 8);
+            let rest = 256 - i32::from(keep);
             let size = (gap.abs() * rest + 255) >> 8;
             *a = (i32::from(p) + if gap < 0 { -size } else { size }) as u8;
         }

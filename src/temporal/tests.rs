@@ -201,3 +201,21 @@ fn off_reset_and_other_sizes_leave_the_matte_alone() {
         smoother.apply(&p.frame(), &mut [1, 2], 0.5);
     }
 }
+
+#[test]
+fn no_block_stands_out() {
+    // A still ground, of which one block's worth becomes something else while the matte goes from all to nothing.
+    let ground = |i: usize| 120.0 + 40.0 * ((i % W) as f32 * 0.21).sin() * ((i / W) as f32 * 0.17).cos();
+    let luma: Vec<f32> = (0..W * H).map(ground).collect();
+    let block = |i: usize| (320..352).contains(&(i % W)) && (224..256).contains(&(i / W));
+    let other: Vec<f32> = (0..W * H).map(|i| if block(i) { 250.0 - luma[i] } else { luma[i] }).collect();
+    let (mut noise, mut smoother) = (Noise(5), Smoother::new());
+    smoother.apply(&picture(Format::I420, &luma, &mut noise, 0.0).frame(), &mut vec![255; W * H], 0.6);
+    let mut alpha = vec![0; W * H];
+    smoother.apply(&picture(Format::I420, &other, &mut noise, 0.0).frame(), &mut alpha, 0.6);
+    let row = &alpha[240 * W..][..W];
+    assert_eq!(row[336], 0, "what is new there has no past");
+    assert!(row[200] > 180, "what stands still is steadied: {}", row[200]);
+    let step = row.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap();
+    assert!(step < 40, "a step of {step}");
+}
