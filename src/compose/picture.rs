@@ -54,7 +54,9 @@ impl Image {
             .with_guessed_format()
             .map_err(|e| format!("the file cannot be read: {e}"))?;
         if reader.format().is_none() {
-            return Err("the file is no PNG, JPEG or WebP picture (a video goes behind with videobackdrop, or bgremove convert)".into());
+            return Err("the file is no PNG, JPEG or WebP picture (a video goes behind with videobackdrop, or bgremove \
+                        convert)"
+                .into());
         }
         let broken = |e: image::ImageError| match e {
             image::ImageError::Limits(_) => {

@@ -273,7 +273,6 @@ impl BgRemove {
     }
 }
 
-/// The network that the settings mean, for frames of this shape.
 /// Whether two formats differ in nothing but the frame rate.
 fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
     let without_rate = |info: &VideoInfo| {
@@ -284,6 +283,7 @@ fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
     a == b || without_rate(a).is_some_and(|caps| Some(caps) == without_rate(b))
 }
 
+/// The network that the settings mean, for frames of this shape.
 fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
     let choice = choose(settings, Some(aspect))?;
     Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)

@@ -225,14 +225,14 @@ pub fn paste(part: &Mask, region: Region, frame: (usize, usize), whole: &mut Mas
     whole.data.resize(whole.width * whole.height, 0.0);
     let columns = taps(part.width, region.x, region.width, frame.0, whole.width);
     let rows = taps(part.height, region.y, region.height, frame.1, whole.height);
+    let Some(left) = columns.first().map(|t| t.at) else { return };
     // Across first, row by row of the part.
     let mut across = vec![0.0; columns.len() * part.height];
-    for (from, to) in part.data.chunks_exact(part.width).zip(across.chunks_exact_mut(columns.len().max(1))) {
+    for (from, to) in part.data.chunks_exact(part.width).zip(across.chunks_exact_mut(columns.len())) {
         for (to, tap) in to.iter_mut().zip(&columns) {
             *to = tap.weights.iter().zip(&from[tap.first..]).map(|(w, v)| w * v).sum();
         }
     }
-    let Some(left) = columns.first().map(|t| t.at) else { return };
     for tap in &rows {
         let to = &mut whole.data[tap.at * whole.width + left..][..columns.len()];
         for (w, from) in tap.weights.iter().zip(across.chunks_exact(columns.len()).skip(tap.first)) {
