@@ -101,7 +101,7 @@ fn gif() {
     let path = folder("gif").join("a.gif");
     convert(&plain(), &path, &[]);
     check(&path, false);
-    for frames in [frames(&path), image_frames(&path)] {
+    for frames in [frames(&path), gif_frames(&path)] {
         for (frame, matte) in frames.iter().zip(mattes()) {
             let wrong = alpha(frame).iter().zip(matte).filter(|(a, m)| (**a > 0) != (**m >= 128)).count();
             assert_eq!(wrong, 0, "pixels are there or not as the matte says");
@@ -122,7 +122,8 @@ fn gif() {
 fn webp() {
     let path = folder("webp").join("a.webp");
     convert(&plain(), &path, &[]);
-    let decoder = decoder(&path);
+    let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
+    let decoder = image::codecs::webp::WebPDecoder::new(file).unwrap();
     assert!(matches!(decoder.loop_count(), image::metadata::LoopCount::Infinite));
     let shown = decoder.into_frames().collect_frames().unwrap();
     assert_eq!(shown.len(), 60);
@@ -131,8 +132,8 @@ fn webp() {
     assert_eq!(delays[..6], [33, 34, 33, 33, 34, 33]);
     assert_eq!(delays.iter().sum::<u32>(), 2000);
     // libwebp puts colours of visible pixels under hidden ones, since they take less room. It has seen no others.
-    let got = image_frames(&path);
-    check_alpha(&got, 60.0, 255);
+    let got = webp_frames(&path);
+    check_alpha(&got, 99.0, 255);
     let (mut hidden, mut room) = (0, 0);
     for ((frame, source), matte) in got.iter().zip(frames(&plain())).zip(mattes()) {
         let near = near(matte);
@@ -146,20 +147,18 @@ fn webp() {
     assert!(room * 20 < hidden, "{room} of {hidden} hidden pixels look as the room did");
 }
 
-fn decoder(path: &Path) -> image::codecs::webp::WebPDecoder<std::io::BufReader<std::fs::File>> {
-    image::codecs::webp::WebPDecoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()))
-        .unwrap()
+/// Through the image crate.
+fn gif_frames(path: &Path) -> Vec<Frame> {
+    let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+    let frames = image::codecs::gif::GifDecoder::new(file).unwrap().into_frames().collect_frames();
+    frames.unwrap().into_iter().map(|f| f.into_buffer().into_raw()).collect()
 }
 
-/// Through the image crate.
-fn image_frames(path: &Path) -> Vec<Frame> {
-    let file = || std::io::BufReader::new(std::fs::File::open(path).unwrap());
-    let frames = if path.extension().unwrap() == "gif" {
-        image::codecs::gif::GifDecoder::new(file()).unwrap().into_frames().collect_frames()
-    } else {
-        decoder(path).into_frames().collect_frames()
-    };
-    frames.unwrap().into_iter().map(|f| f.into_buffer().into_raw()).collect()
+/// Through libwebp: the image crate's decoder (0.2.4 of image-webp) clears the wrong rectangle after a part of a
+/// frame that has no alpha of its own, and whether there is one depends on last bits of the matte.
+fn webp_frames(path: &Path) -> Vec<Frame> {
+    let file = std::fs::read(path).unwrap();
+    webp_animation::Decoder::new(&file).unwrap().into_iter().map(|f| f.data().to_vec()).collect()
 }
 
 #[test]
@@ -182,7 +181,7 @@ fn opaque_files_have_no_alpha_channel() {
         let path = folder.join(format!("a.{format}"));
         convert(&silent(), &path, &["--background", "blur"]);
         let shown = match format {
-            "webp" => image_frames(&path),
+            "webp" => webp_frames(&path),
             "png" => pictures(&path.with_extension("")),
             _ => {
                 assert_eq!(probe(&path, "v:0", "pix_fmt"), pixels, "{format}");
@@ -253,7 +252,7 @@ fn printed_pipelines_run() {
         let converted = bgremove(&arguments);
         assert!(converted.status.success(), "{}", said(&converted));
         let frames = |p: &Path| match p.extension().and_then(|e| e.to_str()) {
-            Some("webp") => image_frames(p),
+            Some("webp") => webp_frames(p),
             None => pictures(p),
             _ => frames(p),
         };
