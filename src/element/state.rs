@@ -11,7 +11,7 @@ use crate::matte::Mask;
 use crate::models::Network;
 use crate::refine::{Foreground, Levels, Refiner};
 use crate::temporal::Smoother;
-use gst_video::{VideoConverter, VideoFrameRef, VideoInfo};
+use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -136,7 +136,28 @@ impl State {
         }
     }
 
-    /// Makes the frame that goes out.
+    /// Puts the frame's colours into the buffer that goes out, as the settings in force want them there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say.
+    pub fn carry(&mut self, input: &gst::BufferRef, output: &mut gst::BufferRef) -> Result<(), Error> {
+        if self.in_force.kind == Kind::Matte {
+            return Ok(());
+        }
+        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
+            .map_err(|_| unreadable("the incoming buffer"))?;
+        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
+            .map_err(|_| unreadable("the outgoing buffer"))?;
+        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+        let mut out =
+            frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
+        if !compose::carry(&frame, &mut out) {
+            self.convert(&in_frame, &mut out_frame)?;
+        }
+        Ok(())
+    }
+
+    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say.
@@ -167,13 +188,6 @@ impl State {
         if had_alpha {
             self.alpha.clone_from(&self.matte);
             compose::multiply_alpha(&frame, &mut self.alpha);
-        }
-        if self.in_force.kind != Kind::Matte {
-            let mut out = frames::write(&mut out_frame, &self.output)
-                .ok_or_else(|| unreadable("the outgoing buffer"))?;
-            if !compose::carry(&frame, &mut out) {
-                self.convert(&in_frame, &mut out_frame)?;
-            }
         }
         let mut out =
             frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
@@ -275,7 +289,9 @@ impl State {
         let converter = match &mut self.converter {
             Some(c) => c,
             none => {
-                let made = VideoConverter::new(&self.input, &self.output, None).map_err(|e| {
+                let mut config = VideoConverterConfig::new();
+                config.set_threads(rayon::current_num_threads() as u32);
+                let made = VideoConverter::new(&self.input, &self.output, Some(config)).map_err(|e| {
                     Error::new(
                         ErrorKind::Inference,
                         format!(

@@ -40,6 +40,12 @@ pub struct Pace {
 /// So many slow frames in a row are no accident.
 const SLOW: u64 = 10;
 
+/// A frame on its way out that has its colours, and what they took.
+struct Begun {
+    buffer: gst::Buffer,
+    took: Duration,
+}
+
 /// How a frame was made that has left.
 struct Left {
     spent: Spent,
@@ -179,9 +185,9 @@ impl BgRemove {
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Ok(None) };
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
-        let number = oldest.number;
+        let (number, asked, input) = (oldest.number, oldest.asked, oldest.buffer.clone());
         let length = state.flow.frame_length(state.input.fps());
-        let failure = if settings.is_async(live) {
+        let (begun, failure) = if settings.is_async(live) {
             if !at_once {
                 match state.flow.due(&worker, settings.matte_delay, length) {
                     Due::Now => {}
@@ -193,12 +199,14 @@ impl BgRemove {
                     }
                 }
             }
-            settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long)
-        } else if oldest.asked {
-            self.await_mask(&worker, number, &settings)?
+            let failure = settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long);
+            (self.begin(state, &input, &settings)?, failure)
         } else {
-            None
+            // What needs no mask is done while the network makes one.
+            let begun = self.begin(state, &input, &settings)?;
+            (begun, if asked { self.await_mask(&worker, number, &settings)? } else { None })
         };
+        drop(input);
         let Some(held) = state.flow.pop() else { return Ok(None) };
         if held.fresh {
             state.flow.start_anew(held.number);
@@ -214,7 +222,7 @@ impl BgRemove {
         if let Some(e) = failure.or(failed) {
             self.fail(state, &e, &settings, live)?;
         }
-        let (buffer, left) = self.finish(state, &worker, &held, &settings, live)?;
+        let (buffer, left) = self.finish(state, &worker, &held, begun, &settings, live)?;
         self.tell_frame(&held, times, &left);
         // The first frame has settled the caps of what follows.
         let second = held.number > 0;
@@ -314,24 +322,53 @@ impl BgRemove {
         Ok(())
     }
 
+    /// Runs on the kernels' threads: one hop, not one for each kernel.
+    fn in_pool<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let pool = lock(&self.pool).clone();
+        match &pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Puts a frame's colours into the buffer that goes out.
+    fn begin(
+        &self,
+        state: &mut State,
+        input: &gst::Buffer,
+        settings: &Settings,
+    ) -> Result<Begun, gst::FlowError> {
+        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(input))?;
+        let PrepareOutputBufferSuccess::Buffer(mut buffer) = prepared else {
+            return Err(gst::FlowError::Error);
+        };
+        state.follow(settings);
+        let begin = Instant::now();
+        let done = self.in_pool(|| {
+            let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
+            state.carry(input, output)
+        });
+        done.map_err(|e| {
+            self.post(&e);
+            gst::FlowError::Error
+        })?;
+        Ok(Begun { buffer, took: begin.elapsed() })
+    }
+
     /// Makes the frame that goes out.
     fn finish(
         &self,
         state: &mut State,
         worker: &Worker,
         held: &Held,
+        begun: Begun,
         settings: &Settings,
         live: bool,
     ) -> Result<(gst::Buffer, Left), gst::FlowError> {
-        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(&held.buffer))?;
-        let PrepareOutputBufferSuccess::Buffer(mut buffer) = prepared else {
-            return Err(gst::FlowError::Error);
-        };
-        state.follow(settings);
+        let Begun { mut buffer, took } = begun;
         let carries = settings.carries(live);
         let owed = if carries { worker.owed() } else { Vec::new() };
-        let pool = lock(&self.pool).clone();
-        let mut work = || -> Result<_, Error> {
+        let work = || -> Result<_, Error> {
             let begin = Instant::now();
             let chosen = {
                 let mapped = VideoFrameRef::from_buffer_ref_readable(&held.buffer, &state.input)
@@ -352,6 +389,7 @@ impl BgRemove {
             let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
+            spent.compose += took;
             // What has no matte has no segmentation either: nothing is known of such a frame.
             #[cfg(feature = "analytics")]
             if settings.segmentation_meta && shown {
@@ -362,12 +400,7 @@ impl BgRemove {
             }
             Ok(Left { spent, age, carried, shown })
         };
-        // One hop onto the kernels' threads, not one for each of them.
-        let done = match &pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        };
-        let left = done.map_err(|e| {
+        let left = self.in_pool(work).map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
