@@ -1,46 +1,45 @@
-//! What one 1080p frame costs after the network, stage by stage, beside a copy of the frame.
+//! What one 1080p frame of the demo's clip costs after the network, stage by stage, on all cores, beside a copy of
+//! the frame: `light`'s masks, I420, every round goes on to the next frame of the clip.
+//!
+//! `cargo bench --bench refine`. Needs the clip (`make clips`) and ONNX Runtime (`make runtime`).
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use gst::prelude::*;
 use gstbgremove::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
+use gstbgremove::matte::{Mask, Matting};
+use gstbgremove::models::{self, Network};
 use gstbgremove::refine::{Foreground, Quality, Refiner};
+use gstbgremove::runtime::{self, Provider};
 use gstbgremove::temporal::Smoother;
 use std::hint::black_box;
 
 const W: usize = 1920;
 const H: usize = 1080;
-const MASK: (usize, usize) = (256, 144);
+/// Frames that the rounds go through, to and fro, so that none is a cut.
+const FRAMES: usize = 30;
+/// The element's default.
+const STRENGTH: f32 = 0.6;
 
-/// Head and shoulders, to the size of those of a talking head: distance from the outline in frame pixels.
-fn outline(x: f32, y: f32) -> f32 {
-    let head = 230.0 - ((x - 960.0) / 0.8).hypot(y - 420.0);
-    let body = 620.0 - ((x - 960.0) * 0.9).hypot(y - 1280.0);
-    head.max(body) + 3.0 * (x * 0.11).sin() + 3.0 * (y * 0.09).cos()
-}
-
-fn picture() -> Vec<u8> {
-    let mut data = vec![0u8; W * H * 3 / 2];
-    let mut seed = 1u32;
-    for (i, v) in data.iter_mut().enumerate() {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let noise = (seed >> 29) as f32;
-        let (x, y, levels) = match i.checked_sub(W * H) {
-            None => (i % W, i / W, [60.0, 150.0]),
-            Some(i) => (i % (W / 2) * 2, i / (W / 2) % (H / 2) * 2, [110.0, 140.0]),
-        };
-        let a = (outline(x as f32, y as f32) + 0.5).clamp(0.0, 1.0);
-        *v = (levels[0] + (levels[1] - levels[0]) * a + noise) as u8;
-    }
-    data
-}
-
-fn mask() -> Vec<f32> {
-    let cell = W as f32 / MASK.0 as f32;
-    (0..MASK.0 * MASK.1)
-        .map(|i| {
-            let (x, y) = ((i % MASK.0) as f32 * cell, (i / MASK.0) as f32 * cell);
-            (0.5 + (outline(x, y) + 4.0 * (x * 0.03).sin()) / (2.5 * cell)).clamp(0.0, 1.0)
-        })
-        .collect()
+/// Frames of the clip, I420 with tight rows.
+fn frames() -> Vec<Vec<u8>> {
+    gst::init().expect("GStreamer");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/build/clips/astronaut.mp4");
+    assert!(std::path::Path::new(path).exists(), "{path} is missing: run `make clips`");
+    let line = format!(
+        "filesrc location=\"{path}\" ! decodebin ! videoconvert ! videoscale method=lanczos ! \
+         video/x-raw,format=I420,width={W},height={H},pixel-aspect-ratio=1/1 ! appsink name=out sync=false"
+    );
+    let pipeline = gst::parse::launch(&line).expect("a pipeline").downcast::<gst::Pipeline>().expect("one");
+    let sink = pipeline.by_name("out").expect("a sink");
+    pipeline.set_state(gst::State::Playing).expect("a clip that plays");
+    let pull = |_| {
+        let sample: gst::Sample = sink.emit_by_name("pull-sample", &[]);
+        let map = sample.buffer().expect("a frame").map_readable().expect("a frame");
+        map[..W * H * 3 / 2].to_vec()
+    };
+    let frames = (0..FRAMES).map(pull).collect();
+    pipeline.set_state(gst::State::Null).expect("an end");
+    frames
 }
 
 fn frame(data: &[u8]) -> Frame<'_> {
@@ -56,40 +55,111 @@ fn frame(data: &[u8]) -> Frame<'_> {
     }
 }
 
+fn frame_mut(data: &mut [u8]) -> FrameMut<'_> {
+    let (y, c) = data.split_at_mut(W * H);
+    let (u, v) = c.split_at_mut(W * H / 4);
+    let plane = |data, stride| PlaneMut { data, stride };
+    FrameMut {
+        format: Format::I420,
+        color: Color::BT709,
+        width: W,
+        height: H,
+        planes: [plane(y, W), plane(u, W / 2), plane(v, W / 2), plane(&mut [], 0)],
+    }
+}
+
+/// What the network gives for each frame.
+fn masks(frames: &[Vec<u8>]) -> Vec<Mask> {
+    let fail = |e: gstbgremove::error::Error| -> ! { panic!("{e}") };
+    let runtime = runtime::open(None).unwrap_or_else(|e| fail(e));
+    let choice = models::resolve("light", Some(W as f64 / H as f64)).unwrap_or_else(|e| fail(e));
+    let network = Network::load(runtime, &choice, Some(Provider::Cpu), 0).unwrap_or_else(|e| fail(e));
+    let mut matting = Matting::new(network, 0, true);
+    let mut run =
+        |f: &Vec<u8>| matting.run(&frame(f), &Default::default()).unwrap_or_else(|e| fail(e)).clone();
+    frames.iter().map(&mut run).collect()
+}
+
+/// 0, 1, … to the last and back again.
+fn to_and_fro() -> impl FnMut() -> usize {
+    let mut n = 0;
+    move || {
+        n = (n + 1) % (2 * FRAMES - 2);
+        n.min(2 * FRAMES - 2 - n)
+    }
+}
+
 fn stages(c: &mut Criterion) {
-    let (mut data, mask) = (picture(), mask());
-    let mut copy = data.clone();
+    let frames = frames();
+    let masks = masks(&frames);
     let mut alpha = vec![0u8; W * H];
-    let mut group = c.benchmark_group("1080p I420, mask 256x144");
-    group.bench_function("copy the frame", |b| b.iter(|| copy.copy_from_slice(black_box(&data))));
+    let mut copy = frames[0].clone();
+    let mut group = c.benchmark_group("1080p I420, light");
+    let mut next = to_and_fro();
+    group.bench_function("copy the frame", |b| b.iter(|| copy.copy_from_slice(black_box(&frames[next()]))));
     for quality in [Quality::None, Quality::Fast, Quality::Best] {
-        let mut refiner = Refiner::new();
+        let (mut refiner, mut next) = (Refiner::new(), to_and_fro());
         group.bench_function(format!("refine {quality:?}"), |b| {
-            b.iter(|| refiner.refine(&frame(&data), &mask, MASK.0, MASK.1, quality, black_box(&mut alpha)));
+            b.iter(|| {
+                let n = next();
+                let mask = &masks[n];
+                let (w, h) = (mask.width, mask.height);
+                refiner.refine(&frame(&frames[n]), &mask.data, w, h, quality, black_box(&mut alpha));
+            });
         });
     }
-    let mut smoother = Smoother::new();
-    group.bench_function("steady mask and matte", |b| {
+    // In the order of the element; without refinement, the mattes are those of the round before.
+    for (name, refined) in [("steady mask and matte", false), ("refine Best, steady", true)] {
+        let (mut smoother, mut refiner, mut next) = (Smoother::new(), Refiner::new(), to_and_fro());
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let n = next();
+                let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
+                let (w, h) = (mask.width, mask.height);
+                smoother.mask(&frame, black_box(&mut mask.data), w, h, STRENGTH);
+                if refined {
+                    refiner.refine(&frame, &mask.data, w, h, Quality::Best, &mut alpha);
+                }
+                smoother.apply(&frame, black_box(&mut alpha), STRENGTH);
+            });
+        });
+    }
+    let mut refiner = Refiner::new();
+    let mattes: Vec<Vec<u8>> = (0..FRAMES)
+        .map(|n| {
+            let mut alpha = vec![0u8; W * H];
+            let mask = &masks[n];
+            refiner.refine(
+                &frame(&frames[n]),
+                &mask.data,
+                mask.width,
+                mask.height,
+                Quality::Best,
+                &mut alpha,
+            );
+            alpha
+        })
+        .collect();
+    let (mut foreground, mut next) = (Foreground::new(), to_and_fro());
+    group.bench_function("copy the frame, foreground", |b| {
         b.iter(|| {
-            let mut mask = mask.clone();
-            smoother.mask(&frame(&data), black_box(&mut mask), MASK.0, MASK.1, 0.6);
-            smoother.apply(&frame(&data), black_box(&mut alpha), 0.6);
+            let n = next();
+            copy.copy_from_slice(&frames[n]);
+            foreground.estimate(black_box(&mut frame_mut(&mut copy)), &mattes[n]);
         });
     });
-    let mut foreground = Foreground::new();
-    group.bench_function("foreground", |b| {
+    let (mut smoother, mut refiner, mut foreground) = (Smoother::new(), Refiner::new(), Foreground::new());
+    let mut next = to_and_fro();
+    group.bench_function("all of it, with the copy", |b| {
         b.iter(|| {
-            let (y, c) = data.split_at_mut(W * H);
-            let (u, v) = c.split_at_mut(W * H / 4);
-            let plane = |data, stride| PlaneMut { data, stride };
-            let mut frame = FrameMut {
-                format: Format::I420,
-                color: Color::BT709,
-                width: W,
-                height: H,
-                planes: [plane(y, W), plane(u, W / 2), plane(v, W / 2), plane(&mut [], 0)],
-            };
-            foreground.estimate(black_box(&mut frame), &alpha);
+            let n = next();
+            let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
+            let (w, h) = (mask.width, mask.height);
+            smoother.mask(&frame, &mut mask.data, w, h, STRENGTH);
+            refiner.refine(&frame, &mask.data, w, h, Quality::Best, &mut alpha);
+            smoother.apply(&frame, &mut alpha, STRENGTH);
+            copy.copy_from_slice(&frames[n]);
+            foreground.estimate(black_box(&mut frame_mut(&mut copy)), black_box(&alpha));
         });
     });
     group.finish();
