@@ -20,7 +20,7 @@ pub struct Band {
     /// 255 near a clear edge of the mask (both sure foreground and sure background close by), 0 in a wide grey
     /// area, where the network does not know and no contrast may be made up.
     pub clear: Vec<u8>,
-    tmp: [Vec<u8>; 3],
+    tmp: [Vec<u8>; 7],
 }
 
 impl Band {
@@ -32,19 +32,22 @@ impl Band {
         for v in [&mut self.mask, &mut self.band, &mut self.clear].into_iter().chain(&mut self.tmp) {
             v.resize(n, 0);
         }
-        let [hi, lo, tmp] = &mut self.tmp;
+        let [near_hi, near_lo, doubts, near, far_hi, far_lo, far] = &mut self.tmp;
         quantise(mask, &mut self.mask);
-        spread(&self.mask, width, 1, u8::max, hi, tmp);
-        spread(&self.mask, width, 1, u8::min, lo, tmp);
-        doubt(&self.mask, hi, lo, &mut self.clear);
-        spread(&self.clear, width, grow, u8::max, &mut self.band, tmp);
-        spread(&self.mask, width, reach, u8::max, hi, tmp);
-        spread(&self.mask, width, reach, u8::min, lo, tmp);
-        for ((c, &h), &l) in self.clear.iter_mut().zip(&*hi).zip(&*lo) {
-            // Smooth step from half the range to nine tenths of it.
-            let t = ((f32::from(h - l) / 255.0 - 0.5) / 0.4).clamp(0.0, 1.0);
-            *c = (t * t * (3.0 - 2.0 * t) * 255.0) as u8;
-        }
+        let (mask, band, clear) = (&self.mask[..], &mut self.band, &mut self.clear);
+        rayon::join(
+            || {
+                spread(mask, width, 1, u8::max, near_hi, near);
+                spread(mask, width, 1, u8::min, near_lo, near);
+                doubt(mask, near_hi, near_lo, doubts);
+                spread(doubts, width, grow, u8::max, band, near);
+            },
+            || {
+                spread(mask, width, reach, u8::max, far_hi, far);
+                spread(mask, width, reach, u8::min, far_lo, far);
+                clearness(far_hi, far_lo, clear);
+            },
+        );
     }
 
     /// What the mask holds in the middle of block `bx, by` of a grid of `wide · high` over the frame, 0 or 255.
@@ -60,6 +63,16 @@ multiversion! {
     fn doubt(mask: &[u8], hi: &[u8], lo: &[u8], out: &mut [u8]) {
         for (((o, &m), &h), &l) in out.iter_mut().zip(mask).zip(hi).zip(lo) {
             *o = (((m > SURE) & (m < 255 - SURE)) | (h - l > STEP)) as u8;
+        }
+    }
+}
+
+multiversion! {
+    /// A smooth step from half the range to nine tenths of it.
+    fn clearness(hi: &[u8], lo: &[u8], out: &mut [u8]) {
+        for ((o, &h), &l) in out.iter_mut().zip(hi).zip(lo) {
+            let t = ((f32::from(h - l) / 255.0 - 0.5) / 0.4).clamp(0.0, 1.0);
+            *o = (t * t * (3.0 - 2.0 * t) * 255.0) as u8;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which blocks of the frame the band touches: work is done in those only.
 
 use super::band::Band;
+use rayon::prelude::*;
 
 /// Side of a block in samples of the finest level.
 pub const BLOCK: usize = 16;
@@ -82,26 +83,25 @@ impl Blocks {
         &mut self,
         width: usize,
         height: usize,
-        look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32], &[f32])),
+        look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32], &[f32])) + Sync,
     ) {
         const CELL: usize = BLOCK / 2 / PARTS;
         let (wide, high) = (PARTS * self.wide, PARTS * self.high);
-        self.cells.clear();
-        // Where nothing is in doubt, blocks are of one value.
-        for by in 0..self.high {
-            for _ in 0..PARTS {
-                for bx in 0..self.wide {
+        self.cells.resize(wide * high, 0);
+        let (core, front) = (&self.core, &self.front);
+        self.cells.par_chunks_mut(PARTS * wide).enumerate().for_each(|(by, cells)| {
+            // Where nothing is in doubt, blocks are of one value.
+            for row in cells.chunks_exact_mut(wide) {
+                for (bx, cells) in row.chunks_exact_mut(PARTS).enumerate() {
                     let at = by * self.wide + bx;
-                    let solid = if self.core[at] { 3 } else { 1 + u8::from(self.front[at]) };
-                    self.cells.extend([solid; PARTS]);
+                    cells.fill(if core[at] { 3 } else { 1 + u8::from(front[at]) });
                 }
             }
-        }
-        for by in 0..self.high {
-            for run in runs(&self.core[by * self.wide..][..self.wide]) {
+            for run in runs(&core[by * self.wide..][..self.wide]) {
                 let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
                 for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
-                    let cells = &mut self.cells[y / CELL * wide..][PARTS * run.start..PARTS * run.end];
+                    let cells =
+                        &mut cells[(y / CELL - by * PARTS) * wide..][PARTS * run.start..PARTS * run.end];
                     look(y, x, &mut |even, odd| {
                         for (cell, (e, o)) in
                             cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2)))
@@ -117,7 +117,7 @@ impl Blocks {
                     });
                 }
             }
-        }
+        });
         for by in 0..self.high {
             for bx in 0..self.wide {
                 let block = by * self.wide + bx;

@@ -166,15 +166,16 @@ impl Foreground {
         for n in 1..LEVELS {
             let (fine, coarse) = self.levels.split_at_mut(n);
             let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
-            for (from, to) in fine.sides.iter().zip(&mut coarse.sides) {
+            let wide = coarse.wide;
+            fine.sides.par_iter().zip(&mut coarse.sides).for_each(|(from, to)| {
                 let planes =
                     from.color.iter().chain([&from.weight]).zip(to.color.iter_mut().chain([&mut to.weight]));
                 for (from, to) in planes {
-                    for (y, to) in to.chunks_exact_mut(coarse.wide).enumerate() {
+                    for (y, to) in to.chunks_exact_mut(wide).enumerate() {
                         halve_plane(from, fine.wide, fine.high, y, 0, to);
                     }
                 }
-            }
+            });
         }
     }
 
@@ -184,7 +185,7 @@ impl Foreground {
             let (fine, coarse) = self.levels.split_at_mut(n + 1);
             let fine = &mut fine[n];
             let wide = fine.wide;
-            for (s, side) in fine.sides.iter_mut().enumerate() {
+            fine.sides.par_iter_mut().enumerate().for_each(|(s, side)| {
                 for (k, color) in side.color.iter_mut().enumerate() {
                     if let Some(coarse) = coarse.first() {
                         let from = &coarse.sides[s].color[k];
@@ -206,7 +207,7 @@ impl Foreground {
                         }
                     }
                 }
-            }
+            });
         }
     }
 

@@ -145,10 +145,10 @@ impl Refiner {
         self.plan(frame, mask_w, mask_h, quality);
         let cell = cell(w, h, mask_w, mask_h);
         let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
-        self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
         let side = BLOCK * self.levels[0].scale;
-        self.blocks.mark(&self.band, w, h, side, self.reach());
         in_pool(|| {
+            self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
+            self.blocks.mark(&self.band, w, h, side, self.reach());
             self.strips.fill(frame, &self.blocks);
             for n in (self.last..self.levels.len()).rev() {
                 self.fit(n, noise(frame));

@@ -230,12 +230,20 @@ impl Smoother {
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         wanted.resize(wide * high, false);
-        for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
-            let wanted = &mut wanted[place(v, h, mh) / BLOCK * wide..][..wide];
-            for ((&x, &m), &p) in columns.iter().zip(row).zip(past) {
-                wanted[x / BLOCK] |= ((m > 0.02) & (m < 0.98)) | ((m - p).abs() > 0.1);
+        ACC.with_borrow_mut(|acc| {
+            let block_row = |v: usize| place(v, h, mh) / BLOCK;
+            for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
+                if v == 0 || block_row(v) != block_row(v - 1) {
+                    acc.clear();
+                    acc.resize(mw, 0);
+                }
+                unsure(row, past, acc);
+                if v + 1 == mh || block_row(v + 1) != block_row(v) {
+                    let wanted = &mut wanted[block_row(v) * wide..][..wide];
+                    columns.iter().zip(&*acc).for_each(|(x, &a)| wanted[x / BLOCK] |= a != 0);
+                }
             }
-        }
+        });
         self.track(|bx, by| wanted[by * wide + bx]);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
@@ -417,6 +425,15 @@ fn luma_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, out: &mut 
             }
         }
         *o = ((sum + scale * scale / 2) / (scale * scale)) as u8;
+    }
+}
+
+multiversion! {
+    /// Marks the columns in which a mask is in doubt, or another than before.
+    fn unsure(mask: &[f32], past: &[f32], out: &mut [u8]) {
+        for ((o, &m), &p) in out.iter_mut().zip(mask).zip(past) {
+            *o |= u8::from(((m > 0.02) & (m < 0.98)) | ((m - p).abs() > 0.1));
+        }
     }
 }
 
