@@ -108,38 +108,28 @@ fn stages(c: &mut Criterion) {
             });
         });
     }
-    // In the order of the element; without refinement, the mattes are those of the round before.
-    for (name, refined) in [("steady mask and matte", false), ("refine Best, steady", true)] {
-        let (mut smoother, mut refiner, mut next) = (Smoother::new(), Refiner::new(), to_and_fro());
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                let n = next();
-                let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
-                let (w, h) = (mask.width, mask.height);
-                smoother.mask(&frame, black_box(&mut mask.data), w, h, STRENGTH);
-                if refined {
-                    refiner.refine(&frame, &mask.data, w, h, Quality::Best, &mut alpha);
-                }
-                smoother.apply(&frame, black_box(&mut alpha), STRENGTH);
-            });
-        });
-    }
     let mut refiner = Refiner::new();
-    let mattes: Vec<Vec<u8>> = (0..FRAMES)
-        .map(|n| {
+    let mattes: Vec<Vec<u8>> = frames
+        .iter()
+        .zip(&masks)
+        .map(|(data, mask)| {
             let mut alpha = vec![0u8; W * H];
-            let mask = &masks[n];
-            refiner.refine(
-                &frame(&frames[n]),
-                &mask.data,
-                mask.width,
-                mask.height,
-                Quality::Best,
-                &mut alpha,
-            );
+            let (w, h) = (mask.width, mask.height);
+            refiner.refine(&frame(data), &mask.data, w, h, Quality::Best, &mut alpha);
             alpha
         })
         .collect();
+    let (mut smoother, mut next) = (Smoother::new(), to_and_fro());
+    group.bench_function("steady mask and matte, with a copy of the matte", |b| {
+        b.iter(|| {
+            let n = next();
+            let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
+            let (w, h) = (mask.width, mask.height);
+            smoother.mask(&frame, black_box(&mut mask.data), w, h, STRENGTH);
+            alpha.copy_from_slice(&mattes[n]);
+            smoother.apply(&frame, black_box(&mut alpha), STRENGTH);
+        });
+    });
     let (mut foreground, mut next) = (Foreground::new(), to_and_fro());
     group.bench_function("copy the frame, foreground", |b| {
         b.iter(|| {

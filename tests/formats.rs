@@ -20,8 +20,12 @@ struct Case {
 }
 
 fn case(format: VideoFormat) -> Case {
+    case_of(format, W, H)
+}
+
+fn case_of(format: VideoFormat, width: u32, height: u32) -> Case {
     init();
-    let info = info(format, W, H);
+    let info = info(format, width, height);
     let buffer = portrait(&info, 0);
     let (matte, out) =
         process("output=matte", "video/x-raw,format=GRAY8", &info, vec![buffer.clone()]).unwrap();
@@ -167,37 +171,46 @@ fn transparent_in_every_format_with_alpha() {
     for format in SINK_FORMATS {
         let case = case(format);
         for to in [A420, Ayuv, Rgba, Bgra, Argb, Abgr] {
-            let want = format!("video/x-raw,format={}", to.to_str());
-            let (out_info, out) =
-                process("decontaminate=false", &want, &case.info, vec![case.buffer.clone()]).unwrap();
-            assert_eq!(out_info.format(), to);
-            let out = Samples::new(&out[0], &out_info);
-            assert_eq!(out.alpha(), case.alpha, "{format:?} to {to:?}: the matte is the alpha");
-            // What GStreamer's own converter makes of the visible pixels. Where the colours are stored alike they stay
-            // as they are: its releases differ in what they do to the chroma of NV12 on the way to A420.
-            let yuv = |info: &VideoInfo| info.format_info().is_yuv();
-            let shifts = |s: &Samples| s.components.iter().map(|c| (c.hsub, c.vsub)).collect::<Vec<_>>();
-            let alike = yuv(&case.info) == yuv(&out_info) && shifts(&case.input) == shifts(&out);
-            let reference = if alike { None } else { Some(convert(&case, &out_info)) };
-            let reference = reference.as_ref().unwrap_or(&case.input);
-            let black = numbers(&out_info, [0; 3]);
-            let (w, h) = (out.width, out.height);
-            for (i, c) in out.components.iter().enumerate() {
-                for y in 0..c.height(h) {
-                    for x in 0..c.width(w) {
-                        let got = f64::from(out.at(c, x, y));
-                        let hidden = sharing(&case.alpha, w, h, c, x, y).iter().all(|a| *a == 0);
-                        let want = if hidden {
-                            black[i]
-                        } else {
-                            f64::from(reference.at(&reference.components[i], x, y))
-                        };
-                        assert!(
-                            (got - want).abs() <= 1.0,
-                            "{format:?} to {to:?} {i} {x},{y}: {got}, not {want}"
-                        );
-                    }
-                }
+            check_transparent(&case, to);
+        }
+    }
+}
+
+/// GStreamer's converter splits frames of many lines over threads.
+#[test]
+fn converted_on_several_cores() {
+    use VideoFormat::*;
+    for (format, to) in [(I420, Rgba), (Nv12, Argb), (Yuy2, Abgr), (I420, Ayuv)] {
+        check_transparent(&case_of(format, 321, 1083), to);
+    }
+}
+
+/// Compares a transparent result with the frame and the matte.
+fn check_transparent(case: &Case, to: VideoFormat) {
+    let format = case.info.format();
+    let want = format!("video/x-raw,format={}", to.to_str());
+    let (out_info, out) =
+        process("decontaminate=false", &want, &case.info, vec![case.buffer.clone()]).unwrap();
+    assert_eq!(out_info.format(), to);
+    let out = Samples::new(&out[0], &out_info);
+    assert_eq!(out.alpha(), case.alpha, "{format:?} to {to:?}: the matte is the alpha");
+    // What GStreamer's own converter makes of the visible pixels. Where the colours are stored alike they stay
+    // as they are: its releases differ in what they do to the chroma of NV12 on the way to A420.
+    let yuv = |info: &VideoInfo| info.format_info().is_yuv();
+    let shifts = |s: &Samples| s.components.iter().map(|c| (c.hsub, c.vsub)).collect::<Vec<_>>();
+    let alike = yuv(&case.info) == yuv(&out_info) && shifts(&case.input) == shifts(&out);
+    let reference = if alike { None } else { Some(convert(case, &out_info)) };
+    let reference = reference.as_ref().unwrap_or(&case.input);
+    let black = numbers(&out_info, [0; 3]);
+    let (w, h) = (out.width, out.height);
+    for (i, c) in out.components.iter().enumerate() {
+        for y in 0..c.height(h) {
+            for x in 0..c.width(w) {
+                let got = f64::from(out.at(c, x, y));
+                let hidden = sharing(&case.alpha, w, h, c, x, y).iter().all(|a| *a == 0);
+                let want =
+                    if hidden { black[i] } else { f64::from(reference.at(&reference.components[i], x, y)) };
+                assert!((got - want).abs() <= 1.0, "{format:?} to {to:?} {i} {x},{y}: {got}, not {want}");
             }
         }
     }

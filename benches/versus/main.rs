@@ -245,10 +245,12 @@ fn report(
         let _ = writeln!(out, "## Aims\n\n| case | measured | aim | |\n|---|---|---|---|");
     }
     for (case, value, aim, sign) in aims {
-        let met = match (sign == "≥" && value >= aim) || (sign == "≤" && value <= aim) {
-            true => "met",
-            false if (value - aim).abs() < 0.005 => "**missed** by less than 0.005",
-            false => "**missed**",
+        let met = if (sign == "≥" && value >= aim) || (sign == "≤" && value <= aim) {
+            "met"
+        } else if (value - aim).abs() < 0.005 {
+            "**missed** by less than 0.005"
+        } else {
+            "**missed**"
         };
         let _ = writeln!(out, "| {case} | {value:.2} | {sign} {aim} | {met} |");
     }

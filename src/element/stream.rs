@@ -187,24 +187,36 @@ impl BgRemove {
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
         let (number, asked, input) = (oldest.number, oldest.asked, oldest.buffer.clone());
         let length = state.flow.frame_length(state.input.fps());
-        let (begun, failure) = if settings.is_async(live) {
-            if !at_once {
-                match state.flow.due(&worker, settings.matte_delay, length) {
-                    Due::Now => {}
-                    Due::Later => return Ok(None),
-                    Due::By(until) => {
-                        if worker.wait(number, Some(until)) == Waited::Interrupted {
-                            return Err(gst::FlowError::Flushing);
-                        }
+        let is_async = settings.is_async(live);
+        if is_async && !at_once {
+            match state.flow.due(&worker, settings.matte_delay, length) {
+                Due::Now => {}
+                Due::Later => return Ok(None),
+                Due::By(until) => {
+                    if worker.wait(number, Some(until)) == Waited::Interrupted {
+                        return Err(gst::FlowError::Flushing);
                     }
                 }
             }
-            let failure = settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long);
-            (self.begin(state, &input, &settings)?, failure)
+        }
+        if !is_async && asked && worker.is_interrupted() {
+            return Err(gst::FlowError::Flushing);
+        }
+        let until = settings.timeout.and_then(|t| Instant::now().checked_add(t));
+        // What needs no mask is done while the network makes one.
+        let begun = match self.begin(state, &input, &settings) {
+            Ok(begun) => begun,
+            Err(e) => {
+                state.flow.pop();
+                return Err(e);
+            }
+        };
+        let failure = if is_async {
+            settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long)
+        } else if asked {
+            self.await_mask(&worker, number, &settings, until)?
         } else {
-            // What needs no mask is done while the network makes one.
-            let begun = self.begin(state, &input, &settings)?;
-            (begun, if asked { self.await_mask(&worker, number, &settings)? } else { None })
+            None
         };
         drop(input);
         let Some(held) = state.flow.pop() else { return Ok(None) };
@@ -217,7 +229,10 @@ impl BgRemove {
         let (mut failed, mut times) = (None, None);
         for done in worker.take(number) {
             times = Some(done.times);
-            failed = self.take_mask(state, done);
+            // It may have come while the frame's colours were carried.
+            let own = !is_async && done.number == number;
+            let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
+            failed = late.map(too_long).or_else(|| self.take_mask(state, done));
         }
         if let Some(e) = failure.or(failed) {
             self.fail(state, &e, &settings, live)?;
@@ -235,12 +250,13 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// In sync mode: waits for a frame's own mask. Gives the failure if there will be none.
+    /// In sync mode: waits, at most up to `until`, for a frame's own mask. Gives the failure if there will be none.
     fn await_mask(
         &self,
         worker: &Worker,
         number: u64,
         settings: &Settings,
+        until: Option<Instant>,
     ) -> Result<Option<Error>, gst::FlowError> {
         if worker.is_stuck()
             && let Some(limit) = settings.timeout
@@ -252,7 +268,7 @@ impl BgRemove {
                 Waited::Done => None,
             });
         }
-        match worker.wait(number, settings.timeout.and_then(|t| Instant::now().checked_add(t))) {
+        match worker.wait(number, until) {
             Waited::Done => Ok(None),
             Waited::Interrupted => Err(gst::FlowError::Flushing),
             Waited::TimedOut => {

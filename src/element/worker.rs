@@ -200,6 +200,11 @@ impl Worker {
         drop(older);
     }
 
+    /// Whether a flush or the end of the stream has begun: nobody shall wait.
+    pub fn is_interrupted(&self) -> bool {
+        self.shared.lock().interrupted()
+    }
+
     /// Waits until nothing is under way any more for frame `number` or an earlier one, at most up to `until`.
     pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
         let mut slot = self.shared.lock();
@@ -401,7 +406,7 @@ impl Shared {
             }
             if !abandoned {
                 if done.mask.is_ok() {
-                    let took = done.times.preprocess + done.times.inference;
+                    let took = done.times.total();
                     slot.usual = Some(slot.usual.map_or(took, |u| (u * 7 + took) / 8));
                 }
                 slot.done.push_back(done);

@@ -56,6 +56,13 @@ pub struct Times {
     pub inference: Duration,
 }
 
+impl Times {
+    /// The whole run.
+    pub fn total(&self) -> Duration {
+        self.preprocess + self.inference
+    }
+}
+
 /// Where the frame lies in the network's input, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Window {

@@ -231,18 +231,19 @@ impl Smoother {
         wanted.clear();
         wanted.resize(wide * high, false);
         ACC.with_borrow_mut(|acc| {
-            let block_row = |v: usize| place(v, h, mh) / BLOCK;
+            acc.clear();
+            acc.resize(mw, 0);
+            let mut at = 0;
             for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
-                if v == 0 || block_row(v) != block_row(v - 1) {
-                    acc.clear();
-                    acc.resize(mw, 0);
+                let by = place(v, h, mh) / BLOCK;
+                if by != at {
+                    mark(acc, &columns, &mut wanted[at * wide..][..wide]);
+                    acc.fill(0);
+                    at = by;
                 }
                 unsure(row, past, acc);
-                if v + 1 == mh || block_row(v + 1) != block_row(v) {
-                    let wanted = &mut wanted[block_row(v) * wide..][..wide];
-                    columns.iter().zip(&*acc).for_each(|(x, &a)| wanted[x / BLOCK] |= a != 0);
-                }
             }
+            mark(acc, &columns, &mut wanted[at * wide..][..wide]);
         });
         self.track(|bx, by| wanted[by * wide + bx]);
         self.wanted = wanted;
@@ -426,6 +427,11 @@ fn luma_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, out: &mut 
         }
         *o = ((sum + scale * scale / 2) / (scale * scale)) as u8;
     }
+}
+
+/// Marks the blocks in which columns, which lie at `place` in luma, are marked.
+fn mark(columns: &[u8], place: &[usize], blocks: &mut [bool]) {
+    place.iter().zip(columns).for_each(|(x, &c)| blocks[x / BLOCK] |= c != 0);
 }
 
 multiversion! {
