@@ -373,7 +373,6 @@ impl Shared {
             if behind && stepped_back != Some(networks) {
                 stepped_back = Some(networks);
                 runtime::step_back_here();
-                matting.network().session.step_back();
             }
 
             let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
