@@ -4,16 +4,41 @@ use super::{Activation, Fit, Hints, sidecar};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use glib::KeyFile;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Where a network's file is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub enum FileSource {
     /// Built into the plugin; the name is the manifest's.
     Embedded(&'static str, &'static [u8]),
     /// On disk.
     File(PathBuf),
+}
+
+impl FileSource {
+    /// What it is known by: the contents of what is built in need no looking at, megabytes under a lock.
+    fn identity(&self) -> (bool, &Path) {
+        match self {
+            FileSource::Embedded(name, _) => (true, Path::new(name)),
+            FileSource::File(path) => (false, path),
+        }
+    }
+}
+
+impl PartialEq for FileSource {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for FileSource {}
+
+impl Hash for FileSource {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// A group of the manifest.

@@ -1,11 +1,12 @@
 //! A loaded network with its spec. Elements of one process that ask for the same file, provider and
-//! threads share one session, so that weights are not held twice.
+//! threads share one session, so that weights are not held twice. Two networks load at the same time.
 
+use super::shelf::Shelf;
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, Provider, Runtime, Session, Source};
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 /// A network that is ready to run.
 #[derive(Clone, Debug)]
@@ -32,9 +33,19 @@ pub struct Provenance {
     pub bytes: u64,
 }
 
-type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool, bool);
+/// What makes a session another one.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    source: FileSource,
+    /// A file that has been written anew is another network.
+    modified: Option<SystemTime>,
+    provider: Provider,
+    threads: u32,
+    exact: bool,
+    behind: bool,
+}
 
-static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
+static LOADED: LazyLock<Shelf<Key, Session>> = LazyLock::new(Shelf::default);
 
 impl Network {
     /// Loads a network, or takes the session that another element holds.
@@ -141,18 +152,12 @@ fn session(
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
-    let key = (source.clone(), modified, provider, threads, exact, behind);
-    // Held while loading, so that elements that start together load once.
-    let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
-    loaded.retain(|_, session| session.strong_count() > 0);
-    if let Some(session) = loaded.get(&key).and_then(Weak::upgrade) {
-        return Ok(session);
-    }
-    let from = match source {
-        FileSource::Embedded(_, bytes) => Source::Memory(bytes),
-        FileSource::File(path) => Source::File(path),
-    };
-    let session = Arc::new(Session::load(runtime, from, provider, threads, exact, behind)?);
-    loaded.insert(key, Arc::downgrade(&session));
-    Ok(session)
+    let key = Key { source: source.clone(), modified, provider, threads, exact, behind };
+    LOADED.get_or_load(key, || {
+        let from = match source {
+            FileSource::Embedded(_, bytes) => Source::Memory(bytes),
+            FileSource::File(path) => Source::File(path),
+        };
+        Session::load(runtime, from, provider, threads, exact, behind)
+    })
 }

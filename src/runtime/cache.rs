@@ -7,9 +7,13 @@ use super::{Runtime, provider};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Smaller files are optimised faster than they are looked up.
 const LEAST: u64 = 2_000_000;
+
+/// Two sessions of one file may be made at the same time, with other threads or for other streams.
+static DRAFTS: AtomicUsize = AtomicUsize::new(0);
 
 /// The place of one network's optimised graph.
 pub struct Slot {
@@ -34,7 +38,7 @@ pub fn slot(runtime: &Runtime, model: &Path) -> Option<Slot> {
     Some(Slot {
         path: folder.join(format!("{name}.onnx")),
         sum: folder.join(format!("{name}.sum")),
-        draft: folder.join(format!("{name}.{}.draft", std::process::id())),
+        draft: folder.join(format!("{name}.{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed))),
     })
 }
 

@@ -1,11 +1,12 @@
 //! A loaded network: its ports, and runs.
 
 use super::exit::{Working, prepare_openvino};
+use super::run::{Gate, run};
 use super::threads::Threads;
 use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, SessionInputValue, SessionOutputs};
+use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use std::borrow::Cow;
 use std::fmt;
@@ -49,7 +50,11 @@ pub enum Input<'a> {
 
 /// Recurrent state: a value of the runtime, handed from one run to the next without a copy.
 #[derive(Debug)]
-pub struct State(DynValue);
+pub struct State {
+    value: DynValue,
+    /// Whose arena it lies in; after the value, which is let go first.
+    _session: Option<Arc<SharedSessionInner>>,
+}
 
 impl State {
     /// A state of zeros.
@@ -70,7 +75,7 @@ impl State {
             }
             _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
         };
-        value.map(State).map_err(failed)
+        value.map(|value| State { value, _session: None }).map_err(failed)
     }
 
     /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
@@ -87,9 +92,12 @@ pub struct View<'a> {
     pub data: Cow<'a, [f32]>,
 }
 
-/// A network in memory. Runs of one session follow each other; it can be shared.
+/// A network in memory. It can be shared: runs do not wait for each other on the CPU, and elsewhere as long as the
+/// provider cannot begin with them, unless they are cancelled.
 pub struct Session {
-    session: Mutex<ort::session::Session>,
+    session: ort::session::Session,
+    /// Where the provider does not run what comes at the same time side by side.
+    gate: Option<Arc<Gate>>,
     /// What goes in, in the file's order.
     pub inputs: Vec<Port>,
     /// What comes out, in the file's order.
@@ -143,6 +151,8 @@ impl Session {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
         let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
         let session = match source {
             Source::Memory(bytes) => how
@@ -161,7 +171,8 @@ impl Session {
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
+        let gate = provider.at_once(threads).map(Gate::new);
+        Ok(Self { session, gate, inputs, outputs, provider })
     }
 
     /// Runs the network once.
@@ -194,11 +205,17 @@ impl Session {
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
-        let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
+        let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
         let options = cancel.options()?;
         let _working = Working::new();
-        let mut outputs: SessionOutputs<'_> = {
-            let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        let mut names = wanted.to_vec();
+        for (_, name, _) in states.iter() {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        let outputs = {
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (name, shape, data) in inputs {
                 let shape = shape.to_vec();
                 let value = match data {
@@ -206,31 +223,30 @@ impl Session {
                     Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                     Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                 };
-                values.push((Cow::Borrowed(*name), value.map_err(failed)?));
+                values.push((name, value.map_err(failed)?));
             }
             for (name, _, state) in states.iter() {
-                values.push((Cow::Borrowed(*name), SessionInputValue::from(&state.0)));
+                values.push((name, SessionInputValue::from(&state.value)));
             }
-            session.run_with_options(values, &options).map_err(|e| match cancel.is_called() {
-                true => cancelled(),
-                false => failed(e),
+            // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
+            unsafe { run(&self.session, &options, &values, &names) }.map_err(|e| {
+                match cancel.is_called() {
+                    true => cancelled(),
+                    false => failed(e),
+                }
             })?
         };
-        let views = wanted
-            .iter()
-            .map(|name| {
-                let value = outputs.get(name).ok_or_else(|| {
-                    Error::new(Kind::Inference, format!("the network gave no output '{name}'"))
-                })?;
-                view(name, value)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let views = names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, value));
+        let views = views.collect::<Result<Vec<_>>>()?;
         let result = read(&views)?;
         drop(views);
+        let mut outputs: Vec<Option<DynValue>> = outputs.into_iter().map(Some).collect();
         for (_, name, state) in states {
-            state.0 = outputs
-                .remove(*name)
-                .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no state '{name}'")))?;
+            let at = names.iter().position(|n| n == name);
+            let value = at.and_then(|i| outputs[i].take()).ok_or_else(|| {
+                Error::new(Kind::Inference, format!("the network gave no state '{name}' of its own"))
+            })?;
+            **state = State { value, _session: Some(self.session.inner()) };
         }
         Ok(result)
     }
@@ -252,6 +268,8 @@ impl fmt::Debug for Cancel {
 struct Call {
     called: bool,
     options: Option<Arc<RunOptions>>,
+    /// Where the run waits for its turn.
+    waits: Option<Arc<Gate>>,
 }
 
 impl Cancel {
@@ -263,6 +281,17 @@ impl Cancel {
             // It can only fail for want of a library, which a run has.
             let _ = options.terminate();
         }
+        let waits = call.waits.clone();
+        // Not under the lock: who waits at the gate holds the gate's and looks at this one.
+        drop(call);
+        if let Some(gate) = waits {
+            gate.wake();
+        }
+    }
+
+    /// Whom a call wakes.
+    pub(super) fn wakes(&self, gate: Option<Arc<Gate>>) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).waits = gate;
     }
 
     /// Whether it has been called.
@@ -282,7 +311,7 @@ impl Cancel {
     }
 }
 
-fn cancelled() -> Error {
+pub(super) fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "the run was cancelled")
 }
 
