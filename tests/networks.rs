@@ -826,6 +826,36 @@ fn runs_of_one_network_go_on_side_by_side_and_each_is_cancelled_alone() {
 }
 
 #[test]
+fn a_network_is_known_by_the_file_that_was_loaded_and_not_by_what_lies_there_since() {
+    init();
+    let folder = folder();
+    let runtime = runtime::open(None).unwrap();
+    let sum = |bytes: &[u8]| glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).unwrap();
+    std::fs::write(folder.path().join("w.bin"), [0u8; 12]).unwrap();
+    let beside = Onnx::new()
+        .input("x", Type::F32, &[1, 3, 32, 32])
+        .external("w", &[1, 3, 1, 1], "w.bin")
+        .op("Conv", "x w", "y")
+        .output("y", Type::F32, &[1, 1, 32, 32]);
+    for (network, name) in [(plain(), "x.onnx"), (beside, "y.onnx")] {
+        let path = network.save(folder.path(), name);
+        let bytes = std::fs::read(&path).unwrap();
+        let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
+        let loaded = Network::load(runtime, &choice, Some(Provider::Cpu), 0, false).unwrap();
+        std::fs::write(&path, b"something else").unwrap();
+        for _ in 0..2 {
+            let known = loaded.provenance();
+            assert_eq!(known.sha256.as_deref(), Some(sum(&bytes).as_str()), "{name}");
+            assert_eq!(known.bytes, bytes.len() as u64);
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    let light = models::resolve("light", None).unwrap();
+    let known = Network::load(runtime, &light, Some(Provider::Cpu), 0, false).unwrap().provenance();
+    assert!(known.title.is_some() && known.sha256.is_some_and(|s| s.len() == 64), "{:?}", known.title);
+}
+
+#[test]
 fn streams_that_wait_do_not_run_on_threads_that_have_stepped_back() {
     init();
     let folder = folder();

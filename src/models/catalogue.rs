@@ -68,6 +68,11 @@ impl Entry {
         self.embedded.map(|(_, bytes)| bytes)
     }
 
+    /// Whether this is what `source` means, built in.
+    pub(super) fn is_built_in_as(&self, source: &FileSource) -> bool {
+        matches!((self.embedded, source), (Some((own, _)), FileSource::Embedded(name, _)) if own == *name)
+    }
+
     /// Where the file is, or would be, if it is not built in.
     pub fn path(&self) -> PathBuf {
         runtime::data_folder().join("models").join(format!("{}.onnx", self.name))
@@ -291,6 +296,21 @@ mod tests {
         let entries = parse(MANIFEST).unwrap();
         assert!(entries.iter().filter(|e| e.preset == "light").all(|e| e.embedded.is_some()));
         assert_eq!(presets(), ["light", "original", "human", "pro"]);
+    }
+
+    #[test]
+    fn what_is_built_in_is_what_the_manifest_says() {
+        let built_in: Vec<_> = entries().iter().filter_map(|e| Some((e, e.embedded()?))).collect();
+        assert_eq!(built_in.len(), EMBEDDED.len());
+        for (entry, bytes) in built_in {
+            let sum = glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).unwrap();
+            assert_eq!(
+                (sum.as_str(), bytes.len() as u64),
+                (entry.sha256.as_str(), entry.bytes),
+                "{}",
+                entry.name
+            );
+        }
     }
 
     #[test]

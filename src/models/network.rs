@@ -28,7 +28,7 @@ pub struct Network {
 pub struct Provenance {
     pub title: Option<String>,
     pub licence: Option<String>,
-    /// Of the file's bytes, in hexadecimal; `None` if it cannot be read any more.
+    /// Of the file's bytes, in hexadecimal; `None` if it was replaced while it was loaded.
     pub sha256: Option<String>,
     pub bytes: u64,
 }
@@ -101,22 +101,23 @@ impl Network {
 
     /// Bytes of its file.
     pub fn bytes(&self) -> u64 {
-        match &self.choice.source {
-            FileSource::Embedded(_, bytes) => bytes.len() as u64,
-            FileSource::File(path) => path.metadata().map_or(0, |m| m.len()),
-        }
+        self.session.bytes
     }
 
-    /// Which file it is. Reads it again for its sum, which takes some time for a large one.
+    /// Which file it is, as it was when it was loaded. Nothing is read for this.
     pub fn provenance(&self) -> Provenance {
-        let sum = |bytes: &[u8]| {
-            glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).map(|s| s.to_string())
+        let (sha256, known) = match &self.choice.source {
+            // What is built in is what the manifest says: a test sees to that.
+            source @ FileSource::Embedded(..) => {
+                let known = super::entries().iter().find(|e| e.is_built_in_as(source));
+                (known.map(|e| e.sha256.clone()), known)
+            }
+            FileSource::File(_) => {
+                let sha256 = self.session.sha256.clone();
+                let known = super::entries().iter().find(|e| sha256.as_ref() == Some(&e.sha256));
+                (sha256, known)
+            }
         };
-        let sha256 = match &self.choice.source {
-            FileSource::Embedded(_, bytes) => sum(bytes),
-            FileSource::File(path) => std::fs::read(path).ok().and_then(|b| sum(&b)),
-        };
-        let known = super::entries().iter().find(|e| sha256.as_ref() == Some(&e.sha256));
         Provenance {
             title: known.map(|e| e.title.clone()),
             licence: known.map(|e| e.licence.clone()),

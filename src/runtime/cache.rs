@@ -22,13 +22,14 @@ pub struct Slot {
     draft: PathBuf,
 }
 
-/// The place for a network file; `None` when it is small or there is no folder for it.
-pub fn slot(runtime: &Runtime, model: &Path) -> Option<Slot> {
-    if model.metadata().ok()?.len() < LEAST {
+/// The place for a network of `length` bytes whose contents have the SHA-256 `contents`; `None` when it is small or
+/// there is no folder for it.
+pub fn slot(runtime: &Runtime, length: u64, contents: &str) -> Option<Slot> {
+    if length < LEAST {
         return None;
     }
     let mut hasher = DefaultHasher::new();
-    hasher.write(&fs::read(model).ok()?);
+    hasher.write(contents.as_bytes());
     hasher.write(ort::info().as_bytes());
     hasher.write(runtime.path.as_os_str().as_encoded_bytes());
     hasher.write(processor().as_bytes());

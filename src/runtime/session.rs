@@ -8,8 +8,11 @@ use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -104,6 +107,10 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
+    /// Of the file that was loaded, in hexadecimal; `None` for what is built in, and if it was not for sure this one.
+    pub sha256: Option<String>,
+    /// Length of the file that was loaded.
+    pub bytes: u64,
 }
 
 impl fmt::Debug for Session {
@@ -117,6 +124,33 @@ impl fmt::Debug for Session {
 pub enum Source<'a> {
     Memory(&'a [u8]),
     File(&'a Path),
+}
+
+/// A network file's contents.
+struct Contents<'a> {
+    bytes: Cow<'a, [u8]>,
+    sha256: Option<String>,
+}
+
+impl Contents<'_> {
+    /// Reads a file, and finds its sum while it is at hand: who asks for it at the end of a stream does not wait.
+    fn read(path: &Path) -> Result<Contents<'static>> {
+        /// What protocol buffers can hold.
+        const LONGEST: u64 = 1 << 31;
+        let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+        let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
+        let mut bytes = Vec::new();
+        File::open(path).map_err(unreadable)?.take(LONGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 == LONGEST {
+            return Err(refuse(format!("{} is longer than an ONNX file can be", path.display())));
+        }
+        let sha256 = Some(sha256(&bytes));
+        Ok(Contents { bytes: Cow::Owned(bytes), sha256 })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl Session {
@@ -140,10 +174,19 @@ impl Session {
         if provider == Provider::OpenVino {
             prepare_openvino(&runtime.path);
         }
-        let files = match source {
-            Source::Memory(bytes) => onnx::Files { length: bytes.len() as u64, data: Vec::new() },
-            Source::File(path) => onnx::inspect(path)?,
+        let (files, contents) = match source {
+            Source::Memory(bytes) => (
+                onnx::Files { length: bytes.len() as u64, data: Vec::new() },
+                Contents { bytes: Cow::Borrowed(bytes), sha256: None },
+            ),
+            Source::File(path) => {
+                let contents = Contents::read(path)?;
+                // What is looked at is what is loaded, whatever becomes of the file meanwhile.
+                let length = contents.bytes.len() as u64;
+                (onnx::inspect_read(path, Cursor::new(&contents.bytes), length)?, contents)
+            }
         };
+        let own_length = contents.bytes.len() as u64;
         let length = files.length;
         let threads = match threads {
             // Waking a second thread for each operator takes longer than it saves.
@@ -154,25 +197,30 @@ impl Session {
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
         let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
+        let mut sha256 = contents.sha256.clone();
         let session = match source {
-            Source::Memory(bytes) => how
-                .build(GraphOptimizationLevel::All, None)?
-                .commit_from_memory(bytes)
-                .map_err(|e| invalid(&e))?,
-            // A kept graph would not notice that the network's data has changed.
-            Source::File(path) if provider == Provider::Cpu && files.data.is_empty() => {
-                how.open_cached(path)?
+            // The data is found beside the file: the runtime has to open it.
+            Source::File(path) if !files.data.is_empty() => {
+                let session = how
+                    .build(GraphOptimizationLevel::All, None)?
+                    .commit_from_file(path)
+                    .map_err(|e| invalid(&e))?;
+                // It may have been another one by then.
+                sha256 =
+                    sha256.filter(|sum| Contents::read(path).is_ok_and(|c| c.sha256.as_ref() == Some(sum)));
+                session
             }
-            Source::File(path) => how
+            Source::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
+            _ => how
                 .build(GraphOptimizationLevel::All, None)?
-                .commit_from_file(path)
+                .commit_from_memory(&contents.bytes)
                 .map_err(|e| invalid(&e))?,
         };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
         let gate = provider.at_once(threads).map(Gate::new);
-        Ok(Self { session, gate, inputs, outputs, provider })
+        Ok(Self { session, gate, inputs, outputs, provider, sha256, bytes: own_length })
     }
 
     /// Runs the network once.
@@ -354,10 +402,12 @@ impl How<'_> {
     }
 
     /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-    fn open_cached(&self, path: &Path) -> Result<ort::session::Session> {
+    fn open_cached(&self, contents: &Contents<'_>) -> Result<ort::session::Session> {
         let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
-        let Some(slot) = cache::slot(self.runtime, path) else {
-            return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+        let bytes: &[u8] = &contents.bytes;
+        let sum = contents.sha256.as_deref();
+        let Some(slot) = sum.and_then(|sum| cache::slot(self.runtime, bytes.len() as u64, sum)) else {
+            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
         };
         if let Some(kept) = slot.sound() {
             match self.build(GraphOptimizationLevel::Disable, None)?.commit_from_file(kept) {
@@ -365,7 +415,7 @@ impl How<'_> {
                 Err(_) => slot.discard(),
             }
         }
-        match all(Some(slot.draft()))?.commit_from_file(path) {
+        match all(Some(slot.draft()))?.commit_from_memory(bytes) {
             Ok(session) => {
                 slot.keep();
                 Ok(session)
@@ -373,7 +423,7 @@ impl How<'_> {
             // The folder may be full or not writable: the network itself may still be good.
             Err(_) => {
                 slot.discard();
-                all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+                all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e))
             }
         }
     }
