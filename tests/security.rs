@@ -55,7 +55,7 @@ fn told(out: &Output) -> String {
 fn unshare(test: &str, option: &str) -> bool {
     let can = Command::new("unshare").args([option, "true"]).output().is_ok_and(|o| o.status.success());
     if !can {
-        println!("SKIPPED {test}: `unshare {option}` is not permitted here (as root it is)");
+        skip::skip(test, &format!("`unshare {option}` is not permitted here (as root it is)"));
     }
     can
 }
@@ -496,7 +496,7 @@ fn no_network_is_needed() {
 fn the_plugin_has_no_way_out() {
     let out = match Command::new("nm").args(["-D", "--undefined-only"]).arg(library()).output() {
         Ok(out) => out,
-        Err(_) => return println!("SKIPPED the_plugin_has_no_way_out: no nm (Debian package binutils)"),
+        Err(_) => return skip::skip("the_plugin_has_no_way_out", "no nm (Debian package binutils)"),
     };
     let text = String::from_utf8_lossy(&out.stdout);
     let names: Vec<&str> =
