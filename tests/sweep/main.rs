@@ -9,9 +9,9 @@
 //!
 //! A tenth as many go through `bgremove convert`, as a user runs it ([`convert`]).
 //!
-//! GStreamer 1.22's decodebin loses a demuxer's error now and then while it changes its state, and waits for ever. That
-//! cannot be repeated; so what waits before anything has reached bgremove counts as lost, and of that there may be
-//! little.
+//! GStreamer 1.22's decodebin waits for ever on some files, and on some now and then: it loses a demuxer's error while it
+//! changes its state. What waits before anything has reached bgremove is a fault as well if it does so again and again,
+//! and the same file does not without it.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -29,19 +29,19 @@ use std::time::Duration;
 
 /// What comes after the decoder, and the same without anything of ours: the alpha encoder is two plain ones.
 const JOBS: [(&str, &str); 6] = [
-    ("bgremove ! fakesink", "fakesink"),
-    ("bgremove background=blur ! fakesink", "fakesink"),
-    ("bgremove background=#00b140 refine=fast ! fakesink", "fakesink"),
-    ("bgremove output=matte ! fakesink", "fakesink"),
+    ("bgremove name=first ! fakesink", "fakesink name=first"),
+    ("bgremove name=first background=blur ! fakesink", "fakesink name=first"),
+    ("bgremove name=first background=#00b140 refine=fast ! fakesink", "fakesink name=first"),
+    ("bgremove name=first output=matte ! fakesink", "fakesink name=first"),
     (
-        "bgremove temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! webmalphamux ! \
-         fakesink",
-        "tee name=t ! queue ! vp8enc deadline=1 cpu-used=8 ! fakesink t. ! queue ! vp8enc deadline=1 cpu-used=8 ! \
-         fakesink",
+        "bgremove name=first temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! \
+         webmalphamux ! fakesink",
+        "tee name=first ! queue ! vp8enc deadline=1 cpu-used=8 ! fakesink first. ! queue ! vp8enc deadline=1 \
+         cpu-used=8 ! fakesink",
     ),
     (
-        "bgremove ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
-        "videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+        "bgremove name=first ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+        "videoconvert name=first ! video/x-raw,format=RGBA ! pngenc ! fakesink",
     ),
 ];
 
@@ -59,8 +59,8 @@ const FILES: [(&str, &str); 10] = [
     ("alpha.webm", "-vf format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -cpu-used 8 -deadline realtime -an"),
 ];
 
-/// How long nothing may reach bgremove. A machine that is busy elsewhere must not make an excuse of it.
-const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(10);
+/// How long nothing may reach bgremove, or without it what stands in its place.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(3);
 /// And how long it may take when something does, with us or without: a damaged header can make large frames.
 const MORE_PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
 
@@ -189,11 +189,10 @@ fn worker() {
         let bus = pipeline.bus().unwrap();
         let mut message = bus.timed_pop_filtered(PATIENCE, &kinds);
         let reached = || {
-            let all = pipeline.iterate_recurse().into_iter().flatten();
-            let ours = |e: &gst::Element| e.factory().is_some_and(|f| f.name() == "bgremove");
-            all.filter(ours).any(|e| e.static_pad("sink").is_some_and(|p| p.has_current_caps()))
+            let first = pipeline.by_name("first").unwrap();
+            first.static_pad("sink").is_some_and(|p| p.has_current_caps())
         };
-        if message.is_none() && (reached() || !with) {
+        if message.is_none() && reached() {
             message = bus.timed_pop_filtered(MORE_PATIENCE, &kinds);
         }
         let end = match message.as_ref().map(|m| m.view()) {
@@ -249,7 +248,7 @@ impl When {
 struct Stop {
     what: What,
     when: When,
-    /// Nothing had reached bgremove.
+    /// Nothing had reached bgremove, or what stands in its place.
     lost: bool,
 }
 
@@ -258,13 +257,15 @@ impl Stop {
     /// while playing for one while stopping.
     fn is_excused_by(&self, without: &Stop) -> bool {
         let ours = matches!(self.what, What::Exits(_));
-        !ours && self.what == without.what && self.when.may_be(&without.when)
+        let place = self.lost == without.lost || matches!(self.when, When::Unknown);
+        !ours && self.what == without.what && self.when.may_be(&without.when) && place
     }
 }
 
 impl std::fmt::Display for Stop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.what {
+            What::NeverEnds if self.lost => write!(f, "never begins")?,
             What::NeverEnds => write!(f, "never ends")?,
             What::CannotBeStopped => write!(f, "cannot be stopped")?,
             What::Crashes(signal) => write!(f, "crashes (signal {signal})")?,
@@ -277,9 +278,9 @@ impl std::fmt::Display for Stop {
     }
 }
 
-/// How many of so many cases may be excused, or be lost: more are no accident.
-fn most_excuses(cases: usize) -> usize {
-    2 + cases / 50
+/// How many of so many cases may be excused, if usually so many in a hundred are: more are no accident.
+fn most_excuses(cases: usize, usual: usize) -> usize {
+    3 + cases * usual * 2 / 100
 }
 
 /// How a run of cases ended: what was said of each, and the case that it crashed or hung at.
@@ -361,11 +362,11 @@ fn excuse(case: usize, stop: &Stop) -> Option<Stop> {
     tries.into_iter().find(|without| stop.is_excused_by(without))
 }
 
-/// Prints excuses, and fails if there are too many.
-fn judge_excuses(what: &str, excuses: &[String], cases: usize) {
+/// Prints excuses, and fails if there are many more than usual, which is in percent.
+fn judge_excuses(what: &str, excuses: &[String], cases: usize, usual: usize) {
     excuses.iter().for_each(|e| println!("{what}: {e}"));
-    let most = most_excuses(cases);
-    assert!(excuses.len() <= most, "{}, and of {cases} cases {most} may be: {excuses:#?}", excuses.len());
+    let most = most_excuses(cases, usual);
+    assert!(excuses.len() <= most, "{what}: {}, and of {cases} cases {most} may be", excuses.len());
 }
 
 #[test]
@@ -376,6 +377,7 @@ fn only_like_excuses_like() {
     };
     let all = [
         stop(What::NeverEnds, None),
+        Stop { lost: true, ..stop(What::NeverEnds, None) },
         stop(What::CannotBeStopped, None),
         stop(What::CannotBeStopped, Some("eos")),
         stop(What::Crashes(libc::SIGSEGV), None),
@@ -388,15 +390,16 @@ fn only_like_excuses_like() {
         }
     }
     let error = stop(What::Crashes(libc::SIGSEGV), Some("error qtdemux0: damaged"));
-    assert!(all[4].is_excused_by(&error), "how it ended before may differ");
+    assert!(all[5].is_excused_by(&error), "how it ended before may differ");
     let convert = Stop { when: When::Unknown, ..error.clone() };
     assert!(
-        convert.is_excused_by(&all[3]) && convert.is_excused_by(&all[4]) && !convert.is_excused_by(&all[5])
+        convert.is_excused_by(&all[4]) && convert.is_excused_by(&all[5]) && !convert.is_excused_by(&all[6])
     );
     let panicked = stop(What::Exits(101), None);
     assert!(!panicked.is_excused_by(&panicked), "a test that fails by itself");
-    assert!(std::panic::catch_unwind(|| judge_excuses("too many", &vec![String::new(); 6], 150)).is_err());
-    judge_excuses("not too many", &vec![String::new(); 5], 150);
+    assert_eq!(most_excuses(150, 1), 6);
+    assert!(std::panic::catch_unwind(|| judge_excuses("a", &vec!["too many".into(); 7], 150, 1)).is_err());
+    judge_excuses("a", &vec!["not too many".into(); 6], 150, 1);
 }
 
 #[test]
@@ -409,7 +412,7 @@ fn damaged_files() {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let share = (last - first).div_ceil(threads);
     let (mut eos, mut errors, mut ours) = (0, 0, 0);
-    let (mut lost, mut theirs, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut waits, mut lost, mut theirs, mut faults) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let ran: Vec<Ran> = std::thread::scope(|s| {
         let parts: Vec<_> = (0..threads)
             .map(|i| {
@@ -444,26 +447,30 @@ fn damaged_files() {
         }
         faults.extend(ran.panics);
         let Some((case, stop)) = ran.stopped else { continue };
-        if stop.lost {
-            lost.push(format!("case {case}"));
-            continue;
-        }
+        let told = format!("case {case} {stop}");
         match excuse(case, &stop) {
-            Some(without) => theirs.push(format!("case {case} {stop}, and without bgremove it {without}")),
-            None => faults.push(format!("case {case} {stop}, and not so without bgremove")),
+            Some(without) if stop.lost => waits.push(format!("{told}, and without bgremove it {without}")),
+            Some(without) => theirs.push(format!("{told}, and without bgremove it {without}")),
+            // What gets lost now and then cannot be had without bgremove when one wants it.
+            None if stop.lost && (0..TRIES).any(|_| run(case, case + 1, false).stopped.is_none()) => {
+                lost.push(format!("{told}, and it ends when it is tried again"));
+            }
+            None => faults.push(format!("{told}, and not so without bgremove")),
         }
     }
     println!(
-        "{} cases: {eos} played to their end, {errors} ended with an error ({ours} of bgremove's), {} never reached \
-         bgremove and waited in decodebin, {} crash or hang without bgremove, too",
+        "{} cases: {eos} played to their end, {errors} ended with an error ({ours} of bgremove's), {} waited in \
+         decodebin without bgremove, too, {} got lost there once, {} crash or hang without bgremove, too",
         last - first,
+        waits.len(),
         lost.len(),
         theirs.len()
     );
-    assert_eq!(eos + errors + lost.len() + theirs.len() + faults.len(), last - first, "{faults:#?}");
     assert!(faults.is_empty(), "{faults:#?}");
-    judge_excuses("GStreamer's own", &theirs, last - first);
-    judge_excuses("waited in decodebin", &lost, last - first);
+    assert_eq!(eos + errors + waits.len() + lost.len() + theirs.len(), last - first);
+    judge_excuses("waits in decodebin", &waits, last - first, 5);
+    judge_excuses("lost in decodebin", &lost, last - first, 1);
+    judge_excuses("GStreamer's own", &theirs, last - first, 1);
     if last - first > 100 {
         assert!(eos > 0 && errors > 0, "neither whole nor broken files: {eos}, {errors}");
     }
