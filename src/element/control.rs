@@ -50,7 +50,7 @@ impl BgRemove {
     pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         if lock(&self.aspect).is_some() {
-            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+            self.tell_latency();
         }
     }
 
@@ -230,8 +230,10 @@ impl BgRemove {
             state.network.spec.size
         );
         state.follow(&self.settings());
+        let length = state.flow.frame_length(input.fps());
         *guard = Some(state);
         drop(guard);
+        self.note_length(Some(length));
         if beside {
             self.load_beside();
         }
@@ -265,10 +267,19 @@ impl BgRemove {
         if let Some(worker) = self.worker() {
             worker.reset();
         }
-        if let Some(state) = lock(&self.state).as_mut() {
-            state.flow.reset();
-            state.smoother.reset();
-            lock(&self.stats).resets += 1;
+        lock(&self.pace).refused = None;
+        let events = match lock(&self.state).as_mut() {
+            Some(state) => {
+                lock(&self.stats).resets += 1;
+                state.smoother.reset();
+                state.flow.reset()
+            }
+            None => Vec::new(),
+        };
+        // What stays true after a flush is not lost with the frames before it.
+        for event in events.into_iter().filter(|e| e.is_sticky()) {
+            let event = self.tag(event);
+            let _ = self.obj().src_pad().store_sticky_event(&event);
         }
     }
 }

@@ -163,6 +163,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(0)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecUInt64::builder("max-mask-age")
+                    .nick("Maximum mask age")
+                    .blurb(
+                        "How long (ns) a mask may serve for later frames while a newer one is awaited; after that frames \
+                         go out hidden (0 = half a second, or three times what an inference usually takes, whichever is \
+                         longer; 18446744073709551615 = no limit)",
+                    )
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt64::builder("inference-timeout")
                     .nick("Inference timeout")
                     .blurb("An inference that takes longer (ns) has failed, see on-error (0 = wait for ever)")

@@ -171,6 +171,8 @@ pub struct Settings {
     pub reuse_threshold: f32,
     /// How long frames may be held back for their matte.
     pub matte_delay: Duration,
+    /// How long a mask may serve while a newer one is awaited; `None` to take it from what the network usually needs.
+    pub max_mask_age: Option<Duration>,
     /// `None` to wait for ever.
     pub timeout: Option<Duration>,
     pub on_error: OnError,
@@ -209,6 +211,7 @@ impl Default for Settings {
             max_rate: 0.0,
             reuse_threshold: 0.0,
             matte_delay: Duration::ZERO,
+            max_mask_age: None,
             timeout: Some(Duration::from_secs(10)),
             on_error: OnError::default(),
             job_id: String::new(),
@@ -262,6 +265,13 @@ impl Settings {
             OnError::Auto => OnError::Error,
             policy => policy,
         }
+    }
+
+    /// How long a mask may serve while a newer one is awaited, where an inference usually takes so long: one is then
+    /// under way, and another one may wait behind it.
+    pub fn max_mask_age(&self, usual: Option<Duration>) -> Duration {
+        const LEAST: Duration = Duration::from_millis(500);
+        self.max_mask_age.unwrap_or_else(|| LEAST.max(usual.unwrap_or_default().saturating_mul(3)))
     }
 
     pub fn kind(&self) -> Kind {
