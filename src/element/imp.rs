@@ -261,10 +261,12 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.explained) = false;
         *lock(&self.refusal) = None;
         self.worker().inspect(|w| w.resume());
+        self.look_for_report_folder();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.post_refusal();
         self.write_record(Outcome::Stopped);
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
@@ -358,9 +360,12 @@ impl BaseTransformImpl for BgRemove {
             gst::EventView::Eos(_) => {
                 self.look_down();
                 self.post_refusal();
+                let record = self.take_record(Outcome::Completed);
                 let done = self.parent_sink_event(event);
-                // Nobody downstream waits for the disk.
-                self.write_record(Outcome::Completed);
+                // Nobody downstream waits for the disk; whoever stops the element does.
+                if let Some(record) = record {
+                    self.save_record(&record);
+                }
                 done
             }
             _ => self.forward(event),

@@ -155,7 +155,7 @@ impl BgRemove {
 
     /// The stream has ended before it began, for a reason that was given as a warning before: that was the error.
     pub(super) fn post_refusal(&self) {
-        let refusal = lock(&self.refusal).take().filter(|_| !self.obj().sink_pad().has_current_caps());
+        let refusal = lock(&self.refusal).take();
         if let Some(text) = refusal {
             self.post_as(gst::StreamError::Format, &text, "");
         }

@@ -233,24 +233,49 @@ impl BgRemove {
 
     /// Writes the record of this run, once, if a place for it is set.
     pub(super) fn write_record(&self, outcome: Outcome) {
-        let settings = self.settings();
-        let Some(location) = settings.report_location.clone() else { return };
+        if let Some(record) = self.take_record(outcome) {
+            self.save_record(&record);
+        }
+    }
+
+    /// The record of this run as it is now, to be written by [`Self::save_record`]; `None` where it is not wanted, or
+    /// has been taken before.
+    pub(super) fn take_record(&self, outcome: Outcome) -> Option<Record> {
+        self.settings().report_location.as_ref()?;
         {
             let mut log = lock(&self.log);
             if log.written.is_some() {
-                return;
+                return None;
             }
             log.written = Some(outcome);
         }
         let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
-        let record = self.record(outcome, duration);
-        if let Err(e) = save(&record, &PathBuf::from(&location)) {
-            self.warn(
-                "report-not-written",
-                |s| s.field("location", &location),
-                |_| format!("the report '{location}' could not be written: {e}"),
-            );
+        Some(self.record(outcome, duration))
+    }
+
+    pub(super) fn save_record(&self, record: &Record) {
+        let Some(location) = self.settings().report_location.clone() else { return };
+        if let Err(e) = save(record, &PathBuf::from(&location)) {
+            self.record_fails(&location, &e.to_string());
         }
+    }
+
+    /// Says before the work that the record's folder is not there: at the end nobody may listen any more.
+    pub(super) fn look_for_report_folder(&self) {
+        let Some(location) = self.settings().report_location.clone() else { return };
+        let path = PathBuf::from(&location);
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+        if folder.is_some_and(|f| !f.is_dir()) {
+            self.record_fails(&location, "its folder is not there");
+        }
+    }
+
+    fn record_fails(&self, location: &str, why: &str) {
+        self.warn(
+            "report-not-written",
+            |s| s.field("location", location),
+            |_| format!("the report '{location}' could not be written: {why}"),
+        );
     }
 
     /// What is known of this run; `duration` is the whole input's.
