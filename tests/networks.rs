@@ -766,7 +766,7 @@ fn elements_share_one_network() {
     let path = plain().save(folder.path(), "x.onnx");
     let runtime = runtime::open(None).unwrap();
     let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
-    let load = |threads| Network::load(runtime, &choice, Some(Provider::Cpu), threads).unwrap();
+    let load = |threads| Network::load(runtime, &choice, Some(Provider::Cpu), threads, false).unwrap();
     let (one, two, other) = (load(0), load(0), load(1));
     assert!(Arc::ptr_eq(&one.session, &two.session));
     assert!(!Arc::ptr_eq(&one.session, &other.session));
@@ -787,6 +787,19 @@ fn elements_share_one_network() {
     std::thread::sleep(Duration::from_millis(20));
     plain().save(folder.path(), "x.onnx");
     assert!(!Arc::ptr_eq(&one.session, &load(0).session));
+}
+
+#[test]
+fn streams_that_wait_do_not_run_on_threads_that_have_stepped_back() {
+    init();
+    let folder = folder();
+    let path = plain().save(folder.path(), "x.onnx");
+    let runtime = runtime::open(None).unwrap();
+    let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
+    let load = |behind| Network::load(runtime, &choice, Some(Provider::Cpu), 2, behind).unwrap();
+    let (first, ahead, behind, second) = (load(true), load(false), load(true), load(false));
+    assert!(Arc::ptr_eq(&first.session, &behind.session) && Arc::ptr_eq(&ahead.session, &second.session));
+    assert!(!Arc::ptr_eq(&ahead.session, &behind.session));
 }
 
 #[test]

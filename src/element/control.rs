@@ -143,7 +143,9 @@ impl BgRemove {
         let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
-            let network = Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)?;
+            // Not behind: whether the stream waits is not wired to this yet.
+            let network =
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)?;
             self.log_provider(&network);
             *lock(&self.network) = Some(network);
         }
@@ -297,7 +299,8 @@ fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
 /// The network that the settings mean, for frames of this shape.
 fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
     let choice = choose(settings, Some(aspect))?;
-    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads)
+    // As in `prepare`.
+    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)
 }
 
 /// The file that the settings mean, and all that is said of it.

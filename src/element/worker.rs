@@ -475,7 +475,6 @@ impl Shared {
             if behind && stepped_back != Some(networks) {
                 stepped_back = Some(networks);
                 runtime::step_back_here();
-                matting.network().session.step_back();
             }
 
             #[cfg(test)]

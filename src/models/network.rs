@@ -17,6 +17,7 @@ pub struct Network {
     /// What it was loaded from.
     choice: Choice,
     threads: u32,
+    behind: bool,
     /// Faster providers that were tried and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
@@ -31,7 +32,7 @@ pub struct Provenance {
     pub bytes: u64,
 }
 
-type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool);
+type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool, bool);
 
 static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
 
@@ -39,6 +40,8 @@ impl Network {
     /// Loads a network, or takes the session that another element holds.
     ///
     /// `provider`: `None` for the fastest that is there. `threads`: of one run, 0 for the machine's cores.
+    /// `behind`: where cores are busy, the stream's own work goes before the network's. Elements that want it and
+    /// those that do not share no session: a thread that has stepped back cannot come forth again.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] when the file is no ONNX file or no image network; [`Kind::Runtime`] when
@@ -48,6 +51,7 @@ impl Network {
         choice: &Choice,
         provider: Option<Provider>,
         threads: u32,
+        behind: bool,
     ) -> Result<Self> {
         let because =
             |e: Error| Error::new(e.kind, format!("model '{}' cannot be used: {}", choice.name, e.text));
@@ -59,11 +63,11 @@ impl Network {
         let exact = choice.hints.min_max == Some(true);
         let session = match provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
-            Some(p) => session(runtime, &choice.source, p, threads, exact).map_err(because),
+            Some(p) => session(runtime, &choice.source, p, threads, exact, behind).map_err(because),
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
-                    last = session(runtime, &choice.source, p, threads, exact);
+                    last = session(runtime, &choice.source, p, threads, exact, behind);
                     match &last {
                         Ok(_) => break,
                         Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
@@ -73,7 +77,15 @@ impl Network {
             }
         }?;
         let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
-        Ok(Network { name: choice.name.clone(), session, spec, choice: choice.clone(), threads, passed_over })
+        Ok(Network {
+            name: choice.name.clone(),
+            session,
+            spec,
+            choice: choice.clone(),
+            threads,
+            behind,
+            passed_over,
+        })
     }
 
     /// Bytes of its file.
@@ -108,7 +120,7 @@ impl Network {
     /// As for [`Network::load`].
     pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
         let elsewhere = self.session.provider != Provider::Cpu;
-        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads))
+        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads, self.behind))
     }
 
     /// Whether what one remembers from frame to frame holds for the other.
@@ -123,12 +135,13 @@ fn session(
     provider: Provider,
     threads: u32,
     exact: bool,
+    behind: bool,
 ) -> Result<Arc<Session>> {
     let modified = match source {
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
-    let key = (source.clone(), modified, provider, threads, exact);
+    let key = (source.clone(), modified, provider, threads, exact, behind);
     // Held while loading, so that elements that start together load once.
     let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
     loaded.retain(|_, session| session.strong_count() > 0);
@@ -139,7 +152,7 @@ fn session(
         FileSource::Embedded(_, bytes) => Source::Memory(bytes),
         FileSource::File(path) => Source::File(path),
     };
-    let session = Arc::new(Session::load(runtime, from, provider, threads, exact)?);
+    let session = Arc::new(Session::load(runtime, from, provider, threads, exact, behind)?);
     loaded.insert(key, Arc::downgrade(&session));
     Ok(session)
 }

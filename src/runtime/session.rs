@@ -96,7 +96,6 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
-    threads: Threads,
 }
 
 impl fmt::Debug for Session {
@@ -116,7 +115,8 @@ impl Session {
     /// Loads a network.
     ///
     /// `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
-    /// bfloat16, also where it is faster.
+    /// bfloat16, also where it is faster. `behind`: other threads go first on a busy core, for streams that do not
+    /// wait for the network.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] with the runtime's own words.
@@ -126,6 +126,7 @@ impl Session {
         provider: Provider,
         threads: u32,
         exact: bool,
+        behind: bool,
     ) -> Result<Self> {
         let _working = Working::new();
         if provider == Provider::OpenVino {
@@ -142,8 +143,7 @@ impl Session {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n as usize,
         };
-        let known = Threads::default();
-        let how = How { runtime, provider, count: threads, threads: &known, exact };
+        let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
         let session = match source {
             Source::Memory(bytes) => how
                 .build(GraphOptimizationLevel::All, None)?
@@ -161,12 +161,7 @@ impl Session {
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, provider, threads: known })
-    }
-
-    /// Lets other threads go first on a busy core from now on, for a stream that does not wait for the network.
-    pub fn step_back(&self) {
-        self.threads.step_back();
+        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
     }
 
     /// Runs the network once.
@@ -300,7 +295,7 @@ struct How<'a> {
     runtime: &'a Runtime,
     provider: Provider,
     count: usize,
-    threads: &'a Threads,
+    threads: Threads,
     exact: bool,
 }
 
@@ -309,7 +304,7 @@ impl How<'_> {
         let build = || -> ort::Result<SessionBuilder> {
             let mut builder = ort::session::Session::builder(&self.runtime.environment)?
                 .with_optimization_level(level)?
-                .with_thread_manager(self.threads.clone())?
+                .with_thread_manager(self.threads)?
                 .with_intra_threads(self.count)?
                 // Threads that spin between frames take the cores from the decoder and the encoder.
                 .with_intra_op_spinning(false)?

@@ -1,33 +1,29 @@
-//! The threads that the runtime computes on, so that they can step back for a stream that must not wait.
+//! The threads that the runtime computes on, and how they stand behind a stream that must not wait.
 
 use ort::environment::ThreadManager;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// How much a thread that steps back is behind others: it gets about a tenth of what they get of a busy core.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// The threads of one session.
-#[derive(Clone, Default)]
-pub(super) struct Threads(Arc<Mutex<Vec<i32>>>);
-
-impl Threads {
-    /// Lets other threads go first on a busy core, for good: the system gives no way back without privileges.
-    pub fn step_back(&self) {
-        for &thread in self.0.lock().unwrap_or_else(|e| e.into_inner()).iter() {
-            step_back(thread);
-        }
-    }
+/// How the threads of one session are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Threads {
+    /// Other threads go first on a busy core. For good, since the system gives no way back without privileges: so a
+    /// session is of one kind or of the other from its beginning.
+    pub behind: bool,
 }
 
 impl ThreadManager for Threads {
     type Thread = JoinHandle<()>;
 
     fn create(&self, work: impl FnOnce() + Send + 'static) -> ort::Result<JoinHandle<()>> {
-        let known = Arc::clone(&self.0);
+        let behind = self.behind;
         let spawned = std::thread::Builder::new().name("bgremove-ort".into()).spawn(move || {
-            known.lock().unwrap_or_else(|e| e.into_inner()).push(current());
+            if behind {
+                step_back_here();
+            }
             work();
         });
         spawned.map_err(|e| ort::Error::new(e.to_string()))
@@ -38,7 +34,7 @@ impl ThreadManager for Threads {
     }
 }
 
-/// As [`Threads::step_back`], for the calling thread.
+/// Lets other threads go before the calling one on a busy core, for good.
 pub fn step_back_here() {
     step_back(current());
 }
@@ -62,3 +58,25 @@ fn current() -> i32 {
 
 #[cfg(not(target_os = "linux"))]
 fn step_back(_: i32) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn only_threads_of_those_who_asked_for_it_are_behind() {
+        for (behind, nice) in [(false, 0), (true, NICE), (false, 0)] {
+            let (tell, told) = channel();
+            let thread = Threads { behind }
+                .create(move || {
+                    // SAFETY: the call takes two numbers, of which the second is the calling thread's.
+                    tell.send(unsafe { libc::getpriority(libc::PRIO_PROCESS, current() as libc::id_t) })
+                        .unwrap();
+                })
+                .unwrap();
+            assert_eq!(told.recv().unwrap(), nice);
+            Threads::join(thread).unwrap();
+        }
+    }
+}

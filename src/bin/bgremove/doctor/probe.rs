@@ -199,6 +199,6 @@ fn provider(with: &str) -> Result<Value, String> {
         .ok_or_else(|| format!("there is no provider '{name}'"))?;
     let found = library(folder)?;
     let choice = models::resolve("light", None).map_err(|e| e.to_string())?;
-    Network::load(found, &choice, Some(provider), 0).map_err(|e| e.to_string())?;
+    Network::load(found, &choice, Some(provider), 0, false).map_err(|e| e.to_string())?;
     Ok(json!({}))
 }
