@@ -85,12 +85,13 @@ impl BgRemove {
         self.load_beside();
     }
 
-    fn load_beside(&self) {
+    pub(super) fn load_beside(&self) {
         let Some(runtime) = *lock(&self.ready) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect));
+        let behind = settings.is_async(self.was_live());
+        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect, behind));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
@@ -110,7 +111,7 @@ impl BgRemove {
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Its first mask is on its way; until then the old one's is carried on.
                     state.flow.ask_again();
-                    (state.network, state.loaded) = (network, wanted);
+                    (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
             }
             Err(e) => {
@@ -143,9 +144,10 @@ impl BgRemove {
         let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
-            // Not behind: whether the stream waits is not wired to this yet.
+            // Whether the stream is live, nobody knows yet.
+            let behind = settings.is_async(false);
             let network =
-                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)?;
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)?;
             self.log_provider(&network);
             *lock(&self.network) = Some(network);
         }
@@ -205,7 +207,8 @@ impl BgRemove {
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
-                let network = match (load(runtime, &loaded, aspect), &old) {
+                let behind = settings.is_async(self.says_live().unwrap_or_default());
+                let network = match (load(runtime, &loaded, aspect, behind), &old) {
                     (Ok(network), _) => network,
                     // Its file may be gone; it is in memory.
                     (Err(e), Some(old)) => {
@@ -297,10 +300,9 @@ fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
 }
 
 /// The network that the settings mean, for frames of this shape.
-fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
+fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64, behind: bool) -> Result<Network, Error> {
     let choice = choose(settings, Some(aspect))?;
-    // As in `prepare`.
-    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)
+    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)
 }
 
 /// The file that the settings mean, and all that is said of it.

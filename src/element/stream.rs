@@ -79,15 +79,21 @@ impl BgRemove {
         if let Some(live) = lock(&self.pace).live {
             return live;
         }
-        let mut query = gst::query::Latency::new();
-        if !self.obj().sink_pad().peer_query(&mut query) {
-            // It does not know yet.
-            return false;
-        }
-        let live = query.result().0;
+        let Some(live) = self.says_live() else { return false };
         lock(&self.pace).live = Some(live);
         gst::debug!(CAT, imp = self, "upstream is {}", if live { "live" } else { "not live" });
         live
+    }
+
+    /// What upstream says now; `None` if it does not know yet.
+    pub(super) fn says_live(&self) -> Option<bool> {
+        let mut query = gst::query::Latency::new();
+        self.obj().sink_pad().peer_query(&mut query).then(|| query.result().0)
+    }
+
+    /// Whether upstream is live, as far as it has been asked.
+    pub(super) fn was_live(&self) -> bool {
+        lock(&self.pace).live.unwrap_or_default()
     }
 
     /// Another stream begins: it may come from elsewhere.
@@ -187,7 +193,13 @@ impl BgRemove {
             stats.cuts += u64::from(arrival.cut);
             stats.resets += u64::from(arrival.fresh);
         }
-        worker.set_behind(settings.is_async(live));
+        let behind = settings.is_async(live);
+        worker.set_behind(behind);
+        if !state.network.stands(behind) && state.behind != Some(behind) {
+            // Its threads keep their priority: those of another session take over.
+            self.load_beside();
+        }
+        state.behind = Some(behind);
         let asked = arrival.ask.then(Instant::now);
         if arrival.ask {
             worker.submit(Job {
@@ -217,7 +229,7 @@ impl BgRemove {
     pub(super) fn leave(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
         let settings = self.settings();
-        let live = lock(&self.pace).live.unwrap_or_default();
+        let live = self.was_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Ok(None) };

@@ -104,6 +104,17 @@ impl fmt::Debug for Session {
     }
 }
 
+/// The threads of one run, the caller's included, of a network of `length` bytes where `wanted` are asked for; 0: as
+/// many as the machine has cores, one for a small network.
+pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
+    match wanted {
+        // Waking a second thread for each operator takes longer than it saves.
+        0 if length <= provider::SMALL => 1,
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        n => n as usize,
+    }
+}
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
@@ -137,12 +148,7 @@ impl Session {
             Source::File(path) => onnx::inspect(path)?,
         };
         let length = files.length;
-        let threads = match threads {
-            // Waking a second thread for each operator takes longer than it saves.
-            0 if length <= provider::SMALL => 1,
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            n => n as usize,
-        };
+        let threads = threads_of_a_run(length, threads);
         let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
         let session = match source {
             Source::Memory(bytes) => how

@@ -276,6 +276,39 @@ fn async_becomes_sync_and_sync_async_while_it_plays() {
     assert_eq!(frames, (0..48).collect::<Vec<_>>());
 }
 
+/// How nice the threads are that ONNX Runtime computes on.
+#[cfg(target_os = "linux")]
+fn priorities() -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let stats = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("stat")).ok());
+    let nice = |stat: String| {
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        (name == "bgremove-ort").then(|| rest.split(' ').nth(16).unwrap().parse().unwrap())
+    };
+    stats.filter_map(nice).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_networks_threads_stand_behind_only_while_the_stream_does_not_wait() {
+    // No other test here has a network with threads of its own.
+    let mut stream = Stream::new(&network(256, 4), &[("threads", "2")]);
+    for mode in ["async", "sync", "async", "sync"] {
+        stream.element.set_property_from_str("inference-mode", mode);
+        let start = Instant::now();
+        loop {
+            let frame = stream.half();
+            stream.through(frame);
+            let now = priorities();
+            if !now.is_empty() && now.iter().all(|n| (*n > 0) == (mode == "async")) {
+                break;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{mode}: {now:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 #[test]
 fn an_old_mask_does_not_serve_for_ever() {
     // A network that fails, and an app that wants the last matte held.
