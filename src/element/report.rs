@@ -2,6 +2,7 @@
 
 use super::imp::{BgRemove, lock};
 use super::properties::PROPERTIES;
+use super::settings::Kind;
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::report::{Incident, Look, Outcome, Record, Watch, blockiness, save, utc};
@@ -192,7 +193,8 @@ impl BgRemove {
             return;
         }
         let src = self.obj().src_pad().clone();
-        if !src.current_caps().is_some_and(|c| has_alpha(&c)) {
+        // On a background a format with alpha is opaque throughout, which may go.
+        if self.settings().kind() != Kind::Transparent || !src.current_caps().is_some_and(|c| has_alpha(&c)) {
             return;
         }
         if let Some((element, caps)) = alpha_ends(&src, 0) {
