@@ -8,8 +8,6 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-#[cfg(feature = "cli")]
-pub mod install;
 pub mod matte;
 pub mod measure;
 pub mod models;

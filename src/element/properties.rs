@@ -196,7 +196,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .build(),
                 glib::ParamSpecBoolean::builder("write-tags")
                     .nick("Write tags")
-                    .blurb("Tag the stream with this application's and the model's name")
+                    .blurb("Tag the stream with this application's name and the model's, without its folders")
                     .default_value(defaults.write_tags)
                     .mutable_ready()
                     .build(),

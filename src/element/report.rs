@@ -172,7 +172,7 @@ impl BgRemove {
 
     fn own_tags(&self) -> gst::TagList {
         let name = concat!("bgremove ", env!("CARGO_PKG_VERSION"));
-        let model = format!("bgremove-model={}", self.settings().model);
+        let model = format!("bgremove-model={}", base_name(&self.settings().model));
         let mut tags = gst::TagList::new();
         let list = tags.make_mut();
         list.set_scope(gst::TagScope::Stream);
@@ -346,6 +346,13 @@ impl BgRemove {
     }
 }
 
+/// What may be told of a model to whoever gets the file: a preset's name, or a file's without its folders, which may
+/// name the user.
+fn base_name(model: &str) -> &str {
+    // Either slash, whichever system wrote the name.
+    model.rsplit(['/', '\\']).next().unwrap_or_default()
+}
+
 /// The elements in a pipeline, at any depth, as `factory name`, the first ones first.
 pub fn elements_of(bin: &gst::Bin) -> Vec<String> {
     let name = |e: gst::Element| {
@@ -445,6 +452,19 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_names_a_model_without_its_folders() {
+        for (model, name) in [
+            ("light", "light"),
+            ("/home/jane/nets/my.onnx", "my.onnx"),
+            ("nets/my.onnx", "my.onnx"),
+            ("file:///home/jane/my.onnx", "my.onnx"),
+            (r"C:\Users\jane\my.onnx", "my.onnx"),
+        ] {
+            assert_eq!(base_name(model), name);
+        }
+    }
 
     #[test]
     fn values_have_plain_forms() {

@@ -214,7 +214,7 @@ impl Default for Settings {
             job_id: String::new(),
             stats_interval: None,
             report_location: None,
-            write_tags: true,
+            write_tags: false,
             #[cfg(feature = "analytics")]
             segmentation_meta: false,
         }
