@@ -11,12 +11,14 @@ pub mod fuzz;
 pub mod matte;
 pub mod measure;
 pub mod models;
+mod numbers;
 pub mod refine;
 pub mod report;
 pub mod runtime;
 mod simd;
 mod spread;
 pub mod temporal;
+pub mod video;
 pub mod webm;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -166,7 +166,11 @@ impl BgRemove {
     pub(super) fn tag_at_start(&self) {
         let told = std::mem::replace(&mut lock(&self.log).tagged, true);
         if !told && self.settings().write_tags {
-            self.obj().src_pad().push_event(gst::event::Tag::new(self.own_tags()));
+            let src = self.obj().src_pad().clone();
+            // It belongs to the stream that has begun.
+            let start = src.sticky_event::<gst::event::StreamStart>(0);
+            let tags = gst::event::Tag::builder(self.own_tags());
+            src.push_event(tags.seqnum_if_some(start.map(|s| s.seqnum())).build());
         }
     }
 
