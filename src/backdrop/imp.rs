@@ -230,7 +230,10 @@ impl BaseTransformImpl for VideoBackdrop {
         let put = state.put(&PathBuf::from(location), time, stop, input, output);
         put.map_err(|what| {
             if what.is_empty() {
-                state.clip.take().inspect(|_| gst::debug!(CAT, imp = self, "interrupted")).map(Clip::abandon);
+                gst::debug!(CAT, imp = self, "interrupted while it waits for the clip");
+                if let Some(clip) = state.clip.take() {
+                    clip.abandon();
+                }
                 return gst::FlowError::Flushing;
             }
             gst::element_imp_error!(self, gst::StreamError::Failed, ("the video behind the subject: {what}"));
