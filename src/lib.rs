@@ -8,17 +8,17 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-#[cfg(feature = "cli")]
-pub mod install;
 pub mod matte;
 pub mod measure;
 pub mod models;
+mod numbers;
 pub mod refine;
 pub mod report;
 pub mod runtime;
 mod simd;
 mod spread;
 pub mod temporal;
+pub mod video;
 pub mod webm;
 
 use std::sync::atomic::{AtomicBool, Ordering};

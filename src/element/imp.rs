@@ -2,7 +2,7 @@
 
 use super::caps::{self, SINK, SRC};
 use super::flow::held_by;
-use super::loader::Loader;
+use super::loader::{Loader, Reader};
 use super::messages::Posted;
 use super::properties::PROPERTIES;
 use super::report::Log;
@@ -46,6 +46,8 @@ pub struct BgRemove {
     pub(super) aspect: Mutex<Option<f64>>,
     /// Networks that are asked for while playing.
     pub(super) loader: Arc<Loader>,
+    /// Pictures that are asked for from READY on.
+    pub(super) reader: Arc<Reader>,
     pub(super) pace: Mutex<Pace>,
     /// How many frames can be held back without upstream running out of buffers, as it was told.
     pub(super) promised: Mutex<usize>,

@@ -167,13 +167,17 @@ impl BgRemove {
     pub(super) fn tag_at_start(&self) {
         let told = std::mem::replace(&mut lock(&self.log).tagged, true);
         if !told && self.settings().write_tags {
-            self.obj().src_pad().push_event(gst::event::Tag::new(self.own_tags()));
+            let src = self.obj().src_pad().clone();
+            // It belongs to the stream that has begun.
+            let start = src.sticky_event::<gst::event::StreamStart>(0);
+            let tags = gst::event::Tag::builder(self.own_tags());
+            src.push_event(tags.seqnum_if_some(start.map(|s| s.seqnum())).build());
         }
     }
 
     fn own_tags(&self) -> gst::TagList {
         let name = concat!("bgremove ", env!("CARGO_PKG_VERSION"));
-        let model = format!("bgremove-model={}", self.settings().model);
+        let model = format!("bgremove-model={}", base_name(&self.settings().model));
         let mut tags = gst::TagList::new();
         let list = tags.make_mut();
         list.set_scope(gst::TagScope::Stream);
@@ -373,6 +377,13 @@ impl BgRemove {
     }
 }
 
+/// What may be told of a model to whoever gets the file: a preset's name, or a file's without its folders, which may
+/// name the user.
+fn base_name(model: &str) -> &str {
+    // Either slash, whichever system wrote the name.
+    model.rsplit(['/', '\\']).next().unwrap_or_default()
+}
+
 /// The elements in a pipeline, at any depth, as `factory name`, the first ones first.
 pub fn elements_of(bin: &gst::Bin) -> Vec<String> {
     let name = |e: gst::Element| {
@@ -472,6 +483,19 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_names_a_model_without_its_folders() {
+        for (model, name) in [
+            ("light", "light"),
+            ("/home/jane/nets/my.onnx", "my.onnx"),
+            ("nets/my.onnx", "my.onnx"),
+            ("file:///home/jane/my.onnx", "my.onnx"),
+            (r"C:\Users\jane\my.onnx", "my.onnx"),
+        ] {
+            assert_eq!(base_name(model), name);
+        }
+    }
 
     #[test]
     fn values_have_plain_forms() {

@@ -10,11 +10,9 @@ mod network;
 mod sidecar;
 mod spec;
 
-#[cfg(feature = "cli")]
-pub(crate) use catalogue::MANIFEST;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
-pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
+pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
 pub use network::{Network, Provenance};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
