@@ -8,8 +8,9 @@ use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
+use gstbgremove::error::Kind;
 use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Provider};
+use gstbgremove::runtime::{self, Cancel, Input, Provider};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -787,6 +788,71 @@ fn elements_share_one_network() {
     std::thread::sleep(Duration::from_millis(20));
     plain().save(folder.path(), "x.onnx");
     assert!(!Arc::ptr_eq(&one.session, &load(0).session));
+}
+
+#[test]
+fn runs_of_one_network_go_on_side_by_side_and_each_is_cancelled_alone() {
+    init();
+    let folder = folder();
+    let path = onnx::slow_when_large().save(folder.path(), "x.onnx");
+    let runtime = runtime::open(None).unwrap();
+    let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
+    let network = Network::load(runtime, &choice, Some(Provider::Cpu), 1, false).unwrap();
+    let run = |side: usize, cancel: &Cancel| {
+        let (x, shape) = (vec![0.5; 3 * side * side], [1, 3, side as i64, side as i64]);
+        let input = [("x", &shape[..], Input::F32(&x))];
+        network.session.run_unless(cancel, &input, &mut [], &["y"], |views| Ok(views[0].data[7]))
+    };
+    let cancels = [Cancel::default(), Cancel::default()];
+    std::thread::scope(|s| {
+        let [a, b] = [0, 1].map(|i| {
+            let (run, cancel) = (&run, &cancels[i]);
+            s.spawn(move || run(1500, cancel))
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let values: Vec<f32> = (0..5).map(|_| run(32, &Cancel::default()).unwrap()).collect();
+        let waited = a.is_finished() || b.is_finished();
+        cancels[0].call();
+        let first = a.join().unwrap();
+        let alone = !b.is_finished();
+        cancels[1].call();
+        let second = b.join().unwrap();
+        assert!(!waited, "it waited for another run");
+        assert_eq!(first.unwrap_err().kind, Kind::Cancelled);
+        assert!(alone, "the other run was cancelled, too");
+        assert_eq!(second.unwrap_err().kind, Kind::Cancelled);
+        assert_eq!(values, [0.5; 5]);
+    });
+}
+
+#[test]
+fn a_network_is_known_by_the_file_that_was_loaded_and_not_by_what_lies_there_since() {
+    init();
+    let folder = folder();
+    let runtime = runtime::open(None).unwrap();
+    let sum = |bytes: &[u8]| glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).unwrap();
+    std::fs::write(folder.path().join("w.bin"), [0u8; 12]).unwrap();
+    let beside = Onnx::new()
+        .input("x", Type::F32, &[1, 3, 32, 32])
+        .external("w", &[1, 3, 1, 1], "w.bin")
+        .op("Conv", "x w", "y")
+        .output("y", Type::F32, &[1, 1, 32, 32]);
+    for (network, name) in [(plain(), "x.onnx"), (beside, "y.onnx")] {
+        let path = network.save(folder.path(), name);
+        let bytes = std::fs::read(&path).unwrap();
+        let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
+        let loaded = Network::load(runtime, &choice, Some(Provider::Cpu), 0, false).unwrap();
+        std::fs::write(&path, b"something else").unwrap();
+        for _ in 0..2 {
+            let known = loaded.provenance();
+            assert_eq!(known.sha256.as_deref(), Some(sum(&bytes).as_str()), "{name}");
+            assert_eq!(known.bytes, bytes.len() as u64);
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    let light = models::resolve("light", None).unwrap();
+    let known = Network::load(runtime, &light, Some(Provider::Cpu), 0, false).unwrap().provenance();
+    assert!(known.title.is_some() && known.sha256.is_some_and(|s| s.len() == 64), "{:?}", known.title);
 }
 
 #[test]

@@ -4,16 +4,41 @@ use super::{Activation, Fit, Hints, sidecar};
 use crate::error::{Error, Kind, Result};
 use crate::runtime;
 use glib::KeyFile;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 /// Where a network's file is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub enum FileSource {
     /// Built into the plugin; the name is the manifest's.
     Embedded(&'static str, &'static [u8]),
     /// On disk.
     File(PathBuf),
+}
+
+impl FileSource {
+    /// What it is known by: the contents of what is built in need no looking at, megabytes under a lock.
+    fn identity(&self) -> (bool, &Path) {
+        match self {
+            FileSource::Embedded(name, _) => (true, Path::new(name)),
+            FileSource::File(path) => (false, path),
+        }
+    }
+}
+
+impl PartialEq for FileSource {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for FileSource {}
+
+impl Hash for FileSource {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// A group of the manifest.
@@ -41,6 +66,11 @@ impl Entry {
     /// The file's bytes, if it is built in.
     pub fn embedded(&self) -> Option<&'static [u8]> {
         self.embedded.map(|(_, bytes)| bytes)
+    }
+
+    /// Whether this is what `source` means, built in.
+    pub(super) fn is_built_in_as(&self, source: &FileSource) -> bool {
+        matches!((self.embedded, source), (Some((own, _)), FileSource::Embedded(name, _)) if own == *name)
     }
 
     /// Where the file is, or would be, if it is not built in.
@@ -266,6 +296,21 @@ mod tests {
         let entries = parse(MANIFEST).unwrap();
         assert!(entries.iter().filter(|e| e.preset == "light").all(|e| e.embedded.is_some()));
         assert_eq!(presets(), ["light", "original", "human", "pro"]);
+    }
+
+    #[test]
+    fn what_is_built_in_is_what_the_manifest_says() {
+        let built_in: Vec<_> = entries().iter().filter_map(|e| Some((e, e.embedded()?))).collect();
+        assert_eq!(built_in.len(), EMBEDDED.len());
+        for (entry, bytes) in built_in {
+            let sum = glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).unwrap();
+            assert_eq!(
+                (sum.as_str(), bytes.len() as u64),
+                (entry.sha256.as_str(), entry.bytes),
+                "{}",
+                entry.name
+            );
+        }
     }
 
     #[test]

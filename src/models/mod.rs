@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod network;
+mod shelf;
 mod sidecar;
 mod spec;
 

@@ -1,11 +1,12 @@
 //! A loaded network with its spec. Elements of one process that ask for the same file, provider and
-//! threads share one session, so that weights are not held twice.
+//! threads share one session, so that weights are not held twice. Two networks load at the same time.
 
+use super::shelf::Shelf;
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, Provider, Runtime, Session, Source};
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 /// A network that is ready to run.
 #[derive(Clone, Debug)]
@@ -28,14 +29,24 @@ pub struct Network {
 pub struct Provenance {
     pub title: Option<String>,
     pub licence: Option<String>,
-    /// Of the file's bytes, in hexadecimal; `None` if it cannot be read any more.
+    /// Of the file's bytes, in hexadecimal; `None` if it was replaced while it was loaded.
     pub sha256: Option<String>,
     pub bytes: u64,
 }
 
-type Key = (FileSource, Option<std::time::SystemTime>, Provider, u32, bool, bool);
+/// What makes a session another one.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    source: FileSource,
+    /// A file that has been written anew is another network.
+    modified: Option<SystemTime>,
+    provider: Provider,
+    threads: u32,
+    exact: bool,
+    behind: bool,
+}
 
-static LOADED: LazyLock<Mutex<HashMap<Key, Weak<Session>>>> = LazyLock::new(Default::default);
+static LOADED: LazyLock<Shelf<Key, Session>> = LazyLock::new(Shelf::default);
 
 impl Network {
     /// Loads a network, or takes the session that another element holds.
@@ -94,22 +105,23 @@ impl Network {
 
     /// Bytes of its file.
     pub fn bytes(&self) -> u64 {
-        match &self.choice.source {
-            FileSource::Embedded(_, bytes) => bytes.len() as u64,
-            FileSource::File(path) => path.metadata().map_or(0, |m| m.len()),
-        }
+        self.session.bytes
     }
 
-    /// Which file it is. Reads it again for its sum, which takes some time for a large one.
+    /// Which file it is, as it was when it was loaded. Nothing is read for this.
     pub fn provenance(&self) -> Provenance {
-        let sum = |bytes: &[u8]| {
-            glib::compute_checksum_for_data(glib::ChecksumType::Sha256, bytes).map(|s| s.to_string())
+        let (sha256, known) = match &self.choice.source {
+            // What is built in is what the manifest says: a test sees to that.
+            source @ FileSource::Embedded(..) => {
+                let known = super::entries().iter().find(|e| e.is_built_in_as(source));
+                (known.map(|e| e.sha256.clone()), known)
+            }
+            FileSource::File(_) => {
+                let sha256 = self.session.sha256.clone();
+                let known = super::entries().iter().find(|e| sha256.as_ref() == Some(&e.sha256));
+                (sha256, known)
+            }
         };
-        let sha256 = match &self.choice.source {
-            FileSource::Embedded(_, bytes) => sum(bytes),
-            FileSource::File(path) => std::fs::read(path).ok().and_then(|b| sum(&b)),
-        };
-        let known = super::entries().iter().find(|e| sha256.as_ref() == Some(&e.sha256));
         Provenance {
             title: known.map(|e| e.title.clone()),
             licence: known.map(|e| e.licence.clone()),
@@ -151,18 +163,12 @@ fn session(
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
-    let key = (source.clone(), modified, provider, threads, exact, behind);
-    // Held while loading, so that elements that start together load once.
-    let mut loaded = LOADED.lock().unwrap_or_else(|e| e.into_inner());
-    loaded.retain(|_, session| session.strong_count() > 0);
-    if let Some(session) = loaded.get(&key).and_then(Weak::upgrade) {
-        return Ok(session);
-    }
-    let from = match source {
-        FileSource::Embedded(_, bytes) => Source::Memory(bytes),
-        FileSource::File(path) => Source::File(path),
-    };
-    let session = Arc::new(Session::load(runtime, from, provider, threads, exact, behind)?);
-    loaded.insert(key, Arc::downgrade(&session));
-    Ok(session)
+    let key = Key { source: source.clone(), modified, provider, threads, exact, behind };
+    LOADED.get_or_load(key, || {
+        let from = match source {
+            FileSource::Embedded(_, bytes) => Source::Memory(bytes),
+            FileSource::File(path) => Source::File(path),
+        };
+        Session::load(runtime, from, provider, threads, exact, behind)
+    })
 }

@@ -7,9 +7,13 @@ use super::{Runtime, provider};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Smaller files are optimised faster than they are looked up.
 const LEAST: u64 = 2_000_000;
+
+/// Two sessions of one file may be made at the same time, with other threads or for other streams.
+static DRAFTS: AtomicUsize = AtomicUsize::new(0);
 
 /// The place of one network's optimised graph.
 pub struct Slot {
@@ -18,13 +22,14 @@ pub struct Slot {
     draft: PathBuf,
 }
 
-/// The place for a network file; `None` when it is small or there is no folder for it.
-pub fn slot(runtime: &Runtime, model: &Path) -> Option<Slot> {
-    if model.metadata().ok()?.len() < LEAST {
+/// The place for a network of `length` bytes whose contents have the SHA-256 `contents`; `None` when it is small or
+/// there is no folder for it.
+pub fn slot(runtime: &Runtime, length: u64, contents: &str) -> Option<Slot> {
+    if length < LEAST {
         return None;
     }
     let mut hasher = DefaultHasher::new();
-    hasher.write(&fs::read(model).ok()?);
+    hasher.write(contents.as_bytes());
     hasher.write(ort::info().as_bytes());
     hasher.write(runtime.path.as_os_str().as_encoded_bytes());
     hasher.write(processor().as_bytes());
@@ -34,7 +39,7 @@ pub fn slot(runtime: &Runtime, model: &Path) -> Option<Slot> {
     Some(Slot {
         path: folder.join(format!("{name}.onnx")),
         sum: folder.join(format!("{name}.sum")),
-        draft: folder.join(format!("{name}.{}.draft", std::process::id())),
+        draft: folder.join(format!("{name}.{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed))),
     })
 }
 

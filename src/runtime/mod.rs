@@ -6,6 +6,7 @@ mod cache;
 mod exit;
 pub mod onnx;
 mod provider;
+mod run;
 mod session;
 mod threads;
 mod version;

@@ -29,7 +29,16 @@ pub fn inspect(path: &Path) -> Result<Files> {
     let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
-    let locations = locations(file, length).map_err(refuse)?;
+    inspect_read(path, file, length)
+}
+
+/// As [`inspect`], for what has been read of the file at `path`.
+///
+/// # Errors
+/// As for [`inspect`].
+pub fn inspect_read(path: &Path, input: impl Read + Seek, length: u64) -> Result<Files> {
+    let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+    let locations = locations(input, length).map_err(refuse)?;
     let mut files = Files { length, data: Vec::new() };
     for location in locations {
         let data = beside(path, &location).map_err(refuse)?;

@@ -52,6 +52,25 @@ impl Provider {
             .chain([Provider::Cpu])
     }
 
+    /// How many runs of one session it takes at a time; `None` for any number.
+    ///
+    /// OpenVINO queues what comes while its streams are busy, and nothing calls a run back from that queue. TensorRT
+    /// locks its context for a run, which cannot be called off either. Of CUDA crashes have been reported (ort's
+    /// issue 348) where two threads ran one session.
+    pub(super) fn at_once(self, threads: usize) -> Option<usize> {
+        match self {
+            Provider::Cpu => None,
+            Provider::OpenVino => Some(streams(threads)),
+            Provider::Cuda | Provider::TensorRt => Some(1),
+        }
+    }
+
+    /// Whether its sessions are made one after another: making several at once on one device has crashed (ONNX
+    /// Runtime's issue 26610).
+    pub(super) fn loads_alone(self) -> bool {
+        matches!(self, Provider::Cuda | Provider::TensorRt)
+    }
+
     /// How the session is told; `None` for the CPU, which is always there.
     pub(super) fn dispatch(self, threads: usize, exact: bool) -> Option<ExecutionProviderDispatch> {
         match self {
@@ -61,8 +80,9 @@ impl Provider {
             Provider::OpenVino => {
                 let mut openvino = ep::OpenVINO::default()
                     .with_device_type("CPU")
-                    .with_num_threads(threads)
-                    .with_num_streams(1);
+                    // Of all streams together.
+                    .with_num_threads(threads * streams(threads))
+                    .with_num_streams(streams(threads) as u8);
                 if let Some(folder) = cache_folder() {
                     openvino = openvino.with_cache_dir(folder.join("openvino").display());
                 }
@@ -76,6 +96,12 @@ impl Provider {
             }
         }
     }
+}
+
+/// How many runs of so many threads OpenVINO does side by side: as many as there are cores for.
+fn streams(threads: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    (cores / threads.max(1)).clamp(1, 8)
 }
 
 fn has_bfloat16() -> bool {

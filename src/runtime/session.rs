@@ -1,14 +1,18 @@
 //! A loaded network: its ports, and runs.
 
 use super::exit::{Working, prepare_openvino};
+use super::run::{Gate, run};
 use super::threads::Threads;
 use super::{Provider, Runtime, cache, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, SessionInputValue, SessionOutputs};
+use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -49,7 +53,11 @@ pub enum Input<'a> {
 
 /// Recurrent state: a value of the runtime, handed from one run to the next without a copy.
 #[derive(Debug)]
-pub struct State(DynValue);
+pub struct State {
+    value: DynValue,
+    /// Whose arena it lies in; after the value, which is let go first.
+    _session: Option<Arc<SharedSessionInner>>,
+}
 
 impl State {
     /// A state of zeros.
@@ -70,7 +78,7 @@ impl State {
             }
             _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
         };
-        value.map(State).map_err(failed)
+        value.map(|value| State { value, _session: None }).map_err(failed)
     }
 
     /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
@@ -87,15 +95,22 @@ pub struct View<'a> {
     pub data: Cow<'a, [f32]>,
 }
 
-/// A network in memory. Runs of one session follow each other; it can be shared.
+/// A network in memory. It can be shared: runs do not wait for each other on the CPU, and elsewhere as long as the
+/// provider cannot begin with them, unless they are cancelled.
 pub struct Session {
-    session: Mutex<ort::session::Session>,
+    session: ort::session::Session,
+    /// Where the provider does not run what comes at the same time side by side.
+    gate: Option<Arc<Gate>>,
     /// What goes in, in the file's order.
     pub inputs: Vec<Port>,
     /// What comes out, in the file's order.
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
+    /// Of the file that was loaded, in hexadecimal; `None` for what is built in, and if it was not for sure this one.
+    pub sha256: Option<String>,
+    /// Length of the file that was loaded.
+    pub bytes: u64,
 }
 
 impl fmt::Debug for Session {
@@ -122,6 +137,33 @@ pub enum Source<'a> {
     File(&'a Path),
 }
 
+/// A network file's contents.
+struct Contents<'a> {
+    bytes: Cow<'a, [u8]>,
+    sha256: Option<String>,
+}
+
+impl Contents<'_> {
+    /// Reads a file, and finds its sum while it is at hand: who asks for it at the end of a stream does not wait.
+    fn read(path: &Path) -> Result<Contents<'static>> {
+        /// What protocol buffers can hold.
+        const LONGEST: u64 = 1 << 31;
+        let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+        let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
+        let mut bytes = Vec::new();
+        File::open(path).map_err(unreadable)?.take(LONGEST).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 == LONGEST {
+            return Err(refuse(format!("{} is longer than an ONNX file can be", path.display())));
+        }
+        let sha256 = Some(sha256(&bytes));
+        Ok(Contents { bytes: Cow::Owned(bytes), sha256 })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
 impl Session {
     /// Loads a network.
     ///
@@ -143,31 +185,48 @@ impl Session {
         if provider == Provider::OpenVino {
             prepare_openvino(&runtime.path);
         }
-        let files = match source {
-            Source::Memory(bytes) => onnx::Files { length: bytes.len() as u64, data: Vec::new() },
-            Source::File(path) => onnx::inspect(path)?,
+        let (files, contents) = match source {
+            Source::Memory(bytes) => (
+                onnx::Files { length: bytes.len() as u64, data: Vec::new() },
+                Contents { bytes: Cow::Borrowed(bytes), sha256: None },
+            ),
+            Source::File(path) => {
+                let contents = Contents::read(path)?;
+                // What is looked at is what is loaded, whatever becomes of the file meanwhile.
+                let length = contents.bytes.len() as u64;
+                (onnx::inspect_read(path, Cursor::new(&contents.bytes), length)?, contents)
+            }
         };
+        let own_length = contents.bytes.len() as u64;
         let length = files.length;
         let threads = threads_of_a_run(length, threads);
+        static ALONE: Mutex<()> = Mutex::new(());
+        let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
         let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
+        let mut sha256 = contents.sha256.clone();
         let session = match source {
-            Source::Memory(bytes) => how
-                .build(GraphOptimizationLevel::All, None)?
-                .commit_from_memory(bytes)
-                .map_err(|e| invalid(&e))?,
-            // A kept graph would not notice that the network's data has changed.
-            Source::File(path) if provider == Provider::Cpu && files.data.is_empty() => {
-                how.open_cached(path)?
+            // The data is found beside the file: the runtime has to open it.
+            Source::File(path) if !files.data.is_empty() => {
+                let session = how
+                    .build(GraphOptimizationLevel::All, None)?
+                    .commit_from_file(path)
+                    .map_err(|e| invalid(&e))?;
+                // It may have been another one by then.
+                sha256 =
+                    sha256.filter(|sum| Contents::read(path).is_ok_and(|c| c.sha256.as_ref() == Some(sum)));
+                session
             }
-            Source::File(path) => how
+            Source::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
+            _ => how
                 .build(GraphOptimizationLevel::All, None)?
-                .commit_from_file(path)
+                .commit_from_memory(&contents.bytes)
                 .map_err(|e| invalid(&e))?,
         };
         let port = |outlet: &ort::value::Outlet| Port::of(outlet.name(), outlet.dtype());
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
-        Ok(Self { session: Mutex::new(session), inputs, outputs, provider })
+        let gate = provider.at_once(threads).map(Gate::new);
+        Ok(Self { session, gate, inputs, outputs, provider, sha256, bytes: own_length })
     }
 
     /// Runs the network once.
@@ -200,11 +259,17 @@ impl Session {
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
-        let mut session = self.session.lock().unwrap_or_else(|e| e.into_inner());
+        let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
         let options = cancel.options()?;
         let _working = Working::new();
-        let mut outputs: SessionOutputs<'_> = {
-            let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::new();
+        let mut names = wanted.to_vec();
+        for (_, name, _) in states.iter() {
+            if !names.contains(name) {
+                names.push(name);
+            }
+        }
+        let outputs = {
+            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
             for (name, shape, data) in inputs {
                 let shape = shape.to_vec();
                 let value = match data {
@@ -212,31 +277,30 @@ impl Session {
                     Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                     Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                 };
-                values.push((Cow::Borrowed(*name), value.map_err(failed)?));
+                values.push((name, value.map_err(failed)?));
             }
             for (name, _, state) in states.iter() {
-                values.push((Cow::Borrowed(*name), SessionInputValue::from(&state.0)));
+                values.push((name, SessionInputValue::from(&state.value)));
             }
-            session.run_with_options(values, &options).map_err(|e| match cancel.is_called() {
-                true => cancelled(),
-                false => failed(e),
+            // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
+            unsafe { run(&self.session, &options, &values, &names) }.map_err(|e| {
+                match cancel.is_called() {
+                    true => cancelled(),
+                    false => failed(e),
+                }
             })?
         };
-        let views = wanted
-            .iter()
-            .map(|name| {
-                let value = outputs.get(name).ok_or_else(|| {
-                    Error::new(Kind::Inference, format!("the network gave no output '{name}'"))
-                })?;
-                view(name, value)
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let views = names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, value));
+        let views = views.collect::<Result<Vec<_>>>()?;
         let result = read(&views)?;
         drop(views);
+        let mut outputs: Vec<Option<DynValue>> = outputs.into_iter().map(Some).collect();
         for (_, name, state) in states {
-            state.0 = outputs
-                .remove(*name)
-                .ok_or_else(|| Error::new(Kind::Inference, format!("the network gave no state '{name}'")))?;
+            let at = names.iter().position(|n| n == name);
+            let value = at.and_then(|i| outputs[i].take()).ok_or_else(|| {
+                Error::new(Kind::Inference, format!("the network gave no state '{name}' of its own"))
+            })?;
+            **state = State { value, _session: Some(self.session.inner()) };
         }
         Ok(result)
     }
@@ -258,6 +322,8 @@ impl fmt::Debug for Cancel {
 struct Call {
     called: bool,
     options: Option<Arc<RunOptions>>,
+    /// Where the run waits for its turn.
+    waits: Option<Arc<Gate>>,
 }
 
 impl Cancel {
@@ -269,6 +335,17 @@ impl Cancel {
             // It can only fail for want of a library, which a run has.
             let _ = options.terminate();
         }
+        let waits = call.waits.clone();
+        // Not under the lock: who waits at the gate holds the gate's and looks at this one.
+        drop(call);
+        if let Some(gate) = waits {
+            gate.wake();
+        }
+    }
+
+    /// Whom a call wakes.
+    pub(super) fn wakes(&self, gate: Option<Arc<Gate>>) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).waits = gate;
     }
 
     /// Whether it has been called.
@@ -288,7 +365,7 @@ impl Cancel {
     }
 }
 
-fn cancelled() -> Error {
+pub(super) fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "the run was cancelled")
 }
 
@@ -331,10 +408,12 @@ impl How<'_> {
     }
 
     /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-    fn open_cached(&self, path: &Path) -> Result<ort::session::Session> {
+    fn open_cached(&self, contents: &Contents<'_>) -> Result<ort::session::Session> {
         let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
-        let Some(slot) = cache::slot(self.runtime, path) else {
-            return all(None)?.commit_from_file(path).map_err(|e| invalid(&e));
+        let bytes: &[u8] = &contents.bytes;
+        let sum = contents.sha256.as_deref();
+        let Some(slot) = sum.and_then(|sum| cache::slot(self.runtime, bytes.len() as u64, sum)) else {
+            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
         };
         if let Some(kept) = slot.sound() {
             match self.build(GraphOptimizationLevel::Disable, None)?.commit_from_file(kept) {
@@ -342,7 +421,7 @@ impl How<'_> {
                 Err(_) => slot.discard(),
             }
         }
-        match all(Some(slot.draft()))?.commit_from_file(path) {
+        match all(Some(slot.draft()))?.commit_from_memory(bytes) {
             Ok(session) => {
                 slot.keep();
                 Ok(session)
@@ -350,7 +429,7 @@ impl How<'_> {
             // The folder may be full or not writable: the network itself may still be good.
             Err(_) => {
                 slot.discard();
-                all(None)?.commit_from_file(path).map_err(|e| invalid(&e))
+                all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e))
             }
         }
     }

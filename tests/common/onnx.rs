@@ -152,3 +152,25 @@ impl Onnx {
         path
     }
 }
+
+/// A mask that is the green channel, for frames of any size. A run takes some milliseconds where the short side is 64,
+/// and minutes where it is 1500; it ends between two operators.
+pub fn slow_when_large() -> Onnx {
+    const STEPS: usize = 1000;
+    let mut n = Onnx::new()
+        .input("x", Type::F32, &[1, 3, -1, -1])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "mask")
+        .node("Transpose", "mask", "turned", &[("perm", Attr::Ints(&[0, 1, 3, 2]))])
+        .op("MatMul", "mask turned", "m0")
+        .scalar("one", 1.0);
+    for k in 0..STEPS {
+        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
+        n = n.op("Min", &format!("p{k} one"), &format!("m{}", k + 1));
+    }
+    n.op("ReduceMean", &format!("m{STEPS}"), "last")
+        .scalar("zero", 0.0)
+        .op("Mul", "last zero", "none")
+        .op("Add", "mask none", "y")
+        .output("y", Type::F32, &[1, 1, -1, -1])
+}

@@ -386,3 +386,34 @@ fn properties_may_be_set_while_it_stops() {
         }
     });
 }
+
+#[test]
+fn a_stream_that_is_stuck_does_not_hold_up_another_one_of_its_network() {
+    let props = [("inference-timeout", "0"), ("inference-mode", "sync")];
+    let mut stuck = Stream::file(&onnx::slow_when_large(), &[&props[..], &[("resolution", "1500")]].concat());
+    let model: String = stuck.element.property("model");
+    let mut other = Stream::file(
+        &onnx::slow_when_large(),
+        &[&props[..], &[("resolution", "64"), ("model", model.as_str())]].concat(),
+    );
+    let frame = stuck.half();
+    let element = stuck.element.clone();
+    std::thread::scope(|scope| {
+        let pusher = scope.spawn(|| stuck.harness.push(frame));
+        while element.property::<gst::Structure>("stats").get::<u64>("frames-in") == Ok(0) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let mut sides = Vec::new();
+        for _ in 0..20 {
+            let frame = other.half();
+            sides.push(other.through(frame));
+        }
+        let late = pusher.is_finished();
+        element.set_state(gst::State::Null).unwrap();
+        let ended = pusher.join().unwrap();
+        assert!(!late, "the other one waited for it");
+        assert!(ended.is_err());
+        assert!(sides.iter().all(|[left, right]| *left > 250 && *right < 5), "{sides:?}");
+    });
+}

@@ -1,0 +1,191 @@
+//! One run of a session, beside others of the same session.
+//!
+//! ort takes `&mut` for a run, because some execution providers are not safe to run from two threads. The one that
+//! computes on the CPU is: ONNX Runtime promises it for its `Run` (issue 114 there), and its arenas lock by
+//! themselves. So the C function is called here, side by side on the CPU, and as many at a time as a [`Gate`] lets
+//! through elsewhere.
+
+use super::session::Cancel;
+use crate::error::Result;
+use ort::AsPointer;
+use ort::session::{RunOptions, SessionInputValue};
+use ort::value::DynValue;
+use std::collections::VecDeque;
+use std::ffi::{CString, c_char};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Runs a session and gives the outputs that are named, in their order.
+///
+/// # Safety
+/// The session's execution provider bears runs at the same time, or there is no other run.
+pub(super) unsafe fn run(
+    session: &ort::session::Session,
+    options: &RunOptions,
+    inputs: &[(&str, SessionInputValue<'_>)],
+    outputs: &[&str],
+) -> ort::Result<Vec<DynValue>> {
+    let named = |name: &str| CString::new(name).map_err(|_| ort::Error::new("there is a NUL in a name"));
+    let input_names: Vec<CString> = inputs.iter().map(|(name, _)| named(name)).collect::<ort::Result<_>>()?;
+    let output_names: Vec<CString> = outputs.iter().map(|name| named(name)).collect::<ort::Result<_>>()?;
+    let texts = |names: &[CString]| -> Vec<*const c_char> { names.iter().map(|n| n.as_ptr()).collect() };
+    let (input_texts, output_texts) = (texts(&input_names), texts(&output_names));
+    let values: Vec<*const ort::sys::OrtValue> = inputs.iter().map(|(_, value)| value.ptr()).collect();
+    let mut given = vec![ptr::null_mut::<ort::sys::OrtValue>(); outputs.len()];
+    // SAFETY: all pointers are of objects that live to the end of this function, and each list is as long as is said:
+    // `input_texts` and `values` have one entry for each of `inputs`, `output_texts` and `given` for each of
+    // `outputs`. The function does not change the session, although it takes a pointer that would let it; that others
+    // may run it at the same time is the caller's promise. A null in `given` has the runtime make the value.
+    let status = unsafe {
+        (ort::api().Run)(
+            session.ptr().cast_mut(),
+            options.ptr(),
+            input_texts.as_ptr(),
+            values.as_ptr(),
+            values.len(),
+            output_texts.as_ptr(),
+            output_texts.len(),
+            given.as_mut_ptr(),
+        )
+    };
+    // Taken first: whatever happens from here on, what was given is let go.
+    let given: Vec<Option<DynValue>> = given
+        .into_iter()
+        // SAFETY: each is null or a value that the runtime has made and that is ours now. It holds on to the arena
+        // that its memory is of; the session's own allocator is that of the CPU, where outputs are put unless one
+        // asks for something else.
+        .map(|value| NonNull::new(value).map(|v| unsafe { DynValue::from_ptr(v, Some(session.allocator())) }))
+        .collect();
+    // SAFETY: the status comes from the runtime and is used once.
+    unsafe { ort::Error::result_from_status(status) }?;
+    let none = |name: &str| ort::Error::new(format!("the network gave nothing for the output '{name}'"));
+    given.into_iter().zip(outputs).map(|(value, name)| value.ok_or_else(|| none(name))).collect()
+}
+
+/// Lets a number of runs through at a time, in the order in which they came.
+pub(super) struct Gate {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+struct Queue {
+    free: usize,
+    next: u64,
+    waiting: VecDeque<u64>,
+}
+
+/// One of those that have been let through.
+pub(super) struct Turn(Arc<Gate>);
+
+impl Gate {
+    pub fn new(at_once: usize) -> Arc<Self> {
+        let queue = Queue { free: at_once.max(1), next: 0, waiting: VecDeque::new() };
+        Arc::new(Self { queue: Mutex::new(queue), changed: Condvar::new() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a turn, or for `cancel` to be called.
+    ///
+    /// # Errors
+    /// [`Kind::Cancelled`](crate::error::Kind).
+    pub fn enter(self: &Arc<Self>, cancel: &Cancel) -> Result<Turn> {
+        cancel.wakes(Some(Arc::clone(self)));
+        let mut queue = self.lock();
+        let ticket = queue.next;
+        queue.next += 1;
+        queue.waiting.push_back(ticket);
+        // The gate's lock is held from looking at `cancel` until waiting, and `Cancel::call` takes it before it wakes:
+        // no call is missed.
+        while !cancel.is_called() && (queue.free == 0 || queue.waiting.front() != Some(&ticket)) {
+            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.waiting.retain(|t| *t != ticket);
+        let turn = if cancel.is_called() {
+            Err(super::session::cancelled())
+        } else {
+            queue.free -= 1;
+            Ok(Turn(Arc::clone(self)))
+        };
+        drop(queue);
+        // The next in the queue may have a turn, too.
+        self.changed.notify_all();
+        cancel.wakes(None);
+        turn
+    }
+
+    /// Has all who wait look at their `Cancel` again.
+    pub fn wake(&self) {
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.lock().free += 1;
+        self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use std::time::{Duration, Instant};
+
+    /// Waits until so many are in the queue.
+    fn crowd(gate: &Gate, n: usize) {
+        let start = Instant::now();
+        while gate.lock().waiting.len() != n {
+            assert!(start.elapsed() < Duration::from_secs(30), "they do not come");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn who_waits_for_another_run_can_be_cancelled_and_loses_its_place() {
+        let gate = Gate::new(1);
+        let stuck = gate.enter(&Cancel::default()).unwrap();
+        let (first, second) = (Cancel::default(), Cancel::default());
+        std::thread::scope(|s| {
+            let waits = s.spawn(|| gate.enter(&first).err().unwrap().kind);
+            crowd(&gate, 1);
+            let gets = s.spawn(|| drop(gate.enter(&second).unwrap()));
+            crowd(&gate, 2);
+            first.call();
+            assert_eq!(waits.join().unwrap(), Kind::Cancelled, "while the other one is still stuck");
+            crowd(&gate, 1);
+            drop(stuck);
+            gets.join().unwrap();
+        });
+        assert_eq!(gate.enter(&first).err().unwrap().kind, Kind::Cancelled, "and every later one");
+        drop(gate.enter(&Cancel::default()).unwrap());
+    }
+
+    #[test]
+    fn turns_go_in_the_order_of_coming_and_as_many_at_a_time_as_is_said() {
+        let gate = Gate::new(2);
+        let none = Cancel::default();
+        let (one, two) = (gate.enter(&none).unwrap(), gate.enter(&none).unwrap());
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|s| {
+            for n in 0..4 {
+                let (gate, order) = (&gate, &order);
+                s.spawn(move || {
+                    let turn = gate.enter(&Cancel::default()).unwrap();
+                    order.lock().unwrap().push(n);
+                    drop(turn);
+                });
+                crowd(gate, n + 1);
+            }
+            assert!(order.lock().unwrap().is_empty());
+            drop(one);
+        });
+        assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
+        drop(two);
+        assert_eq!(gate.lock().free, 2);
+    }
+}
