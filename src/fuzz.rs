@@ -4,7 +4,6 @@
 //! below run both. This is built for tests and for `cargo fuzz` only.
 
 use crate::compose::{self, Backdrop as _, Background, Blur, Image, Picture, Solid};
-use crate::element::frames as mapping;
 use crate::frame::{Format, FrameMut};
 use crate::models::{self, Hints, Spec};
 use crate::refine::{Controls, Foreground, Levels, Quality, Refiner};
@@ -13,7 +12,7 @@ use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
     self, Audio, Codec, Colour, Config, Kind, Mode, Tag, Track, Video, Writer, validate,
 };
-use crate::{matte, webm};
+use crate::{matte, video, webm};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::io::Cursor;
 
@@ -322,7 +321,7 @@ pub fn frames(data: &[u8]) {
     let input = hostile(&mut b, &from);
     let mut output = hostile(&mut b, &to);
     let Ok(in_frame) = VideoFrameRef::from_buffer_ref_readable(&input, &from) else { return };
-    let Some(frame) = mapping::read(&in_frame, &from) else { return };
+    let Some(frame) = video::read(&in_frame, &from) else { return };
     let (mw, mh) = (1 + b.below(64), 1 + b.below(64));
     let mut mask: Vec<f32> = (0..mw * mh).map(|i| f32::from(data[i % data.len()]) / 255.0).collect();
     let mut matte = vec![0; (w * h) as usize];
@@ -346,7 +345,7 @@ pub fn frames(data: &[u8]) {
     compose::multiply_alpha(&frame, &mut alpha);
     let Some(output) = output.get_mut() else { return };
     let Ok(mut out_frame) = VideoFrameRef::from_buffer_ref_writable(output, &to) else { return };
-    let Some(mut out) = mapping::write(&mut out_frame, &to) else { return };
+    let Some(mut out) = video::write(&mut out_frame, &to) else { return };
     let _ = compose::carry(&frame, &mut out);
     cut_out(&mut b, &mut out, &matte, &alpha);
 }

@@ -8,11 +8,10 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-#[cfg(feature = "cli")]
-pub mod install;
 pub mod matte;
 pub mod measure;
 pub mod models;
+mod numbers;
 pub mod refine;
 pub mod report;
 pub mod runtime;
@@ -21,6 +20,7 @@ mod simd;
 mod simd_tests;
 mod spread;
 pub mod temporal;
+pub mod video;
 pub mod webm;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,6 +8,9 @@ use gst_video::{VideoFormat, VideoInfo};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 const W: u32 = 64;
 const H: u32 = 48;
@@ -154,4 +157,117 @@ fn a_clip_of_one_frame_stands_still() {
         assert!(samples.at(&samples.components[2], 0, 0) > 250);
     }
     assert_eq!(out.len(), 3);
+}
+
+/// A clip whose decoder takes its file and never gives a frame, nor stops when it is told to.
+struct Never {
+    _file: tempfile::NamedTempFile,
+    path: String,
+    /// A word each time that a decoder has taken the file.
+    taken: mpsc::Receiver<()>,
+    release: Arc<AtomicBool>,
+}
+
+impl Never {
+    fn new() -> Self {
+        init();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"NEVER").unwrap();
+        file.write_all(&[0; 4096]).unwrap();
+        let (sender, taken) = mpsc::channel();
+        let release = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&release);
+        let find = move |find: &mut gst::TypeFind| {
+            if find.peek(0, 5) == Some(b"NEVER") {
+                let _ = sender.send(());
+                while !until.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        };
+        let rank = gst::Rank::PRIMARY + 100;
+        gst::TypeFind::register(None, "never", rank, None, None, find).unwrap();
+        let path = file.path().to_str().unwrap().to_string();
+        Self { _file: file, path, taken, release }
+    }
+
+    /// Until the element waits for the clip.
+    fn wait(&self) {
+        self.taken.recv_timeout(Duration::from_secs(20)).expect("the clip is opened");
+        // It does not matter whether the element has come from opening it to waiting.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Does something that has to come back although the clip does not: the wait itself gives up after half a minute.
+fn promptly(what: &str, f: impl FnOnce() + Send + 'static) {
+    let (sender, done) = mpsc::channel();
+    std::thread::spawn(move || {
+        f();
+        sender.send(())
+    });
+    assert!(done.recv_timeout(Duration::from_secs(10)).is_ok(), "{what}: it is held up by the clip");
+}
+
+#[test]
+fn a_clip_that_gives_nothing_holds_up_no_flush_seek_deactivation_or_end() {
+    let never = Never::new();
+    let info = info(VideoFormat::Rgba, W, H);
+    let line = "appsrc name=in format=time stream-type=seekable ! videobackdrop name=b ! appsink name=out sync=false";
+    let pipeline = Running(gst::parse::launch(line).unwrap().downcast::<gst::Pipeline>().unwrap());
+    let backdrop = pipeline.by_name("b").unwrap();
+    backdrop.set_property("location", &never.path);
+    let source = pipeline.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    source.set_caps(Some(&info.to_caps().unwrap()));
+    let (sender, sought) = mpsc::channel();
+    source.set_callbacks(
+        gst_app::AppSrcCallbacks::builder().seek_data(move |_, to| sender.send(to).is_ok()).build(),
+    );
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let push = || source.push_buffer(slopes(&info, &[0]).remove(0)).unwrap();
+
+    push();
+    never.wait();
+    while sought.try_recv().is_ok() {}
+    let own = pipeline.clone();
+    promptly("a flushing seek", move || {
+        own.seek_simple(gst::SeekFlags::FLUSH, gst::ClockTime::from_mseconds(700)).unwrap();
+    });
+    assert_eq!(sought.recv_timeout(Duration::from_secs(10)), Ok(700_000_000), "the seek goes its way");
+
+    push();
+    never.wait();
+    // Without a pause in between: the flush is over before anybody can look whether there is one.
+    let pad = backdrop.static_pad("sink").unwrap();
+    promptly("a flush", move || {
+        pad.send_event(gst::event::FlushStart::new());
+        pad.send_event(gst::event::FlushStop::new(false));
+    });
+    assert_eq!(
+        pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]).map(|m| format!("{m:?}")),
+        None
+    );
+
+    promptly("the end", {
+        let own = pipeline.clone();
+        move || {
+            let _ = own.set_state(gst::State::Null);
+        }
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    push();
+    never.wait();
+    let pad = backdrop.static_pad("sink").unwrap();
+    promptly("a deactivation", move || pad.set_active(false).unwrap());
+    promptly("the end after it", {
+        let own = pipeline.clone();
+        move || {
+            let _ = own.set_state(gst::State::Null);
+        }
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    push();
+    never.wait();
+    promptly("the end while it waits", move || drop(pipeline));
+    never.release.store(true, Ordering::Relaxed);
 }

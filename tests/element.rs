@@ -174,8 +174,13 @@ fn backgrounds_change_while_playing() {
     assert!(green.0 == VideoFormat::I420 && near(green.1, [0, 255, 0]), "{green:?}");
     assert_eq!(push(Some(&picture)).0.format(), VideoFormat::I420);
     bg.set_property_from_str("background-fit", "contain");
-    let contained = corner(&push(None));
-    assert!(near(contained.1, [0, 0, 0]), "a square picture leaves black at the sides: {contained:?}");
+    // The picture is read beside the stream.
+    let mut corners = (0..300).map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        corner(&push(None)).1
+    });
+    let contained = corners.any(|c| near(c, [0, 0, 0]));
+    assert!(contained, "a square picture leaves black at the sides");
     bg.set_property_from_str("output", "matte");
     assert_eq!(push(None).0.format(), VideoFormat::Gray8);
     bg.set_property_from_str("output", "video");

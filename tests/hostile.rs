@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use gst::glib::translate::IntoGlibPtr;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 
@@ -217,4 +218,302 @@ fn a_bad_model_meets_a_caps_change() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     panic!("model stays '{}'", bg.property::<String>("model"));
+}
+
+/// The plugin's elements, as GStreamer knows them.
+fn elements() -> Vec<String> {
+    init();
+    let all = gst::Registry::get().features_by_plugin("bgremove");
+    let mut names: Vec<String> = all
+        .iter()
+        .filter(|f| f.type_().is_a(gst::ElementFactory::static_type()))
+        .map(|f| f.name().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// An element as the tests here want it, what it is given, and frames of it.
+fn stage(element: &str) -> (String, Vec<VideoFormat>) {
+    let (props, formats) = match element {
+        "bgremove" => ("".into(), SINK_FORMATS.to_vec()),
+        "videobackdrop" => (
+            format!("location={}", clip("astronaut.mp4").display()),
+            vec![VideoFormat::Rgba, VideoFormat::A420],
+        ),
+        "gifalphaenc" | "webpalphaenc" => ("".into(), vec![VideoFormat::Rgba]),
+        "vp8alphaenc" | "vp9alphaenc" => ("deadline=realtime cpu-used=8".into(), vec![VideoFormat::A420]),
+        "webmalphamux" => ("".into(), vec![]),
+        other => panic!("no test here knows {other}"),
+    };
+    (format!("{element} {props}"), formats)
+}
+
+/// Numbers that come again.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 24) % n
+    }
+}
+
+/// A buffer whose meta says anything of it, in one piece of memory or in several.
+fn lie(dice: &mut Dice, info: &VideoInfo) -> gst::Buffer {
+    let mut next = |n: u64| dice.below(n);
+    let size = if next(2) == 0 { info.size() } else { next(40_000) as usize };
+    let mut buffer = gst::Buffer::new();
+    let own = buffer.get_mut().unwrap();
+    let pieces = if next(3) == 0 { 3 } else { 1 };
+    for piece in 0..pieces {
+        let length = size * (piece + 1) / pieces - size * piece / pieces;
+        // From the heap, so that a byte beyond is seen by whoever looks for such.
+        own.append_memory(gst::Memory::from_mut_slice(vec![next(256) as u8; length]));
+    }
+    let planes = info.n_planes() as usize;
+    let mut offsets = info.offset()[..planes].to_vec();
+    let mut strides = info.stride()[..planes].to_vec();
+    // Half of them tell the truth but for one plane.
+    let only = (next(2) == 0).then(|| next(planes as u64) as usize);
+    for i in (0..planes).filter(|i| only.is_none_or(|only| only == *i)) {
+        match next(5) {
+            0 => offsets[i] = next(30_000) as usize,
+            1 => offsets[i] = usize::MAX - next(100) as usize,
+            _ => {}
+        }
+        match next(6) {
+            0 => strides[i] = next(4096) as i32,
+            1 => strides[i] = -(next(300) as i32),
+            2 => strides[i] = i32::MAX - next(9) as i32,
+            _ => {}
+        }
+    }
+    let (w, h) = match next(6) {
+        0 => (next(200) as u32, next(200) as u32),
+        1 => (u32::MAX, 48),
+        _ => (64, 48),
+    };
+    // GStreamer may refuse one by itself; then the buffer comes without.
+    let flags = gst_video::VideoFrameFlags::empty();
+    let _ = gst_video::VideoMeta::add_full(own, flags, info.format(), w, h, &offsets, &strides);
+    own.set_pts(gst::ClockTime::ZERO);
+    own.set_duration(gst::ClockTime::from_mseconds(33));
+    buffer
+}
+
+/// Pushes buffers through an element; the number that comes out, or the error on the bus.
+fn through(element: &str, caps: &gst::Caps, buffers: Vec<gst::Buffer>) -> Result<usize, String> {
+    let line = format!("appsrc name=in format=time ! {element} ! appsink name=out sync=false");
+    let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
+    let src = pipeline.by_name("in").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    let sink = pipeline.by_name("out").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    src.set_caps(Some(caps));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    for buffer in buffers {
+        let _ = src.push_buffer(buffer);
+    }
+    let _ = src.end_of_stream();
+    let out = std::iter::from_fn(|| sink.pull_sample().ok()).count();
+    match pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]).as_ref().map(|m| m.view()) {
+        Some(gst::MessageView::Error(e)) => Err(format!("{} {:?}", e.error(), e.debug())),
+        _ => Ok(out),
+    }
+}
+
+/// Buffers whose metas say anything, through every element of the plugin; `make sanitize` looks for reads and
+/// writes beyond the memory that is there.
+#[test]
+fn metas_that_lie() {
+    let mut dice = Dice(0x2545_F491_4F6C_DD1D);
+    for name in elements() {
+        let (element, formats) = stage(&name);
+        let mut good = 0;
+        for case in 0..150 {
+            let said = if formats.is_empty() {
+                through(&element, &coded(), vec![lie_of_frames(&mut dice)])
+            } else {
+                let info = info(formats[dice.below(formats.len() as u64) as usize], 64, 48);
+                let props = ["", "background=red", "background=blur", "output=matte"][case % 4];
+                let props = if name == "bgremove" { props } else { "" };
+                let caps = info.to_caps().unwrap();
+                through(&format!("{element} {props}"), &caps, vec![lie(&mut dice, &info)])
+            };
+            match said {
+                Ok(out) => {
+                    good += 1;
+                    assert!(out > 0, "{name}, case {case}: nothing came out");
+                }
+                Err(e) => assert!(!e.contains("panic"), "{name}, case {case}: {e}"),
+            }
+        }
+        assert!(good > 10 && good < 140, "{name}: {good} of 150 frames went through");
+    }
+}
+
+/// What a muxer takes.
+fn coded() -> gst::Caps {
+    gst::Caps::builder("video/x-vp9")
+        .field("width", 64i32)
+        .field("height", 48i32)
+        .field("framerate", gst::Fraction::new(30, 1))
+        .field("codec-alpha", true)
+        .build()
+}
+
+/// A coded frame and its alpha, of any size and any bytes.
+fn lie_of_frames(dice: &mut Dice) -> gst::Buffer {
+    let mut bytes = |key: bool| {
+        let mut bytes: Vec<u8> = (0..dice.below(40)).map(|_| dice.below(256) as u8).collect();
+        if let Some(first) = bytes.first_mut().filter(|_| key) {
+            // A key frame of VP9.
+            *first = 0x82;
+        }
+        gst::Buffer::from_mut_slice(bytes)
+    };
+    let (mut colour, alpha) = (bytes(true), bytes(true));
+    let times = [dice.below(u64::MAX >> 24), dice.below(1 << 40)];
+    let own = colour.get_mut().unwrap();
+    own.set_pts(gst::ClockTime::from_nseconds(times[0]));
+    own.set_duration(gst::ClockTime::from_nseconds(times[1]));
+    if dice.below(3) > 0 {
+        // SAFETY: the buffer is writable, and the function takes the reference to the alpha buffer.
+        unsafe {
+            gst_video::ffi::gst_buffer_add_video_codec_alpha_meta(own.as_mut_ptr(), alpha.into_glib_ptr());
+        }
+    }
+    let (start, end) = (dice.below(u64::MAX >> 24), dice.below(u64::MAX >> 24));
+    let clip = |v| gst::format::Default::from_u64(v);
+    gst_audio::AudioClippingMeta::add(own, clip(start), clip(end));
+    colour
+}
+
+/// Whoever follows an event through the pipeline knows it by its number.
+#[test]
+fn events_keep_their_numbers() {
+    use gst::EventType::{self, *};
+    for name in elements() {
+        let (element, formats) = stage(&name);
+        let (caps, frame) = match formats.last() {
+            None => {
+                let mut frame = gst::Buffer::from_mut_slice(vec![0x82u8, 1, 2, 3]);
+                frame.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+                let mut caps = coded();
+                caps.make_mut().structure_mut(0).unwrap().remove_field("codec-alpha");
+                (caps, frame)
+            }
+            Some(_) => {
+                let format =
+                    if formats.contains(&VideoFormat::A420) { VideoFormat::A420 } else { VideoFormat::Rgba };
+                let info = info(format, 64, 48);
+                (info.to_caps().unwrap(), empty(&info, 0))
+            }
+        };
+        // Of a muxer, whose stream comes from several, GStreamer's base class keeps the segment's alone; and the caps of
+        // a transform are its base class's.
+        let kept: &[EventType] = match &*name {
+            "webmalphamux" => &[Segment],
+            "bgremove" | "videobackdrop" => &[StreamStart, Segment, Tag, CustomDownstream, Eos],
+            _ => &[StreamStart, Caps, Segment, Tag, CustomDownstream, Eos],
+        };
+        let pipeline = Running(
+            gst::parse::launch(&format!("{element} name=e"))
+                .map(|e| {
+                    let pipeline = gst::Pipeline::new();
+                    pipeline.add(&e).unwrap();
+                    pipeline
+                })
+                .unwrap(),
+        );
+        let e = pipeline.by_name("e").unwrap();
+        let sink = e.static_pad("sink").or_else(|| e.request_pad_simple("video_%u")).unwrap();
+        let feed = gst::Pad::new(gst::PadDirection::Src);
+        let (sender, seen) = std::sync::mpsc::channel();
+        let end = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(|_, _, _| Ok(gst::FlowSuccess::Ok))
+            .event_function(move |_, _, event| sender.send((event.type_(), event.seqnum())).is_ok())
+            .build();
+        feed.link(&sink).unwrap();
+        e.static_pad("src").unwrap().link(&end).unwrap();
+        // Behind the wall of a bin, where colour and alpha part.
+        let inner: Vec<_> = e
+            .downcast_ref::<gst::Bin>()
+            .and_then(|bin| bin.by_name("split"))
+            .into_iter()
+            .flat_map(|split| ["colour", "alpha"].map(|pad| split.static_pad(pad).unwrap()))
+            .collect();
+        let within = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        for pad in &inner {
+            let into = within.clone();
+            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |pad, info| {
+                if let Some(event) = info.event() {
+                    into.lock().unwrap().push((pad.name(), event.type_(), event.seqnum()));
+                }
+                gst::PadProbeReturn::Ok
+            });
+        }
+        feed.set_active(true).unwrap();
+        end.set_active(true).unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let mut tags = gst::TagList::new();
+        tags.make_mut().add::<gst::tags::Title>(&"t", gst::TagMergeMode::Append);
+        let number = gst::Seqnum::next;
+        let events = [
+            gst::event::StreamStart::builder("s").seqnum(number()).build(),
+            gst::event::Caps::builder(&caps).seqnum(number()).build(),
+            gst::event::Segment::builder(&gst::FormattedSegment::<gst::ClockTime>::new())
+                .seqnum(number())
+                .build(),
+            gst::event::Tag::builder(tags).seqnum(number()).build(),
+            gst_video::DownstreamForceKeyUnitEvent::builder().seqnum(number()).build(),
+            gst::event::CustomDownstream::builder(gst::Structure::new_empty("mine")).seqnum(number()).build(),
+            gst::event::Eos::builder().seqnum(number()).build(),
+        ];
+        let (before, after) = events.split_at(5);
+        before.iter().for_each(|e| assert!(feed.push_event(e.clone()) || e.type_() == Tag, "{name}: {e:?}"));
+        feed.push(frame).unwrap();
+        for event in after {
+            let _ = feed.push_event(event.clone());
+        }
+        let mut out = Vec::new();
+        while let Ok(event) = seen.recv_timeout(std::time::Duration::from_secs(20)) {
+            out.push(event);
+            if event.0 == Eos {
+                break;
+            }
+        }
+        for event in events.iter().filter(|e| kept.contains(&e.type_())) {
+            // A wish for a key frame is met by an encoder, which says so in its own way.
+            let encodes = name.ends_with("enc");
+            if encodes && gst_video::DownstreamForceKeyUnitEvent::parse(event).is_ok() {
+                continue;
+            }
+            assert!(out.contains(&(event.type_(), event.seqnum())), "{name}: {event:?} became {out:?}");
+        }
+        let within = within.lock().unwrap();
+        for pad in &inner {
+            for event in &events {
+                let same = (pad.name(), event.type_(), event.seqnum());
+                assert!(within.contains(&same), "{name}: {event:?} became {within:?}");
+            }
+        }
+    }
+}
+
+/// What the element says of itself belongs to the stream that it is said of.
+#[test]
+fn its_own_tag_has_the_streams_number() {
+    init();
+    let mut harness = gst_check::Harness::new_parse("bgremove write-tags=true");
+    let info = info(VideoFormat::I420, 64, 48);
+    let number = gst::Seqnum::next();
+    harness.push_event(gst::event::StreamStart::builder("s").seqnum(number).build());
+    harness.push_event(gst::event::Caps::new(&info.to_caps().unwrap()));
+    harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()));
+    harness.push(empty(&info, 0)).unwrap();
+    harness.push_event(gst::event::Eos::new());
+    let tag = std::iter::from_fn(|| harness.try_pull_event()).find(|e| e.type_() == gst::EventType::Tag);
+    assert_eq!(tag.expect("a tag").seqnum(), number);
 }

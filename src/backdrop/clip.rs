@@ -20,13 +20,27 @@ impl Drop for Running {
     }
 }
 
+/// What ends a wait for the clip.
+#[derive(Clone)]
+pub struct Interrupt {
+    /// Set by whoever wants the streaming thread back; a flush may have come and gone between two looks.
+    pub asked: Arc<AtomicBool>,
+    /// The pad that the frame came by, which may be deactivated.
+    pub pad: gst::Pad,
+}
+
+impl Interrupt {
+    fn is_due(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.pad.pad_flags().contains(gst::PadFlags::FLUSHING)
+    }
+}
+
 pub struct Clip {
     path: PathBuf,
     wanted: VideoInfo,
     pipeline: Running,
     sink: gst_app::AppSink,
-    /// Set by whoever wants the element to stop.
-    stop: Arc<AtomicBool>,
+    stop: Interrupt,
     /// When this round began.
     began: gst::ClockTime,
     /// Time stamp of its first frame, end of its last so far, and their number.
@@ -46,7 +60,7 @@ impl Clip {
     ///
     /// # Errors
     /// In words.
-    pub fn open(path: &Path, wanted: &VideoInfo, stop: Arc<AtomicBool>) -> Result<Self, String> {
+    pub fn open(path: &Path, wanted: &VideoInfo, stop: Interrupt) -> Result<Self, String> {
         if !path.is_file() {
             return Err(format!("there is no file {}: check the name", path.display()));
         }
@@ -142,7 +156,7 @@ impl Clip {
     /// The frame that is seen at a time. Times are to rise; one that falls begins the clip anew.
     ///
     /// # Errors
-    /// In words; an empty text when the element is to stop.
+    /// In words; an empty text when the wait was interrupted.
     pub fn at(&mut self, time: gst::ClockTime) -> Result<&gst::BufferRef, String> {
         match &self.current {
             None => self.began = time,
@@ -191,15 +205,22 @@ impl Clip {
 
     /// Back to the first frame, by opening the file anew: not every format can be sought in.
     fn again(&mut self) -> Result<(), String> {
-        let opened = Self::open(&self.path, &self.wanted, Arc::clone(&self.stop))?;
+        let opened = Self::open(&self.path, &self.wanted, self.stop.clone())?;
         (self.pipeline, self.sink) = (opened.pipeline, opened.sink);
         (self.first, self.count, self.next) = (None, 0, None);
         Ok(())
     }
 
+    /// Leaves the clip to a thread of its own, to be closed there: a decoder that gives nothing may not stop either.
+    pub fn abandon(self) {
+        // Without a thread it is closed here.
+        let _ = std::thread::Builder::new().name("backdrop-close".into()).spawn(move || drop(self));
+    }
+
     /// The next frame and when it is due; `None` at the end of the clip.
     fn pull(&mut self) -> Result<Option<(gst::ClockTime, gst::Buffer)>, String> {
-        const SLICE: gst::ClockTime = gst::ClockTime::from_mseconds(100);
+        // How late an interruption may be noticed.
+        const SLICE: gst::ClockTime = gst::ClockTime::from_mseconds(20);
         let asked = Instant::now();
         while asked.elapsed() < PATIENCE {
             if let Some(sample) = self.sink.try_pull_sample(SLICE) {
@@ -216,7 +237,7 @@ impl Clip {
                 self.count += 1;
                 return Ok(Some((self.began + since, buffer)));
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.is_due() {
                 return Err(String::new());
             }
             // The end is told of once the last frame has been pulled.

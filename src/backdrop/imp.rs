@@ -1,13 +1,13 @@
 //! The element's implementation.
 
-use super::clip::Clip;
+use super::clip::{Clip, Interrupt};
 use crate::compose::{self, Backdrop};
-use crate::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
+use crate::frame::{Format, Frame};
+use crate::video;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 });
 
 /// What goes in and what comes out, in the same order of bytes.
-const FORMATS: [(VideoFormat, VideoFormat, Format); 2] = [
-    (VideoFormat::A420, VideoFormat::I420, Format::A420),
-    (VideoFormat::Rgba, VideoFormat::Rgbx, Format::Rgba),
-];
+const FORMATS: [(VideoFormat, VideoFormat); 2] =
+    [(VideoFormat::A420, VideoFormat::I420), (VideoFormat::Rgba, VideoFormat::Rgbx)];
 
 #[derive(Default)]
 pub struct VideoBackdrop {
@@ -101,7 +99,7 @@ impl ElementImpl for VideoBackdrop {
                 gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps(formats)).ok()
             };
             let sink = make("sink", gst::PadDirection::Sink, FORMATS.map(|(sink, ..)| sink));
-            let src = make("src", gst::PadDirection::Src, FORMATS.map(|(_, src, _)| src));
+            let src = make("src", gst::PadDirection::Src, FORMATS.map(|(_, src)| src));
             sink.into_iter().chain(src).collect()
         });
         TEMPLATES.as_ref()
@@ -111,8 +109,12 @@ impl ElementImpl for VideoBackdrop {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        // A frame of the clip that is waited for must not hold up the end.
-        self.stop.store(transition == gst::StateChange::PausedToReady, Ordering::Relaxed);
+        match transition {
+            gst::StateChange::ReadyToPaused => self.stop.store(false, Ordering::Relaxed),
+            // A frame of the clip that is waited for must not hold up the end.
+            gst::StateChange::PausedToReady => self.stop.store(true, Ordering::Relaxed),
+            _ => {}
+        }
         self.parent_change_state(transition)
     }
 }
@@ -150,7 +152,7 @@ impl BaseTransformImpl for VideoBackdrop {
     ) -> Option<gst::Caps> {
         let mut out = gst::Caps::new_empty();
         for s in caps.iter() {
-            for (sink, src, _) in FORMATS {
+            for (sink, src) in FORMATS {
                 let (here, there) =
                     if direction == gst::PadDirection::Sink { (sink, src) } else { (src, sink) };
                 let only = gst_video::VideoCapsBuilder::new().format(here).build();
@@ -172,6 +174,17 @@ impl BaseTransformImpl for VideoBackdrop {
         VideoInfo::from_caps(caps).ok().map(|info| info.size())
     }
 
+    fn transform_size(
+        &self,
+        _direction: gst::PadDirection,
+        _caps: &gst::Caps,
+        _size: usize,
+        other: &gst::Caps,
+    ) -> Option<usize> {
+        // A frame gives a frame, however large its buffer is: rows may be padded, which the base class would refuse.
+        self.unit_size(other)
+    }
+
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let odd = |e: &dyn std::fmt::Display| gst::loggable_error!(CAT, "{e}");
         let input = VideoInfo::from_caps(incaps).map_err(|e| odd(&e))?;
@@ -189,10 +202,16 @@ impl BaseTransformImpl for VideoBackdrop {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
-        if event.type_() == gst::EventType::FlushStop
-            && let Some(state) = lock(&self.state).as_mut()
-        {
-            state.clip = None;
+        match event.type_() {
+            // Nor a flush; the lock of the state is held by whoever waits.
+            gst::EventType::FlushStart => self.stop.store(true, Ordering::Relaxed),
+            gst::EventType::FlushStop => {
+                self.stop.store(false, Ordering::Relaxed);
+                if let Some(state) = lock(&self.state).as_mut() {
+                    state.clip = None;
+                }
+            }
+            _ => {}
         }
         self.parent_sink_event(event)
     }
@@ -207,9 +226,14 @@ impl BaseTransformImpl for VideoBackdrop {
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
         let location = lock(&self.location).clone().unwrap_or_default();
-        let put = state.put(&PathBuf::from(location), time, &self.stop, input, output);
+        let stop = Interrupt { asked: Arc::clone(&self.stop), pad: self.obj().sink_pad().clone() };
+        let put = state.put(&PathBuf::from(location), time, stop, input, output);
         put.map_err(|what| {
             if what.is_empty() {
+                gst::debug!(CAT, imp = self, "interrupted while it waits for the clip");
+                if let Some(clip) = state.clip.take() {
+                    clip.abandon();
+                }
                 return gst::FlowError::Flushing;
             }
             gst::element_imp_error!(self, gst::StreamError::Failed, ("the video behind the subject: {what}"));
@@ -225,13 +249,13 @@ impl State {
         &mut self,
         path: &std::path::Path,
         time: Option<gst::ClockTime>,
-        stop: &Arc<AtomicBool>,
+        stop: Interrupt,
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<(), String> {
         let clip = match &mut self.clip {
             Some(clip) => clip,
-            none => none.insert(Clip::open(path, &self.behind, Arc::clone(stop))?),
+            none => none.insert(Clip::open(path, &self.behind, stop)?),
         };
         // A frame without a time is put on what was there before.
         self.last = time.unwrap_or(self.last);
@@ -240,54 +264,30 @@ impl State {
         let behind = VideoFrameRef::from_buffer_ref_readable(buffer, &self.behind).map_err(odd)?;
         let from = VideoFrameRef::from_buffer_ref_readable(input, &self.input).map_err(odd)?;
         let mut to = VideoFrameRef::from_buffer_ref_writable(output, &self.output).map_err(odd)?;
-        let upside_down = || "a frame is stored upside down, which is not read".to_string();
-        let format = FORMATS.iter().find(|(sink, ..)| *sink == self.input.format());
-        let format = format.map(|(.., format)| *format).ok_or_else(upside_down)?;
-        let (width, height) = (self.input.width() as usize, self.input.height() as usize);
-
-        let frame = Frame {
-            format,
-            color: Color::BT709,
-            width,
-            height,
-            planes: planes(&from).ok_or_else(upside_down)?,
+        let unreadable = || {
+            "a frame's buffer is smaller than its caps say, or stored upside down, which is not read"
+                .to_string()
         };
-        let strides: Vec<usize> = strides(to.plane_stride()).ok_or_else(upside_down)?;
-        let mut into = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
-        for ((plane, data), stride) in into.iter_mut().zip(to.planes_data_mut()).zip(strides) {
-            *plane = PlaneMut { data, stride };
-        }
-        let opaque = if format == Format::A420 { Format::I420 } else { format };
-        let mut into = FrameMut { format: opaque, color: Color::BT709, width, height, planes: into };
+        let frame = video::read(&from, &self.input).ok_or_else(unreadable)?;
+        let opaque = if frame.format == Format::A420 { Format::I420 } else { frame.format };
+        let mut into = video::write_as(&mut to, &self.output, opaque).ok_or_else(unreadable)?;
+        let behind = Behind(video::read(&behind, &self.behind).ok_or_else(unreadable)?);
 
         self.alpha.clear();
-        self.alpha.resize(width * height, 255);
+        self.alpha.resize(frame.width * frame.height, 255);
         compose::multiply_alpha(&frame, &mut self.alpha);
         compose::carry(&frame, &mut into);
-        let behind = Behind(planes(&behind).ok_or_else(upside_down)?);
         compose::composite(&mut into, &self.alpha, &behind);
         Ok(())
     }
 }
 
-fn strides(strides: &[i32]) -> Option<Vec<usize>> {
-    strides.iter().map(|s| usize::try_from(*s).ok()).collect()
-}
-
-fn planes<'a>(frame: &'a VideoFrameRef<&gst::BufferRef>) -> Option<[Plane<'a>; 4]> {
-    let mut planes = [Plane { data: &[], stride: 0 }; 4];
-    for (i, (plane, stride)) in planes.iter_mut().zip(strides(frame.plane_stride())?).enumerate() {
-        *plane = Plane { data: frame.plane_data(i as u32).ok()?, stride };
-    }
-    Some(planes)
-}
-
 /// The clip's frame as what stands behind.
-struct Behind<'a>([Plane<'a>; 4]);
+struct Behind<'a>(Frame<'a>);
 
 impl Backdrop for Behind<'_> {
     fn row(&self, plane: usize, y: usize, row: &mut [u8]) {
-        let from = self.0[plane].row(y);
+        let from = self.0.planes[plane].row(y);
         let n = row.len().min(from.len());
         row[..n].copy_from_slice(&from[..n]);
     }

@@ -28,33 +28,74 @@ impl Background {
 /// The radius of a plain `blur`, in percent of the frame's height.
 const BLUR: f32 = 3.0;
 
+/// What a text means before any file has been read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// All of it.
+    Known(Background),
+    /// A picture, to be read from this file.
+    Picture(PathBuf),
+}
+
 /// Reads the value of a `background` property: `transparent`, a colour, `blur`, `blur:PERCENT`, or
 /// the path or `file://` URI of a PNG, JPEG or WebP, which is opened and decoded.
 ///
 /// # Errors
 /// [`Kind::Setting`] that names the value and what would do.
 pub fn parse(text: &str) -> Result<Background> {
+    match meaning(text)? {
+        Meaning::Known(background) => Ok(background),
+        Meaning::Picture(path) => open(text, &path),
+    }
+}
+
+/// Decodes the picture that [`meaning`] has found in a text. However large it is and whatever its decoder does: a panic
+/// there is an error.
+///
+/// # Errors
+/// As [`parse`].
+pub fn open(text: &str, path: &Path) -> Result<Background> {
+    let read = || {
+        #[cfg(test)]
+        hook::run(path);
+        Image::open(path)
+    };
+    let image = std::panic::catch_unwind(read)
+        .unwrap_or_else(|_| Err("its decoder panicked; please report this".to_string()))
+        .map_err(|why| refusal(text, &why))?;
+    Ok(Background::Image(Arc::new(image)))
+}
+
+fn refusal(text: &str, why: &str) -> Error {
+    Error::new(Kind::Setting, format!("background '{}' cannot be used: {why}", text.trim()))
+}
+
+/// What the value of a `background` property means; a picture is looked for, but not read.
+///
+/// # Errors
+/// As [`parse`].
+pub fn meaning(text: &str) -> Result<Meaning> {
     let text = text.trim();
-    let refuse = |why: &str| Error::new(Kind::Setting, format!("background '{text}' cannot be used: {why}"));
+    let refuse = |why: &str| refusal(text, why);
     if text.contains('\0') {
         return Err(refuse("there is a NUL in it"));
     }
     if text.eq_ignore_ascii_case("transparent") {
-        return Ok(Background::Transparent);
+        return Ok(Meaning::Known(Background::Transparent));
     }
     if text == "blur" {
-        return Ok(Background::Blur(BLUR));
+        return Ok(Meaning::Known(Background::Blur(BLUR)));
     }
     if let Some(percent) = text.strip_prefix("blur:") {
         return match percent.trim_end_matches('%').parse::<f32>() {
-            Ok(p) if p > 0.0 && p <= 50.0 => Ok(Background::Blur(p)),
+            Ok(p) if p > 0.0 && p <= 50.0 => Ok(Meaning::Known(Background::Blur(p))),
             _ => Err(refuse(
                 "the radius is a percentage of the frame's height, above 0 and at most 50, as in blur:3",
             )),
         };
     }
     if let Some(color) = color(text) {
-        return color.map(Background::Color).map_err(|why| refuse(&why));
+        return color.map(|c| Meaning::Known(Background::Color(c))).map_err(|why| refuse(&why));
     }
     let path = if text.starts_with("file:") {
         glib::filename_from_uri(text).map_err(|e| refuse(e.message()))?.0
@@ -70,7 +111,7 @@ pub fn parse(text: &str) -> Result<Background> {
              nor a picture file"
         }));
     }
-    Image::open(&path).map(|image| Background::Image(Arc::new(image))).map_err(|why| refuse(&why))
+    Ok(Meaning::Picture(path))
 }
 
 /// A colour if it looks like one; the inner result tells what is wrong with it.
@@ -99,6 +140,26 @@ fn color(text: &str) -> Option<std::result::Result<[u8; 3], String>> {
     }
 }
 
+/// What tests want to happen when a picture is decoded.
+#[cfg(test)]
+pub(crate) mod hook {
+    use std::path::{Path, PathBuf};
+    use std::sync::{Arc, Mutex};
+
+    type Hook = Arc<dyn Fn() + Send + Sync>;
+    static HOOKS: Mutex<Vec<(PathBuf, Hook)>> = Mutex::new(Vec::new());
+
+    /// For one file.
+    pub fn set(path: &Path, hook: impl Fn() + Send + Sync + 'static) {
+        HOOKS.lock().unwrap().push((path.into(), Arc::new(hook)));
+    }
+
+    pub fn run(path: &Path) {
+        let hook = HOOKS.lock().unwrap().iter().find(|(p, _)| p == path).map(|(_, hook)| Arc::clone(hook));
+        hook.inspect(|hook| hook());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +178,16 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_panic_in_a_decoder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("panics.png");
+        std::fs::write(&path, "x").unwrap();
+        hook::set(&path, || panic!("as a decoder may"));
+        let e = parse(path.to_str().unwrap()).unwrap_err();
+        assert!(e.text.contains("panics.png") && e.text.contains("panicked"), "{e}");
     }
 
     #[test]

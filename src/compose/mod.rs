@@ -7,7 +7,9 @@ mod background;
 mod blur;
 mod picture;
 
-pub use background::{Background, parse};
+#[cfg(test)]
+pub(crate) use background::hook;
+pub use background::{Background, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 

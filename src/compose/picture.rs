@@ -18,8 +18,8 @@ pub enum Fit {
     Stretch,
 }
 
-/// A decoded picture.
-#[derive(Debug, PartialEq)]
+/// A decoded picture. `Eq`, so that two `Arc`s of the same one are found equal without a look at its pixels.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Image(RgbImage);
 
 /// Larger pictures are refused before they are decoded. Fuzzing stops earlier, where nothing new happens.

@@ -24,6 +24,16 @@ pub const SINK_FORMATS: [VideoFormat; 16] = [
     VideoFormat::Bgr,
 ];
 
+/// What a transparent background needs.
+const ALPHA_FORMATS: [VideoFormat; 6] = [
+    VideoFormat::A420,
+    VideoFormat::Ayuv,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Argb,
+    VideoFormat::Abgr,
+];
+
 /// The formats with alpha, nearest to `from` first: no change of colour model, then no loss of chroma
 /// resolution, then the same order of bytes.
 pub fn alpha_formats(from: VideoFormat) -> [VideoFormat; 6] {
@@ -41,11 +51,13 @@ pub fn alpha_formats(from: VideoFormat) -> [VideoFormat; 6] {
 /// The colorimetry of a matte in I420: full range, so that luma is the alpha itself.
 pub const MATTE_COLORIMETRY: &str = "1:4:0:0";
 
+/// Of mixed streams, the frames that are progressive; the flags of a buffer say which those are.
 fn template(formats: impl IntoIterator<Item = VideoFormat>) -> gst::Caps {
     gst_video::VideoCapsBuilder::new()
         .format_list(formats)
         .width_range(16..=8192)
         .height_range(16..=8192)
+        .field("interlace-mode", gst::List::new(["progressive", "mixed"]))
         .build()
 }
 
@@ -63,7 +75,7 @@ fn formats(s: &gst::StructureRef) -> Vec<VideoFormat> {
             _ => Vec::new(),
         },
         // No format: any.
-        Err(_) => SINK_FORMATS.to_vec(),
+        Err(_) => SINK_FORMATS.into_iter().chain([VideoFormat::Gray8]).collect(),
     }
 }
 
@@ -76,14 +88,28 @@ fn with_formats(s: &gst::StructureRef, formats: &[VideoFormat]) -> gst::Structur
     s
 }
 
+/// Whether downstream takes a matte that it describes so.
+fn takes_matte(s: &gst::StructureRef, formats: &[VideoFormat]) -> bool {
+    let full_range = match s.value("colorimetry") {
+        Ok(value) => match (value.get::<&str>(), value.get::<gst::ListRef>()) {
+            (Ok(one), _) => one == MATTE_COLORIMETRY,
+            (_, Ok(list)) => list.iter().any(|v| v.get::<&str>() == Ok(MATTE_COLORIMETRY)),
+            _ => false,
+        },
+        Err(_) => true,
+    };
+    formats.contains(&VideoFormat::Gray8) || (formats.contains(&VideoFormat::I420) && full_range)
+}
+
 /// Caps on the other pad for caps on this one.
-///
-/// Towards the sink nothing is refused for want of alpha downstream: that is found, and said in plain
-/// words, once the sink has its caps.
 pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     let list = out.make_mut();
-    for s in caps.iter() {
+    for (s, features) in caps.iter_with_features() {
+        // Frames in memory of another kind cannot be read.
+        if !features.is_any() && !features.is_equal(&gst::CAPS_FEATURES_MEMORY_SYSTEM_MEMORY) {
+            continue;
+        }
         let here = formats(s);
         let mut plain = s.to_owned();
         plain.remove_fields(["colorimetry", "chroma-site"]);
@@ -100,7 +126,7 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
                 }
             }
             (Kind::Transparent, gst::PadDirection::Sink) => {
-                for from in here {
+                for from in here.into_iter().filter(|f| SINK_FORMATS.contains(f)) {
                     let [nearest, rest @ ..] = alpha_formats(from);
                     // The same colour model keeps its colorimetry, the others get their own.
                     let same: Vec<_> =
@@ -116,7 +142,16 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
                 luma.set("colorimetry", MATTE_COLORIMETRY);
                 add(luma);
             }
-            _ => add(with_formats(&plain, &SINK_FORMATS)),
+            (Kind::Transparent, _) => {
+                if here.iter().any(|f| ALPHA_FORMATS.contains(f)) {
+                    add(with_formats(&plain, &SINK_FORMATS));
+                }
+            }
+            (Kind::Matte, _) => {
+                if takes_matte(s, &here) {
+                    add(with_formats(&plain, &SINK_FORMATS));
+                }
+            }
         }
     }
     out

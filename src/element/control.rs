@@ -7,7 +7,7 @@ use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::worker::Worker;
-use crate::compose;
+use crate::compose::{self, Background, Meaning};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
@@ -27,6 +27,11 @@ impl BgRemove {
     /// Changes the settings; asks for new caps downstream if they need others. In mid-stream a change that
     /// nothing downstream can take leaves things as they are, with a warning.
     pub(super) fn change(&self, f: impl FnOnce(&mut Settings)) {
+        self.try_change(f);
+    }
+
+    /// As [`Self::change`]; whether it was taken.
+    fn try_change(&self, f: impl FnOnce(&mut Settings)) -> bool {
         let one = lock(&self.changing);
         let old = self.settings();
         let mut new = Settings::clone(&old);
@@ -38,19 +43,20 @@ impl BgRemove {
             // Who hears of it may want to set something else.
             drop(one);
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
-            return;
+            return false;
         }
         *lock(&self.settings) = Arc::new(new);
         if kind != old.kind() {
             self.obj().reconfigure_src();
         }
+        true
     }
 
     /// Changes what the latency depends on.
     pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         if lock(&self.aspect).is_some() {
-            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+            self.tell_latency();
         }
     }
 
@@ -64,17 +70,76 @@ impl BgRemove {
         (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
     }
 
+    /// What a text says by itself holds at once. A picture is read in a thread of its own; until it is there, what was
+    /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
-        match compose::parse(&text) {
-            Ok(backdrop) => self.change(|s| (s.background, s.backdrop) = (text, Some(backdrop))),
-            // Read again on the way to READY, where a bad value fails the state change.
-            Err(_) if lock(&self.ready).is_none() => {
-                self.change(|s| (s.background, s.backdrop) = (text, None))
-            }
+        let early = lock(&self.ready).is_none();
+        match compose::meaning(&text) {
+            Ok(Meaning::Known(backdrop)) => self.change(|s| s.put(text, Some(backdrop))),
+            Ok(Meaning::Picture(path)) if !early => self.read_beside(text, path),
+            Ok(Meaning::Picture(_)) => self.change(|s| s.put(text, None)),
+            Err(_) if early => self.change(|s| s.put(text, None)),
             Err(e) => {
                 let kept = self.settings().background.clone();
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
+        }
+    }
+
+    fn read_beside(&self, text: String, path: PathBuf) {
+        let mut number = 0;
+        self.change(|s| {
+            s.texts += 1;
+            s.background.clone_from(&text);
+            number = s.texts;
+        });
+        let own = self.obj().downgrade();
+        let asked = self.reader.ask(number, move || {
+            let Some(obj) = own.upgrade() else { return };
+            if obj.imp().settings().texts == number {
+                obj.imp().picture_is_read(number, compose::open(&text, &path));
+            }
+        });
+        if let Err(e) = asked {
+            let e = Error::new(ErrorKind::Setting, format!("no thread to read the background in: {e}."));
+            self.picture_is_read(number, Err(e));
+        }
+    }
+
+    /// The picture of a text that was set in READY or above is there, or cannot be had; nothing if another text has been
+    /// set since.
+    fn picture_is_read(&self, number: u64, read: Result<Background, Error>) {
+        let (picture, e) = match read {
+            Ok(picture) => (Some(picture), None),
+            Err(e) => (None, Some(e)),
+        };
+        let mut wanted = false;
+        // Back to what is in force, if nothing downstream takes frames with this one.
+        let took = picture.is_some_and(|picture| {
+            self.try_change(|s| {
+                wanted = s.texts == number;
+                if wanted {
+                    s.put(s.background.clone(), Some(picture));
+                }
+            })
+        });
+        if took {
+            return;
+        }
+        let mut kept = String::new();
+        self.change(|s| {
+            wanted = s.texts == number;
+            if wanted {
+                s.background.clone_from(&s.shown);
+                kept.clone_from(&s.shown);
+            }
+        });
+        if !wanted {
+            return;
+        }
+        self.obj().notify("background");
+        if let Some(e) = e {
+            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
         }
     }
 
@@ -85,12 +150,13 @@ impl BgRemove {
         self.load_beside();
     }
 
-    fn load_beside(&self) {
+    pub(super) fn load_beside(&self) {
         let Some(runtime) = *lock(&self.ready) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect));
+        let behind = settings.is_async(self.was_live());
+        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect, behind));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
@@ -110,7 +176,7 @@ impl BgRemove {
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Its first mask is on its way; until then the old one's is carried on.
                     state.flow.ask_again();
-                    (state.network, state.loaded) = (network, wanted);
+                    (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
             }
             Err(e) => {
@@ -130,8 +196,8 @@ impl BgRemove {
         if settings.backdrop.is_none() {
             let backdrop = compose::parse(&settings.background)?;
             self.change(|s| {
-                if s.background == settings.background {
-                    s.backdrop = Some(backdrop);
+                if s.texts == settings.texts {
+                    s.put(s.background.clone(), Some(backdrop));
                 }
             });
         }
@@ -143,15 +209,21 @@ impl BgRemove {
         let choice = choose(&settings, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
-            // Not behind: whether the stream waits is not wired to this yet.
+            // Whether the stream is live, nobody knows yet.
+            let behind = settings.is_async(false);
             let network =
-                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)?;
+                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)?;
             self.log_provider(&network);
             *lock(&self.network) = Some(network);
         }
         *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
         *lock(&self.pool) = pool::acquire();
         *lock(&self.ready) = Some(runtime);
+        // Set while this was under way.
+        let settings = self.settings();
+        if settings.backdrop.is_none() {
+            self.set_background(settings.background.clone());
+        }
         Ok(())
     }
 
@@ -165,6 +237,12 @@ impl BgRemove {
         *lock(&self.network) = None;
         *lock(&self.ready) = None;
         self.loader.forget();
+        // A picture that is still being read is read anew on the way back.
+        self.change(|s| {
+            if s.background != s.shown {
+                s.put(s.background.clone(), None);
+            }
+        });
     }
 
     /// Gives a network to the thread that runs it.
@@ -205,7 +283,8 @@ impl BgRemove {
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
-                let network = match (load(runtime, &loaded, aspect), &old) {
+                let behind = settings.is_async(self.says_live().unwrap_or_default());
+                let network = match (load(runtime, &loaded, aspect, behind), &old) {
                     (Ok(network), _) => network,
                     // Its file may be gone; it is in memory.
                     (Err(e), Some(old)) => {
@@ -232,8 +311,10 @@ impl BgRemove {
             state.network.spec.size
         );
         state.follow(&self.settings());
+        let length = state.flow.frame_length(input.fps());
         *guard = Some(state);
         drop(guard);
+        self.note_length(Some(length));
         if beside {
             self.load_beside();
         }
@@ -267,10 +348,19 @@ impl BgRemove {
         if let Some(worker) = self.worker() {
             worker.reset();
         }
-        if let Some(state) = lock(&self.state).as_mut() {
-            state.flow.reset();
-            state.smoother.reset();
-            lock(&self.stats).resets += 1;
+        lock(&self.pace).refused = None;
+        let events = match lock(&self.state).as_mut() {
+            Some(state) => {
+                lock(&self.stats).resets += 1;
+                state.smoother.reset();
+                state.flow.reset()
+            }
+            None => Vec::new(),
+        };
+        // What stays true after a flush is not lost with the frames before it.
+        for event in events.into_iter().filter(|e| e.is_sticky()) {
+            let event = self.tag(event);
+            let _ = self.obj().src_pad().store_sticky_event(&event);
         }
     }
 }
@@ -286,10 +376,9 @@ fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
 }
 
 /// The network that the settings mean, for frames of this shape.
-fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64) -> Result<Network, Error> {
+fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64, behind: bool) -> Result<Network, Error> {
     let choice = choose(settings, Some(aspect))?;
-    // As in `prepare`.
-    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, false)
+    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)
 }
 
 /// The file that the settings mean, and all that is said of it.
@@ -305,4 +394,113 @@ fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Er
 fn aspect(info: &VideoInfo) -> f64 {
     f64::from(info.width()) * f64::from(info.par().numer())
         / (f64::from(info.height()) * f64::from(info.par().denom()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element;
+    use std::path::Path;
+    use std::sync::mpsc;
+    use std::time::{Duration, Instant};
+
+    /// What `f` gives, unless it does not come back.
+    fn soon<T: Send + 'static>(what: &str, f: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(f()));
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| panic!("{what} does not come back"))
+    }
+
+    fn until(what: &str, done: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !done() {
+            assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// A picture of one pixel whose decoder first does something.
+    fn picture(folder: &Path, name: &str, first: impl Fn() + Send + Sync + 'static) -> String {
+        let path = folder.join(name);
+        image::RgbImage::new(1, 1).save(&path).unwrap();
+        compose::hook::set(&path, first);
+        path.to_str().unwrap().to_string()
+    }
+
+    fn warning(bus: &gst::Bus) -> Option<String> {
+        match bus.pop_filtered(&[gst::MessageType::Warning])?.view() {
+            gst::MessageView::Warning(w) => Some(w.error().message().to_string()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_picture_is_read_beside_whoever_sets_it_and_the_last_text_wins() {
+        gst::init().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (release, wait) = mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let slow = picture(folder.path(), "slow.png", move || {
+            let _ = wait.lock().unwrap().recv();
+        });
+        let bad = picture(folder.path(), "bad.png", || panic!("as a decoder may"));
+        let good = picture(folder.path(), "good.png", || {});
+
+        let bg = glib::Object::new::<element::BgRemove>();
+        let bus = gst::Bus::new();
+        bg.set_bus(Some(&bus));
+        bg.set_state(gst::State::Ready).unwrap();
+        let set = |text: &str| {
+            let (bg, text) = (bg.clone(), text.to_string());
+            soon("setting a background", move || bg.set_property("background", text));
+        };
+        let now = || (bg.property::<String>("background"), bg.imp().settings().backdrop.clone().unwrap());
+        let red = Background::Color([255, 0, 0]);
+
+        // While it is read, it is what is wanted, and what was there before is in force.
+        set(&slow);
+        assert_eq!(now(), (slow.clone(), Background::Transparent));
+        // What is set meanwhile wins, although the picture comes after it.
+        set("red");
+        assert_eq!(now(), ("red".into(), red.clone()));
+        release.send(()).unwrap();
+        until("the picture is read", || bg.imp().reader.is_idle());
+        assert_eq!(now(), ("red".into(), red.clone()));
+        assert_eq!(warning(&bus), None);
+
+        // One whose decoder panics is a warning, and what was in force stays.
+        set(&bad);
+        until("the picture is refused", || bg.imp().reader.is_idle());
+        assert_eq!(now(), ("red".into(), red.clone()));
+        let said = warning(&bus).expect("a warning");
+        assert!(said.contains("bad.png") && said.contains("It stays 'red'"), "{said}");
+
+        set(&good);
+        until("the picture is there", || bg.imp().reader.is_idle());
+        let (text, shown) = now();
+        assert!(text == good && matches!(shown, Background::Image(_)), "{text} {shown:?}");
+
+        // Two pictures, the first of them slow.
+        set(&slow);
+        set(&good);
+        release.send(()).unwrap();
+        until("both are read", || bg.imp().reader.is_idle());
+        assert_eq!(bg.property::<String>("background"), good);
+        assert_eq!(bg.imp().settings().shown, good);
+
+        // Back in NULL while one is read: it is read anew on the way to READY.
+        set(&slow);
+        bg.set_state(gst::State::Null).unwrap();
+        release.send(()).unwrap();
+        until("the picture is read", || bg.imp().reader.is_idle());
+        assert_eq!(bg.property::<String>("background"), slow);
+        release.send(()).unwrap();
+        bg.set_state(gst::State::Ready).unwrap();
+        assert_eq!(bg.imp().settings().shown, slow);
+        bg.set_state(gst::State::Null).unwrap();
+        // And there a bad one fails, without taking the process with it.
+        set(&bad);
+        assert!(bg.set_state(gst::State::Ready).is_err());
+        bg.set_state(gst::State::Null).unwrap();
+    }
 }

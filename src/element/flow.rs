@@ -6,12 +6,13 @@ use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::temporal::{Carrier, Change, CutDetector};
 use std::collections::VecDeque;
+use std::mem::take;
 use std::time::{Duration, Instant};
 
 /// Frames that are held back at most, however long the delay.
 const MOST_HELD: usize = 64;
 /// A gap in the timestamps after which the picture is taken for another one.
-const GAP: gst::ClockTime = gst::ClockTime::SECOND;
+const GAP: Duration = Duration::from_secs(1);
 /// The length of a frame where nobody says it.
 const USUAL_FRAME: Duration = Duration::from_millis(33);
 /// The part of a frame's length that a frame waits for a matte of its own that is about to come.
@@ -22,10 +23,24 @@ pub struct Held {
     pub number: u64,
     pub buffer: gst::Buffer,
     pub arrived: Instant,
-    /// The network has been asked for this one's mask.
-    pub asked: bool,
+    /// When the network was asked for this one's mask, if it was.
+    pub asked: Option<Instant>,
     /// What came before it belongs to another picture.
     pub fresh: bool,
+}
+
+/// What waits for its turn.
+enum Item {
+    Frame(Held),
+    /// A serialised event that came after the frames before it.
+    Event(gst::Event),
+}
+
+/// When a frame came: in the stream, and here.
+#[derive(Clone, Copy)]
+struct Moment {
+    time: Option<gst::ClockTime>,
+    at: Instant,
 }
 
 /// The newest mask there is.
@@ -33,11 +48,15 @@ struct Latest {
     number: u64,
     time: Option<gst::ClockTime>,
     mask: Mask,
+    /// The newest frame that this mask is meant for: its own, or a later one that needed none of its own. From there
+    /// on it grows old.
+    covers: Moment,
 }
 
 /// What was asked last.
 #[derive(Clone, Copy)]
 struct Asked {
+    number: u64,
     time: Option<gst::ClockTime>,
     at: Instant,
     /// Frames since then.
@@ -45,10 +64,11 @@ struct Asked {
 }
 
 /// The order of frames and masks in one stream.
-#[derive(Default)]
 pub struct Flow {
     next: u64,
-    held: VecDeque<Held>,
+    line: VecDeque<Item>,
+    /// Of the segment: negative when the stream plays backwards.
+    rate: f64,
     cuts: CutDetector,
     carrier: Carrier,
     change: Change,
@@ -61,6 +81,25 @@ pub struct Flow {
     distance: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            line: VecDeque::new(),
+            rate: 1.0,
+            cuts: CutDetector::default(),
+            carrier: Carrier::default(),
+            change: Change::default(),
+            latest: None,
+            valid_from: 0,
+            asked: None,
+            time: None,
+            distance: None,
+            failing: false,
+        }
+    }
 }
 
 /// What a frame that has arrived needs.
@@ -79,6 +118,8 @@ pub struct Chosen {
     pub age: Option<Duration>,
     /// It is not this frame's own.
     pub carried: bool,
+    /// There is one, but it is so much too old.
+    pub outdated: Option<Duration>,
 }
 
 /// Whether the oldest frame can leave.
@@ -102,10 +143,44 @@ pub fn held_by(delay: Duration, fps: gst::Fraction) -> usize {
     delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MOST_HELD as u128) as usize
 }
 
+/// How long frames of this length are really held back where `wanted` is asked for.
+pub fn longest_delay(wanted: Duration, length: Duration) -> Duration {
+    wanted.min(length.saturating_mul(MOST_HELD as u32))
+}
+
 impl Flow {
-    /// Forgets all frames and masks.
-    pub fn reset(&mut self) {
-        *self = Self { next: self.next, valid_from: self.next, ..Self::default() };
+    /// Forgets all frames and masks; gives the events that waited behind frames.
+    pub fn reset(&mut self) -> Vec<gst::Event> {
+        let line = take(&mut self.line);
+        *self = Self { next: self.next, valid_from: self.next, rate: self.rate, ..Self::default() };
+        line.into_iter()
+            .filter_map(|item| match item {
+                Item::Event(event) => Some(event),
+                Item::Frame(_) => None,
+            })
+            .collect()
+    }
+
+    /// The rate of the segment that the next frames belong to.
+    pub fn set_rate(&mut self, rate: f64) {
+        if rate.is_finite() && rate != 0.0 {
+            self.rate = rate;
+        }
+    }
+
+    /// From one time in the stream to another, as far as it takes to play; `None` if that is backwards.
+    fn ahead(&self, from: gst::ClockTime, to: gst::ClockTime) -> Option<Duration> {
+        let (from, to) = if self.rate < 0.0 { (to, from) } else { (from, to) };
+        let played = to.checked_sub(from)?.nseconds() as f64 / self.rate.abs();
+        Some(Duration::try_from_secs_f64(played / 1e9).unwrap_or(Duration::MAX))
+    }
+
+    /// How much later a frame is than another one, in the time that it takes to play; 0 if it is not.
+    fn since(&self, from: Moment, to: Moment) -> Duration {
+        match (from.time, to.time) {
+            (Some(a), Some(b)) => self.ahead(a, b).unwrap_or_default(),
+            _ => to.at.saturating_duration_since(from.at),
+        }
     }
 
     /// A new network takes over: its first mask is still to come, the old one's serves until then.
@@ -125,73 +200,121 @@ impl Flow {
         let number = self.next;
         self.next += 1;
         let cut = self.cuts.is_cut(frame) && settings.scene_detection;
-        let gap = match (self.time, time) {
-            (Some(before), Some(now)) => now < before || now - before > GAP,
-            _ => false,
+        let step = match (self.time, time) {
+            (Some(before), Some(now)) => Some(self.ahead(before, now)),
+            _ => None,
         };
-        if let (Some(before), Some(now), false) = (self.time, time, gap) {
-            let step = Duration::from_nanos((now - before).nseconds());
+        let gap = matches!(step, Some(step) if step.is_none_or(|s| s > GAP));
+        if let (Some(Some(step)), false) = (step, gap) {
             self.distance = Some(self.distance.map_or(step, |d| (d * 7 + step) / 8));
         }
         self.time = time;
-        // A lossy network sets the flag at every lost packet; there the picture itself tells more.
-        let fresh = number > 0 && (cut || gap || (discont && !settings.is_async(live)));
+        // A lossy network sets the flag at every lost packet; there the picture itself tells more. Backwards, each
+        // group of pictures begins with it, though nothing is missing.
+        let breaks = discont && !settings.is_async(live) && self.rate > 0.0;
+        let fresh = number > 0 && (cut || gap || breaks);
         if let Some(asked) = &mut self.asked {
             asked.frames += 1;
         }
+        let now = Moment { time, at: Instant::now() };
         let due = self.asked.is_none_or(|asked| {
             let rate = match settings.max_rate {
                 // Once in longer than any stream lasts.
                 r if r > 0.0 => Duration::try_from_secs_f64(1.0 / r).unwrap_or(Duration::MAX),
                 _ => Duration::ZERO,
             };
-            let since = match (asked.time, time) {
-                (Some(a), Some(b)) => Duration::from_nanos(b.saturating_sub(a).nseconds()),
-                _ => asked.at.elapsed(),
-            };
-            asked.frames >= settings.interval && since + Duration::from_millis(1) >= rate
+            let since = self.since(Moment { time: asked.time, at: asked.at }, now);
+            asked.frames >= settings.interval && since.saturating_add(Duration::from_millis(1)) >= rate
         });
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
         // A frame that waits for its turn is replaced by a newer one, also when nothing changes.
         let ask = fresh || (due && !reuse);
         if ask {
-            self.asked = Some(Asked { time, at: Instant::now(), frames: 0 });
+            self.asked = Some(Asked { number, time, at: now.at, frames: 0 });
             if settings.reuse_threshold > 0.0 {
                 self.change.keep(frame);
             }
+        } else if let Some(latest) = &mut self.latest
+            && self.asked.is_none_or(|asked| asked.number <= latest.number)
+        {
+            // Nothing newer is awaited: the mask serves for this frame on purpose.
+            latest.covers = now;
         }
         Arrival { number, ask, fresh, cut }
     }
 
     /// How many frames are held back.
     pub fn held(&self) -> usize {
-        self.held.len()
+        self.line.iter().filter(|item| matches!(item, Item::Frame(_))).count()
     }
 
     pub fn hold(&mut self, held: Held) {
-        self.held.push_back(held);
+        self.line.push_back(Item::Frame(held));
+    }
+
+    /// Puts an event in line behind the frames that are held back; gives it back if there are none.
+    pub fn hold_event(&mut self, event: gst::Event) -> Option<gst::Event> {
+        if self.line.is_empty() {
+            return Some(event);
+        }
+        self.line.push_back(Item::Event(event));
+        None
+    }
+
+    /// The event whose turn it is: no frame is before it any more.
+    pub fn next_event(&mut self) -> Option<gst::Event> {
+        match self.line.pop_front() {
+            Some(Item::Event(event)) => Some(event),
+            Some(frame) => {
+                self.line.push_front(frame);
+                None
+            }
+            None => None,
+        }
     }
 
     pub fn oldest(&self) -> Option<&Held> {
-        self.held.front()
+        self.line.iter().find_map(|item| match item {
+            Item::Frame(held) => Some(held),
+            Item::Event(_) => None,
+        })
     }
 
+    /// The newest frame that is held back.
+    fn newest(&self) -> Option<&Held> {
+        self.line.iter().rev().find_map(|item| match item {
+            Item::Frame(held) => Some(held),
+            Item::Event(_) => None,
+        })
+    }
+
+    /// Takes the oldest frame, unless an event is before it.
     pub fn pop(&mut self) -> Option<Held> {
-        self.held.pop_front()
+        match self.line.pop_front() {
+            Some(Item::Frame(held)) => Some(held),
+            Some(event) => {
+                self.line.push_front(event);
+                None
+            }
+            None => None,
+        }
     }
 
     /// What a frame takes on screen.
     pub fn frame_length(&self, fps: gst::Fraction) -> Duration {
-        frame_length(fps).or(self.distance.filter(|d| !d.is_zero())).unwrap_or(USUAL_FRAME)
+        let told = frame_length(fps)
+            .map(|l| Duration::try_from_secs_f64(l.as_secs_f64() / self.rate.abs()).unwrap_or(Duration::MAX));
+        told.or(self.distance).filter(|d| !d.is_zero()).unwrap_or(USUAL_FRAME)
     }
 
     /// In async mode, whether the oldest frame leaves.
     pub fn due(&self, worker: &Worker, delay: Duration, length: Duration) -> Due {
-        let Some(oldest) = self.held.front() else { return Due::Later };
-        if self.held.len() > MOST_HELD {
+        let Some(oldest) = self.oldest() else { return Due::Later };
+        if self.held() > MOST_HELD {
             return Due::Now;
         }
+        let delay = longest_delay(delay, length);
         let now = Instant::now();
         // Before the first mask there is nothing to show: a frame is worth waiting for.
         let nothing = self.latest.is_none() && !self.failing;
@@ -209,17 +332,20 @@ impl Flow {
             return Due::Now;
         }
         // The stream must not be held up for longer than until its next frame.
-        let next = self.held.back().map_or(now, |h| h.arrived + length);
+        let next = self.newest().map_or(now, |h| h.arrived + length);
         if until > next.max(now + length / WAIT) { Due::Later } else { Due::By(until) }
     }
 
-    /// Takes the mask that has come for a frame of this time. Older ones than the newest are of no use.
-    pub fn take(&mut self, number: u64, time: Option<gst::ClockTime>, mask: Mask) {
+    /// Takes the mask that has come for a frame of this time, which was asked for `took` ago. Older ones than the
+    /// newest are of no use.
+    pub fn take(&mut self, number: u64, time: Option<gst::ClockTime>, took: Duration, mask: Mask) {
         self.failing = false;
         if number < self.valid_from || self.latest.as_ref().is_some_and(|l| l.number > number) {
             return;
         }
-        self.latest = Some(Latest { number, time, mask });
+        let now = Instant::now();
+        let covers = Moment { time, at: now.checked_sub(took).unwrap_or(now) };
+        self.latest = Some(Latest { number, time, mask, covers });
     }
 
     /// No mask is to be shown until another one comes.
@@ -238,14 +364,30 @@ impl Flow {
     }
 
     /// The mask that goes out with a frame, which must be given each in turn. `carries`: masks may be asked to serve
-    /// for later frames. `owed`: the frames that masks are under way for.
-    pub fn choose(&mut self, held: &Held, frame: &Frame<'_>, carries: bool, owed: &[u64]) -> Chosen {
+    /// for later frames. `owed`: the frames that masks are under way for. `limit`: how long a mask may serve while a
+    /// newer one is awaited.
+    pub fn choose(
+        &mut self,
+        held: &Held,
+        frame: &Frame<'_>,
+        carries: bool,
+        owed: &[u64],
+        limit: Duration,
+    ) -> Chosen {
         if carries {
             self.carrier.advance(frame);
         }
         let own = self.latest.as_ref().is_some_and(|l| l.number == held.number);
         let chosen = match &self.latest {
-            None => Chosen { mask: None, age: None, carried: false },
+            None => Chosen { mask: None, age: None, carried: false, outdated: None },
+            Some(latest)
+                if !own
+                    && let age =
+                        self.since(latest.covers, Moment { time: held.buffer.pts(), at: held.arrived })
+                    && age > limit =>
+            {
+                Chosen { mask: None, age: None, carried: false, outdated: Some(age) }
+            }
             Some(latest) => {
                 let mut mask =
                     Mask { width: latest.mask.width, height: latest.mask.height, data: Vec::new() };
@@ -261,12 +403,10 @@ impl Flow {
                     );
                 }
                 let age = match (held.buffer.pts(), latest.time) {
-                    (Some(now), Some(then)) => {
-                        Some(Duration::from_nanos(now.saturating_sub(then).nseconds()))
-                    }
+                    (Some(now), Some(then)) => Some(self.ahead(then, now).unwrap_or_default()),
                     _ => own.then_some(Duration::ZERO),
                 };
-                Chosen { mask: Some(mask), age, carried: !own }
+                Chosen { mask: Some(mask), age, carried: !own, outdated: None }
             }
         };
         if carries {

@@ -2,7 +2,7 @@
 
 use super::caps::{self, SINK, SRC};
 use super::flow::held_by;
-use super::loader::Loader;
+use super::loader::{Loader, Reader};
 use super::messages::Posted;
 use super::properties::PROPERTIES;
 use super::report::Log;
@@ -46,6 +46,8 @@ pub struct BgRemove {
     pub(super) aspect: Mutex<Option<f64>>,
     /// Networks that are asked for while playing.
     pub(super) loader: Arc<Loader>,
+    /// Pictures that are asked for from READY on.
+    pub(super) reader: Arc<Reader>,
     pub(super) pace: Mutex<Pace>,
     /// How many frames can be held back without upstream running out of buffers, as it was told.
     pub(super) promised: Mutex<usize>,
@@ -54,6 +56,8 @@ pub struct BgRemove {
     pub(super) warned: Mutex<Vec<Posted>>,
     /// Why the caps do not fit has been said.
     pub(super) explained: Mutex<bool>,
+    /// Why there were no caps to answer upstream's question with.
+    pub(super) refusal: Mutex<Option<String>>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,6 +72,21 @@ impl ObjectSubclass for BgRemove {
 }
 
 impl ObjectImpl for BgRemove {
+    fn constructed(&self) {
+        self.parent_constructed();
+        // Caps that the template does not take are refused before the element hears of them.
+        let probed = self.obj().sink_pad().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
+            if let (Some(event), Some(element)) = (info.event(), pad.parent_element())
+                && let gst::EventView::Caps(c) = event.view()
+                && let Some(element) = element.downcast_ref::<super::BgRemove>()
+            {
+                element.imp().explain_strange_caps(c.caps());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        debug_assert!(probed.is_some());
+    }
+
     fn properties() -> &'static [glib::ParamSpec] {
         &PROPERTIES
     }
@@ -96,6 +115,7 @@ impl ObjectImpl for BgRemove {
             "max-inference-rate" => self.change(|s| s.max_rate = value.get().unwrap_or_default()),
             "reuse-threshold" => self.change(|s| s.reuse_threshold = value.get().unwrap_or_default()),
             "matte-delay" => self.change_pace(|s| s.matte_delay = nanos(value)),
+            "max-mask-age" => self.change(|s| s.max_mask_age = Some(nanos(value)).filter(|t| !t.is_zero())),
             "inference-timeout" => self.change(|s| s.timeout = Some(nanos(value)).filter(|t| !t.is_zero())),
             "on-error" => self.change(|s| s.on_error = value.get().unwrap_or_default()),
             "job-id" => self.change(|s| s.job_id = string(value, "")),
@@ -140,6 +160,7 @@ impl ObjectImpl for BgRemove {
             "max-inference-rate" => settings.max_rate.to_value(),
             "reuse-threshold" => settings.reuse_threshold.to_value(),
             "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
+            "max-mask-age" => settings.max_mask_age.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "on-error" => settings.on_error.to_value(),
             "job-id" => self.job_id().to_value(),
@@ -219,6 +240,14 @@ impl ElementImpl for BgRemove {
     }
 }
 
+impl BgRemove {
+    /// Passes an event on.
+    pub(super) fn forward(&self, event: gst::Event) -> bool {
+        let event = self.tag(event);
+        self.parent_sink_event(event)
+    }
+}
+
 impl BaseTransformImpl for BgRemove {
     const MODE: gst_base::subclass::BaseTransformMode = gst_base::subclass::BaseTransformMode::NeverInPlace;
     const PASSTHROUGH_ON_SAME_CAPS: bool = false;
@@ -232,11 +261,14 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.promised) = 0;
         lock(&self.warned).clear();
         *lock(&self.explained) = false;
+        *lock(&self.refusal) = None;
         self.worker().inspect(|w| w.resume());
+        self.look_for_report_folder();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.post_refusal();
         self.write_record(Outcome::Stopped);
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
@@ -291,13 +323,7 @@ impl BaseTransformImpl for BgRemove {
             && let gst::QueryViewMut::Caps(q) = query.view_mut()
             && q.result().is_some_and(|caps| caps.is_empty())
         {
-            // Upstream gives up on empty caps with a bare "not negotiated". Let it send its own, so that their
-            // refusal can say why.
-            let caps = match q.filter() {
-                Some(filter) => filter.intersect_with_mode(&SINK, gst::CapsIntersectMode::First),
-                None => SINK.clone(),
-            };
-            q.set_result(&caps);
+            self.warn_of_refusal(q.filter());
         }
         done
     }
@@ -316,25 +342,36 @@ impl BaseTransformImpl for BgRemove {
                 self.reset();
                 self.ask_whether_live();
             }
-            // What has been held back leaves before whatever comes after it.
-            _ if event.is_serialized() => self.drain(),
+            // Frames that have been held back belong before these.
+            gst::EventView::Caps(_)
+            | gst::EventView::Segment(_)
+            | gst::EventView::SegmentDone(_)
+            | gst::EventView::Eos(_) => self.drain(),
+            _ if event.is_serialized() => return self.in_line(event),
             _ => {}
         }
-        if let gst::EventView::Caps(c) = event.view() {
-            let caps = c.caps_owned();
-            let done = self.parent_sink_event(event);
-            if !done {
-                self.explain_negotiation(Some(&caps));
+        match event.view() {
+            gst::EventView::Caps(c) => {
+                let caps = c.caps_owned();
+                let done = self.parent_sink_event(event);
+                if !done {
+                    self.explain_negotiation(Some(&caps));
+                }
+                done
             }
-            return done;
+            gst::EventView::Eos(_) => {
+                self.look_down();
+                self.post_refusal();
+                let record = self.take_record(Outcome::Completed);
+                let done = self.parent_sink_event(event);
+                // Nobody downstream waits for the disk; whoever stops the element does.
+                if let Some(record) = record {
+                    self.save_record(&record);
+                }
+                done
+            }
+            _ => self.forward(event),
         }
-        if let gst::EventView::Eos(_) = event.view() {
-            self.look_down();
-            // Whoever waits for the end finds it written then.
-            self.write_record(Outcome::Completed);
-        }
-        let event = self.tag(event);
-        self.parent_sink_event(event)
     }
 
     fn propose_allocation(
@@ -377,8 +414,8 @@ impl BaseTransformImpl for BgRemove {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.stats).frames_in += 1;
         lock(&self.log).goes_on();
-        if self.obj().src_pad().needs_reconfigure() {
-            self.drain();
+        if let Some(refused) = self.take_refusal() {
+            return Err(refused);
         }
         // `is_discont` is also set after a frame that was dropped here: the picture goes on all the same.
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
@@ -415,12 +452,8 @@ impl VideoFilterImpl for BgRemove {
         _outcaps: &gst::Caps,
         output: &VideoInfo,
     ) -> Result<(), gst::LoggableError> {
-        if input.is_interlaced() {
-            let text = "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
-            self.post_as(gst::StreamError::Format, text, "");
-            return Err(gst::loggable_error!(CAT, "{text}"));
-        }
         *lock(&self.explained) = false;
+        *lock(&self.refusal) = None;
         self.look_down_again();
         self.configure(input, output).map_err(|e| {
             self.post(&e);

@@ -1,5 +1,5 @@
-//! The thread that loads networks beside a running one: one at a time, and of those that are asked for meanwhile only
-//! the last.
+//! The threads that load networks, and read pictures, beside a running stream: one at a time, and of those that are
+//! asked for meanwhile only the last.
 
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
@@ -79,6 +79,68 @@ impl Loader {
             }
         }
         loading.busy = false;
+    }
+}
+
+/// The thread that reads pictures. Each errand carries its own result to where it belongs.
+#[derive(Default)]
+pub struct Reader(Mutex<Reading>);
+
+#[derive(Default)]
+struct Reading {
+    /// What is to be done next, and its number; later ones have higher numbers.
+    wanted: Option<(u64, Box<dyn FnOnce() + Send>)>,
+    /// The thread is there.
+    busy: bool,
+}
+
+impl Reader {
+    /// Has something read. What was asked for before and has not begun is not wanted any more.
+    ///
+    /// # Errors
+    /// When there is no thread to do it in.
+    pub fn ask(self: &Arc<Self>, number: u64, errand: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let mut reading = self.lock();
+        if reading.wanted.as_ref().is_some_and(|(n, _)| *n > number) {
+            return Ok(());
+        }
+        let dropped = reading.wanted.replace((number, Box::new(errand)));
+        let busy = std::mem::replace(&mut reading.busy, true);
+        drop(reading);
+        drop(dropped);
+        if busy {
+            return Ok(());
+        }
+        let own = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("bgremove-read".into()).spawn(move || own.work());
+        thread.map(|_| ()).inspect_err(|_| {
+            let mut reading = self.lock();
+            reading.busy = false;
+            let dropped = reading.wanted.take();
+            drop(reading);
+            drop(dropped);
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reading> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn work(&self) {
+        let mut reading = self.lock();
+        while let Some((_, errand)) = reading.wanted.take() {
+            drop(reading);
+            // What it read and told is its own; the thread goes on.
+            let _ = catch_unwind(AssertUnwindSafe(errand));
+            reading = self.lock();
+        }
+        reading.busy = false;
+    }
+
+    /// Whether nothing is under way.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        !self.lock().busy
     }
 }
 

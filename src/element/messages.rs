@@ -2,6 +2,7 @@
 
 use super::caps;
 use super::imp::{BgRemove, lock};
+use super::stream::INTERLACED_TEXT;
 use crate::error::{Error, Kind};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -127,6 +128,52 @@ impl BgRemove {
         s
     }
 
+    /// Upstream has asked what it can send, of `filter` if that is given, and there is nothing: it will give up with a
+    /// bare "not negotiated". Says why, once the stream has been started; a question alone is no error.
+    pub(super) fn warn_of_refusal(&self, filter: Option<&gst::CapsRef>) {
+        let obj = self.obj();
+        let (sink, src) = (obj.sink_pad(), obj.src_pad());
+        if !src.is_active() || sink.has_current_caps() || filter.is_some_and(|f| f.is_empty()) {
+            return;
+        }
+        let kind = self.settings().kind();
+        let input = filter.map_or_else(|| caps::SINK.clone(), |f| f.to_owned());
+        let text = if is_interlaced(&input) {
+            INTERLACED_TEXT.to_string()
+        } else {
+            let peer = src.peer_query_caps(None);
+            if peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind)) {
+                // It is not for want of a format.
+                return;
+            }
+            caps::refusal(kind, &input, &peer)
+        };
+        if lock(&self.refusal).replace(text.clone()).is_none() {
+            self.warn("caps-refused", |s| s, |_| text);
+        }
+    }
+
+    /// The stream has ended before it began, for a reason that was given as a warning before: that was the error.
+    pub(super) fn post_refusal(&self) {
+        let refusal = lock(&self.refusal).take();
+        if let Some(text) = refusal {
+            self.post_as(gst::StreamError::Format, &text, "");
+        }
+    }
+
+    /// Caps have come that the pad does not take at all: says so, before it refuses them.
+    pub(super) fn explain_strange_caps(&self, caps: &gst::CapsRef) {
+        if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.explained), true) {
+            return;
+        }
+        *lock(&self.refusal) = None;
+        let text = match is_interlaced(caps) {
+            true => INTERLACED_TEXT,
+            false => "bgremove does not take video of this kind: put `videoconvert` before it",
+        };
+        self.post_as(gst::StreamError::Format, text, &format!("input: {caps}"));
+    }
+
     /// Says in plain words why downstream could not take the caps; once until it can.
     pub(super) fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
         let obj = self.obj();
@@ -141,6 +188,14 @@ impl BgRemove {
         let debug = format!("input: {input}, downstream takes: {peer}");
         self.post_as(gst::StreamError::Format, &caps::refusal(kind, &input, &peer), &debug);
     }
+}
+
+/// Whether caps are of frames that are all interlaced.
+fn is_interlaced(caps: &gst::CapsRef) -> bool {
+    let interlaced = |s: &gst::StructureRef| {
+        s.get::<&str>("interlace-mode").is_ok_and(|mode| !["progressive", "mixed"].contains(&mode))
+    };
+    !caps.is_empty() && caps.iter().all(interlaced)
 }
 
 /// An error code in words, as in `resource/not-found`.

@@ -5,7 +5,6 @@ mod analytics;
 pub(crate) mod caps;
 mod control;
 mod flow;
-pub(crate) mod frames;
 mod imp;
 mod loader;
 mod messages;
@@ -18,6 +17,7 @@ mod stream;
 mod worker;
 
 use crate::report::{Outcome, Record};
+use crate::video as frames;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 

@@ -43,7 +43,8 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb(
                         "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
                          CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 if \
-                         not said); or the path or file:// URI of a PNG, JPEG or WebP picture",
+                         not said); or the path or file:// URI of a PNG, JPEG or WebP picture, which from READY on is \
+                         read beside the stream: until it is there, what was there before stays in force",
                     )
                     .default_value(DEFAULT_BACKGROUND)
                     .mutable_playing()
@@ -163,6 +164,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(0)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecUInt64::builder("max-mask-age")
+                    .nick("Maximum mask age")
+                    .blurb(
+                        "How long (ns) a mask may serve for later frames while a newer one is awaited; after that frames \
+                         go out hidden (0 = half a second, or three times what an inference usually takes, whichever is \
+                         longer; 18446744073709551615 = no limit)",
+                    )
+                    .default_value(0)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt64::builder("inference-timeout")
                     .nick("Inference timeout")
                     .blurb("An inference that takes longer (ns) has failed, see on-error (0 = wait for ever)")
@@ -196,7 +207,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .build(),
                 glib::ParamSpecBoolean::builder("write-tags")
                     .nick("Write tags")
-                    .blurb("Tag the stream with this application's and the model's name")
+                    .blurb("Tag the stream with this application's name and the model's, without its folders")
                     .default_value(defaults.write_tags)
                     .mutable_ready()
                     .build(),

@@ -2,6 +2,7 @@
 
 use super::imp::{BgRemove, lock};
 use super::properties::PROPERTIES;
+use super::settings::Kind;
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::report::{Incident, Look, Outcome, Record, Watch, blockiness, save, utc};
@@ -166,13 +167,17 @@ impl BgRemove {
     pub(super) fn tag_at_start(&self) {
         let told = std::mem::replace(&mut lock(&self.log).tagged, true);
         if !told && self.settings().write_tags {
-            self.obj().src_pad().push_event(gst::event::Tag::new(self.own_tags()));
+            let src = self.obj().src_pad().clone();
+            // It belongs to the stream that has begun.
+            let start = src.sticky_event::<gst::event::StreamStart>(0);
+            let tags = gst::event::Tag::builder(self.own_tags());
+            src.push_event(tags.seqnum_if_some(start.map(|s| s.seqnum())).build());
         }
     }
 
     fn own_tags(&self) -> gst::TagList {
         let name = concat!("bgremove ", env!("CARGO_PKG_VERSION"));
-        let model = format!("bgremove-model={}", self.settings().model);
+        let model = format!("bgremove-model={}", base_name(&self.settings().model));
         let mut tags = gst::TagList::new();
         let list = tags.make_mut();
         list.set_scope(gst::TagScope::Stream);
@@ -192,7 +197,8 @@ impl BgRemove {
             return;
         }
         let src = self.obj().src_pad().clone();
-        if !src.current_caps().is_some_and(|c| has_alpha(&c)) {
+        // On a background a format with alpha is opaque throughout, which may go.
+        if self.settings().kind() != Kind::Transparent || !src.current_caps().is_some_and(|c| has_alpha(&c)) {
             return;
         }
         if let Some((element, caps)) = alpha_ends(&src, 0) {
@@ -233,24 +239,49 @@ impl BgRemove {
 
     /// Writes the record of this run, once, if a place for it is set.
     pub(super) fn write_record(&self, outcome: Outcome) {
-        let settings = self.settings();
-        let Some(location) = settings.report_location.clone() else { return };
+        if let Some(record) = self.take_record(outcome) {
+            self.save_record(&record);
+        }
+    }
+
+    /// The record of this run as it is now, to be written by [`Self::save_record`]; `None` where it is not wanted, or
+    /// has been taken before.
+    pub(super) fn take_record(&self, outcome: Outcome) -> Option<Record> {
+        self.settings().report_location.as_ref()?;
         {
             let mut log = lock(&self.log);
             if log.written.is_some() {
-                return;
+                return None;
             }
             log.written = Some(outcome);
         }
         let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
-        let record = self.record(outcome, duration);
-        if let Err(e) = save(&record, &PathBuf::from(&location)) {
-            self.warn(
-                "report-not-written",
-                |s| s.field("location", &location),
-                |_| format!("the report '{location}' could not be written: {e}"),
-            );
+        Some(self.record(outcome, duration))
+    }
+
+    pub(super) fn save_record(&self, record: &Record) {
+        let Some(location) = self.settings().report_location.clone() else { return };
+        if let Err(e) = save(record, &PathBuf::from(&location)) {
+            self.record_fails(&location, &e.to_string());
         }
+    }
+
+    /// Says before the work that the record's folder is not there: at the end nobody may listen any more.
+    pub(super) fn look_for_report_folder(&self) {
+        let Some(location) = self.settings().report_location.clone() else { return };
+        let path = PathBuf::from(&location);
+        let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+        if folder.is_some_and(|f| !f.is_dir()) {
+            self.record_fails(&location, "its folder is not there");
+        }
+    }
+
+    fn record_fails(&self, location: &str, why: &str) {
+        self.warn(
+            "report-not-written",
+            |s| s.field("location", location),
+            |_| format!("the report '{location}' could not be written: {why}"),
+        );
     }
 
     /// What is known of this run; `duration` is the whole input's.
@@ -344,6 +375,13 @@ impl BgRemove {
             .map(|p| (p.name().replace('-', "_"), plain(&self.obj().property_value(p.name()))))
             .collect()
     }
+}
+
+/// What may be told of a model to whoever gets the file: a preset's name, or a file's without its folders, which may
+/// name the user.
+fn base_name(model: &str) -> &str {
+    // Either slash, whichever system wrote the name.
+    model.rsplit(['/', '\\']).next().unwrap_or_default()
 }
 
 /// The elements in a pipeline, at any depth, as `factory name`, the first ones first.
@@ -445,6 +483,19 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_names_a_model_without_its_folders() {
+        for (model, name) in [
+            ("light", "light"),
+            ("/home/jane/nets/my.onnx", "my.onnx"),
+            ("nets/my.onnx", "my.onnx"),
+            ("file:///home/jane/my.onnx", "my.onnx"),
+            (r"C:\Users\jane\my.onnx", "my.onnx"),
+        ] {
+            assert_eq!(base_name(model), name);
+        }
+    }
 
     #[test]
     fn values_have_plain_forms() {

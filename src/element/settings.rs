@@ -145,9 +145,15 @@ pub struct Settings {
     pub model_options: Option<gst::Structure>,
     /// Short side of the network's input where its file leaves that open, in pixels; 0 for its own choice.
     pub resolution: u32,
-    /// The text of the property, and what it means; `None` until it has been read.
+    /// The text of the property.
     pub background: String,
+    /// What is in force: what the text means, or while its picture is being read, what one before it meant; `None`
+    /// until it has been read on the way to READY.
     pub backdrop: Option<Background>,
+    /// The text of what is in force.
+    pub shown: String,
+    /// Counts the texts: the picture of an earlier one is not wanted any more.
+    pub texts: u64,
     pub fit: BackgroundFit,
     pub output: Output,
     pub provider: ExecutionProvider,
@@ -171,6 +177,8 @@ pub struct Settings {
     pub reuse_threshold: f32,
     /// How long frames may be held back for their matte.
     pub matte_delay: Duration,
+    /// How long a mask may serve while a newer one is awaited; `None` to take it from what the network usually needs.
+    pub max_mask_age: Option<Duration>,
     /// `None` to wait for ever.
     pub timeout: Option<Duration>,
     pub on_error: OnError,
@@ -194,6 +202,8 @@ impl Default for Settings {
             resolution: 0,
             background: DEFAULT_BACKGROUND.into(),
             backdrop: Some(Background::Transparent),
+            shown: DEFAULT_BACKGROUND.into(),
+            texts: 0,
             fit: BackgroundFit::default(),
             output: Output::default(),
             provider: ExecutionProvider::default(),
@@ -209,12 +219,13 @@ impl Default for Settings {
             max_rate: 0.0,
             reuse_threshold: 0.0,
             matte_delay: Duration::ZERO,
+            max_mask_age: None,
             timeout: Some(Duration::from_secs(10)),
             on_error: OnError::default(),
             job_id: String::new(),
             stats_interval: None,
             report_location: None,
-            write_tags: true,
+            write_tags: false,
             #[cfg(feature = "analytics")]
             segmentation_meta: false,
         }
@@ -233,6 +244,13 @@ pub enum Kind {
 }
 
 impl Settings {
+    /// Puts a background in force that its text alone says all of, or nothing until READY.
+    pub fn put(&mut self, text: String, backdrop: Option<Background>) {
+        self.texts += 1;
+        self.shown.clone_from(&text);
+        (self.background, self.backdrop) = (text, backdrop);
+    }
+
     /// Whether another network, or another size of its input, is asked for.
     pub fn same_network(&self, other: &Settings) -> bool {
         self.model == other.model
@@ -262,6 +280,13 @@ impl Settings {
             OnError::Auto => OnError::Error,
             policy => policy,
         }
+    }
+
+    /// How long a mask may serve while a newer one is awaited, where an inference usually takes so long: one is then
+    /// under way, and another one may wait behind it.
+    pub fn max_mask_age(&self, usual: Option<Duration>) -> Duration {
+        const LEAST: Duration = Duration::from_millis(500);
+        self.max_mask_age.unwrap_or_else(|| LEAST.max(usual.unwrap_or_default().saturating_mul(3)))
     }
 
     pub fn kind(&self) -> Kind {

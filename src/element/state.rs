@@ -57,6 +57,8 @@ pub struct State {
     /// The network in use, and the settings that it was loaded for.
     pub network: Network,
     pub loaded: Arc<Settings>,
+    /// Whether the network stood behind the stream at the last frame.
+    pub behind: Option<bool>,
     /// Which frame gets which mask.
     pub flow: Flow,
     refiner: Refiner,
@@ -98,6 +100,7 @@ impl State {
             output: output.clone(),
             network,
             loaded,
+            behind: None,
             flow: Flow::default(),
             refiner: Refiner::new(),
             smoother: Smoother::new(),
@@ -115,7 +118,7 @@ impl State {
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
         let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
-        Self { smoother: self.smoother, flow: self.flow, ..fresh }
+        Self { smoother: self.smoother, flow: self.flow, behind: self.behind, ..fresh }
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the

@@ -1,6 +1,6 @@
 //! The streaming thread's way through the element: a frame arrives, waits for a mask if the mode says so, leaves.
 
-use super::flow::{Due, Held};
+use super::flow::{Due, Held, longest_delay};
 use super::frames;
 use super::imp::{BgRemove, CAT, lock};
 use super::settings::{OnError, Settings};
@@ -13,7 +13,8 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
 use gst_base::subclass::prelude::*;
-use gst_video::VideoFrameRef;
+use gst_video::prelude::*;
+use gst_video::{VideoBufferFlags, VideoFrameRef};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,9 @@ use std::time::{Duration, Instant};
 const WINDOW: usize = 32;
 /// What is reported of it comes in such steps.
 const STEP: Duration = Duration::from_millis(5);
+
+pub(super) const INTERLACED_TEXT: &str =
+    "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
 
 /// How the stream runs.
 #[derive(Default)]
@@ -35,6 +39,10 @@ pub struct Pace {
     dropped: u64,
     /// Frames in a row that took longer than they last on screen.
     slow: u64,
+    /// What a frame lasts on screen, once that is known.
+    length: Option<Duration>,
+    /// What downstream answered to the frames that were let go outside of a frame's own turn.
+    pub(super) refused: Option<gst::FlowError>,
 }
 
 /// So many slow frames in a row are no accident.
@@ -44,6 +52,7 @@ const SLOW: u64 = 10;
 struct Begun {
     buffer: gst::Buffer,
     took: Duration,
+    waited: Duration,
 }
 
 /// How a frame was made that has left.
@@ -54,6 +63,10 @@ struct Left {
     carried: bool,
     /// Whether it has a mask; without one it is hidden, or untouched.
     shown: bool,
+    /// How old the mask was that was too old to be shown with.
+    outdated: Option<Duration>,
+    /// What downstream's buffers were waited for.
+    waited: Duration,
 }
 
 impl BgRemove {
@@ -66,15 +79,21 @@ impl BgRemove {
         if let Some(live) = lock(&self.pace).live {
             return live;
         }
-        let mut query = gst::query::Latency::new();
-        if !self.obj().sink_pad().peer_query(&mut query) {
-            // It does not know yet.
-            return false;
-        }
-        let live = query.result().0;
+        let Some(live) = self.says_live() else { return false };
         lock(&self.pace).live = Some(live);
         gst::debug!(CAT, imp = self, "upstream is {}", if live { "live" } else { "not live" });
         live
+    }
+
+    /// What upstream says now; `None` if it does not know yet.
+    pub(super) fn says_live(&self) -> Option<bool> {
+        let mut query = gst::query::Latency::new();
+        self.obj().sink_pad().peer_query(&mut query).then(|| query.result().0)
+    }
+
+    /// Whether upstream is live, as far as it has been asked.
+    pub(super) fn was_live(&self) -> bool {
+        lock(&self.pace).live.unwrap_or_default()
     }
 
     /// Another stream begins: it may come from elsewhere.
@@ -88,9 +107,31 @@ impl BgRemove {
         let mut pace = lock(&self.pace);
         // What upstream says now goes before what it said at the start.
         pace.live = pace.live.map(|_| live);
-        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
+        let delay = held_back(&settings, live, pace.length);
         let processing = if live { pace.processing } else { Duration::ZERO };
         gst::ClockTime::from_nseconds((delay + processing).as_nanos() as u64)
+    }
+
+    /// New caps: how long their frames last, which bounds how long they can be held back.
+    pub(super) fn note_length(&self, length: Option<Duration>) {
+        let settings = self.settings();
+        let mut pace = lock(&self.pace);
+        let (live, before) = (pace.live.unwrap_or_default(), pace.length);
+        pace.length = length;
+        drop(pace);
+        if held_back(&settings, live, before) != held_back(&settings, live, length) {
+            self.tell_latency();
+        }
+    }
+
+    /// The latency has changed.
+    pub(super) fn tell_latency(&self) {
+        let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+    }
+
+    /// What downstream answered to frames that were let go by an event, if that was a refusal.
+    pub(super) fn take_refusal(&self) -> Option<gst::FlowError> {
+        lock(&self.pace).refused.take()
     }
 
     /// A frame comes too late, as downstream says: it was dropped before anything was done with it.
@@ -138,6 +179,11 @@ impl BgRemove {
                 self.post(&unreadable("the incoming buffer"));
                 return Err(gst::FlowError::Error);
             };
+            if state.input.is_interlaced() && buffer.video_flags().contains(VideoBufferFlags::INTERLACED) {
+                self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
+                return Err(gst::FlowError::Error);
+            }
+            state.flow.set_rate(self.obj().segment().rate());
             let arrival = state.flow.arrive(&frame, buffer.pts(), discont, &settings, live);
             self.look_for_blocks(arrival.number, &frame);
             arrival
@@ -147,15 +193,22 @@ impl BgRemove {
             stats.cuts += u64::from(arrival.cut);
             stats.resets += u64::from(arrival.fresh);
         }
-        if settings.is_async(live) {
-            worker.step_back();
+        let behind = settings.is_async(live);
+        worker.set_behind(behind);
+        if !state.network.stands(behind) && state.behind != Some(behind) {
+            // Its threads keep their priority: those of another session take over.
+            self.load_beside();
         }
+        state.behind = Some(behind);
+        let asked = arrival.ask.then(Instant::now);
         if arrival.ask {
             worker.submit(Job {
                 number: arrival.number,
                 buffer: buffer.clone(),
                 info: state.input.clone(),
                 fresh: arrival.fresh,
+                #[cfg(test)]
+                probe: None,
             });
         }
         let buffer = if state.flow.held() > *lock(&self.promised) {
@@ -167,20 +220,16 @@ impl BgRemove {
         } else {
             buffer
         };
-        state.flow.hold(Held {
-            number: arrival.number,
-            buffer,
-            arrived,
-            asked: arrival.ask,
-            fresh: arrival.fresh,
-        });
+        state.flow.hold(Held { number: arrival.number, buffer, arrived, asked, fresh: arrival.fresh });
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Lets the oldest frame go, if it is time. `at_once`: without waiting for a mask that may be under way.
+    /// Lets the oldest frame go, if it is time, and the events before it. `at_once`: without waiting for a mask that
+    /// may be under way.
     pub(super) fn leave(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
+        self.forward_events();
         let settings = self.settings();
-        let live = lock(&self.pace).live.unwrap_or_default();
+        let live = self.was_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Ok(None) };
@@ -199,10 +248,9 @@ impl BgRemove {
                 }
             }
         }
-        if !is_async && asked && worker.is_interrupted() {
+        if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
-        let until = settings.timeout.and_then(|t| Instant::now().checked_add(t));
         // What needs no mask is done while the network makes one.
         let begun = match self.begin(state, &input, &settings) {
             Ok(begun) => begun,
@@ -211,12 +259,10 @@ impl BgRemove {
                 return Err(e);
             }
         };
-        let failure = if is_async {
-            settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long)
-        } else if asked {
-            self.await_mask(&worker, number, &settings, until)?
-        } else {
-            None
+        let failure = match asked {
+            _ if is_async => settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long),
+            Some(asked) => self.await_mask(&worker, number, asked, &settings)?,
+            None => None,
         };
         drop(input);
         let Some(held) = state.flow.pop() else { return Ok(None) };
@@ -245,35 +291,74 @@ impl BgRemove {
         if second {
             self.look_down();
         }
+        if let Some(age) = left.outdated {
+            self.tell_outdated(age);
+        }
         self.tell_stats();
-        self.note_pace(&held, &settings, live, length);
+        self.note_pace(&held, left.waited, &settings, live, length);
         Ok(Some(buffer))
     }
 
-    /// In sync mode: waits, at most up to `until`, for a frame's own mask. Gives the failure if there will be none.
+    /// Passes on the events that no frame is before any more.
+    fn forward_events(&self) {
+        loop {
+            let event = lock(&self.state).as_mut().and_then(|state| state.flow.next_event());
+            let Some(event) = event else { return };
+            self.forward(event);
+        }
+    }
+
+    /// A serialised event: it waits in line behind the frames that are held back, and goes at once where there are
+    /// none.
+    pub(super) fn in_line(&self, event: gst::Event) -> bool {
+        let event = match lock(&self.state).as_mut() {
+            Some(state) => state.flow.hold_event(event),
+            None => Some(event),
+        };
+        match event {
+            Some(event) => self.forward(event),
+            None => {
+                // Time goes on also where no frame comes.
+                self.let_go(false);
+                true
+            }
+        }
+    }
+
+    /// The newest mask has served for too long.
+    fn tell_outdated(&self, age: Duration) {
+        self.warn(
+            "mask-outdated",
+            |s| s.field("age", age.as_nanos() as u64),
+            |_| {
+                format!(
+                    "the newest mask is {age:.1?} older than its frame, more than max-mask-age allows: frames go out \
+                     hidden until another one comes. Take a faster network (model=light) or provider, or raise \
+                     max-mask-age."
+                )
+            },
+        );
+    }
+
+    /// In sync mode: waits for a frame's own mask, which was asked for at `asked`. Gives the failure if there will be
+    /// none.
     fn await_mask(
         &self,
         worker: &Worker,
         number: u64,
+        asked: Instant,
         settings: &Settings,
-        until: Option<Instant>,
     ) -> Result<Option<Error>, gst::FlowError> {
-        if worker.is_stuck()
-            && let Some(limit) = settings.timeout
-        {
+        let mut until = settings.timeout.and_then(|limit| asked.checked_add(limit));
+        if until.is_some() && worker.is_stuck() {
             // The last run does not even heed its end: do not wait the whole time for each frame.
-            return Ok(match worker.wait(number, Some(Instant::now() + Duration::from_millis(5))) {
-                Waited::Interrupted => return Err(gst::FlowError::Flushing),
-                Waited::TimedOut => Some(too_long(limit)),
-                Waited::Done => None,
-            });
+            until = Some(Instant::now() + Duration::from_millis(5));
         }
         match worker.wait(number, until) {
             Waited::Done => Ok(None),
             Waited::Interrupted => Err(gst::FlowError::Flushing),
             Waited::TimedOut => {
-                worker.give_up();
-                Ok(Some(too_long(settings.timeout.unwrap_or_default())))
+                Ok(worker.give_up(number).then(|| too_long(settings.timeout.unwrap_or_default())))
             }
         }
     }
@@ -300,7 +385,7 @@ impl BgRemove {
         }
         match done.mask {
             Ok(mask) => {
-                state.flow.take(done.number, done.time, mask);
+                state.flow.take(done.number, done.time, done.times.total(), mask);
                 None
             }
             Err(e) => Some(e),
@@ -354,7 +439,9 @@ impl BgRemove {
         input: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Begun, gst::FlowError> {
+        let begin = Instant::now();
         let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(input))?;
+        let waited = begin.elapsed();
         let PrepareOutputBufferSuccess::Buffer(mut buffer) = prepared else {
             return Err(gst::FlowError::Error);
         };
@@ -368,7 +455,7 @@ impl BgRemove {
             self.post(&e);
             gst::FlowError::Error
         })?;
-        Ok(Begun { buffer, took: begin.elapsed() })
+        Ok(Begun { buffer, took: begin.elapsed(), waited })
     }
 
     /// Makes the frame that goes out.
@@ -381,9 +468,10 @@ impl BgRemove {
         settings: &Settings,
         live: bool,
     ) -> Result<(gst::Buffer, Left), gst::FlowError> {
-        let Begun { mut buffer, took } = begun;
+        let Begun { mut buffer, took, waited } = begun;
         let carries = settings.carries(live);
         let owed = if carries { worker.owed() } else { Vec::new() };
+        let limit = settings.max_mask_age(worker.usual());
         let work = || -> Result<_, Error> {
             let begin = Instant::now();
             let chosen = {
@@ -391,10 +479,11 @@ impl BgRemove {
                     .map_err(|_| unreadable("the incoming buffer"))?;
                 let frame =
                     frames::read(&mapped, &state.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-                state.flow.choose(held, &frame, carries, &owed)
+                state.flow.choose(held, &frame, carries, &owed, limit)
             };
             let carrying = begin.elapsed();
             let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
+            let outdated = chosen.outdated;
             let mut source = match chosen.mask {
                 Some(mask) => Source::Mask(mask),
                 None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
@@ -414,7 +503,7 @@ impl BgRemove {
                 super::analytics::attach(output, state.alpha(), size)?;
                 spent.compose += begin.elapsed();
             }
-            Ok(Left { spent, age, carried, shown })
+            Ok(Left { spent, age, carried, shown, outdated, waited })
         };
         let left = self.in_pool(work).map_err(|e| {
             self.post(&e);
@@ -483,23 +572,33 @@ impl BgRemove {
 
     /// Lets all frames go that are held back.
     pub(super) fn drain(&self) {
-        loop {
-            match self.leave(true) {
+        self.let_go(true);
+    }
+
+    /// Lets frames go outside of a frame's own turn: all of them at once, or those whose time has come. What
+    /// downstream answers is given to upstream with its next frame.
+    fn let_go(&self, at_once: bool) {
+        let refused = loop {
+            match self.leave(at_once) {
                 Ok(Some(buffer)) => {
                     if let Err(e) = self.obj().src_pad().push(buffer) {
                         gst::debug!(CAT, imp = self, "downstream takes no more: {e:?}");
-                        return;
+                        break e;
                     }
                 }
-                Ok(None) | Err(_) => return,
+                Ok(None) => return,
+                Err(e) => break e,
             }
-        }
+        };
+        lock(&self.pace).refused = Some(refused);
     }
 
     /// Keeps account of what the element takes of a live stream's time; tells the pipeline when that changes.
-    fn note_pace(&self, held: &Held, settings: &Settings, live: bool, length: Duration) {
-        let taken = held.arrived.elapsed();
-        let delay = if settings.is_async(live) { settings.matte_delay } else { Duration::ZERO };
+    /// `waited`: for downstream's buffers, which is not the element's doing.
+    fn note_pace(&self, held: &Held, waited: Duration, settings: &Settings, live: bool, length: Duration) {
+        let taken = held.arrived.elapsed().saturating_sub(waited);
+        lock(&self.pace).length = Some(length);
+        let delay = held_back(settings, live, Some(length));
         let late = live && taken > delay + length;
         {
             let mut stats = lock(&self.stats);
@@ -532,8 +631,16 @@ impl BgRemove {
             gst::debug!(CAT, imp = self, "a frame takes {now:?}, before {:?}", pace.processing);
             pace.processing = now;
             drop(pace);
-            let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
+            self.tell_latency();
         }
+    }
+}
+
+/// How long the settings hold frames back that last so long.
+fn held_back(settings: &Settings, live: bool, length: Option<Duration>) -> Duration {
+    match settings.is_async(live) {
+        true => longest_delay(settings.matte_delay, length.unwrap_or(Duration::MAX)),
+        false => Duration::ZERO,
     }
 }
 

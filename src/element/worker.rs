@@ -26,6 +26,9 @@ pub struct Job {
     pub info: VideoInfo,
     /// Forget earlier frames before this one.
     pub fresh: bool,
+    /// For the tests: called in the thread, where nothing catches a panic.
+    #[cfg(test)]
+    pub probe: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// What came of a job.
@@ -62,6 +65,7 @@ pub enum Expected {
 
 pub struct Worker {
     shared: Arc<Shared>,
+    runtime: &'static Runtime,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -90,8 +94,12 @@ struct Slot {
     halted: bool,
     /// The stream does not wait: its own work goes first.
     behind: bool,
+    /// Counts the threads. One that is not the newest ends after its run.
+    threads: u64,
     quit: bool,
     ended: bool,
+    /// The thread has ended by itself: nothing runs any more.
+    dead: bool,
 }
 
 struct Running {
@@ -146,16 +154,8 @@ impl Worker {
     /// [`Kind::Inference`] when the system gives no thread.
     pub fn start(runtime: &'static Runtime) -> Result<Self> {
         let shared = Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new() });
-        let own = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("bgremove-network".into())
-            .spawn(move || {
-                own.work(runtime);
-                own.lock().ended = true;
-                own.changed.notify_all();
-            })
-            .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        let thread = spawn(&shared, runtime, 0)?;
+        Ok(Self { shared, runtime, thread: Mutex::new(Some(thread)) })
     }
 
     /// A network for all frames from now on.
@@ -180,15 +180,36 @@ impl Worker {
         drop(dropped);
     }
 
-    /// From now on the stream's own work goes before the network's where cores are busy.
-    pub fn step_back(&self) {
-        self.shared.lock().behind = true;
+    /// Whether the stream's own work goes before the network's where cores are busy, from the next run on.
+    pub fn set_behind(&self, behind: bool) {
+        let mut slot = self.shared.lock();
+        if slot.behind == behind {
+            return;
+        }
+        slot.behind = behind;
+        if behind || slot.quit || slot.dead {
+            return;
+        }
+        // The system gives no way back to a thread that has stepped back: another one takes its place.
+        slot.threads += 1;
+        let number = slot.threads;
+        drop(slot);
+        match spawn(&self.shared, self.runtime, number) {
+            Ok(new) => drop(lock(&self.thread).replace(new)),
+            // The old one goes on, as it is.
+            Err(_) => self.shared.lock().threads -= 1,
+        }
+        self.shared.changed.notify_all();
     }
 
     /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
     pub fn submit(&self, mut job: Job) {
         let mut slot = self.shared.lock();
         if slot.interrupted() {
+            return;
+        }
+        if slot.dead {
+            slot.done.push_back(Done::failed(&job, dead()));
             return;
         }
         let older = slot.pending.take();
@@ -269,9 +290,20 @@ impl Worker {
         late
     }
 
-    /// Gives up the present run, which takes too long.
-    pub fn give_up(&self) {
-        self.shared.lock().give_up();
+    /// Gives up the present run, which takes too long, unless what it was to bring for frame `number` has come just
+    /// now.
+    pub fn give_up(&self, number: u64) -> bool {
+        let mut slot = self.shared.lock();
+        let late = slot.owes(number);
+        if late {
+            slot.give_up();
+        }
+        late
+    }
+
+    /// What a run usually takes; `None` before the first one has ended.
+    pub fn usual(&self) -> Option<Duration> {
+        self.shared.lock().usual
     }
 
     /// Whether a run that has been given up still keeps the thread.
@@ -311,7 +343,7 @@ impl Worker {
 
     /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
     pub fn stop(&self) {
-        let Some(thread) = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take() else { return };
+        let Some(thread) = lock(&self.thread).take() else { return };
         let mut slot = self.shared.lock();
         slot.quit = true;
         let dropped = slot.forget();
@@ -339,19 +371,89 @@ impl Drop for Worker {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// A thread that runs the network, the newest from now on.
+fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Result<JoinHandle<()>> {
+    let own = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name("bgremove-network".into())
+        .spawn(move || {
+            let end = End { shared: &own, number };
+            own.work(runtime, number);
+            drop(end);
+        })
+        .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
+}
+
+/// The end of a thread, however it comes: whoever waits for it hears of it.
+struct End<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut slot = self.shared.lock();
+        let newest = slot.threads == self.number;
+        slot.ended |= newest;
+        let mut dropped = None;
+        if std::thread::panicking() {
+            slot.dead = true;
+            let running = slot.running.take().filter(|r| !r.abandoned);
+            if let Some(running) = running {
+                slot.done.push_back(Done {
+                    number: running.number,
+                    time: None,
+                    mask: Err(dead()),
+                    times: Times::default(),
+                    moved: None,
+                });
+            }
+            dropped = slot.pending.take();
+            if let Some(job) = &dropped {
+                slot.done.push_back(Done::failed(job, dead()));
+            }
+        }
+        drop(slot);
+        self.shared.changed.notify_all();
+        drop(dropped);
+    }
+}
+
+fn dead() -> Error {
+    Error::new(Kind::Inference, "the network's thread has ended by a panic; please report this")
+}
+
+impl Done {
+    /// Of a job that nothing came of.
+    fn failed(job: &Job, why: Error) -> Self {
+        Done {
+            number: job.number,
+            time: job.buffer.pts(),
+            mask: Err(why),
+            times: Times::default(),
+            moved: None,
+        }
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.slot)
     }
 
-    fn work(&self, runtime: &'static Runtime) {
+    fn work(&self, runtime: &'static Runtime, number: u64) {
         let mut slot = self.lock();
         let mut stepped_back = None;
         loop {
-            if slot.quit {
+            if slot.quit || slot.threads != number {
                 return;
             }
-            let ready = slot.pending.is_some() && slot.matting.is_some();
+            // The thread whose place this one takes may still be at its last run.
+            let ready = slot.pending.is_some() && slot.matting.is_some() && slot.running.is_none();
             let (Some(job), Some(mut matting)) =
                 (slot.pending.take_if(|_| ready), slot.matting.take_if(|_| ready))
             else {
@@ -375,20 +477,18 @@ impl Shared {
                 runtime::step_back_here();
             }
 
+            #[cfg(test)]
+            let job = {
+                let mut job = job;
+                job.probe.take().into_iter().for_each(|probe| probe());
+                job
+            };
             let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
             let done = done.unwrap_or_else(|_| {
                 // It may have been left half done.
                 matting.renew();
-                Done {
-                    number: job.number,
-                    time: job.buffer.pts(),
-                    mask: Err(Error::new(
-                        Kind::Inference,
-                        "the network's thread panicked; please report this",
-                    )),
-                    times: Times::default(),
-                    moved: None,
-                }
+                let why = "the network's thread panicked; please report this";
+                Done::failed(&job, Error::new(Kind::Inference, why))
             });
             drop(job);
 
@@ -423,13 +523,7 @@ impl Shared {
 
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
 fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> Done {
-    let mut done = Done {
-        number: job.number,
-        time: job.buffer.pts(),
-        mask: Err(unreadable("the incoming buffer")),
-        times: Times::default(),
-        moved: None,
-    };
+    let mut done = Done::failed(job, unreadable("the incoming buffer"));
     if job.fresh {
         matting.reset();
     }
@@ -454,7 +548,7 @@ mod tests {
 
     fn job(number: u64) -> Job {
         let info = VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build().unwrap();
-        Job { number, buffer: gst::Buffer::new(), info, fresh: false }
+        Job { number, buffer: gst::Buffer::new(), info, fresh: false, probe: None }
     }
 
     #[test]
@@ -479,6 +573,82 @@ mod tests {
         worker.resume();
         worker.submit(job(3));
         assert_eq!(worker.wait(3, soon()), Waited::TimedOut);
+    }
+
+    /// A worker with a network that is there.
+    fn with_network() -> Worker {
+        gst::init().unwrap();
+        let runtime = runtime::open(None).unwrap();
+        let choice = crate::models::resolve("light", None).unwrap();
+        let network = Network::load(runtime, &choice, Some(runtime::Provider::Cpu), 1, false).unwrap();
+        let worker = Worker::start(runtime).unwrap();
+        worker.set(Matting::new(network, 0, false));
+        worker
+    }
+
+    fn probed(number: u64, probe: impl FnOnce() + Send + 'static) -> Job {
+        Job { probe: Some(Box::new(probe)), ..job(number) }
+    }
+
+    #[test]
+    fn a_result_that_has_just_come_is_not_given_up() {
+        let worker = with_network();
+        worker.submit(job(0));
+        assert_eq!(worker.wait(0, None), Waited::Done);
+        // Between the end of a wait and giving up, the result may come; here it is there.
+        assert!(!worker.give_up(0));
+        assert_eq!(worker.take(0).len(), 1);
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        worker.submit(probed(1, move || assert!(rx.recv().is_err())));
+        let soon = Instant::now() + Duration::from_millis(20);
+        assert_eq!(worker.wait(1, Some(soon)), Waited::TimedOut);
+        assert!(worker.give_up(1), "nothing has come");
+        drop(tx);
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_leaves_nobody_waiting() {
+        let worker = with_network();
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        worker.submit(probed(0, move || {
+            let _ = rx.recv();
+            panic!("a test wants it");
+        }));
+        while worker.shared.lock().running.is_none() {
+            std::thread::yield_now();
+        }
+        // One that waits for its turn, too.
+        worker.submit(job(1));
+        drop(tx);
+        let limit = Some(Instant::now() + Duration::from_secs(30));
+        assert_eq!(worker.wait(1, limit), Waited::Done);
+        // And one that comes after.
+        worker.submit(job(2));
+        assert_eq!(worker.wait(2, limit), Waited::Done);
+        let done = worker.take(2);
+        assert_eq!(done.iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(done.iter().all(|d| d.mask.as_ref().is_err_and(|e| e.text.contains("panic"))));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_thread_steps_back_for_a_live_stream_and_forward_again_for_one_that_waits() {
+        let worker = with_network();
+        let nice = |number| {
+            let (tx, rx) = std::sync::mpsc::channel();
+            // SAFETY: the call takes two numbers, which mean the calling thread.
+            let probe = move || tx.send(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }).unwrap();
+            worker.submit(probed(number, probe));
+            assert_eq!(worker.wait(number, None), Waited::Done);
+            rx.recv().unwrap()
+        };
+        let before = nice(0);
+        worker.set_behind(true);
+        assert!(nice(1) > before);
+        worker.set_behind(false);
+        assert_eq!(nice(2), before);
+        worker.set_behind(true);
+        assert!(nice(3) > before);
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub struct Choice {
     pub hints: Hints,
 }
 
-pub(crate) const MANIFEST: &str = include_str!("../../models/manifest.ini");
+pub const MANIFEST: &str = include_str!("../../models/manifest.ini");
 
 /// The files that are built in, by their name in the manifest.
 const EMBEDDED: [(&str, &[u8]); 3] = [

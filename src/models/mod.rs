@@ -11,11 +11,9 @@ mod shelf;
 mod sidecar;
 mod spec;
 
-#[cfg(feature = "cli")]
-pub(crate) use catalogue::MANIFEST;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
-pub use catalogue::{Choice, Entry, FileSource, entries, resolve};
+pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
 pub use network::{Network, Provenance};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]

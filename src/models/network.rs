@@ -18,7 +18,8 @@ pub struct Network {
     /// What it was loaded from.
     choice: Choice,
     threads: u32,
-    behind: bool,
+    /// `None` where its runs have no threads but the caller's.
+    behind: Option<bool>,
     /// Faster providers that were tried and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
@@ -70,15 +71,18 @@ impl Network {
             FileSource::Embedded(_, bytes) => bytes.len() as u64,
             FileSource::File(path) => runtime::onnx::inspect(path).map_err(because)?.length,
         };
+        let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
         let session = match provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
-            Some(p) => session(runtime, &choice.source, p, threads, exact, behind).map_err(because),
+            Some(p) => {
+                session(runtime, &choice.source, p, threads, exact, behind == Some(true)).map_err(because)
+            }
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
-                    last = session(runtime, &choice.source, p, threads, exact, behind);
+                    last = session(runtime, &choice.source, p, threads, exact, behind == Some(true));
                     match &last {
                         Ok(_) => break,
                         Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
@@ -132,7 +136,13 @@ impl Network {
     /// As for [`Network::load`].
     pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
         let elsewhere = self.session.provider != Provider::Cpu;
-        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads, self.behind))
+        let behind = self.behind == Some(true);
+        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads, behind))
+    }
+
+    /// Whether its threads stand as [`Network::load`] was asked to, also where it has none of its own.
+    pub fn stands(&self, behind: bool) -> bool {
+        self.behind.is_none_or(|b| b == behind)
     }
 
     /// Whether what one remembers from frame to frame holds for the other.

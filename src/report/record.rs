@@ -115,25 +115,32 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", since.subsec_millis())
 }
 
-/// Writes the record, whole or not at all: beside its place first, then moved there.
+/// Writes the record, whole or not at all: beside its place first, under a name that nobody can guess, in a file that
+/// was not there before and is no link; then moved there.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn save(record: &Record, path: &Path) -> std::io::Result<()> {
     let mut text = serde_json::to_string_pretty(&record.to_json())?;
     text.push('\n');
-    let mut part = path.as_os_str().to_owned();
-    part.push(format!(".{}.part", std::process::id()));
-    let part = std::path::PathBuf::from(part);
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&part)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
-    };
-    write().inspect_err(|_| {
-        let _ = std::fs::remove_file(&part);
-    })
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or(std::io::ErrorKind::InvalidFilename)?;
+    let prefix = format!(".{}.", name.to_string_lossy());
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".part");
+    // As any new file of this process, not for its owner alone: the system takes off what the umask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut draft = builder.tempfile_in(folder)?;
+    draft.write_all(text.as_bytes())?;
+    draft.as_file().sync_all()?;
+    // By the standard library: `persist` would bring system calls past the C library into the plugin, and then its list
+    // of imports would not tell what it can do.
+    let draft = draft.into_temp_path();
+    std::fs::rename(&draft, path)?;
+    // It has gone; nothing is to be cleared away.
+    let _ = draft.keep();
+    Ok(())
 }
 
 #[cfg(test)]
@@ -174,5 +181,26 @@ mod tests {
         assert!(save(&record, &folder.join("no/such/folder.json")).is_err());
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_in_the_drafts_way_is_not_followed() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("theirs"), "theirs").unwrap();
+        // The name that a draft used to have, which anybody who may write here could guess.
+        symlink(at("theirs"), at(&format!("r.json.{}.part", std::process::id()))).unwrap();
+        // And the record's own place.
+        symlink(at("theirs"), at("r.json")).unwrap();
+        save(&Record::default(), &at("r.json")).unwrap();
+        assert_eq!(std::fs::read_to_string(at("theirs")).unwrap(), "theirs");
+        let made = std::fs::symlink_metadata(at("r.json")).unwrap();
+        assert!(made.is_file(), "the record stands in the link's place");
+        // As any new file has them.
+        std::fs::write(at("new"), "").unwrap();
+        let mode = |name: &str| std::fs::metadata(at(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("r.json"), mode("new"));
     }
 }

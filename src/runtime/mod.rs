@@ -12,7 +12,7 @@ mod threads;
 mod version;
 
 pub use provider::Provider;
-pub use session::{Cancel, Element, Input, Port, Session, Source, State, View};
+pub use session::{Cancel, Element, Input, Port, Session, Source, State, View, threads_of_a_run};
 pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};

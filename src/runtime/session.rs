@@ -119,6 +119,17 @@ impl fmt::Debug for Session {
     }
 }
 
+/// The threads of one run, the caller's included, of a network of `length` bytes where `wanted` are asked for; 0: as
+/// many as the machine has cores, one for a small network.
+pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
+    match wanted {
+        // Waking a second thread for each operator takes longer than it saves.
+        0 if length <= provider::SMALL => 1,
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        n => n as usize,
+    }
+}
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
@@ -188,12 +199,7 @@ impl Session {
         };
         let own_length = contents.bytes.len() as u64;
         let length = files.length;
-        let threads = match threads {
-            // Waking a second thread for each operator takes longer than it saves.
-            0 if length <= provider::SMALL => 1,
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
-            n => n as usize,
-        };
+        let threads = threads_of_a_run(length, threads);
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
         let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };

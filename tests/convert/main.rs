@@ -1,6 +1,7 @@
 //! `bgremove convert` as a user runs it; what it writes is read by decoders that are not its own.
 
 mod behaviour;
+mod clips;
 mod formats;
 mod inputs;
 mod media;

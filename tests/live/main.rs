@@ -4,5 +4,6 @@
 mod common;
 
 mod behaviour;
+mod order;
 mod races;
 mod stream;

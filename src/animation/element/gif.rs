@@ -60,6 +60,11 @@ impl ObjectImpl for GifAlphaEnc {
         PROPERTIES.as_ref()
     }
 
+    fn constructed(&self) {
+        self.parent_constructed();
+        self.core.numbers.watch(self.obj().src_pad());
+    }
+
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         let mut options = lock(&self.options);
         let uint = || value.get::<u32>().unwrap_or_default();

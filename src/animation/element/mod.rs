@@ -4,10 +4,12 @@ mod gif;
 mod webp;
 
 use super::Rgba;
+use crate::numbers::Numbers;
+use crate::video;
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoFormat, VideoFrameRef, VideoInfo};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 glib::wrapper! {
     /// `gifalphaenc`.
@@ -51,6 +53,7 @@ enum Added {
 /// A stream on its way through a writer.
 struct Core<W> {
     state: Mutex<State<W>>,
+    numbers: Arc<Numbers>,
 }
 
 struct State<W> {
@@ -66,7 +69,7 @@ struct State<W> {
 impl<W> Default for Core<W> {
     fn default() -> Self {
         let state = State { info: None, writer: None, end: 0, duration: 0, last: None, rows: Vec::new() };
-        Self { state: Mutex::new(state) }
+        Self { state: Mutex::new(state), numbers: Arc::default() }
     }
 }
 
@@ -187,18 +190,14 @@ fn pack<'a>(
     info: &VideoInfo,
     rows: &'a mut Vec<u8>,
 ) -> Option<Rgba<'a>> {
-    let (width, height) = (info.width() as usize, info.height() as usize);
-    let stride = usize::try_from(*frame.plane_stride().first()?).ok()?;
-    let data = frame.plane_data(0).ok()?;
+    let frame = video::read(frame, info)?;
+    let (width, height, plane) = (frame.width, frame.height, frame.planes[0]);
     let row = width * 4;
-    if stride < row || data.len() < stride * (height - 1) + row {
-        return None;
-    }
-    if stride == row {
-        return Some(Rgba { width, height, data: &data[..row * height] });
+    if plane.stride == row {
+        return Some(Rgba { width, height, data: &plane.data[..row * height] });
     }
     rows.clear();
-    data.chunks(stride).take(height).for_each(|r| rows.extend_from_slice(&r[..row]));
+    (0..height).for_each(|y| rows.extend_from_slice(&plane.row(y)[..row]));
     Some(Rgba { width, height, data: rows })
 }
 
@@ -261,6 +260,11 @@ macro_rules! encoder {
             fn flush(&self) -> bool {
                 self.core.reset();
                 true
+            }
+
+            fn sink_event(&self, event: gst::Event) -> bool {
+                self.core.numbers.comes(&event);
+                self.parent_sink_event(event)
             }
 
             fn propose_allocation(

@@ -9,8 +9,8 @@ mod page;
 mod probe;
 mod speed;
 
+use crate::install::{self, State, Watch};
 use crate::{Failure, print};
-use gstbgremove::install::{self, State, Watch};
 use host::Home;
 use probe::Probe;
 use serde_json::{Map, Value, json};

@@ -5,10 +5,10 @@ mod convert;
 mod doctor;
 mod generate;
 mod gstreamer;
+mod install;
 mod models;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use gstbgremove::install;
 use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;

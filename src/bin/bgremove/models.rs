@@ -1,10 +1,10 @@
 //! `bgremove models`: lists the networks, tells about one, installs and verifies them.
 
-use crate::{Failure, print};
-use clap::{Args, ValueEnum};
-use gstbgremove::install::{
+use crate::install::{
     self, Convert, Done, Job, Layout, Preset, State, Watch, licence, preset, presets, sha256, sha256_of,
 };
+use crate::{Failure, print};
+use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;

@@ -186,7 +186,7 @@ impl Join {
             // Decoding could start here in colour but not in alpha: nobody may seek to it.
             gst::warning!(CAT, imp = self, "only colour has a key frame at {}", at.display());
             buffer_ref.set_flags(gst::BufferFlags::DELTA_UNIT);
-            lock(&self.keys).request(Request { running_time: None, all_headers: false, count: 0 });
+            lock(&self.keys).request(Request::OWN);
         }
         // SAFETY: the buffer is writable, and the function takes the reference to the alpha buffer
         // (transfer full), which gst_video::VideoCodecAlphaMeta::add() 0.25 does not give it.
@@ -211,6 +211,7 @@ impl Join {
     }
 
     fn colour_event(&self, event: gst::Event) -> bool {
+        let event = lock(&self.keys).numbers.goes(event);
         match event.view() {
             gst::EventView::FlushStart(_) => {
                 lock(&self.state).flushing[0] = true;
@@ -273,6 +274,7 @@ impl Join {
                 running_time: wish.running_time,
                 all_headers: wish.all_headers,
                 count: wish.count,
+                seqnum: Some(event.seqnum()),
             });
             return true;
         }

@@ -1,5 +1,7 @@
-//! Which frames are key frames: decided once, for both encoders.
+//! What the two ends of a bin share: which frames are key frames, decided once for both encoders, and the numbers of
+//! the events that pass.
 
+use crate::numbers::Numbers;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +14,13 @@ pub(super) struct Request {
     pub all_headers: bool,
     /// Count, to be told again downstream.
     pub count: u32,
+    /// Number of the event that asked, by which it is known again downstream; `None` where none did.
+    pub seqnum: Option<gst::Seqnum>,
+}
+
+impl Request {
+    /// At once, asked for by no event.
+    pub const OWN: Self = Self { running_time: None, all_headers: false, count: 0, seqnum: None };
 }
 
 /// Shared by the two ends of a bin: wishes come in anywhere, `split` decides.
@@ -19,11 +28,13 @@ pub(super) struct Request {
 pub(super) struct Keys {
     requests: Mutex<Vec<Request>>,
     distance: AtomicU32,
+    /// Of the events that go through the encoder of the colour.
+    pub numbers: Numbers,
 }
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { requests: Mutex::default(), distance: AtomicU32::new(u32::MAX) }
+        Self { requests: Mutex::default(), distance: AtomicU32::new(u32::MAX), numbers: Numbers::default() }
     }
 }
 
@@ -67,7 +78,7 @@ impl Keys {
             !now
         });
         let far = since.is_none_or(|since| since >= self.distance.load(Ordering::Relaxed));
-        due.or(far.then_some(Request { running_time: None, all_headers: false, count: 0 }))
+        due.or(far.then_some(Request::OWN))
     }
 }
 
@@ -83,7 +94,8 @@ mod tests {
         assert!(keys.due(None, Some(2)).is_none());
         assert!(keys.due(None, Some(3)).is_some());
         let at = |ms| Some(gst::ClockTime::from_mseconds(ms));
-        let wish = Request { running_time: at(100), all_headers: true, count: 4 };
+        let wish =
+            Request { running_time: at(100), all_headers: true, count: 4, seqnum: Some(gst::Seqnum::next()) };
         keys.request(wish);
         assert_eq!(keys.due(at(66), Some(1)), None);
         assert_eq!(keys.due(at(100), Some(1)), Some(wish));

@@ -7,6 +7,8 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::keys::{Keys, Request};
+use crate::video;
+use gst_video::VideoFrameRef;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("alphaencsplit", gst::DebugColorFlags::empty(), Some("A420 to colour and alpha"))
@@ -40,7 +42,7 @@ impl Split {
         *lock(&self.keys) = keys;
     }
 
-    fn set_caps(&self, caps: &gst::CapsRef) -> bool {
+    fn set_caps(&self, caps: &gst::CapsRef, seqnum: gst::Seqnum) -> bool {
         let info = match gst_video::VideoInfo::from_caps(caps) {
             Ok(info) if info.format() == gst_video::VideoFormat::A420 => info,
             _ => {
@@ -60,8 +62,9 @@ impl Split {
         let mut i420 = caps.to_owned();
         i420.make_mut().set("format", gst_video::VideoFormat::I420.to_str());
         *lock(&self.state) = Some(State { info, chroma, chroma_stride: stride, since_key: None });
-        let alpha = self.alpha.push_event(gst::event::Caps::new(&i420));
-        self.colour.push_event(gst::event::Caps::new(&i420)) && alpha
+        let event = gst::event::Caps::builder(&i420).seqnum(seqnum).build();
+        let alpha = self.alpha.push_event(event.clone());
+        self.colour.push_event(event) && alpha
     }
 
     /// The colour and the alpha of a frame, each as an I420 buffer over the same memory.
@@ -74,22 +77,32 @@ impl Split {
         if offsets.len() != 4 || strides.len() != 4 {
             return Err(format!("the buffer has {} planes, A420 has 4", offsets.len()));
         }
-        for plane in 0..4 {
-            let halved = plane == 1 || plane == 2;
-            let row = if halved { width.div_ceil(2) } else { width } as usize;
-            let rows = if halved { height.div_ceil(2) } else { height } as usize;
-            let stride = usize::try_from(strides[plane]).ok().filter(|stride| *stride >= row);
-            let stride = stride.ok_or(format!("plane {plane} has a stride of {}", strides[plane]))?;
-            let end = offsets[plane].saturating_add(stride * (rows - 1) + row);
-            if end > buffer.size() {
-                return Err(format!("plane {plane} ends at byte {end}, the buffer holds {}", buffer.size()));
-            }
-        }
         let flags =
             gst::BufferCopyFlags::MEMORY | gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::FLAGS;
         let failed = |error: glib::BoolError| format!("the frame cannot be shared: {error}");
         let none = gst_video::VideoFrameFlags::empty();
         let i420 = gst_video::VideoFormat::I420;
+        // The encoders map each plane of what they get by its first byte: it has to lie in one piece.
+        let joined = match buffer.n_memory() {
+            0 | 1 => None,
+            _ => {
+                let mut one = buffer.copy_region(flags | gst::BufferCopyFlags::MERGE, ..).map_err(failed)?;
+                // What a meta says of the memory does not come along by itself.
+                if let Some(meta) = buffer.meta::<gst_video::VideoMeta>() {
+                    let (format, w, h) = (meta.format(), meta.width(), meta.height());
+                    gst_video::VideoMeta::add_full(one.make_mut(), none, format, w, h, &offsets, &strides)
+                        .map_err(failed)?;
+                }
+                Some(one)
+            }
+        };
+        let buffer = joined.as_ref().unwrap_or(buffer);
+        {
+            let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &state.info);
+            if mapped.ok().and_then(|m| video::read(&m, &state.info).map(|_| ())).is_none() {
+                return Err("the buffer is smaller than its caps say, or stored upside down".into());
+            }
+        }
 
         let mut colour = buffer.copy_region(flags, ..).map_err(failed)?;
         let view = colour.make_mut();
@@ -129,12 +142,13 @@ impl Split {
             gst::element_imp_error!(self, gst::StreamError::Format, ("A420 frame: {what}"));
             gst::FlowError::Error
         })?;
-        if let Some(Request { all_headers, count, .. }) = key {
+        if let Some(Request { all_headers, count, seqnum, .. }) = key {
             gst::log!(CAT, imp = self, "key frame at {}", running_time.display());
             // Without a running time: the next frame, whatever its time.
             let event = gst_video::DownstreamForceKeyUnitEvent::builder()
                 .all_headers(all_headers)
                 .count(count)
+                .seqnum_if_some(seqnum)
                 .build();
             self.alpha.push_event(event.clone());
             self.colour.push_event(event);
@@ -145,8 +159,9 @@ impl Split {
     }
 
     fn sink_event(&self, event: gst::Event) -> bool {
+        lock(&self.keys).numbers.comes(&event);
         match event.view() {
-            gst::EventView::Caps(caps) => return self.set_caps(caps.caps()),
+            gst::EventView::Caps(caps) => return self.set_caps(caps.caps(), event.seqnum()),
             gst::EventView::Segment(segment) => {
                 let Some(segment) = segment.segment().downcast_ref::<gst::ClockTime>() else {
                     gst::element_imp_error!(
@@ -171,6 +186,7 @@ impl Split {
                         running_time: wish.running_time,
                         all_headers: wish.all_headers,
                         count: wish.count,
+                        seqnum: Some(event.seqnum()),
                     });
                     return true;
                 }

@@ -249,7 +249,8 @@ impl Writer {
             // A cluster was opened just above.
             return Ok(done);
         };
-        if leads && (begin || is_video) {
+        // Where nothing can be put at the end there is no end to wait for with them.
+        if leads && (begin || is_video) && self.config.mode == Mode::Seekable {
             let relative = cluster.size as u64;
             self.cues.push(Cue { time, cluster: cluster.at, relative });
         }

@@ -114,6 +114,23 @@ fn an_alpha_file_with_sound_is_sound_throughout() {
     assert!((file.duration.unwrap() - end).abs() < 20.0, "{:?}", file.duration);
 }
 
+/// A stream may run for months.
+#[test]
+fn what_a_stream_has_sent_is_not_kept() {
+    let config = Config { mode: Mode::Streamable, ..Config::default() };
+    let (mut writer, _) = Writer::new(config, vec![video(false)], &[]).unwrap();
+    let mut states = Vec::new();
+    for n in 0..20_000u64 {
+        // Each frame is a key frame, and begins a cluster.
+        writer.write(&frame(0, n * 33_000_000, true, None)).unwrap().unwrap();
+        if n == 10 || n == 19_999 {
+            states.push(format!("{writer:?}").len());
+        }
+    }
+    // Its numbers have a few more digits.
+    assert!(states[1] < states[0] + 100, "all that it keeps, written out, has {states:?} characters");
+}
+
 #[test]
 fn opaque_frames_are_simple_blocks() {
     let mut sink = Sink::new(Config::default(), vec![video(false)], &[]);

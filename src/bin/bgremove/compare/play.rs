@@ -1,10 +1,10 @@
 //! The clip's decoder and the two elements, a frame at a time.
 
 use gst::prelude::*;
-use gst_video::prelude::*;
-use gst_video::{VideoFormat, VideoFrame, VideoInfo};
+use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstbgremove::measure::Size;
 use gstbgremove::models::{self, FileSource};
+use gstbgremove::video;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -64,12 +64,12 @@ impl Frame {
         let odd = || "a frame came that cannot be read".to_string();
         let info = sample.caps().and_then(|c| VideoInfo::from_caps(c).ok()).ok_or_else(odd)?;
         let buffer = sample.buffer_owned().ok_or_else(odd)?;
-        let frame = VideoFrame::from_buffer_readable(buffer.clone(), &info).map_err(|_| odd())?;
-        let row = frame.width() as usize * frame.format_info().pixel_stride()[0] as usize;
-        let stride = usize::try_from(frame.plane_stride()[0]).map_err(|_| odd())?;
-        let data = frame.plane_data(0).map_err(|_| odd())?;
-        let bytes = data.chunks(stride).take(frame.height() as usize).flat_map(|r| &r[..row]).copied();
-        Ok(Self { bytes: bytes.collect(), info, buffer })
+        let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).map_err(|_| odd())?;
+        let frame = video::read(&mapped, &info).ok_or_else(odd)?;
+        let row = frame.width * info.format_info().pixel_stride()[0] as usize;
+        let bytes = (0..frame.height).flat_map(|y| &frame.planes[0].row(y)[..row]).copied().collect();
+        drop(mapped);
+        Ok(Self { bytes, info, buffer })
     }
 
     pub fn size(&self) -> Size {

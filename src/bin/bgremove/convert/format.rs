@@ -52,6 +52,11 @@ impl Format {
         self != Mp4
     }
 
+    /// Whether its pixels are red, green and blue.
+    pub fn is_rgb(self) -> bool {
+        matches!(self, Gif | Webp | Png)
+    }
+
     pub fn has_sound(self) -> bool {
         matches!(self, Webm | Mov | Mp4)
     }
@@ -115,6 +120,10 @@ impl Encoding {
         let muxer = self.muxer();
         if let Some(muxer) = muxer {
             line.words(muxer).words(&["name=mux"]);
+            if self.format == Mp4 && line.is_named() {
+                // Beside the file, which has room or not: in the folder for temporary files, mp4mux of 1.22 hangs.
+                line.set("faststart-file", text(&super::output::beside(output))?);
+            }
             line.then("filesink").name("file").set("location", text(output)?);
         }
         video(line)?;

@@ -166,8 +166,12 @@ impl Input {
             })
             .collect();
         let duration = video.query_duration::<gst::ClockTime>();
-        let facts = facts(&video, audio.as_ref())?;
+        let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
+        if facts.turned.is_none() && facts.rate == 0.0 && tags.container.is_none() {
+            // decodebin of 1.22 leaves out jpegparse, which would tell.
+            (facts.turned, facts.quarter) = turn_of_picture(path).unwrap_or((None, false));
+        }
         let mut input = Self {
             path: path.to_path_buf(),
             pipeline,
@@ -329,7 +333,7 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
         rate: fraction(info.fps()),
         uneven: false,
         interlaced: info.is_interlaced(),
-        turned: !turn.is_empty() && turn != "rotate-0",
+        turned: (!turn.is_empty() && turn != "rotate-0").then_some("auto"),
         quarter: turn.ends_with("90") || turn.ends_with("270"),
         hlg: transfer == gst_video::VideoTransferFunction::AribStdB67,
         pq: transfer == gst_video::VideoTransferFunction::Smpte2084,
@@ -338,6 +342,25 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
             let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());
             channels.and_then(|n| u32::try_from(n).ok()).unwrap_or(2)
         }),
+    })
+}
+
+/// How a still picture has to be turned, by what its file says (EXIF, as the standard CIPA DC-008 numbers it), and
+/// whether that is by a quarter; `None` if it is no picture that can be read so.
+fn turn_of_picture(path: &Path) -> Option<(Option<&'static str>, bool)> {
+    use image::ImageDecoder;
+    use image::metadata::Orientation;
+    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
+    let orientation = reader.into_decoder().ok()?.orientation().ok()?;
+    Some(match orientation {
+        Orientation::NoTransforms => (None, false),
+        Orientation::Rotate90 => (Some("90r"), true),
+        Orientation::Rotate180 => (Some("180"), false),
+        Orientation::Rotate270 => (Some("90l"), true),
+        Orientation::FlipHorizontal => (Some("horiz"), false),
+        Orientation::FlipVertical => (Some("vert"), false),
+        Orientation::Rotate90FlipH => (Some("ul-lr"), true),
+        Orientation::Rotate270FlipH => (Some("ur-ll"), true),
     })
 }
 

@@ -7,6 +7,7 @@ use super::output::Output;
 use super::plan::Plan;
 use super::record::Account;
 use super::report::{Job, State};
+use super::times;
 use super::uneven::uneven;
 use super::watch::Watch;
 use super::{Settings, Task};
@@ -50,6 +51,10 @@ pub fn convert(
     account: &mut Account<'_>,
 ) -> Result<(), Fault> {
     let result = Output::begin(&task.output, settings.format, settings.overwrite).map_err(Fault::output)?;
+    if result.swept > 0 {
+        let text = format!("{} unfinished parts of conversions that were ended are taken away", result.swept);
+        note(job, account, &text);
+    }
     let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
     let mut input = Input::open(&task.input, watch)?;
     input.facts.uneven = !even;
@@ -79,7 +84,7 @@ pub fn convert(
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
-    let played = play(&input, rest, &plan, total, watch, job, account);
+    let played = play(&input, rest, &plan, (settings.fps, total), watch, job, account);
     account.played(&input.pipeline.0);
     input.read_tags();
     account.tagged(&input);
@@ -109,7 +114,7 @@ fn play(
     input: &Input,
     rest: gst::Element,
     plan: &Plan,
-    total: Option<f64>,
+    (fps, total): (Option<u32>, Option<f64>),
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
@@ -119,6 +124,13 @@ fn play(
     let given = Arc::new(Given::default());
     let still = input.facts.rate == 0.0 && input.tags.container.is_none();
     look(&rest, plan, still, &given, watch)?;
+    let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
+    let wrong = Arc::clone(&given);
+    let times = video.map(|pad| {
+        times::mend(&pad, fps, move |fault| {
+            wrong.wrong.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(fault);
+        })
+    });
     let pipeline = &input.pipeline.0;
     pipeline.add(&rest).map_err(|e| odd(e.to_string()))?;
     // Awake before the first frame is let go, else that would be refused.
@@ -161,6 +173,8 @@ fn play(
                     ));
                 }
                 job.progress(&state());
+                let notes = times.map(|t| t.mended().notes()).unwrap_or_default();
+                notes.iter().for_each(|text| note(job, account, text));
                 return Ok(state());
             }
             _ => {}

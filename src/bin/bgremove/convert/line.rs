@@ -43,6 +43,11 @@ impl Line {
         self
     }
 
+    /// Whether this is to run within the tool.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
     /// More words, as they are.
     pub fn words(&mut self, words: &[&str]) -> &mut Self {
         self.words.extend(words.iter().map(|w| (*w).to_string()));

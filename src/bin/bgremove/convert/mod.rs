@@ -16,6 +16,7 @@ mod record;
 mod report;
 #[cfg(test)]
 mod tests;
+mod times;
 mod uneven;
 mod watch;
 
@@ -78,6 +79,12 @@ impl Settings {
     /// Whether the matte alone is asked for.
     fn matte(&self) -> bool {
         self.set.iter().any(|(n, v)| n == "output" && (v == "matte" || v == "1"))
+    }
+
+    /// Whether a colour or a picture stands behind the subject.
+    fn is_opaque_still(&self) -> bool {
+        let Background::Text(text) = &self.background else { return false };
+        matches!(compose::parse(text), Ok(compose::Background::Color(_) | compose::Background::Image(_)))
     }
 
     fn sound_wanted(&self) -> bool {

@@ -1,16 +1,60 @@
 //! Where the result goes: written under another name, put in its place when it is whole.
 
 use super::format::Format;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::{Builder, NamedTempFile, TempDir};
 
-/// The unfinished result; gone with it unless it is put in its place.
+/// The unfinished result; gone with it unless it is put in its place. It is locked as long as somebody works on it.
 enum Part {
     File(NamedTempFile),
-    Folder(TempDir),
+    Folder(TempDir, Option<File>),
+}
+
+/// How the names of parts begin and end. Short, so that any name that is possible can be that of the result.
+const PREFIX: &str = ".bgremove-";
+const SUFFIX: &str = ".part";
+/// What a muxer needs besides.
+const BESIDE: &str = ".tmp";
+/// A part is made first and locked then.
+const YOUNG: Duration = Duration::from_secs(1);
+
+/// Where a muxer may keep what it needs beside its file until that is whole.
+pub fn beside(part: &Path) -> PathBuf {
+    let mut name = part.as_os_str().to_owned();
+    name.push(BESIDE);
+    name.into()
+}
+
+/// Takes away the parts in a folder that somebody has left there who came to a sudden end; how many.
+fn sweep(folder: &Path) -> u64 {
+    let mut gone = 0;
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_part = name.starts_with(PREFIX) && name.trim_end_matches(BESIDE).ends_with(SUFFIX);
+        let Ok(meta) = entry.metadata() else { continue };
+        let young = meta.modified().is_ok_and(|m| m.elapsed().is_ok_and(|age| age < YOUNG));
+        if !is_part || young || !(meta.is_file() || meta.is_dir()) {
+            continue;
+        }
+        let path = entry.path();
+        // What lies beside a part is as alive as that is.
+        let owner = folder.join(name.trim_end_matches(BESIDE));
+        let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&owner);
+        let locked = match open {
+            Ok(file) => file.try_lock().is_err(),
+            Err(e) => e.kind() != ErrorKind::NotFound,
+        };
+        if locked {
+            continue;
+        }
+        let removed = if meta.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        gone += u64::from(removed.is_ok());
+    }
+    gone
 }
 
 /// A file, or for pictures a folder, in the making.
@@ -18,6 +62,19 @@ pub struct Output {
     target: PathBuf,
     overwrite: bool,
     part: Part,
+    /// Goes with the part.
+    _beside: Beside,
+    /// Parts of others that were taken away.
+    pub swept: u64,
+}
+
+/// What a muxer has left beside the part.
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 /// Where an output of a format goes: pictures go into a folder, also when a name ends in `.png`.
@@ -35,9 +92,21 @@ pub fn target(path: &Path, format: Format) -> PathBuf {
 /// What, and what to do.
 pub fn check(target: &Path, format: Format, overwrite: bool) -> Result<(), String> {
     let name = target.display();
+    let is_link = fs::symlink_metadata(target).is_ok_and(|m| m.is_symlink());
     let there = match fs::metadata(target) {
         Ok(there) => there,
+        Err(e) if e.kind() == ErrorKind::NotFound && is_link && (!overwrite || format == Format::Png) => {
+            return Err(format!(
+                "{name} is a link that leads nowhere: {}choose another name",
+                if format == Format::Png { "" } else { "give --overwrite to replace it, or " }
+            ));
+        }
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::InvalidFilename => {
+            return Err(format!(
+                "the name {name} is longer than the file system takes: choose a shorter one"
+            ));
+        }
         Err(e) => return Err(format!("{name} cannot be looked at: {e}")),
     };
     if format != Format::Png {
@@ -87,29 +156,40 @@ impl Output {
             Some(p) if !p.as_os_str().is_empty() => p,
             _ => Path::new("."),
         };
-        let name =
-            target.file_name().ok_or_else(|| format!("{} is no name for a result", target.display()))?;
-        let prefix = format!(".{}.", name.to_string_lossy());
+        target.file_name().ok_or_else(|| format!("{} is no name for a result", target.display()))?;
+        let swept = sweep(folder);
         let mut builder = Builder::new();
-        builder.prefix(&prefix).suffix(".part");
+        builder.prefix(PREFIX).suffix(SUFFIX);
         // As any new file, not for its owner alone.
         let part = if format == Format::Png {
-            builder.permissions(Permissions::from_mode(0o777)).tempdir_in(folder).map(Part::Folder)
+            builder.permissions(Permissions::from_mode(0o777)).tempdir_in(folder).map(|f| {
+                let lock = File::open(f.path()).ok().filter(|d| d.try_lock().is_ok());
+                Part::Folder(f, lock)
+            })
         } else {
-            builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map(Part::File)
+            builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder).map(|f| {
+                // Where locks are not known, parts that are left stay.
+                let _ = f.as_file().try_lock();
+                Part::File(f)
+            })
         };
         let part = part.map_err(|e| match e.kind() {
             ErrorKind::NotFound => format!("there is no folder {}: make it first", folder.display()),
             kind => format!("the folder {} cannot be written to: {kind}", folder.display()),
         })?;
-        Ok(Self { target: target.to_path_buf(), overwrite, part })
+        let path = match &part {
+            Part::File(file) => file.path(),
+            Part::Folder(folder, _) => folder.path(),
+        };
+        let _beside = Beside(beside(path));
+        Ok(Self { target: target.to_path_buf(), overwrite, part, _beside, swept })
     }
 
     /// Where to write for now.
     pub fn path(&self) -> &Path {
         match &self.part {
             Part::File(file) => file.path(),
-            Part::Folder(folder) => folder.path(),
+            Part::Folder(folder, _) => folder.path(),
         }
     }
 
@@ -133,7 +213,7 @@ impl Output {
                 put.map_err(|e| said(e.error))?;
                 Ok(bytes)
             }
-            Part::Folder(folder) => {
+            Part::Folder(folder, _lock) => {
                 let mut bytes = 0;
                 for file in fs::read_dir(folder.path()).map_err(said)? {
                     bytes += file.and_then(|f| f.metadata()).map_err(said)?.len();

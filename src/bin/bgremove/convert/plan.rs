@@ -18,8 +18,8 @@ pub struct Facts {
     /// Frames are unevenly spaced; looked at only for formats that have trouble with it.
     pub uneven: bool,
     pub interlaced: bool,
-    /// The picture has to be turned or mirrored to be seen as meant.
-    pub turned: bool,
+    /// The picture has to be turned or mirrored to be seen as meant: so, as `videoflip` calls it.
+    pub turned: Option<&'static str>,
     /// Turned by a quarter, so that width and height change places.
     pub quarter: bool,
     /// The transfer function is that of HDR: hybrid log-gamma or perceptual quantisation.
@@ -47,7 +47,7 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 enum Step {
     Deinterlace,
-    Turn,
+    Turn(&'static str),
     /// The numbers of HLG taken for those of SDR, which it was made to allow.
     Plain,
     /// At most so many frames a second.
@@ -73,8 +73,8 @@ impl Plan {
         if facts.interlaced {
             steps.push(Step::Deinterlace);
         }
-        if facts.turned {
-            steps.push(Step::Turn);
+        if let Some(how) = facts.turned {
+            steps.push(Step::Turn(how));
         }
         if facts.hlg {
             steps.push(Step::Plain);
@@ -187,7 +187,7 @@ impl Plan {
                 // One frame for each frame; the other field would double the rate. The plain method: of 1.22's finer
                 // ones greedyh and tomsmocomp garble I420, and yadif gives two frames the same time.
                 Step::Deinterlace => line.then("deinterlace").set("method", "linear").set("fields", "top"),
-                Step::Turn => line.then("videoflip").set("video-direction", "auto"),
+                Step::Turn(how) => line.then("videoflip").set("video-direction", how),
                 Step::Plain => line.then("video/x-raw,colorimetry=bt709"),
                 Step::Rate(rate) => {
                     line.then("videorate").set("drop-only", "true").set("max-rate", &rate.to_string())
@@ -199,6 +199,11 @@ impl Plan {
                     line.then("videocrop").set("right", &right.to_string()).set("bottom", &bottom.to_string())
                 }
             };
+        }
+        // Where pictures of red, green and blue come out, the background is to be the colour that was asked for: on the
+        // way there from limited-range YUV, GStreamer makes 253 of white.
+        if settings.format.is_rgb() && settings.is_opaque_still() {
+            line.then("videoconvert").then("video/x-raw,format=RGBx");
         }
         settings.element(line.then("bgremove"));
         if let Background::Clip(path) = &settings.background {

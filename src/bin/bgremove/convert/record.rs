@@ -13,7 +13,11 @@ use gstbgremove::element::{BgRemove, elements_of};
 use gstbgremove::report::{Incident, Outcome, Record, save};
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use std::time::SystemTime;
+use std::sync::mpsc;
+use std::time::{Duration, SystemTime};
+
+/// How long a pipeline may take to say what is in it.
+const ASKING: Duration = Duration::from_secs(3);
 
 /// What is found out in the course of one conversion.
 pub struct Account<'a> {
@@ -89,10 +93,18 @@ impl<'a> Account<'a> {
 
     /// The pipeline is about to go, for whatever reason.
     pub fn played(&mut self, pipeline: &gst::Pipeline) {
-        self.elements = elements_of(pipeline.upcast_ref());
-        let ours = pipeline.iterate_recurse().into_iter().map_while(Result::ok);
-        self.stream =
-            ours.filter_map(|e| e.downcast::<BgRemove>().ok()).map(|e| e.record(Outcome::Stopped)).next();
+        let pipeline = pipeline.clone();
+        let (tell, told) = mpsc::channel();
+        // An element that is stuck may hold a lock that even its name is behind (mp4mux of 1.22, when it cannot write).
+        std::thread::spawn(move || {
+            let elements = elements_of(pipeline.upcast_ref());
+            let ours = pipeline.iterate_recurse().into_iter().map_while(Result::ok);
+            let ours = ours.filter_map(|e| e.downcast::<BgRemove>().ok());
+            let _ = tell.send((elements, ours.map(|e| e.record(Outcome::Stopped)).next()));
+        });
+        if let Ok((elements, stream)) = told.recv_timeout(ASKING) {
+            (self.elements, self.stream) = (elements, stream);
+        }
     }
 
     /// The result is whole and in its place.

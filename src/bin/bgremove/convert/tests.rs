@@ -49,7 +49,7 @@ fn sizes_keep_the_shape_and_suit_the_format() {
     assert_eq!(size(Format::Gif, None, &pal), (1024, 576));
     assert_eq!(size(Format::Gif, Some((512, 512)), &pal), (512, 288));
     // A phone held upright.
-    let phone = Facts { turned: true, quarter: true, ..facts(1920, 1080) };
+    let phone = Facts { turned: Some("auto"), quarter: true, ..facts(1920, 1080) };
     assert_eq!(size(Format::Png, None, &phone), (1080, 1920));
     assert_eq!(size(Format::Png, Some((540, 540)), &phone), (304, 540));
     // H.264 wants even sizes: a row or column goes, nothing is bent.
@@ -75,7 +75,7 @@ fn alpha_has_a_named_format_wherever_one_without_could_be_chosen() {
 fn only_what_an_input_needs_is_done_to_it() {
     let plain = line(&settings(Format::Webm), &facts(640, 360));
     assert!(plain.contains("queue ! videoconvert ! bgremove model=light ! queue ! vp9alphaenc"), "{plain}");
-    let all = Facts { interlaced: true, turned: true, hlg: true, ..facts(640, 360) };
+    let all = Facts { interlaced: true, turned: Some("auto"), hlg: true, ..facts(640, 360) };
     let all = line(&Settings { fps: Some(10), ..settings(Format::Webm) }, &all);
     for step in ["deinterlace", "videoflip", "colorimetry=bt709", "max-rate=10"] {
         assert!(all.contains(step) && !plain.contains(step), "{step}");

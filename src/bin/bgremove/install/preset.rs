@@ -1,8 +1,8 @@
 //! The presets as the tool shows and installs them: the manifest, seen from outside the plugin.
 
 use super::{Error, Result};
-use crate::models::{Entry, MANIFEST, entries};
 use glib::KeyFile;
+use gstbgremove::models::{Entry, MANIFEST, entries};
 use std::fmt;
 use std::path::PathBuf;
 

@@ -1,4 +1,6 @@
-//! GStreamer's frames as the rooms' frames.
+//! GStreamer's frames as the rooms' frames: the one way in which any element looks into a video buffer.
+//!
+//! What a buffer's metas say of it is the neighbour's word; here it is held against the memory that is there.
 
 use crate::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
 use gst_video::prelude::*;
@@ -64,7 +66,19 @@ pub fn write<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
     info: &VideoInfo,
 ) -> Option<FrameMut<'a>> {
-    let (format, strides) = sizes(frame.info(), info, frame.plane_stride())?;
+    write_as(frame, info, format(info.format())?)
+}
+
+/// As [`write`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
+pub fn write_as<'a>(
+    frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
+    info: &VideoInfo,
+    format: Format,
+) -> Option<FrameMut<'a>> {
+    let (own, strides) = sizes(frame.info(), info, frame.plane_stride())?;
+    if own.layout().planes != format.layout().planes {
+        return None;
+    }
     let (width, height) = (info.width() as usize, info.height() as usize);
     let mut planes = [(); 4].map(|()| PlaneMut { data: &mut [], stride: 0 });
     let mut taken: Vec<(usize, usize)> = Vec::with_capacity(4);

@@ -1,0 +1,285 @@
+//! Clips as people have them, each with something that tools of this kind stumble over.
+
+use crate::media::*;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const FAST: [&str; 5] = ["-an", "-c:v", "libx264", "-preset", "veryfast"];
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Frames of a file that a foreign decoder can decode, and what it complains of.
+fn decoded(path: &Path) -> (usize, String) {
+    let out = Command::new("ffmpeg")
+        .args(["-v", "error", "-i", path.to_str().unwrap(), "-map", "0:v:0", "-fps_mode", "passthrough"])
+        .args(["-f", "framemd5", "-"])
+        .output()
+        .unwrap();
+    let frames = String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.starts_with('#')).count();
+    (frames, String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+#[test]
+fn mp4_needs_no_folder_for_temporary_files() {
+    let folder = folder("no-tmp");
+    let path = folder.join("a.mp4");
+    let out = Command::new(env!("CARGO_BIN_EXE_bgremove"))
+        .args(["convert", silent().to_str().unwrap(), path.to_str().unwrap(), "--background", "white"])
+        .args(["--timeout", "20"])
+        .env("TMPDIR", "/no/such/folder")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", said(&out));
+    assert_eq!(names(&folder), ["a.mp4"]);
+    assert_eq!(probe(&path, "v:0", "nb_read_frames"), "30");
+    // The index comes first all the same.
+    let bytes = std::fs::read(&path).unwrap();
+    let at = |what: &[u8]| bytes.windows(4).position(|w| w == what).unwrap();
+    assert!(at(b"moov") < at(b"mdat"));
+}
+
+#[test]
+fn any_name_will_do_that_the_disk_takes() {
+    let folder = folder("names");
+    let longest = folder.join(format!("{}.webm", "n".repeat(250)));
+    convert(&silent(), &longest, &[]);
+    assert!(longest.is_file());
+    std::fs::remove_file(&longest).unwrap();
+    let longer = folder.join(format!("{}.webm", "n".repeat(251)));
+    let said = refuse(&silent(), &longer, &[], 2);
+    assert!(said.contains("choose a shorter one"), "{said}");
+}
+
+#[test]
+fn a_link_is_seen_before_the_work_and_replaced_when_asked() {
+    let folder = folder("links");
+    let (link, nowhere) = (folder.join("a.webm"), folder.join("elsewhere.webm"));
+    symlink(&nowhere, &link).unwrap();
+    let run =
+        |more: &[&str]| bgremove(&[&[silent().to_str().unwrap(), link.to_str().unwrap()], more].concat());
+    let out = run(&[]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(said(&out).contains("leads nowhere"), "{}", said(&out));
+    let out = run(&["--overwrite"]);
+    assert!(out.status.success(), "{}", said(&out));
+    assert!(link.symlink_metadata().unwrap().is_file() && !nowhere.exists());
+    // What a link leads to stays as it is.
+    std::fs::write(&nowhere, "mine").unwrap();
+    std::fs::remove_file(&link).unwrap();
+    symlink(&nowhere, &link).unwrap();
+    assert!(run(&["--overwrite"]).status.success());
+    assert_eq!(std::fs::read_to_string(&nowhere).unwrap(), "mine");
+    assert!(link.symlink_metadata().unwrap().is_file());
+}
+
+#[test]
+fn what_a_killed_run_leaves_goes_with_the_next_one() {
+    let folder = folder("killed");
+    let input = clip("long.mp4", 30.0, ",loop=loop=10:size=110", &FAST);
+    for format in ["mp4", "png"] {
+        let output = folder.join(format!("a.{format}"));
+        let start = || {
+            Command::new(env!("CARGO_BIN_EXE_bgremove"))
+                .args(["convert", input.to_str().unwrap(), output.to_str().unwrap(), "--background", "blur"])
+                .spawn()
+                .unwrap()
+        };
+        let mut child = start();
+        let begin = Instant::now();
+        while names(&folder).iter().all(|n| !n.ends_with(".part")) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it does not begin");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(names(&folder).iter().any(|n| n.ends_with(".part")), "{format}: it was too quick");
+        // What another run is at work on stays.
+        let mut alive = start();
+        std::thread::sleep(Duration::from_millis(1500));
+        let out = bgremove(&[silent().to_str().unwrap(), folder.join("b.webm").to_str().unwrap()]);
+        assert!(out.status.success(), "{}", said(&out));
+        let working = alive.try_wait().unwrap().is_none();
+        if working {
+            assert!(names(&folder).iter().any(|n| n.ends_with(".part")), "{format}: a living part was taken");
+        }
+        alive.kill().unwrap();
+        alive.wait().unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+        let out =
+            bgremove(&[silent().to_str().unwrap(), folder.join("b.webm").to_str().unwrap(), "--overwrite"]);
+        assert!(said(&out).contains("unfinished parts"), "{}", said(&out));
+        assert!(names(&folder).iter().all(|n| !n.contains(".part")), "{format}: {:?}", names(&folder));
+        let _ = std::fs::remove_file(folder.join("b.webm"));
+        let _ = std::fs::remove_file(folder.join("a.mp4"));
+    }
+}
+
+#[test]
+fn the_last_frame_is_shown_also_where_the_header_counts_in_ticks() {
+    let folder = folder("ticks");
+    for rate in ["1000", "90000"] {
+        let options = format!("fps={rate}:force-cfr=0");
+        let more = ["-fps_mode", "vfr", "-enc_time_base", "1/90000", "-x264-params", &options];
+        let input = clip(&format!("ticks-{rate}.mp4"), 1.0, "", &[&FAST[..], &more].concat());
+        for (name, more) in [("a.mov", &[][..]), ("a.mp4", &["--background", "white"]), ("a.webm", &[])] {
+            let path = folder.join(name);
+            convert(&input, &path, &[more, &["--overwrite"]].concat());
+            let got = times(&path);
+            assert_eq!(got.len(), 30, "{rate} {name}");
+            assert!((seconds(&path) - 1.0).abs() < 0.02, "{rate} {name}: {} s", seconds(&path));
+        }
+    }
+}
+
+#[test]
+fn frames_with_one_time_are_all_there_and_can_be_decoded() {
+    let folder = folder("packed");
+    // Packed B-frames: two frames in one chunk of the file.
+    let input =
+        clip("packed.avi", 2.0, "", &["-an", "-c:v", "mpeg4", "-bf", "2", "-vtag", "XVID", "-q:v", "4"]);
+    for (name, more) in [
+        ("a.webm", &[][..]),
+        ("vp8.webm", &["--codec", "vp8"]),
+        ("a.mp4", &["--background", "white"]),
+        ("a.mov", &[]),
+        ("a.gif", &[]),
+        ("a.webp", &[]),
+    ] {
+        let path = folder.join(name);
+        let out = bgremove(&[&[input.to_str().unwrap(), path.to_str().unwrap()], more].concat());
+        assert!(out.status.success(), "{name}: {}", said(&out));
+        if name == "a.webp" {
+            // ffmpeg reads no animated WebP.
+            continue;
+        }
+        let (frames, complaints) = decoded(&path);
+        assert!(frames >= 58 && complaints.is_empty(), "{name}: {frames} frames; {complaints}");
+        let times = times(&path);
+        assert!(times.windows(2).all(|w| w[1] > w[0]), "{name}: {times:?}");
+    }
+}
+
+/// The portrait as a JPEG file whose EXIF data say how it is to be turned, and which is upright then.
+fn oriented(path: &Path, orientation: u8) -> PathBuf {
+    let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("build/clips");
+    let upright = image::open(clips.join("astronaut.png")).unwrap();
+    let upright = upright.resize_exact(192, 256, image::imageops::FilterType::Triangle);
+    let stored = match orientation {
+        2 => upright.fliph(),
+        3 => upright.rotate180(),
+        4 => upright.flipv(),
+        5 => upright.rotate90().fliph(),
+        6 => upright.rotate270(),
+        7 => upright.rotate270().fliph(),
+        8 => upright.rotate90(),
+        _ => upright,
+    };
+    let mut jpeg = Vec::new();
+    let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 95);
+    stored.into_rgb8().write_with_encoder(encoder).unwrap();
+    // TIFF 6.0, big-endian: one field, 0x0112, SHORT.
+    let mut exif = b"Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    let mut file = jpeg[..2].to_vec();
+    file.extend([0xff, 0xe1]);
+    file.extend(((exif.len() + 2) as u16).to_be_bytes());
+    file.extend(exif);
+    file.extend(&jpeg[2..]);
+    std::fs::write(path, file).unwrap();
+    path.into()
+}
+
+#[test]
+fn pictures_come_out_upright() {
+    let folder = folder("upright");
+    let shown = |orientation: u8| {
+        let input = oriented(&folder.join(format!("{orientation}.jpg")), orientation);
+        let output = folder.join(format!("{orientation}"));
+        convert(&input, &output, &["--format", "png", "--background", "blue"]);
+        image::open(output.join("frame-00001.png")).unwrap().into_rgb8()
+    };
+    let upright = shown(1);
+    assert!(upright.pixels().any(|p| p.0 != [0, 0, 255]), "nobody is in the picture");
+    for orientation in 2..=8 {
+        let got = shown(orientation);
+        assert_eq!(got.dimensions(), upright.dimensions(), "{orientation}");
+        let off = |other: &image::RgbImage| {
+            let sum = got.iter().zip(other.iter()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum::<u64>();
+            sum as f64 / got.len() as f64
+        };
+        // The network and JPEG see another picture; what is not upright is far off.
+        let wrong = [image::imageops::flip_horizontal(&upright), image::imageops::rotate180(&upright)];
+        let wrong = wrong.iter().map(off).fold(f64::MAX, f64::min);
+        assert!(off(&upright) < wrong / 4.0, "{orientation}: off by {}, mirrored by {wrong}", off(&upright));
+    }
+}
+
+#[test]
+fn the_colour_behind_is_exact_where_pixels_are_rgb() {
+    let folder = folder("white");
+    for (name, more) in [("png", &["--format", "png"][..]), ("a.webp", &["--quality", "100"]), ("a.gif", &[])]
+    {
+        for (color, want) in [("white", [255, 255, 255]), ("#123456", [0x12, 0x34, 0x56])] {
+            let path = folder.join(name);
+            convert(&silent(), &path, &[&["--background", color, "--overwrite"], more].concat());
+            let corner = match name {
+                "png" => image::open(path.join("frame-00001.png")).unwrap().into_rgb8().get_pixel(2, 2).0,
+                "a.webp" => {
+                    let bytes = std::fs::read(&path).unwrap();
+                    let decoder = webp_animation::Decoder::new(&bytes).unwrap();
+                    let frame = decoder.into_iter().next().unwrap();
+                    let at = (2 * WIDTH + 2) * 4;
+                    [frame.data()[at], frame.data()[at + 1], frame.data()[at + 2]]
+                }
+                _ => {
+                    let frame = &frames(&path)[0];
+                    let at = (2 * WIDTH + 2) * 4;
+                    [frame[at], frame[at + 1], frame[at + 2]]
+                }
+            };
+            // WebP's lossy colours are 4:2:0.
+            let off = corner.iter().zip(want).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+            assert!(off <= if name == "a.webp" { 2 } else { 0 }, "{name} {color}: {corner:?}");
+        }
+    }
+}
+
+#[test]
+fn no_false_alarm_of_alpha_on_an_opaque_background() {
+    let folder = folder("alarms");
+    for (format, codec) in [("yuv444p", "libx264"), ("gbrp", "ffv1"), ("yuva444p10le", "prores_ks")] {
+        let options = ["-an", "-pix_fmt", format, "-c:v", codec];
+        let input = clip(&format!("alarm-{format}.mkv"), 0.5, "", &options);
+        for name in ["a.mp4", "a.webm"] {
+            let out = bgremove(&[
+                input.to_str().unwrap(),
+                folder.join(name).to_str().unwrap(),
+                "--background",
+                "white",
+                "--overwrite",
+            ]);
+            assert!(out.status.success() && !said(&out).contains("alpha"), "{format} {name}: {}", said(&out));
+        }
+    }
+}
+
+#[test]
+fn frames_without_times_get_them_or_are_refused_in_words() {
+    let folder = folder("no-times");
+    let input = clip("raw.mjpeg", 1.0, "", &["-an", "-c:v", "mjpeg", "-q:v", "3", "-f", "mjpeg"]);
+    let path = folder.join("a.webm");
+    let said = refuse(&input, &path, &[], 1);
+    assert!(said.contains("--fps"), "{said}");
+    convert(&input, &path, &["--fps", "30"]);
+    let got = times(&path);
+    assert_eq!(got.len(), 30);
+    assert!(got.iter().enumerate().all(|(n, t)| (t - n as f64 / 30.0).abs() < 0.002), "{got:?}");
+}
