@@ -16,6 +16,8 @@ pub mod refine;
 pub mod report;
 pub mod runtime;
 mod simd;
+#[cfg(test)]
+mod simd_tests;
 mod spread;
 pub mod temporal;
 pub mod video;

@@ -39,7 +39,7 @@ pub(crate) use multiversion;
 
 /// What [`multiversion!`] makes versions for.
 #[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Width {
     Plain = 1,
@@ -47,28 +47,17 @@ pub(crate) enum Width {
     Avx512 = 3,
 }
 
-/// The widest version that this processor can run. Asked at each call of a kernel, many of which are short: one load
-/// and one comparison.
+/// The width in force; 0 before it is known.
+#[cfg(target_arch = "x86_64")]
+static WIDTH: AtomicU8 = AtomicU8::new(0);
+
+/// The width in force. Asked at each call of a kernel, many of which are short: one load and one comparison.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(crate) fn width() -> Width {
-    static WIDTH: AtomicU8 = AtomicU8::new(0);
     #[cold]
     fn find() -> Width {
-        let width = if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vbmi")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-        {
-            Width::Avx512
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            Width::Avx2
-        } else {
-            Width::Plain
-        };
+        let width = choose(std::env::var("BGREMOVE_SIMD").ok().as_deref(), widest());
         WIDTH.store(width as u8, Ordering::Relaxed);
         width
     }
@@ -77,6 +66,70 @@ pub(crate) fn width() -> Width {
         2 => Width::Avx2,
         3 => Width::Avx512,
         _ => find(),
+    }
+}
+
+/// The widest version that this processor can run.
+#[cfg(target_arch = "x86_64")]
+fn widest() -> Width {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = avx2
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    match (avx2, avx512) {
+        (_, true) => Width::Avx512,
+        (true, _) => Width::Avx2,
+        _ => Width::Plain,
+    }
+}
+
+/// What BGREMOVE_SIMD asks for, as far as the processor has it; the widest that it has, if it asks for nothing that is
+/// known.
+#[cfg(target_arch = "x86_64")]
+fn choose(asked: Option<&str>, widest: Width) -> Width {
+    let asked = match asked {
+        Some("plain") => Width::Plain,
+        Some("avx2") => Width::Avx2,
+        _ => Width::Avx512,
+    };
+    asked.min(widest)
+}
+
+/// Gives what `f` gives, which has to be the same at each width that this processor has. The width is the whole
+/// process's, so that the thread pool's threads have it, too; other tests may run meanwhile, since they get the same
+/// at any width, as this shows.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn same_at_each_width<T: PartialEq>(what: impl std::fmt::Display, f: impl Fn() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::sync::{Mutex, PoisonError};
+        static ONE: Mutex<()> = Mutex::new(());
+        struct Back(u8);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                WIDTH.store(self.0, Ordering::Relaxed);
+            }
+        }
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _back = Back(width() as u8);
+        let at = |width: Width| {
+            WIDTH.store(width as u8, Ordering::Relaxed);
+            f()
+        };
+        let plain = at(Width::Plain);
+        for width in [Width::Avx2, Width::Avx512].into_iter().filter(|w| *w <= widest()) {
+            assert!(at(width) == plain, "{what}: {width:?} gives something else than plain code");
+        }
+        plain
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let _ = what;
+        f()
     }
 }
 
@@ -117,6 +170,40 @@ fn any(first: &[u8], acc: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_width_can_be_asked_for_and_is_never_more_than_there_is() {
+        use Width::*;
+        for (asked, widest, got) in [
+            (None, Avx512, Avx512),
+            (None, Plain, Plain),
+            (Some("plain"), Avx512, Plain),
+            (Some("avx2"), Avx512, Avx2),
+            (Some("avx2"), Plain, Plain),
+            (Some("avx512"), Avx2, Avx2),
+            (Some("mmx"), Avx2, Avx2),
+        ] {
+            assert_eq!(choose(asked, widest), got, "{asked:?} of {widest:?}");
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn each_width_is_in_force_in_all_threads_and_a_difference_is_seen() {
+        let seen = std::sync::Mutex::new(Vec::new());
+        same_at_each_width("widths", || {
+            let all = rayon::broadcast(|_| width());
+            seen.lock().unwrap().push(all[0]);
+            assert!(all.iter().all(|w| *w == all[0]));
+        });
+        let all = [Width::Plain, Width::Avx2, Width::Avx512].into_iter().filter(|w| *w <= widest());
+        assert_eq!(*seen.lock().unwrap(), all.collect::<Vec<_>>());
+        if widest() > Width::Plain {
+            let differs = std::panic::catch_unwind(|| same_at_each_width("widths", width));
+            assert!(differs.is_err());
+        }
+    }
 
     #[test]
     fn blocks_are_settled_where_all_of_them_is_one() {

@@ -1,6 +1,10 @@
 //! `bgremove models`, run as a user would, each time with a data folder of its own.
 #![cfg(feature = "cli")]
 
+#[path = "common/skip.rs"]
+mod skip;
+
+use skip::skip;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -102,19 +106,13 @@ fn until(what: &str, is: impl Fn() -> bool) {
     }
 }
 
-/// Says so past the test harness, which keeps what a test that passes prints.
-fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "\nSKIPPED: {why}");
-}
-
-/// The package of `human`: out of build/downloads, or fetched into it. `None` without npm.
-fn package() -> Option<&'static Path> {
+/// The package of `human`, for a test: out of build/downloads, or fetched into it. `None` without npm.
+fn package(test: &str) -> Option<&'static Path> {
     static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PATH.get_or_init(|| {
+    let path = PATH.get_or_init(|| {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("build/downloads");
         if !folder.join(PACKAGE).is_file() {
             if Command::new("npm").arg("--version").output().is_err() {
-                skipped(&format!("neither {} nor npm is there", folder.join(PACKAGE).display()));
                 return None;
             }
             let home = Home::new();
@@ -125,8 +123,11 @@ fn package() -> Option<&'static Path> {
             assert!(told.line("human: fetching").contains("with npm"));
         }
         Some(folder.join(PACKAGE))
-    })
-    .as_deref()
+    });
+    if path.is_none() {
+        skip(test, &format!("neither build/downloads/{PACKAGE} nor npm is there"));
+    }
+    path.as_deref()
 }
 
 #[test]
@@ -217,8 +218,7 @@ fn nothing_is_installed_without_the_licence() {
 #[test]
 fn on_a_terminal_it_asks() {
     if Command::new("script").arg("--version").output().is_err() {
-        skipped("`script`, which makes a terminal, is not there");
-        return;
+        return skip("on_a_terminal_it_asks", "`script`, which makes a terminal, is not there");
     }
     let home = Home::new();
     for (answer, code) in [("n\n", 3), ("\n", 3), ("y\n", 1)] {
@@ -304,7 +304,7 @@ fn a_killed_install_leaves_nothing_that_looks_installed_and_the_next_cleans_up()
 
 #[test]
 fn installs_human_from_its_package() {
-    let Some(package) = package() else { return };
+    let Some(package) = package("installs_human_from_its_package") else { return };
     let home = Home::new();
     let install = || {
         let mut c = home.command("install human --accept-licence --from");
@@ -333,7 +333,7 @@ fn installs_human_from_its_package() {
 
 #[test]
 fn the_official_layout_is_written_where_asked() {
-    let Some(package) = package() else { return };
+    let Some(package) = package("the_official_layout_is_written_where_asked") else { return };
     let home = Home::new();
     let out = home.0.path().join("official.onnx");
     let mut c = home.command("install human --layout official --accept-licence --from");
@@ -347,7 +347,7 @@ fn the_official_layout_is_written_where_asked() {
 
 #[test]
 fn killed_at_any_moment_it_is_whole_or_not_there() {
-    let Some(package) = package() else { return };
+    let Some(package) = package("killed_at_any_moment_it_is_whole_or_not_there") else { return };
     let home = Home::new();
     for ms in [0, 50, 150, 300, 450, 600, 800, 1100] {
         let _ = fs::remove_file(home.human());
@@ -365,7 +365,7 @@ fn killed_at_any_moment_it_is_whole_or_not_there() {
 
 #[test]
 fn a_full_disk_leaves_nothing() {
-    let Some(package) = package() else { return };
+    let Some(package) = package("a_full_disk_leaves_nothing") else { return };
     let home = Home::new();
     // A limit on the length of files stands for the disk; without the trap it would kill.
     let script = "trap '' XFSZ; ulimit -f 1000; exec \"$@\"";

@@ -1,7 +1,11 @@
 //! `bgremove doctor` in a place of its own, from which one thing after the other is taken away.
 #![cfg(feature = "cli")]
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use serde_json::Value;
+use skip::skip;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -193,7 +197,7 @@ fn without_the_plugin_the_runtime_or_a_model() {
     let broken: &[u8] = b"\x7fELF no library";
     let by_loader = Command::new("ldconfig").arg("-p").output();
     if by_loader.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libonnxruntime.so")) {
-        println!("SKIPPED: the system has an ONNX Runtime of its own");
+        skip("without_the_plugin_the_runtime_or_a_model", "the system has an ONNX Runtime of its own");
     } else {
         place.without(runtime, None, "failed", &["library"], "was not found", "make runtime");
         place.without(runtime, Some(broken), "failed", &["library"], "libonnxruntime.so: ", "make runtime");

@@ -20,6 +20,8 @@ const RGB: [u8; 3] = [200, 100, 40];
 /// Weights of R, G, B: a permutation of the channels gives another sum.
 const WEIGHTS: [f32; 3] = [0.5, 0.25, 0.125];
 
+const NO_OPENVINO: &str = "this ONNX Runtime has no OpenVINO (`make runtime-openvino`)";
+
 /// The network alone: its mask, stretched.
 const BARE: &str = "output=matte refine=none temporal-smoothing=0 follow-subject=false scene-detection=false";
 
@@ -877,7 +879,7 @@ fn a_provider_that_is_not_there_is_an_error() {
     for provider in [Provider::Cuda, Provider::TensorRt, Provider::OpenVino] {
         let name = provider.name();
         if provider.is_available() {
-            println!("SKIPPED: this ONNX Runtime has {name}");
+            skip::skip("a_provider_that_is_not_there_is_an_error", &format!("this ONNX Runtime has {name}"));
             continue;
         }
         let more = format!("execution-provider={name}");
@@ -903,7 +905,7 @@ fn the_provider_in_use_can_be_read() {
     if Provider::OpenVino.is_available() {
         assert_eq!(active("openvino"), "openvino");
     } else {
-        println!("SKIPPED: this ONNX Runtime has no OpenVINO (`make runtime-openvino`)");
+        skip::skip("the_provider_in_use_can_be_read", NO_OPENVINO);
     }
     let idle = gst::ElementFactory::make("bgremove").build().unwrap();
     assert_eq!(idle.property::<String>("active-execution-provider"), "");
@@ -914,13 +916,15 @@ fn openvino_gives_the_same_matte() {
     init();
     runtime::open(None).unwrap();
     if !Provider::OpenVino.is_available() {
-        println!("SKIPPED: this ONNX Runtime has no OpenVINO (`make runtime-openvino`)");
-        return;
+        return skip::skip("openvino_gives_the_same_matte", NO_OPENVINO);
     }
     let mut far = Vec::new();
     for model in ["original", "human"] {
         if models::resolve(model, None).is_err() {
-            println!("SKIPPED: model {model} is not installed (`make models`)");
+            skip::skip(
+                "openvino_gives_the_same_matte",
+                &format!("model {model} is not installed (`make models`)"),
+            );
             continue;
         }
         let on = |provider: &str| portrait_matte(&format!("model={model} execution-provider={provider}"));

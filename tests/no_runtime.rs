@@ -30,7 +30,10 @@ fn says_where_it_looked_and_what_to_do() {
     // A machine may have the library where the system loader finds it; then there is no error to see.
     let by_loader = std::process::Command::new("ldconfig").arg("-p").output();
     if by_loader.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libonnxruntime.so")) {
-        println!("SKIPPED: the system has an ONNX Runtime of its own");
+        common::skip::skip(
+            "says_where_it_looked_and_what_to_do",
+            "the system has an ONNX Runtime of its own",
+        );
     } else {
         let text = error_on_start();
         for part in [place.as_str(), "the system loader", "make runtime", "ORT_DYLIB_PATH"] {

@@ -55,7 +55,7 @@ fn told(out: &Output) -> String {
 fn unshare(test: &str, option: &str) -> bool {
     let can = Command::new("unshare").args([option, "true"]).output().is_ok_and(|o| o.status.success());
     if !can {
-        println!("SKIPPED {test}: `unshare {option}` is not permitted here (as root it is)");
+        skip::skip(test, &format!("`unshare {option}` is not permitted here (as root it is)"));
     }
     can
 }
@@ -517,7 +517,7 @@ fn the_plugin_has_no_way_out() {
         binutils("objdump", &["-p"]),
         binutils("objdump", &["-d", "--no-show-raw-insn"]),
     ) else {
-        return println!("SKIPPED the_plugin_has_no_way_out: no nm or objdump (Debian package binutils)");
+        return skip::skip("the_plugin_has_no_way_out", "no nm or objdump (Debian package binutils)");
     };
     let names: Vec<&str> =
         imports.lines().filter_map(|l| l.split_whitespace().last()?.split('@').next()).collect();

@@ -316,6 +316,8 @@ fn each_row(
         ROWS.with_borrow_mut(|rows| {
             rows.alpha.clear();
             rows.alpha.resize(bytes, 0);
+            // Not every backdrop writes the bytes that pad an odd row; nothing of another frame may stand there.
+            rows.back.clear();
             rows.back.resize(bytes, 0);
             let first = band * BAND;
             for (y, row) in (first..count).zip(data.chunks_mut(stride)) {

@@ -24,6 +24,26 @@ fn sizes() -> [(usize, usize); 6] {
 }
 
 #[test]
+fn what_pads_an_odd_row_is_nothing_of_another_frame() {
+    let blurred = |color: [u8; 3]| {
+        // What the threads' buffers hold then.
+        let other = noise(Format::Yuy2, 642, 64, 1);
+        let solid = Solid { format: Format::Yuy2, color };
+        rayon::broadcast(|_| {
+            composite(&other.frame(), &mut other.clone().frame_mut(), &[0; 642 * 64], &solid)
+        });
+        let (w, h) = (641, 64);
+        let (mut p, mut blur) = (noise(Format::Yuy2, w, h, 3), Blur::new(Format::Yuy2, w, h, 4.0));
+        blur.prepare(&p.frame(), &vec![0; w * h]);
+        let before = p.clone();
+        composite(&before.frame(), &mut p.frame_mut(), &vec![0; w * h], &blur);
+        p
+    };
+    let first = blurred([10, 20, 30]);
+    assert!(blurred([210, 120, 130]) == first);
+}
+
+#[test]
 fn composites_equal_the_definition() {
     for format in Format::ALL.into_iter().filter(|f| *f != Format::Gray8) {
         for (w, h) in sizes() {

@@ -110,13 +110,15 @@ mod tests {
     use std::time::{Duration, Instant};
 
     type Numbers = Shelf<&'static str, usize>;
+    /// What came of a load in a thread; `None` if it panicked.
+    type Loading<'s> = ScopedJoinHandle<'s, Option<Result<Arc<usize>>>>;
 
     /// Begins a load that goes on until it is told its end.
     fn begin<'s>(
         scope: &'s Scope<'s, '_>,
         shelf: &'s Numbers,
         key: &'static str,
-    ) -> (Sender<Result<usize>>, ScopedJoinHandle<'s, Option<Result<Arc<usize>>>>) {
+    ) -> (Sender<Result<usize>>, Loading<'s>) {
         let (tell, told): (_, Receiver<Result<usize>>) = channel();
         let (begun, has_begun) = channel();
         let thread = scope.spawn(move || {

@@ -4,6 +4,7 @@
 
 pub mod onnx;
 pub mod record;
+pub mod skip;
 
 use gst::prelude::*;
 use gst_video::prelude::*;

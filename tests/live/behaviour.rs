@@ -284,8 +284,8 @@ fn a_provider_that_fails_is_replaced_by_the_cpu() {
     init();
     let runtime = gstbgremove::runtime::open(None).unwrap();
     if !gstbgremove::runtime::Provider::OpenVino.is_available() {
-        println!("SKIPPED: {} has no OpenVINO (make runtime-openvino)", runtime.path.display());
-        return;
+        let why = format!("{} has no OpenVINO (make runtime-openvino)", runtime.path.display());
+        return skip::skip("a_provider_that_fails_is_replaced_by_the_cpu", &why);
     }
     let props =
         [("execution-provider", "openvino"), ("inference-mode", "sync"), ("scene-detection", "false")];
@@ -299,8 +299,10 @@ fn a_provider_that_fails_is_replaced_by_the_cpu() {
     let warnings = stream.warnings();
     if warnings.is_empty() {
         // Where OpenVINO lets the index pass, nothing fails.
-        println!("SKIPPED: OpenVINO does not fail on this network");
-        return;
+        return skip::skip(
+            "a_provider_that_fails_is_replaced_by_the_cpu",
+            "OpenVINO does not fail on this network",
+        );
     }
     assert_eq!(warnings[0].0, "provider-failed", "{warnings:?}");
     assert_eq!(stream.element.property::<String>("active-execution-provider"), "cpu");

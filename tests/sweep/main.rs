@@ -1,13 +1,17 @@
 //! Damaged files through `decodebin ! videoconvert ! bgremove ! …`: each ends with its end or an error, soon.
 //!
 //! `BGREMOVE_SWEEP_CASES` says how many (`make sweep`: 10,000). The pipelines run in processes of their own: a
-//! decoder may crash or hang by itself, some in one run of several. What does is held against us if frames have
-//! reached bgremove, and the same file does not do the same ([`kind`]) without it in any of [`TRIES`] runs. Case
-//! number N is the same every time: `BGREMOVE_SWEEP_FROM=N BGREMOVE_SWEEP_CASES=1` repeats it.
+//! decoder may crash or hang by itself, some in one run of several. What does is held against us unless the same file
+//! does the same ([`What`]) without bgremove in one of [`TRIES`] runs, with the same encoder behind it and the same
+//! patience: so an encoder that takes its time to stop is not taken for us. Each excuse is printed, and there may not
+//! be many ([`most_excuses`]). Case number N is the same every time: `BGREMOVE_SWEEP_FROM=N BGREMOVE_SWEEP_CASES=1`
+//! repeats it.
 //!
 //! A tenth as many go through `bgremove convert`, as a user runs it ([`convert`]).
 //!
-//! GStreamer 1.22's decodebin loses a demuxer's error now and then while it changes its state, and waits for ever.
+//! GStreamer 1.22's decodebin waits for ever on some files, and on some now and then: it loses a demuxer's error while it
+//! changes its state. What waits before anything has reached bgremove is a fault as well if it does so again and again,
+//! and the same file does not without it.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -17,19 +21,28 @@ mod convert;
 use common::{Running, clip};
 use gst::prelude::*;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-/// What comes after bgremove, and with which properties.
-const JOBS: [&str; 6] = [
-    "bgremove ! fakesink",
-    "bgremove background=blur ! fakesink",
-    "bgremove background=#00b140 refine=fast ! fakesink",
-    "bgremove output=matte ! fakesink",
-    "bgremove temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! webmalphamux ! fakesink",
-    "bgremove ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+/// What comes after the decoder, and the same without anything of ours: the alpha encoder is two plain ones.
+const JOBS: [(&str, &str); 6] = [
+    ("bgremove name=first ! fakesink", "fakesink name=first"),
+    ("bgremove name=first background=blur ! fakesink", "fakesink name=first"),
+    ("bgremove name=first background=#00b140 refine=fast ! fakesink", "fakesink name=first"),
+    ("bgremove name=first output=matte ! fakesink", "fakesink name=first"),
+    (
+        "bgremove name=first temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! \
+         webmalphamux ! fakesink",
+        "tee name=first ! queue ! vp8enc deadline=1 cpu-used=8 ! fakesink first. ! queue ! vp8enc deadline=1 \
+         cpu-used=8 ! fakesink",
+    ),
+    (
+        "bgremove name=first ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+        "videoconvert name=first ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+    ),
 ];
 
 /// Name and ffmpeg's options of the whole files; each is a second or less of a man in a car.
@@ -46,9 +59,9 @@ const FILES: [(&str, &str); 10] = [
     ("alpha.webm", "-vf format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -cpu-used 8 -deadline realtime -an"),
 ];
 
-/// How long nothing may reach bgremove.
-const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(2);
-/// And how long it may take when something does: a damaged header can make large frames.
+/// How long nothing may reach bgremove, or without it what stands in its place.
+const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(3);
+/// And how long it may take when something does, with us or without: a damaged header can make large frames.
 const MORE_PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
 
 /// How often a file is tried without bgremove before a crash or a hang is held against us.
@@ -81,7 +94,8 @@ fn make_files() -> Option<()> {
             match done {
                 Ok(out) => assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr)),
                 Err(e) => {
-                    println!("SKIPPED: ffmpeg does not run ({e}); Debian package ffmpeg");
+                    let why = format!("ffmpeg does not run ({e}); Debian package ffmpeg");
+                    common::skip::skip("damaged_files", &why);
                     return None;
                 }
             }
@@ -166,7 +180,8 @@ fn worker() {
         let (name, _) = FILES[case % FILES.len()];
         let path = folder().join(format!("case-{}-{name}", std::process::id()));
         std::fs::write(&path, damage(case, &wholes[case % FILES.len()])).unwrap();
-        let job = if with { JOBS[case / FILES.len() % JOBS.len()] } else { "fakesink" };
+        let (ours, theirs) = JOBS[case / FILES.len() % JOBS.len()];
+        let job = if with { ours } else { theirs };
         let line = format!("filesrc location=\"{}\" ! decodebin ! videoconvert ! {job}", path.display());
         let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
         let _ = pipeline.set_state(gst::State::Playing);
@@ -174,13 +189,11 @@ fn worker() {
         let bus = pipeline.bus().unwrap();
         let mut message = bus.timed_pop_filtered(PATIENCE, &kinds);
         let reached = || {
-            let all = pipeline.iterate_recurse().into_iter().flatten();
-            let ours = |e: &gst::Element| e.factory().is_some_and(|f| f.name() == "bgremove");
-            all.filter(ours).any(|e| e.static_pad("sink").is_some_and(|p| p.has_current_caps()))
+            let first = pipeline.by_name("first").unwrap();
+            first.static_pad("sink").is_some_and(|p| p.has_current_caps())
         };
-        if message.is_none() && (reached() || !with) {
-            let more = if with { MORE_PATIENCE } else { PATIENCE * 5 };
-            message = bus.timed_pop_filtered(more, &kinds);
+        if message.is_none() && reached() {
+            message = bus.timed_pop_filtered(MORE_PATIENCE, &kinds);
         }
         let end = match message.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Error(e)) => {
@@ -202,10 +215,78 @@ fn worker() {
     say("\nall".into());
 }
 
+/// What a process did that did not come to its end by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// The pipeline plays and plays.
+    NeverEnds,
+    /// It could not be stopped.
+    CannotBeStopped,
+    /// By this signal.
+    Crashes(i32),
+    /// With this status, which nothing of GStreamer's makes it do.
+    Exits(i32),
+}
+
+#[derive(Clone, Debug)]
+enum When {
+    Playing,
+    /// After it had said this of its end.
+    After(String),
+    /// `bgremove convert` does not say.
+    Unknown,
+}
+
+impl When {
+    fn may_be(&self, other: &When) -> bool {
+        use When::*;
+        matches!((self, other), (Playing, Playing) | (After(_), After(_)) | (Unknown, _))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Stop {
+    what: What,
+    when: When,
+    /// Nothing had reached bgremove, or what stands in its place.
+    lost: bool,
+}
+
+impl Stop {
+    /// Whether what happens without us excuses this: the same signal for a crash, a wait for a wait, and neither one
+    /// while playing for one while stopping.
+    fn is_excused_by(&self, without: &Stop) -> bool {
+        let ours = matches!(self.what, What::Exits(_));
+        let place = self.lost == without.lost || matches!(self.when, When::Unknown);
+        !ours && self.what == without.what && self.when.may_be(&without.when) && place
+    }
+}
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.what {
+            What::NeverEnds if self.lost => write!(f, "never begins")?,
+            What::NeverEnds => write!(f, "never ends")?,
+            What::CannotBeStopped => write!(f, "cannot be stopped")?,
+            What::Crashes(signal) => write!(f, "crashes (signal {signal})")?,
+            What::Exits(status) => write!(f, "exits with status {status}")?,
+        }
+        match &self.when {
+            When::After(end) => write!(f, " after \"{end}\""),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How many of so many cases may be excused, if usually so many in a hundred are: more are no accident.
+fn most_excuses(cases: usize, usual: usize) -> usize {
+    3 + cases * usual * 2 / 100
+}
+
 /// How a run of cases ended: what was said of each, and the case that it crashed or hung at.
 struct Ran {
     ends: Vec<(usize, String)>,
-    stopped: Option<(usize, String)>,
+    stopped: Option<(usize, Stop)>,
     /// Of standard error, what tells of a panic.
     panics: Vec<String>,
 }
@@ -249,34 +330,76 @@ fn run(from: usize, to: usize, without: bool) -> Ran {
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 child.kill().unwrap();
-                break Some("cannot be stopped".to_string());
+                break Some(true);
             }
-            Err(mpsc::RecvTimeoutError::Disconnected) => break Some("crashes".to_string()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => break Some(false),
         }
     };
     let id = child.id();
     let status = child.wait().unwrap();
     let _ = std::fs::remove_file(folder().join(format!("case-{id}-{}", FILES[at % FILES.len()].0)));
-    let stopped = why.map(|why| {
-        let how = match ends.pop_if(|(n, _)| *n == at) {
-            Some((_, end)) if end == "hangs" || end == "lost" => end,
-            Some((_, end)) => format!("{why} after \"{end}\" ({status})"),
-            None => format!("{why} ({status})"),
+    let stopped = why.map(|killed| {
+        let what = match (killed, status.signal()) {
+            (true, _) => What::CannotBeStopped,
+            (false, Some(signal)) => What::Crashes(signal),
+            (false, None) => What::Exits(status.code().unwrap_or(-1)),
         };
-        (at, how)
+        let stop = match ends.pop_if(|(n, _)| *n == at).map(|(_, end)| end) {
+            // The process has ended itself then.
+            Some(end) if end == "hangs" || end == "lost" => {
+                Stop { what: What::NeverEnds, when: When::Playing, lost: end == "lost" }
+            }
+            end => Stop { what, when: end.map_or(When::Playing, When::After), lost: false },
+        };
+        (at, stop)
     });
     Ran { ends, stopped, panics: panics.join().unwrap() }
 }
 
-/// What a crash or a hang must have in common with another to be the same: whether it never came to an end, crashed,
-/// or could not be stopped, and of the last two whether that was after its end.
-fn kind(how: &str) -> (&str, bool) {
-    let what = match how {
-        "hangs" | "lost" => "never ends",
-        _ if how.starts_with("crashes") => "crashes",
-        _ => "cannot be stopped",
+/// What a case does without bgremove that excuses what it did with it.
+fn excuse(case: usize, stop: &Stop) -> Option<Stop> {
+    let tries = (0..TRIES).filter_map(|_| run(case, case + 1, true).stopped.map(|(_, without)| without));
+    tries.into_iter().find(|without| stop.is_excused_by(without))
+}
+
+/// Prints excuses, and fails if there are many more than usual, which is in percent.
+fn judge_excuses(what: &str, excuses: &[String], cases: usize, usual: usize) {
+    excuses.iter().for_each(|e| println!("{what}: {e}"));
+    let most = most_excuses(cases, usual);
+    assert!(excuses.len() <= most, "{what}: {}, and of {cases} cases {most} may be", excuses.len());
+}
+
+#[test]
+fn only_like_excuses_like() {
+    let stop = |what, end: Option<&str>| {
+        let when = end.map_or(When::Playing, |e| When::After(e.into()));
+        Stop { what, when, lost: false }
     };
-    (what, how.contains(" after "))
+    let all = [
+        stop(What::NeverEnds, None),
+        Stop { lost: true, ..stop(What::NeverEnds, None) },
+        stop(What::CannotBeStopped, None),
+        stop(What::CannotBeStopped, Some("eos")),
+        stop(What::Crashes(libc::SIGSEGV), None),
+        stop(What::Crashes(libc::SIGSEGV), Some("eos")),
+        stop(What::Crashes(libc::SIGABRT), None),
+    ];
+    for (i, a) in all.iter().enumerate() {
+        for (j, b) in all.iter().enumerate() {
+            assert_eq!(a.is_excused_by(b), i == j, "{a} by {b}");
+        }
+    }
+    let error = stop(What::Crashes(libc::SIGSEGV), Some("error qtdemux0: damaged"));
+    assert!(all[5].is_excused_by(&error), "how it ended before may differ");
+    let convert = Stop { when: When::Unknown, ..error.clone() };
+    assert!(
+        convert.is_excused_by(&all[4]) && convert.is_excused_by(&all[5]) && !convert.is_excused_by(&all[6])
+    );
+    let panicked = stop(What::Exits(101), None);
+    assert!(!panicked.is_excused_by(&panicked), "a test that fails by itself");
+    assert_eq!(most_excuses(150, 1), 6);
+    assert!(std::panic::catch_unwind(|| judge_excuses("a", &vec!["too many".into(); 7], 150, 1)).is_err());
+    judge_excuses("a", &vec!["not too many".into(); 6], 150, 1);
 }
 
 #[test]
@@ -288,8 +411,8 @@ fn damaged_files() {
     let last = first + number("BGREMOVE_SWEEP_CASES").unwrap_or(150);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let share = (last - first).div_ceil(threads);
-    let (mut eos, mut errors, mut ours, mut lost, mut theirs, mut faults) =
-        (0, 0, 0, 0, Vec::new(), Vec::new());
+    let (mut eos, mut errors, mut ours) = (0, 0, 0);
+    let (mut waits, mut lost, mut theirs, mut faults) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let ran: Vec<Ran> = std::thread::scope(|s| {
         let parts: Vec<_> = (0..threads)
             .map(|i| {
@@ -323,27 +446,31 @@ fn damaged_files() {
             }
         }
         faults.extend(ran.panics);
-        let Some((case, how)) = ran.stopped else { continue };
-        if how == "lost" {
-            lost += 1;
-            continue;
-        }
-        let without =
-            (0..TRIES).filter_map(|_| run(case, case + 1, true).stopped.map(|(_, without)| without));
-        match without.into_iter().find(|without| kind(without) == kind(&how)) {
-            Some(without) => theirs.push(format!("case {case} {how}, and without bgremove it {without}")),
-            None => faults.push(format!("case {case} {how}, and not so without bgremove")),
+        let Some((case, stop)) = ran.stopped else { continue };
+        let told = format!("case {case} {stop}");
+        match excuse(case, &stop) {
+            Some(without) if stop.lost => waits.push(format!("{told}, and without bgremove it {without}")),
+            Some(without) => theirs.push(format!("{told}, and without bgremove it {without}")),
+            // What gets lost now and then cannot be had without bgremove when one wants it.
+            None if stop.lost && (0..TRIES).any(|_| run(case, case + 1, false).stopped.is_none()) => {
+                lost.push(format!("{told}, and it ends when it is tried again"));
+            }
+            None => faults.push(format!("{told}, and not so without bgremove")),
         }
     }
     println!(
-        "{} cases: {eos} played to their end, {errors} ended with an error ({ours} of bgremove's), {lost} never reached \
-         bgremove and waited in decodebin, {} crash or hang without bgremove, too",
+        "{} cases: {eos} played to their end, {errors} ended with an error ({ours} of bgremove's), {} waited in \
+         decodebin without bgremove, too, {} got lost there once, {} crash or hang without bgremove, too",
         last - first,
+        waits.len(),
+        lost.len(),
         theirs.len()
     );
-    theirs.iter().for_each(|t| println!("GStreamer's own: {t}"));
-    assert_eq!(eos + errors + lost + theirs.len() + faults.len(), last - first, "{faults:#?}");
     assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(eos + errors + waits.len() + lost.len() + theirs.len(), last - first);
+    judge_excuses("waits in decodebin", &waits, last - first, 5);
+    judge_excuses("lost in decodebin", &lost, last - first, 1);
+    judge_excuses("GStreamer's own", &theirs, last - first, 1);
     if last - first > 100 {
         assert!(eos > 0 && errors > 0, "neither whole nor broken files: {eos}, {errors}");
     }

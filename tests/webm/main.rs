@@ -1,7 +1,10 @@
 //! Transparent WebM through GStreamer, with real libvpx, read by others.
 //!
-//! Tools that are not there make a test print SKIPPED and why. Debian packages: ffmpeg, mkvtoolnix,
+//! Tools that are not there make a test skip, or fail where none may. Debian packages: ffmpeg, mkvtoolnix,
 //! chromium, firefox-esr, gstreamer1.0-plugins-{base,good,bad}.
+
+#[path = "../common/skip.rs"]
+mod skip;
 
 mod browser;
 mod encoder;

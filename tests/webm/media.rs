@@ -1,5 +1,6 @@
 //! Pictures and sound whose every frame can be told, and ways to write and read them.
 
+use crate::skip::skip;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, Once};
@@ -22,17 +23,12 @@ pub fn init() {
     });
 }
 
-/// Says loudly that a test did not run, and why.
-pub fn skipped(test: &str, why: &str) {
-    eprintln!("SKIPPED {test}: {why}");
-}
-
 /// Runs a tool; `None`, said loudly, when there is none.
 pub fn tool(test: &str, program: &str, package: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).output() {
         Ok(output) => Some(output),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skipped(test, &format!("no {program} (Debian package {package})"));
+            skip(test, &format!("no {program} (Debian package {package})"));
             None
         }
         Err(error) => panic!("{program}: {error}"),
