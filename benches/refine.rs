@@ -8,7 +8,7 @@ use gst::prelude::*;
 use gstbgremove::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
 use gstbgremove::matte::{Mask, Matting};
 use gstbgremove::models::{self, Network};
-use gstbgremove::refine::{Foreground, Quality, Refiner};
+use gstbgremove::refine::{Colors, Foreground, Quality, Refiner};
 use gstbgremove::runtime::{self, Provider};
 use gstbgremove::temporal::Smoother;
 use std::hint::black_box;
@@ -135,7 +135,7 @@ fn stages(c: &mut Criterion) {
         b.iter(|| {
             let n = next();
             copy.copy_from_slice(&frames[n]);
-            foreground.estimate(black_box(&mut frame_mut(&mut copy)), &mattes[n]);
+            foreground.estimate(black_box(&mut frame_mut(&mut copy)), &mattes[n], Colors::All);
         });
     });
     let (mut smoother, mut refiner, mut foreground) = (Smoother::new(), Refiner::new(), Foreground::new());
@@ -149,7 +149,7 @@ fn stages(c: &mut Criterion) {
             refiner.refine(&frame, &mask.data, w, h, Quality::Best, &mut alpha);
             smoother.apply(&frame, &mut alpha, STRENGTH);
             copy.copy_from_slice(&frames[n]);
-            foreground.estimate(black_box(&mut frame_mut(&mut copy)), black_box(&alpha));
+            foreground.estimate(black_box(&mut frame_mut(&mut copy)), black_box(&alpha), Colors::All);
         });
     });
     group.finish();

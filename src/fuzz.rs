@@ -6,7 +6,7 @@
 use crate::compose::{self, Backdrop as _, Background, Blur, Image, Picture, Solid};
 use crate::frame::{Format, FrameMut};
 use crate::models::{self, Hints, Spec};
-use crate::refine::{Controls, Foreground, Levels, Quality, Refiner};
+use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
 use crate::runtime::{Element, Port, State, View, onnx};
 use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
@@ -346,22 +346,29 @@ pub fn frames(data: &[u8]) {
     let Some(output) = output.get_mut() else { return };
     let Ok(mut out_frame) = VideoFrameRef::from_buffer_ref_writable(output, &to) else { return };
     let Some(mut out) = video::write(&mut out_frame, &to) else { return };
-    let _ = compose::carry(&frame, &mut out);
-    cut_out(&mut b, &mut out, &matte, &alpha);
+    let mut own = gst::Buffer::from_mut_slice(vec![0u8; to.size()]);
+    let Some(own) = own.get_mut() else { return };
+    let Ok(mut own) = VideoFrameRef::from_buffer_ref_writable(own, &to) else { return };
+    let Some(mut colors) = video::write(&mut own, &to) else { return };
+    let _ = compose::carry(&frame, &mut colors);
+    cut_out(&mut b, &mut colors, &mut out, &matte, &alpha);
+    drop(out_frame);
+    video::clear_rest(output, &to);
 }
 
-fn cut_out(b: &mut Bytes<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]) {
+fn cut_out(b: &mut Bytes<'_>, colors: &mut FrameMut<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]) {
     let (format, w, h) = (out.format, out.width, out.height);
-    Foreground::new().estimate(out, matte);
+    Foreground::new().estimate(colors, matte, b.pick(&[Colors::All, Colors::Shared]));
+    let colors = colors.as_ref();
     match b.below(4) {
-        0 => compose::composite(out, alpha, &Solid { format, color: [1, 2, 3] }),
+        0 => compose::composite(&colors, out, alpha, &Solid { format, color: [1, 2, 3] }),
         1 => {
             let mut blur = Blur::new(format, w, h, 0.5 + f32::from(b.u8()) / 6.0);
-            blur.prepare(&out.as_ref(), matte);
-            compose::composite(out, alpha, &blur);
+            blur.prepare(&colors, matte);
+            compose::composite(&colors, out, alpha, &blur);
         }
         2 if format.has_alpha() => {
-            compose::transparent(out, alpha);
+            compose::transparent(&colors, out, alpha, b.flag());
             // Nothing is left where nothing is seen.
             let layout = format.layout();
             let Some(a) = layout.alpha else { return };
@@ -376,7 +383,7 @@ fn cut_out(b: &mut Bytes<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]
             let solid = Solid { format, color: [0; 3] };
             let mut row = vec![0; w * 4];
             solid.row(0, 0, &mut row[..w]);
-            compose::composite(out, alpha, &solid);
+            compose::composite(&colors, out, alpha, &solid);
         }
     }
 }

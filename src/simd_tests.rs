@@ -7,7 +7,7 @@ use crate::compose::{self, Blur, Solid};
 use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
 use crate::matte::Sampler;
-use crate::refine::{Controls, Foreground, Levels, Quality, Refiner};
+use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
 use crate::simd::same_at_each_width;
 use crate::spread;
 use crate::temporal::{Carrier, Change, CutDetector, Smoother};
@@ -84,7 +84,8 @@ fn foregrounds_are_the_same_at_each_width() {
         let alpha = alpha(w, h);
         same_at_each_width(what, || {
             let mut picture = scene(format, w, h, 4);
-            Foreground::new().estimate(&mut picture.frame_mut(), &alpha);
+            Foreground::new().estimate(&mut picture.frame_mut(), &alpha, Colors::All);
+            Foreground::new().estimate(&mut picture.frame_mut(), &alpha, Colors::Shared);
             picture
         });
     });
@@ -97,20 +98,22 @@ fn compositions_are_the_same_at_each_width() {
         let picture = scene(format, w, h, 5);
         same_at_each_width(format!("{what} solid"), || {
             let mut p = picture.clone();
-            compose::composite(&mut p.frame_mut(), &alpha, &Solid { format, color: [200, 90, 33] });
+            let solid = Solid { format, color: [200, 90, 33] };
+            compose::composite(&picture.frame(), &mut p.frame_mut(), &alpha, &solid);
             p
         });
         same_at_each_width(format!("{what} blur"), || {
             let (mut p, mut blur) = (picture.clone(), Blur::new(format, w, h, 4.0));
             blur.prepare(&p.frame(), &alpha);
-            compose::composite(&mut p.frame_mut(), &alpha, &blur);
+            compose::composite(&picture.frame(), &mut p.frame_mut(), &alpha, &blur);
             p
         });
         if format.has_alpha() {
             same_at_each_width(format!("{what} transparent"), || {
                 let mut p = picture.clone();
-                compose::transparent(&mut p.frame_mut(), &alpha);
+                compose::transparent(&picture.frame(), &mut p.frame_mut(), &alpha, true);
                 let (mut own, mut cover) = (alpha.clone(), Vec::new());
+                compose::clear_haze(&mut own);
                 compose::multiply_alpha(&p.frame(), &mut own);
                 compose::cover(&p.frame(), &own, &mut cover);
                 (p, own, cover)

@@ -2,6 +2,7 @@
 //!
 //! What a buffer's metas say of it is the neighbour's word; here it is held against the memory that is there.
 
+use crate::compose;
 use crate::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
 use gst_video::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
@@ -99,6 +100,51 @@ pub fn write_as<'a>(
     let whole = |(i, p): (usize, &PlaneMut<'_>)| holds(format, i, (width, height), p.data.len(), p.stride);
     let whole = planes.iter().enumerate().all(whole);
     whole.then_some(FrameMut { format, color: color(info), width, height, planes })
+}
+
+/// Clears what a frame's buffer has beside the frame: bytes behind each row, rows beyond an odd height, what lies
+/// between the planes and behind the last. They would be handed on with whatever the memory held before.
+pub fn clear_rest(buffer: &mut gst::BufferRef, info: &VideoInfo) {
+    let Some(layout) = format(info.format()) else { return };
+    let meta = buffer.meta::<gst_video::VideoMeta>();
+    let meta = meta.map(|m| (m.offset().to_vec(), m.stride().to_vec()));
+    let (offsets, strides) = meta.unwrap_or_else(|| (info.offset().to_vec(), info.stride().to_vec()));
+    let (width, height) = (info.width() as usize, info.height() as usize);
+    let planes = (0..layout.layout().planes).filter_map(|p| {
+        let (bytes, rows) = compose::extent(layout, p, width, height);
+        Some((*offsets.get(p)?, usize::try_from(*strides.get(p)?).ok()?, bytes, rows))
+    });
+    let mut planes: Vec<_> = planes.collect();
+    planes.sort_unstable();
+    // Planes one after the other without a gap, as most are.
+    let tight = planes.iter().try_fold(0, |at, &(offset, stride, bytes, rows)| {
+        (offset == at && (stride == bytes || rows == 1)).then_some(at + bytes * rows)
+    });
+    if tight == Some(buffer.size()) {
+        return;
+    }
+    let mut from = 0;
+    for n in 0..buffer.n_memory() {
+        let Ok(memory) = buffer.peek_memory_mut(n) else { return };
+        let to = from + memory.size();
+        if let Ok(mut map) = memory.map_writable() {
+            let data = map.as_mut_slice();
+            let mut at = from;
+            for &(offset, stride, bytes, rows) in &planes {
+                for y in 0..rows {
+                    let row = offset + y * stride;
+                    if row > at && at < to {
+                        data[at - from..row.min(to) - from].fill(0);
+                    }
+                    at = at.max(row + bytes);
+                }
+            }
+            if at < to {
+                data[at.max(from) - from..].fill(0);
+            }
+        }
+        from = to;
+    }
 }
 
 /// Where a plane begins, and how many bytes are mapped from there on. `VideoFrameRef::plane_data` takes a

@@ -168,6 +168,15 @@ struct Never {
     release: Arc<AtomicBool>,
 }
 
+/// Lets the decoder go when it goes.
+struct Release(Arc<AtomicBool>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Never {
     fn new() -> Self {
         init();
@@ -223,6 +232,8 @@ fn a_clip_that_gives_nothing_holds_up_no_flush_seek_deactivation_or_end() {
     source.set_callbacks(
         gst_app::AppSrcCallbacks::builder().seek_data(move |_, to| sender.send(to).is_ok()).build(),
     );
+    // Before the pipeline goes, also when something fails here.
+    let _release = Release(Arc::clone(&never.release));
     pipeline.set_state(gst::State::Playing).unwrap();
     let push = || source.push_buffer(slopes(&info, &[0]).remove(0)).unwrap();
 
@@ -269,5 +280,4 @@ fn a_clip_that_gives_nothing_holds_up_no_flush_seek_deactivation_or_end() {
     push();
     never.wait();
     promptly("the end while it waits", move || drop(pipeline));
-    never.release.store(true, Ordering::Relaxed);
 }

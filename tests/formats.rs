@@ -34,6 +34,12 @@ fn case_of(format: VideoFormat, width: u32, height: u32) -> Case {
     Case { info, input, alpha, buffer }
 }
 
+/// Whether pixels that are hidden share a sample with others: it is estimated then, so that nothing of the hidden ones
+/// shows (tests/hidden.rs).
+fn part_hidden(alphas: &[u8]) -> bool {
+    alphas.contains(&0) && alphas.iter().any(|a| *a != 0)
+}
+
 /// Compares an opaque result with `back` behind the subject, for components within `tolerance`.
 fn check_opaque(
     case: &Case,
@@ -54,6 +60,9 @@ fn check_opaque(
         for y in 0..c.height(h) {
             for x in 0..c.width(w) {
                 let four = sharing(&case.alpha, w, h, c, x, y);
+                if part_hidden(&four) {
+                    continue;
+                }
                 let a = four.iter().map(|a| f64::from(*a)).sum::<f64>() / four.len() as f64 / 255.0;
                 let want = f64::from(case.input.at(c, x, y)) * a + back(i, c, x, y) * (1.0 - a);
                 let got = f64::from(out.at(c, x, y));
@@ -176,13 +185,13 @@ fn transparent_in_every_format_with_alpha() {
     }
 }
 
-/// GStreamer's converter splits frames of many lines over threads; where two of them meet, it makes the chroma of a line
-/// on either side without the line beyond.
+/// GStreamer's converter splits frames of many lines over threads; where two of them meet, it makes the chroma of a
+/// line on either side without the line beyond.
 #[test]
 fn converted_on_several_cores() {
     use VideoFormat::*;
     let seams = 2 * std::thread::available_parallelism().unwrap().get().saturating_sub(1);
-    for (format, to) in [(I420, Rgba), (Nv12, Argb), (Yuy2, Abgr), (I420, Ayuv)] {
+    for (format, to) in [(I420, Rgba), (Yv12, Bgra), (Nv12, Argb), (Yuy2, Abgr), (I420, Ayuv), (Rgb, A420)] {
         check_transparent(&case_of(format, 321, 1083), to, seams);
     }
 }
@@ -210,9 +219,14 @@ fn check_transparent(case: &Case, to: VideoFormat, seams: usize) {
         for y in 0..c.height(h) {
             for x in 0..c.width(w) {
                 let got = f64::from(out.at(c, x, y));
-                let hidden = sharing(&case.alpha, w, h, c, x, y).iter().all(|a| *a == 0);
-                let want =
-                    if hidden { black[i] } else { f64::from(reference.at(&reference.components[i], x, y)) };
+                let four = sharing(&case.alpha, w, h, c, x, y);
+                if part_hidden(&four) {
+                    continue;
+                }
+                // Colours fade to black below an alpha of 16.
+                let part = f64::from(four.into_iter().fold(0, u8::max).min(16)) / 16.0;
+                let full = f64::from(reference.at(&reference.components[i], x, y));
+                let want = full * part + black[i] * (1.0 - part);
                 if (got - want).abs() > 1.0 {
                     rows.insert(y);
                     assert!(rows.len() <= seams, "{format:?} to {to:?} {i} {x},{y}: {got}, not {want}");

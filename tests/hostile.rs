@@ -316,10 +316,22 @@ fn through(element: &str, caps: &gst::Caps, buffers: Vec<gst::Buffer>) -> Result
         let _ = src.push_buffer(buffer);
     }
     let _ = src.end_of_stream();
-    let out = std::iter::from_fn(|| sink.pull_sample().ok()).count();
-    match pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error]).as_ref().map(|m| m.view()) {
-        Some(gst::MessageView::Error(e)) => Err(format!("{} {:?}", e.error(), e.debug())),
-        _ => Ok(out),
+    let error = || {
+        let message = pipeline.bus().unwrap().pop_filtered(&[gst::MessageType::Error])?;
+        let gst::MessageView::Error(e) = message.view() else { unreachable!() };
+        Some(format!("{} {:?}", e.error(), e.debug()))
+    };
+    let (mut out, began) = (0, std::time::Instant::now());
+    loop {
+        if sink.try_pull_sample(gst::ClockTime::from_mseconds(10)).is_some() {
+            out += 1;
+        } else if let Some(error) = error() {
+            return Err(error);
+        } else if sink.is_eos() {
+            // The news of an error may come after the end that follows from it.
+            return error().map_or(Ok(out), Err);
+        }
+        assert!(began.elapsed().as_secs() < 60, "{element}: no end comes");
     }
 }
 

@@ -33,6 +33,7 @@ const VALUES: [(&str, &[&str]); 23] = [
     ("inference-mode", &["auto", "sync", "async"]),
     ("inference-timeout", &["10000000000", "0", "5000000000"]),
     ("matte-delay", &["0", "50000000", "200000000"]),
+    ("max-mask-age", &["0", "100000000", "18446744073709551615"]),
     ("max-inference-rate", &["0", "5"]),
     ("model", &["light", "original"]),
     ("on-error", &["auto", "hold", "passthrough", "background"]),

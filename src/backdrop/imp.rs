@@ -276,8 +276,7 @@ impl State {
         self.alpha.clear();
         self.alpha.resize(frame.width * frame.height, 255);
         compose::multiply_alpha(&frame, &mut self.alpha);
-        compose::carry(&frame, &mut into);
-        compose::composite(&mut into, &self.alpha, &behind);
+        compose::composite(&frame, &mut into, &self.alpha, &behind);
         Ok(())
     }
 }

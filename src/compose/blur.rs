@@ -338,7 +338,8 @@ mod tests {
                 let mut blur = Blur::new(format, w, h, 5.0);
                 blur.prepare(&p.frame(), &alpha);
                 // Composited with nothing of the subject, only the backdrop is left.
-                composite(&mut p.frame_mut(), &vec![0; w * h], &blur);
+                let before = p.clone();
+                composite(&before.frame(), &mut p.frame_mut(), &vec![0; w * h], &blur);
                 for (i, c) in layout.color.iter().enumerate() {
                     for y in 0..c.height(h) {
                         for x in 0..c.width(w) {

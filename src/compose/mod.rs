@@ -152,38 +152,63 @@ multiversion! {
 }
 
 multiversion! {
-    /// `dst = dst · a + back · (1 − a)`, rounded to nearest; `a` in 0..255 stands for 0..1.
-    fn blend(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
-        for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
+    /// `dst = front · a + back · (1 − a)`, rounded to nearest; `a` in 0..255 stands for 0..1.
+    fn blend(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8]) {
+        for (((d, f), b), a) in dst.iter_mut().zip(front).zip(back).zip(alpha) {
             let a = u16::from(*a);
-            let v = u16::from(*d) * a + u16::from(*b) * (255 - a) + 128;
+            let v = u16::from(*f) * a + u16::from(*b) * (255 - a) + 128;
             *d = ((v + (v >> 8)) >> 8) as u8;
         }
     }
 }
 
+/// From this alpha on a pixel's colour is its own; below, it fades to black with the alpha.
+pub const FADES_BELOW: u8 = 16;
+
+/// Alpha up to here hides a pixel altogether.
+const HIDES: u8 = 8;
+
 multiversion! {
-    /// `back` where alpha is 0; what is seen throughout is not written.
-    fn blank(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
+    /// `front` where alpha is above 0, `back` where it is 0; if it `fades`, from the one to the other with alpha below
+    /// [`FADES_BELOW`].
+    fn reveal(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8], fades: bool) {
         const RUN: usize = 64;
-        let n = dst.len().min(back.len()).min(alpha.len());
-        let runs = dst[..n].chunks_exact_mut(RUN).zip(back[..n].chunks_exact(RUN)).zip(alpha[..n].chunks_exact(RUN));
-        for ((d, b), a) in runs {
-            if a.iter().fold(255, |least, v| least.min(*v)) == 0 {
-                blank_run(d, b, a);
+        let n = dst.len().min(front.len()).min(back.len()).min(alpha.len());
+        let whole = if fades { FADES_BELOW } else { 1 };
+        let runs = dst[..n].chunks_exact_mut(RUN).zip(front[..n].chunks_exact(RUN));
+        let runs = runs.zip(back[..n].chunks_exact(RUN)).zip(alpha[..n].chunks_exact(RUN));
+        for (((d, f), b), a) in runs {
+            let (least, most) = a.iter().fold((255, 0), |(l, m): (u8, u8), v| (l.min(*v), m.max(*v)));
+            if least >= whole {
+                d.copy_from_slice(f);
+            } else if most == 0 {
+                d.copy_from_slice(b);
+            } else {
+                reveal_run(d, f, b, a, fades);
             }
         }
         let done = n - n % RUN;
-        blank_run(&mut dst[done..n], &back[done..n], &alpha[done..n]);
+        reveal_run(&mut dst[done..n], &front[done..n], &back[done..n], &alpha[done..n], fades);
     }
 }
 
 #[inline(always)]
-fn blank_run(dst: &mut [u8], back: &[u8], alpha: &[u8]) {
-    for ((d, b), a) in dst.iter_mut().zip(back).zip(alpha) {
-        // All ones where the pixel is seen: a choice would be a branch.
-        let seen = u8::from(*a != 0).wrapping_neg();
-        *d = (*d & seen) | (*b & !seen);
+fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8], fades: bool) {
+    let whole = u16::from(FADES_BELOW);
+    for (((d, f), b), a) in dst.iter_mut().zip(front).zip(back).zip(alpha) {
+        let part = if fades { u16::from(*a).min(whole) } else { u16::from(*a != 0) * whole };
+        *d = ((u16::from(*f) * part + u16::from(*b) * (whole - part) + whole / 2) / whole) as u8;
+    }
+}
+
+multiversion! {
+    /// Takes away the haze of a matte, in which a room could still be read: alpha up to 8 becomes 0, and from there it
+    /// rises to what it was at 24, without a step that would flicker.
+    pub fn clear_haze(matte: &mut [u8]) {
+        for a in matte {
+            let above = a.saturating_sub(HIDES);
+            *a = (*a).min(above.saturating_add(above >> 1));
+        }
     }
 }
 
@@ -221,7 +246,7 @@ pub fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Bytes of a row of a plane that belong to the frame, and rows of the plane.
-fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
+pub fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
     let layout = format.layout();
     let parts = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
     let here = parts.filter(|c| c.plane == plane);
@@ -303,25 +328,32 @@ fn each_row(
     });
 }
 
-/// Puts the matte into the frame's alpha and black wherever it is 0.
-pub fn transparent(frame: &mut FrameMut<'_>, alpha: &[u8]) {
-    let (format, width, height) = (frame.format, frame.width, frame.height);
+/// Writes a frame with the matte as its alpha, and black wherever that is 0; nothing else of `from` is ever in `to`.
+/// `fades`: colours fade to black where alpha is below [`FADES_BELOW`], for those that still are mixed with what was
+/// behind.
+///
+/// The colours of `from` lie as in `to`, and both are of one size.
+pub fn transparent(from: &Frame<'_>, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
+    let (format, width, height) = (to.format, to.width, to.height);
     let layout = format.layout();
-    let black = black(frame);
-    for (plane, data) in frame.planes.iter_mut().enumerate().take(layout.planes) {
+    let black = black(to);
+    for (plane, data) in to.planes.iter_mut().enumerate().take(layout.planes) {
         let colored = layout.color.iter().any(|c| c.plane == plane);
         each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
             if colored {
+                let front = from.planes[plane].row(y);
                 if first {
                     solid(format, plane, black, &mut rows.back);
                 }
                 let c = &layout.color[0];
                 if (c.plane, c.offset, c.step, c.hsub, c.vsub) == (plane, 0, 1, 0, 0) {
-                    blank(row, &rows.back, &alpha[y * width..][..width]);
+                    reveal(row, front, &rows.back, &alpha[y * width..][..width], fades);
                 } else {
                     spread(format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
-                    blank(row, &rows.back, &rows.alpha);
+                    reveal(row, front, &rows.back, &rows.alpha, fades);
                 }
+                // Of a last row, bytes that no colour is in may be missing.
+                row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
             }
             if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
                 let from = &alpha[y * width..][..width];
@@ -363,26 +395,35 @@ impl Backdrop for Solid {
     }
 }
 
-/// Puts the subject on a backdrop. The result is opaque.
-pub fn composite(frame: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
-    let (format, width, height) = (frame.format, frame.width, frame.height);
+/// Writes the subject on a backdrop; nothing else of `from` is ever in `to`. The result is opaque.
+///
+/// The colours of `from` lie as in `to`, and both are of one size.
+pub fn composite(from: &Frame<'_>, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
+    let (format, width, height) = (to.format, to.width, to.height);
     let layout = format.layout();
-    for (plane, data) in frame.planes.iter_mut().enumerate().take(layout.planes) {
+    for (plane, data) in to.planes.iter_mut().enumerate().take(layout.planes) {
         let colored = layout.color.iter().any(|c| c.plane == plane);
         each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
             if first && backdrop.is_uniform() {
                 backdrop.row(plane, y, &mut rows.back);
             }
-            if colored {
-                spread(format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
-                if rows.alpha.iter().all(|a| *a == 255) {
-                    return;
-                }
+            let Some(front) = colored.then(|| from.planes[plane].row(y)) else {
+                // Alpha of its own.
+                row.fill(255);
+                return;
+            };
+            // Of a last row, bytes that no colour is in may be missing.
+            row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
+            spread(format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
+            if rows.alpha.iter().all(|a| *a == 255) {
+                let n = row.len().min(front.len());
+                row[..n].copy_from_slice(&front[..n]);
+                return;
             }
             if !backdrop.is_uniform() {
                 backdrop.row(plane, y, &mut rows.back);
             }
-            blend(row, &rows.back, &rows.alpha);
+            blend(row, front, &rows.back, &rows.alpha);
         });
     }
 }

@@ -29,11 +29,14 @@ fn what_pads_an_odd_row_is_nothing_of_another_frame() {
         // What the threads' buffers hold then.
         let other = noise(Format::Yuy2, 642, 64, 1);
         let solid = Solid { format: Format::Yuy2, color };
-        rayon::broadcast(|_| composite(&mut other.clone().frame_mut(), &[0; 642 * 64], &solid));
+        rayon::broadcast(|_| {
+            composite(&other.frame(), &mut other.clone().frame_mut(), &[0; 642 * 64], &solid)
+        });
         let (w, h) = (641, 64);
         let (mut p, mut blur) = (noise(Format::Yuy2, w, h, 3), Blur::new(Format::Yuy2, w, h, 4.0));
         blur.prepare(&p.frame(), &vec![0; w * h]);
-        composite(&mut p.frame_mut(), &vec![0; w * h], &blur);
+        let before = p.clone();
+        composite(&before.frame(), &mut p.frame_mut(), &vec![0; w * h], &blur);
         p
     };
     let first = blurred([10, 20, 30]);
@@ -45,10 +48,10 @@ fn composites_equal_the_definition() {
     for format in Format::ALL.into_iter().filter(|f| *f != Format::Gray8) {
         for (w, h) in sizes() {
             let before = noise(format, w, h, 3);
-            let mut p = before.clone();
+            let mut p = noise(format, w, h, 77);
             let alpha = alphas(w, h);
             let color = [200, 90, 33];
-            composite(&mut p.frame_mut(), &alpha, &Solid { format, color });
+            composite(&before.frame(), &mut p.frame_mut(), &alpha, &Solid { format, color });
             let layout = format.layout();
             for (c, back) in layout.color.iter().zip(color) {
                 for y in 0..c.height(h) {
@@ -73,10 +76,10 @@ fn nothing_is_left_where_alpha_is_zero() {
     for format in Format::ALL.into_iter().filter(|f| f.has_alpha()) {
         for (w, h) in sizes() {
             let before = noise(format, w, h, 5);
-            let mut p = before.clone();
+            let mut p = noise(format, w, h, 77);
             let alpha = alphas(w, h);
             let black = black(&p.frame_mut());
-            transparent(&mut p.frame_mut(), &alpha);
+            transparent(&before.frame(), &mut p.frame_mut(), &alpha, false);
             let layout = format.layout();
             for (c, black) in layout.color.iter().zip(black) {
                 for y in 0..c.height(h) {
@@ -149,4 +152,37 @@ fn the_matte_is_the_luma() {
             assert!((0..c.height(h)).all(|y| (0..c.width(w)).all(|x| p.sample(c, x, y) == 128)));
         }
     }
+}
+
+#[test]
+fn colours_fade_with_the_least_alpha() {
+    for format in Format::ALL.into_iter().filter(|f| f.has_alpha()) {
+        for (w, h) in sizes() {
+            let before = noise(format, w, h, 5);
+            let mut p = noise(format, w, h, 78);
+            let alpha: Vec<u8> = (0..w * h).map(|i| (i * 5 % 41) as u8).collect();
+            let black = black(&p.frame_mut());
+            transparent(&before.frame(), &mut p.frame_mut(), &alpha, true);
+            for (c, black) in format.layout().color.iter().zip(black) {
+                for y in 0..c.height(h) {
+                    for x in 0..c.width(w) {
+                        let most = shared(&alpha, w, h, c, x, y).into_iter().fold(0, u8::max);
+                        let part = f64::from(most.min(FADES_BELOW)) / f64::from(FADES_BELOW);
+                        let want = f64::from(before.sample(c, x, y)) * part + f64::from(black) * (1.0 - part);
+                        let got = f64::from(p.sample(c, x, y));
+                        assert!((got - want).abs() <= 0.51, "{format:?} {w}x{h} {x},{y}: {got} {want}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn haze_goes_and_nothing_else_changes() {
+    let all: Vec<u8> = (0..=255).collect();
+    let mut cleared = all.clone();
+    clear_haze(&mut cleared);
+    assert!(cleared[..=8].iter().all(|a| *a == 0) && cleared[24..] == all[24..]);
+    assert!(cleared.windows(2).all(|w| w[1] >= w[0] && w[1] - w[0] <= 2), "{cleared:?}");
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::models::Network;
-use crate::refine::{Foreground, Levels, Refiner};
+use crate::refine::{Colors, Foreground, Levels, Refiner};
 use crate::temporal::Smoother;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -70,6 +70,8 @@ pub struct State {
     alpha: Vec<u8>,
     /// What takes no part in a blurred background.
     cover: Vec<u8>,
+    /// The frame's colours in the format that goes out, until it is known what of them is seen.
+    scratch: Option<gst::Buffer>,
     /// GStreamer's own conversion, where the formats differ in more than order and alpha.
     converter: Option<VideoConverter>,
     pub in_force: InForce,
@@ -109,6 +111,7 @@ impl State {
             matte: vec![0; input.width() as usize * input.height() as usize],
             alpha: Vec::new(),
             cover: Vec::new(),
+            scratch: None,
             converter: None,
             in_force,
             prepared: None,
@@ -139,36 +142,60 @@ impl State {
         }
     }
 
-    /// Puts the frame's colours into the buffer that goes out, as the settings in force want them there.
+    /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
+    /// them there. Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
-    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say.
-    pub fn carry(&mut self, input: &gst::BufferRef, output: &mut gst::BufferRef) -> Result<(), Error> {
+    /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
+    pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
         if self.in_force.kind == Kind::Matte {
             return Ok(());
         }
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
-        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-            .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        let mut out =
-            frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
-        if !compose::carry(&frame, &mut out) {
-            self.convert(&in_frame, &mut out_frame)?;
+        let mut scratch =
+            self.scratch.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.output.size()]));
+        {
+            let buffer = scratch.get_mut().ok_or_else(own)?;
+            let mut mapped =
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
+            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
+            if !compose::carry(&frame, &mut colors) {
+                self.convert(&in_frame, &mut mapped)?;
+            }
         }
+        self.scratch = Some(scratch);
         Ok(())
     }
 
-    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out.
+    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out. Each byte of
+    /// `output` is written once, in its final form.
     ///
     /// # Errors
-    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say.
+    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
     pub fn process(
         &mut self,
         settings: &Settings,
         source: &mut Source,
         input: &gst::BufferRef,
+        output: &mut gst::BufferRef,
+    ) -> Result<Spent, Error> {
+        let mut scratch = self.scratch.take();
+        let spent = self.make(settings, source, input, scratch.as_mut(), output);
+        self.scratch = scratch;
+        if spent.is_ok() {
+            frames::clear_rest(output, &self.output);
+        }
+        spent
+    }
+
+    fn make(
+        &mut self,
+        settings: &Settings,
+        source: &mut Source,
+        input: &gst::BufferRef,
+        scratch: Option<&mut gst::Buffer>,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
         let start = Instant::now();
@@ -178,7 +205,11 @@ impl State {
             .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
         let temporal = match source {
-            Source::Mask(mask) => self.refine(settings, mask, &frame),
+            Source::Mask(mask) => {
+                let temporal = self.refine(settings, mask, &frame);
+                compose::clear_haze(&mut self.matte);
+                temporal
+            }
             Source::Whole(alpha) => {
                 self.smoother.reset();
                 self.matte.fill(*alpha);
@@ -195,13 +226,25 @@ impl State {
         let mut out =
             frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
         let alpha = if had_alpha { &self.alpha } else { &self.matte };
+        if self.in_force.kind == Kind::Matte {
+            compose::matte(&mut out, alpha);
+            return Ok(Spent {
+                refine: (refined - start).saturating_sub(temporal),
+                temporal,
+                compose: refined.elapsed(),
+            });
+        }
+        let scratch = scratch.and_then(|s| s.get_mut()).ok_or_else(own)?;
+        let mut colors = VideoFrameRef::from_buffer_ref_writable(scratch, &self.output).map_err(|_| own())?;
+        let mut colors = frames::write(&mut colors, &self.output).ok_or_else(own)?;
+        let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
         match self.in_force.kind {
-            Kind::Matte => compose::matte(&mut out, alpha),
+            Kind::Matte => {}
             Kind::Transparent => {
-                if settings.decontaminate {
-                    self.foreground.estimate(&mut out, &self.matte);
-                }
-                compose::transparent(&mut out, alpha);
+                self.foreground.estimate(&mut colors, &self.matte, which);
+                // A frame that goes out untouched keeps its colours, whatever alpha it came with.
+                let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
+                compose::transparent(&colors.as_ref(), &mut out, alpha, fades);
             }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {
@@ -239,18 +282,16 @@ impl State {
                         // Neither the subject nor what was hidden before takes part.
                         if had_alpha {
                             compose::cover(&frame, &self.matte, &mut self.cover);
-                            b.prepare(&out.as_ref(), &self.cover);
+                            b.prepare(&colors.as_ref(), &self.cover);
                         } else {
-                            b.prepare(&out.as_ref(), &self.matte);
+                            b.prepare(&colors.as_ref(), &self.matte);
                         }
                         &**b
                     }
                 };
                 // After the blur, which is made of the background's part in the same pixels.
-                if settings.decontaminate {
-                    self.foreground.estimate(&mut out, &self.matte);
-                }
-                compose::composite(&mut out, alpha, backdrop);
+                self.foreground.estimate(&mut colors, &self.matte, which);
+                compose::composite(&colors.as_ref(), &mut out, alpha, backdrop);
             }
         }
         let refine = (refined - start).saturating_sub(temporal);
@@ -293,7 +334,9 @@ impl State {
             Some(c) => c,
             none => {
                 let mut config = VideoConverterConfig::new();
-                config.set_threads(rayon::current_num_threads() as u32);
+                // On several threads, GStreamer 1.22 shifts the chroma of NV12 below the first thread's lines.
+                let alone = self.input.format() == gst_video::VideoFormat::Nv12;
+                config.set_threads(if alone { 1 } else { rayon::current_num_threads() as u32 });
                 let made = VideoConverter::new(&self.input, &self.output, Some(config)).map_err(|e| {
                     Error::new(
                         ErrorKind::Inference,
@@ -310,6 +353,11 @@ impl State {
         converter.frame_ref(input, output);
         Ok(())
     }
+}
+
+/// The error of our own memory, which cannot be had or read.
+fn own() -> Error {
+    Error::new(ErrorKind::Inference, "there is no memory for a frame")
 }
 
 /// The error of a buffer that is not what its caps say.

@@ -48,13 +48,6 @@ pub struct Pace {
 /// So many slow frames in a row are no accident.
 const SLOW: u64 = 10;
 
-/// A frame on its way out that has its colours, and what they took.
-struct Begun {
-    buffer: gst::Buffer,
-    took: Duration,
-    waited: Duration,
-}
-
 /// How a frame was made that has left.
 struct Left {
     spent: Spent,
@@ -432,30 +425,37 @@ impl BgRemove {
         }
     }
 
-    /// Puts a frame's colours into the buffer that goes out.
+    /// Does for a frame what needs no mask; gives what that took.
     fn begin(
         &self,
         state: &mut State,
         input: &gst::Buffer,
         settings: &Settings,
-    ) -> Result<Begun, gst::FlowError> {
-        let begin = Instant::now();
-        let prepared = self.parent_prepare_output_buffer(InputBuffer::Readable(input))?;
-        let waited = begin.elapsed();
-        let PrepareOutputBufferSuccess::Buffer(mut buffer) = prepared else {
-            return Err(gst::FlowError::Error);
-        };
+    ) -> Result<Duration, gst::FlowError> {
         state.follow(settings);
         let begin = Instant::now();
-        let done = self.in_pool(|| {
-            let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
-            state.carry(input, output)
-        });
-        done.map_err(|e| {
+        self.in_pool(|| state.carry(input)).map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
-        Ok(Begun { buffer, took: begin.elapsed(), waited })
+        Ok(begin.elapsed())
+    }
+
+    /// A buffer for the frame that goes out, most often one of downstream's; and how long it was waited for. Only now
+    /// that the frame can be finished: what is written to it is seen by others.
+    fn outgoing(
+        &self,
+        worker: &Worker,
+        input: &gst::Buffer,
+    ) -> Result<(gst::Buffer, Duration), gst::FlowError> {
+        if worker.is_interrupted() {
+            return Err(gst::FlowError::Flushing);
+        }
+        let begin = Instant::now();
+        match self.parent_prepare_output_buffer(InputBuffer::Readable(input))? {
+            PrepareOutputBufferSuccess::Buffer(buffer) => Ok((buffer, begin.elapsed())),
+            _ => Err(gst::FlowError::Error),
+        }
     }
 
     /// Makes the frame that goes out.
@@ -464,11 +464,11 @@ impl BgRemove {
         state: &mut State,
         worker: &Worker,
         held: &Held,
-        begun: Begun,
+        begun: Duration,
         settings: &Settings,
         live: bool,
     ) -> Result<(gst::Buffer, Left), gst::FlowError> {
-        let Begun { mut buffer, took, waited } = begun;
+        let (mut buffer, waited) = self.outgoing(worker, &held.buffer)?;
         let carries = settings.carries(live);
         let owed = if carries { worker.owed() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
@@ -494,7 +494,7 @@ impl BgRemove {
             let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
-            spent.compose += took;
+            spent.compose += begun;
             // What has no matte has no segmentation either: nothing is known of such a frame.
             #[cfg(feature = "analytics")]
             if settings.segmentation_meta && shown {

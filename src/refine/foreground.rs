@@ -3,7 +3,7 @@
 //!
 //! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F
 //! and the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added
-//! back: F + α·(I − α·F − (1−α)·B). The means come from a pyramid of cells instead of wide blurs, from near by
+//! back: F + w·(I − α·F − (1−α)·B), where w is α, and below a quarter 4·α². The means come from a pyramid of cells instead of wide blurs, from near by
 //! where there is enough to see and from ever farther off where there is not; cells away from the band are not
 //! looked at. Each component is its own plane at its own resolution; no colour space is left or entered.
 
@@ -38,6 +38,15 @@ struct Cells {
     sides: [Side; 2],
 }
 
+/// Which samples get the foreground's own colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colors {
+    /// All in the band.
+    All,
+    /// Chroma samples that a visible pixel shares with hidden ones: it would show what they were.
+    Shared,
+}
+
 /// Puts the foreground's own colours into the band of a frame; keeps its buffers from frame to frame, nothing else.
 #[derive(Debug, Default)]
 pub struct Foreground {
@@ -60,8 +69,12 @@ impl Foreground {
     /// Replaces the colours of `frame` where `alpha` (0..255, tight rows of the frame's size) is neither 0 nor 255
     /// throughout a cell of a few pixels; solid foreground keeps its colours to the bit. Frames and mattes that
     /// do not hold what their sizes say are left alone.
-    pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8]) {
+    pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
         let (w, h) = (frame.width, frame.height);
+        let layout = frame.format.layout();
+        if colors == Colors::Shared && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0) {
+            return;
+        }
         if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(&frame.as_ref()) {
             return;
         }
@@ -72,7 +85,7 @@ impl Foreground {
                 self.gather(&frame.as_ref(), alpha);
                 self.pull();
                 self.push();
-                self.replace(frame, alpha);
+                self.replace(frame, alpha, colors);
             }
         });
     }
@@ -211,8 +224,8 @@ impl Foreground {
         }
     }
 
-    /// Mixes no more: F + α·(I − α·F − (1−α)·B) in the cells of the band.
-    fn replace(&self, frame: &mut FrameMut<'_>, alpha: &[u8]) {
+    /// Mixes no more, in the cells of the band.
+    fn replace(&self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
         let layout = frame.format.layout();
         let (w, h, side) = (frame.width, frame.height, self.side);
         let cells = &self.levels[0];
@@ -231,6 +244,9 @@ impl Foreground {
                     for (y, row) in data.chunks_mut(stride).enumerate() {
                         let y = cy * rows + y;
                         for (k, c) in here() {
+                            if colors == Colors::Shared && c.hsub + c.vsub == 0 {
+                                continue;
+                            }
                             let across = (side >> c.hsub).max(1);
                             let width = c.width(w);
                             for run in runs(band) {
@@ -238,6 +254,9 @@ impl Foreground {
                                 let [front, back, part, ..] = &mut l.rows;
                                 part.resize(all.1 - all.0, 0.0);
                                 alpha_row(alpha, (w, h), c, y, all.0, part);
+                                if colors == Colors::Shared {
+                                    leave_seen(alpha, (w, h), c, y, all.0, part);
+                                }
                                 // The run's ends along this very row, where nothing mixes, are left alone.
                                 let Some(piece) = mixes(part, across) else { continue };
                                 let (x0, n) = (all.0 + piece.start, piece.len());
@@ -473,6 +492,18 @@ fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from
     }
 }
 
+/// Sets alpha to 1, at which a colour stays as it is, where no pixel that shares a sample is hidden.
+fn leave_seen(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from: usize, part: &mut [f32]) {
+    let rows = (0..1 << c.vsub).map(|dy| &alpha[((y << c.vsub) + dy).min(h - 1) * w..][..w]);
+    for (i, part) in part.iter_mut().enumerate() {
+        let x = (from + i) << c.hsub;
+        let pixels = (0..1 << c.hsub).map(|dx| (x + dx).min(w - 1));
+        if rows.clone().all(|row| pixels.clone().all(|x| row[x] != 0)) {
+            *part = 1.0;
+        }
+    }
+}
+
 multiversion! {
     fn alpha_whole(row: &[u8], out: &mut [f32]) {
         for (o, &a) in out.iter_mut().zip(row) {
@@ -519,7 +550,9 @@ unmix!(unmix_4, 4);
 #[inline(always)]
 fn unmix(mix: u8, front: f32, back: f32, a: f32) -> u8 {
     let mix = f32::from(mix);
-    let v = front + a * (mix - a * front - (1.0 - a) * back);
+    // Below a quarter, what is left unexplained fades out faster: more and more of it is the background's.
+    let left = a * (4.0 * a).min(1.0);
+    let v = front + left * (mix - a * front - (1.0 - a) * back);
     (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
@@ -558,7 +591,7 @@ mod tests {
         for format in Format::ALL {
             let (mut p, alpha) = mixed_disc(format, 203, 151);
             let before = p.clone();
-            Foreground::new().estimate(&mut p.frame_mut(), &alpha);
+            Foreground::new().estimate(&mut p.frame_mut(), &alpha, Colors::All);
             let layout = format.layout();
             let (mut off, mut on) = (0.0, 0.0);
             for (k, c) in layout.color[..layout.colors].iter().enumerate() {
@@ -593,11 +626,11 @@ mod tests {
             for (w, h) in [(1, 1), (2, 1), (1, 37), (67, 1), (33, 47)] {
                 let mut p = noise(format, w, h, 3);
                 let alpha: Vec<u8> = (0..w * h).map(|i| (i * 37 % 256) as u8).collect();
-                foreground.estimate(&mut p.frame_mut(), &alpha);
+                foreground.estimate(&mut p.frame_mut(), &alpha, Colors::All);
                 let before = p.clone();
-                foreground.estimate(&mut p.frame_mut(), &alpha[1..]);
-                foreground.estimate(&mut p.frame_mut(), &vec![255; w * h]);
-                foreground.estimate(&mut p.frame_mut(), &vec![0; w * h]);
+                foreground.estimate(&mut p.frame_mut(), &alpha[1..], Colors::All);
+                foreground.estimate(&mut p.frame_mut(), &vec![255; w * h], Colors::All);
+                foreground.estimate(&mut p.frame_mut(), &vec![0; w * h], Colors::All);
                 assert_eq!(p, before);
             }
         }

@@ -14,7 +14,7 @@ mod levels;
 mod planes;
 mod strips;
 
-pub use foreground::Foreground;
+pub use foreground::{Colors, Foreground};
 pub use levels::{Controls, Levels};
 
 use std::cell::RefCell;

@@ -157,12 +157,20 @@ pub(super) fn add_tags(out: &mut Vec<Tag>, list: &gst::TagListRef, track: Option
         for value in list.iter_generic().filter(|(found, _)| found == gst_name) {
             for value in value.1 {
                 let text = text(value);
-                if let Some(value) = text.filter(|text| !text.is_empty()) {
+                // Where something lies on this machine is nobody's business who gets the file.
+                let told = |text: &String| *gst_name != "location" || is_public(text);
+                if let Some(value) = text.filter(|text| !text.is_empty() && told(text)) {
                     out.push(Tag { track, name: (*name).into(), value });
                 }
             }
         }
     }
+}
+
+/// Whether a location is an address rather than the place of a file.
+fn is_public(location: &str) -> bool {
+    let scheme = location.split_once("://").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("file"))
 }
 
 fn text(value: &gst::glib::SendValue) -> Option<String> {
@@ -248,5 +256,21 @@ mod tests {
         add_tags(&mut out, &list, None);
         assert_eq!(out, [Tag { track: None, name: "TITLE".into(), value: "a film".into() }]);
         assert_eq!(language(&list).as_deref(), Some("eng"));
+    }
+
+    #[test]
+    fn no_place_on_this_machine_gets_into_a_file() {
+        gst::init().unwrap();
+        let mut list = gst::TagList::new();
+        let tags = list.make_mut();
+        let public = "https://example.org/film";
+        for place in
+            ["/home/jane/film.mp4", "file:///home/jane/film.mp4", "FILE:///home/jane", "film.mp4", public]
+        {
+            tags.add::<gst::tags::Location>(&place, gst::TagMergeMode::Append);
+        }
+        let mut out = Vec::new();
+        add_tags(&mut out, &list, None);
+        assert_eq!(out, [Tag { track: None, name: "URL".into(), value: public.into() }]);
     }
 }
