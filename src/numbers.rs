@@ -101,7 +101,7 @@ mod tests {
             s.set_start(gst::ClockTime::from_seconds(start));
             gst::event::Segment::new(&s)
         };
-        let caps = || gst::event::Caps::new(&gst::Caps::new_empty_simple("video/x-raw"));
+        let caps = || gst::event::Caps::new(&gst::Caps::new_empty_simple("video/x-vp9"));
         let (first, second, format) = (segment(1), segment(2), caps());
         for event in [&first, &second, &format] {
             numbers.comes(event);

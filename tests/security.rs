@@ -509,7 +509,7 @@ fn binutils(program: &str, arguments: &[&str]) -> Option<String> {
 /// The plugin can do what this list says, and nothing else: it does not even know the functions.
 ///
 /// It looks at the library that these tests were built with. That is the same code and the same crates as a release's
-/// (the feature `cli` adds none to the library), and imports the same functions and `open` and `fcntl` more.
+/// (the feature `cli` adds none to the library), and imports all that a release does.
 #[test]
 fn the_plugin_has_no_way_out() {
     let (Some(imports), Some(header), Some(code)) = (

@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 10 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 23] = [
+const VALUES: [(&str, &[&str]); 24] = [
     ("background", &["transparent", "#204060", "blur", "blur:8", "tomato", "PICTURE", "/no/such.png"]),
     ("background-fit", &["cover", "contain", "stretch"]),
     ("black-point", &["0", "0.1"]),

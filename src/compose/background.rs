@@ -25,6 +25,10 @@ impl Background {
     }
 }
 
+/// The least blur, in percent of the frame's height: letters a tenth of the frame high cannot be read any more. Their
+/// strokes are 2.5 to the height, and of waves of that length a Gaussian of half of it leaves exp(−π²∕2), 0.7 %.
+pub const LEAST_BLUR: f32 = 2.0;
+
 /// The radius of a plain `blur`, in percent of the frame's height.
 const BLUR: f32 = 3.0;
 
@@ -88,9 +92,10 @@ pub fn meaning(text: &str) -> Result<Meaning> {
     }
     if let Some(percent) = text.strip_prefix("blur:") {
         return match percent.trim_end_matches('%').parse::<f32>() {
-            Ok(p) if p > 0.0 && p <= 50.0 => Ok(Meaning::Known(Background::Blur(p))),
+            Ok(p) if (LEAST_BLUR..=50.0).contains(&p) => Ok(Meaning::Known(Background::Blur(p))),
             _ => Err(refuse(
-                "the radius is a percentage of the frame's height, above 0 and at most 50, as in blur:3",
+                "the radius is a percentage of the frame's height, 2 to 50, as in blur:3; less would leave what is \
+                 written on a wall to be read",
             )),
         };
     }
@@ -202,6 +207,8 @@ mod tests {
             ("rgba(1,2,3,0.5)", "opaque"),
             ("#12345678", "opaque"),
             ("blur:0", "percentage"),
+            ("blur:0.01", "2 to 50"),
+            ("blur:1.9", "percentage"),
             ("blur:NaN", "percentage"),
             ("blur:x", "percentage"),
             ("/no/such/picture.png", "no such file"),

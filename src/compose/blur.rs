@@ -5,7 +5,7 @@
 //! it. The Gaussian G is three box filters at low resolution, whose cost does not depend on the
 //! radius.
 
-use super::{Backdrop, Share, extent, spread};
+use super::{Backdrop, LEAST_BLUR, Share, extent, spread};
 use crate::frame::{Component, Format, Frame};
 use crate::simd::multiversion;
 use rayon::prelude::*;
@@ -65,9 +65,11 @@ pub struct Blur {
 }
 
 impl Blur {
-    /// For frames of a format and size. `percent` is the standard deviation as a part of the height.
+    /// For frames of a format and size. `percent` is the standard deviation as a part of the height, [`LEAST_BLUR`] at
+    /// least; and it is no less than two pixels.
     pub fn new(format: Format, width: usize, height: usize, percent: f32) -> Self {
-        let sigma = f64::from(percent) / 100.0 * height as f64;
+        let percent = f64::from(percent.max(LEAST_BLUR));
+        let sigma = (percent / 100.0 * height as f64).max(2.0);
         // Boxes need a few pixels to look like a Gaussian. A factor that is even keeps the cells of
         // subsampled chroma whole.
         let factor = match (sigma / 2.5) as usize {
@@ -352,6 +354,33 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// Letters up to a tenth of the frame high, as their strokes: 2.5 of them to the height.
+    #[test]
+    fn the_least_blur_leaves_no_letters() {
+        for (w, h) in [(160, 120), (426, 240), (1920, 1080), (3840, 2160)] {
+            for letters in [0.02, 0.05, 0.1] {
+                let mut p = Picture::new(Format::Gray8, w, h);
+                let stride = p.planes[0].1;
+                let period = letters * h as f64 / 2.5;
+                let dark = |v: usize| (v as f64 / period).fract() < 0.5;
+                for y in 0..h {
+                    for x in 0..w {
+                        p.planes[0].0[y * stride + x] = if dark(x) { 20 } else { 235 };
+                    }
+                }
+                // What asks for less gets the least.
+                let mut blur = Blur::new(Format::Gray8, w, h, 0.01);
+                blur.prepare(&p.frame(), &vec![0; w * h]);
+                let mut row = vec![0; w];
+                blur.row(0, h / 2, &mut row);
+                let inner = &row[w / 4..w * 3 / 4];
+                let (least, most) = inner.iter().fold((255, 0), |(l, m): (u8, u8), v| (l.min(*v), m.max(*v)));
+                // Of 215 levels; what is left is no more than a step that one sees at all.
+                assert!(most - least <= 6, "{w}x{h}, letters of {letters}: {} levels", most - least);
             }
         }
     }

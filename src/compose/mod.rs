@@ -9,7 +9,7 @@ mod picture;
 
 #[cfg(test)]
 pub(crate) use background::hook;
-pub use background::{Background, Meaning, meaning, open, parse};
+pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 

@@ -100,7 +100,10 @@ impl Split {
         {
             let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &state.info);
             if mapped.ok().and_then(|m| video::read(&m, &state.info).map(|_| ())).is_none() {
-                return Err("the buffer is smaller than its caps say, or stored upside down".into());
+                return Err(format!(
+                    "the buffer holds {} bytes, which is less than its caps and its meta say, or is stored upside down",
+                    buffer.size()
+                ));
             }
         }
 
