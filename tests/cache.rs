@@ -6,6 +6,8 @@ mod common;
 use common::onnx::{Onnx, Type};
 use common::*;
 use gst_video::VideoFormat;
+use gstbgremove::models::Network;
+use gstbgremove::runtime::Provider;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -90,6 +92,23 @@ fn optimised_graphs_are_kept_used_and_mended() {
         assert_eq!(entries(&cache), list, "way {n}");
         assert_eq!(run(&model), 51, "way {n}");
         forge(graph, sum, &good);
+    }
+
+    // Several sessions of one file that are made at once, each with a draft of its own, leave one whole entry.
+    let runtime = gstbgremove::runtime::open(None).unwrap();
+    let choice = gstbgremove::models::resolve(model.to_str().unwrap(), None).unwrap();
+    for _ in 0..4 {
+        list.iter().for_each(|p| fs::remove_file(p).unwrap());
+        std::thread::scope(|s| {
+            for threads in 1..=6 {
+                let choice = &choice;
+                s.spawn(move || {
+                    Network::load(runtime, choice, Some(Provider::Cpu), threads, false).unwrap();
+                });
+            }
+        });
+        assert_eq!(entries(&cache), list);
+        assert_eq!(run(&model), 51);
     }
 
     // Another network has an entry of its own, also at the same path.

@@ -96,8 +96,11 @@ fn value(model: &Path, more: &str, size: (u32, u32), rgb: [u8; 3]) -> u8 {
     *lo
 }
 
+/// Whether a matte is `wanted`, apart from the haze that the element takes away: up to 8 is 0, and from there it rises to
+/// what it was at 24 (docs/security.md).
 fn near(got: u8, wanted: f32) {
     let wanted = wanted.clamp(0.0, 1.0) * 255.0;
+    let wanted = wanted.min(((wanted - 8.0) * 1.5).max(0.0));
     assert!((f32::from(got) - wanted).abs() <= 1.6, "{got}, not {wanted}");
 }
 
@@ -876,12 +879,15 @@ fn a_provider_that_is_not_there_is_an_error() {
     runtime::open(None).unwrap();
     let folder = folder();
     let path = plain().save(folder.path(), "x.onnx");
-    for provider in [Provider::Cuda, Provider::TensorRt, Provider::OpenVino] {
+    let missing: Vec<_> = [Provider::Cuda, Provider::TensorRt, Provider::OpenVino]
+        .into_iter()
+        .filter(|p| !p.is_available())
+        .collect();
+    if missing.is_empty() {
+        skip::skip("a_provider_that_is_not_there_is_an_error", "this ONNX Runtime has them all");
+    }
+    for provider in missing {
         let name = provider.name();
-        if provider.is_available() {
-            skip::skip("a_provider_that_is_not_there_is_an_error", &format!("this ONNX Runtime has {name}"));
-            continue;
-        }
         let more = format!("execution-provider={name}");
         let text = matte_of(&path, &more, (48, 48), |_, _| RGB).unwrap_err();
         assert!(text.contains(&more) && text.contains("libonnxruntime"), "{text}");
