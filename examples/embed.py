@@ -21,10 +21,10 @@ WIDTH, HEIGHT = 640, 360
 MOST = 1000  # frames within which the other model has to come
 
 
-def messages(pipeline):
+def messages(pipeline, wait=0):
     """What the elements say. Warnings leave the stream running; an error is its end."""
     bus = pipeline.get_bus()
-    while message := bus.pop():
+    while message := bus.timed_pop(wait):
         if message.type == Gst.MessageType.ERROR:
             sys.exit(f"error: {message.parse_error()[0].message}")
         if message.type == Gst.MessageType.WARNING:
@@ -43,7 +43,8 @@ def load(path):
     good = pipeline.get_state(Gst.CLOCK_TIME_NONE)[0] == Gst.StateChangeReturn.SUCCESS
     sample = pipeline.get_by_name("out").pull_preroll() if good else None
     try:
-        messages(pipeline)
+        # What has failed says why, if not in the same moment.
+        messages(pipeline, 0 if good else Gst.SECOND)
     finally:
         pipeline.set_state(Gst.State.NULL)
     if sample is None:

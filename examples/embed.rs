@@ -44,7 +44,7 @@ fn run(pipeline: &gst::Pipeline, picture: &[u8]) -> Result<(), Error> {
         .build()?;
     input.set_caps(Some(&info.to_caps()?));
     if pipeline.set_state(gst::State::Playing).is_err() {
-        messages(pipeline)?;
+        messages(pipeline, gst::ClockTime::ZERO)?;
         return Err("the pipeline does not start".into());
     }
 
@@ -66,7 +66,7 @@ fn run(pipeline: &gst::Pipeline, picture: &[u8]) -> Result<(), Error> {
         }
         // An error downstream ends the stream: what it was stands on the bus.
         let sample = input.push_buffer(frame).ok().and_then(|_| output.pull_sample().ok());
-        messages(pipeline)?;
+        messages(pipeline, gst::ClockTime::ZERO)?;
         let sample = sample.ok_or("the stream has ended")?;
 
         let stats = bgremove.property::<gst::Structure>("stats");
@@ -97,9 +97,9 @@ fn run(pipeline: &gst::Pipeline, picture: &[u8]) -> Result<(), Error> {
 }
 
 /// What the elements say. Warnings leave the stream running; an error is its end.
-fn messages(pipeline: &gst::Pipeline) -> Result<(), Error> {
+fn messages(pipeline: &gst::Pipeline, wait: gst::ClockTime) -> Result<(), Error> {
     let bus = pipeline.bus().ok_or("no bus")?;
-    while let Some(message) = bus.pop() {
+    while let Some(message) = bus.timed_pop(wait) {
         match message.view() {
             gst::MessageView::Error(e) => return Err(e.error().to_string().into()),
             gst::MessageView::Warning(w) => eprintln!("warning: {}", w.error()),
@@ -123,7 +123,9 @@ fn load(path: &str) -> Result<Vec<u8>, Error> {
     // Either the first frame is there, or an error.
     let (result, _, _) = pipeline.state(gst::ClockTime::NONE);
     let sample = result.is_ok().then(|| output.pull_preroll());
-    let told = messages(&pipeline);
+    // What has failed says why, if not in the same moment.
+    let wait = if result.is_ok() { gst::ClockTime::ZERO } else { gst::ClockTime::SECOND };
+    let told = messages(&pipeline, wait);
     pipeline.set_state(gst::State::Null)?;
     told?;
     let sample = sample.ok_or("no picture")??;

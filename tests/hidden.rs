@@ -326,13 +326,20 @@ fn what_is_left_of_the_room_fades_with_alpha() {
         let (one, two) = (of(false), of(true));
         let (w, h) = (one.width, one.height);
         // Of two mattes, what shows more.
-        let alpha: Vec<u8> = one.alpha().into_iter().zip(two.alpha()).map(|(a, b)| a.max(b)).collect();
+        let alphas = [one.alpha(), two.alpha()];
+        let alpha: Vec<u8> = alphas[0].iter().zip(&alphas[1]).map(|(a, b)| *a.max(b)).collect();
+        assert!(refine == "best" || alphas[0] == alphas[1], "the mattes are the same");
         assert!(hard || alpha.iter().filter(|a| (1..9).contains(*a)).count() > 20, "the matte is not soft");
         let mut shared = 0;
         for (i, c) in one.components.iter().enumerate() {
             for y in 0..c.height(h) {
                 for x in 0..c.width(w) {
                     let pixels = sharing(&alpha, w, h, c, x, y);
+                    let [a, b] = alphas.each_ref().map(|alpha| sharing(alpha, w, h, c, x, y));
+                    if a.iter().zip(&b).any(|(a, b)| (*a == 0) != (*b == 0)) {
+                        // One is black and the other the foreground's: that tells nothing of the room.
+                        continue;
+                    }
                     let most = f64::from(pixels.iter().copied().max().unwrap()) / 255.0;
                     let mean =
                         pixels.iter().map(|a| f64::from(*a)).sum::<f64>() / pixels.len() as f64 / 255.0;
@@ -340,11 +347,17 @@ fn what_is_left_of_the_room_fades_with_alpha() {
                     shared += usize::from(part_hidden && mean > 0.2);
                     // Of a hard matte nobody knows how much of the room a pixel that is seen was mixed with.
                     let room = if hard { 1.0 } else { 1.0 - mean };
+                    if clean && mean >= 0.25 && !part_hidden {
+                        // From a quarter on it is seen for what it is.
+                        continue;
+                    }
                     let bound = if most == 0.0 {
                         0.0
                     } else if clean || part_hidden {
-                        // What foreground and background around do not explain, and how well these are known.
-                        255.0 * mean * (4.0 * mean).min(1.0) * room + 30.0
+                        // What foreground and background around do not explain, and how well these are known: less well
+                        // where pixels count as foreground that the room is mixed into.
+                        255.0 * mean * (4.0 * mean).min(1.0) * room
+                            + if hard { 75.0 } else { 30.0 + 40.0 * (4.0 * mean).min(1.0) }
                     } else {
                         255.0 * (most * 255.0 / 16.0).min(1.0) * room + 12.0
                     };

@@ -277,6 +277,8 @@ impl State {
         self.alpha.resize(frame.width * frame.height, 255);
         compose::multiply_alpha(&frame, &mut self.alpha);
         compose::composite(&frame, &mut into, &self.alpha, &behind);
+        drop(to);
+        video::clear_rest(output, &self.output);
         Ok(())
     }
 }
