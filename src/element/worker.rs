@@ -191,15 +191,13 @@ impl Worker {
             return;
         }
         // The system gives no way back to a thread that has stepped back: another one takes its place.
-        slot.threads += 1;
-        let number = slot.threads;
-        drop(slot);
-        match spawn(&self.shared, self.runtime, number) {
-            Ok(new) => drop(lock(&self.thread).replace(new)),
-            // The old one goes on, as it is.
-            Err(_) => self.shared.lock().threads -= 1,
+        // Without one the old one goes on, as it is.
+        if let Ok(new) = spawn(&self.shared, self.runtime, slot.threads + 1) {
+            slot.threads += 1;
+            drop(slot);
+            drop(lock(&self.thread).replace(new));
+            self.shared.changed.notify_all();
         }
-        self.shared.changed.notify_all();
     }
 
     /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
