@@ -148,6 +148,32 @@ fn the_record_of_a_stream_that_is_played_again() {
     assert_eq!((&r["result"], &r["stats"]["frames_in"]), (&"stopped".into(), &2.into()));
 }
 
+/// Whoever encodes or plays does not wait for a disk.
+#[test]
+fn the_end_goes_on_before_the_record_is_written() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.json");
+    let mut harness = gst_check::Harness::new_parse(&format!("bgremove report-location={}", path.display()));
+    let small = info(gst_video::VideoFormat::Rgb, 64, 48);
+    harness.set_src_caps(small.to_caps().unwrap());
+    harness.push(gst::Buffer::from_mut_slice(vec![0; small.size()])).unwrap();
+    let (seen, there) = (std::sync::Arc::new(std::sync::Mutex::new(None)), path.clone());
+    let own = seen.clone();
+    let element = harness.element().unwrap();
+    let bin = element.downcast_ref::<gst::Bin>().map(|b| b.children()[0].clone());
+    let src = bin.unwrap_or(element).static_pad("src").unwrap();
+    src.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if info.event().is_some_and(|e| e.type_() == gst::EventType::Eos) {
+            *own.lock().unwrap() = Some(there.exists());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    assert!(harness.push_event(gst::event::Eos::new()));
+    assert_eq!(*seen.lock().unwrap(), Some(false));
+    assert_eq!(record(&path)["result"], "completed");
+}
+
 #[test]
 fn a_record_that_cannot_be_written_is_told() {
     let messages = play(

@@ -9,6 +9,9 @@ use webp_animation::{
 /// The format's largest width and height.
 pub const MAX_SIZE: usize = 16383;
 
+/// Milliseconds that a frame lasts at least: of shorter ones, browsers show each for a tenth of a second.
+const LEAST: i32 = 11;
+
 /// How to encode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Options {
@@ -85,8 +88,8 @@ impl Writer {
         Ok(Self { encoder: Libwebp(encoder), size: (width, height), first: None, last: 0 })
     }
 
-    /// Adds a frame at a time in nanoseconds. A frame within the same millisecond as the last is left out:
-    /// the answer is `false`.
+    /// Adds a frame at a time in nanoseconds. A frame that comes less than 11 ms after the last one is left out, which
+    /// is shown in its place: the answer is `false`.
     ///
     /// # Errors
     /// In words.
@@ -96,7 +99,7 @@ impl Writer {
         }
         let first = *self.first.get_or_insert(time);
         let at = milliseconds(first, time)?;
-        if at <= self.last && time != first {
+        if at < self.last.saturating_add(LEAST) && time != first {
             return Ok(false);
         }
         self.last = at;
@@ -110,7 +113,7 @@ impl Writer {
     /// In words; also when there was no frame.
     pub fn finish(self, end: u64) -> Result<Vec<u8>, String> {
         let Some(first) = self.first else { return Err("there was no frame".into()) };
-        let end = milliseconds(first, end)?.max(self.last + 1);
+        let end = milliseconds(first, end)?.max(self.last.saturating_add(LEAST));
         let data = self.encoder.0.finalize(end);
         data.map(|d| d.to_vec()).map_err(|e| format!("libwebp does not finish the file: {e:?}"))
     }
@@ -157,6 +160,23 @@ mod tests {
             for (want, got) in frame(n).chunks_exact(4).zip(shown.data().chunks_exact(4)) {
                 assert_eq!(want[3], got[3], "frame {n}: alpha is kept exactly");
             }
+        }
+    }
+
+    #[test]
+    fn no_frame_is_so_short_that_browsers_make_it_long() {
+        for rate in [60u64, 90, 120, 240, 1000] {
+            let mut writer = Writer::new(W, H, &Options::default()).unwrap();
+            let time = |n: u64| n * 1_000_000_000 / rate;
+            let kept = (0..rate / 2).filter(|n| writer.add(rgba(&frame(*n as usize % 8)), time(*n)).unwrap());
+            let kept = kept.count();
+            let file = writer.finish(time(rate / 2)).unwrap();
+            let decoder = webp_animation::Decoder::new(&file).unwrap();
+            let ends: Vec<i32> = decoder.into_iter().map(|f| f.timestamp()).collect();
+            let steps = std::iter::once(&0).chain(&ends).zip(&ends).map(|(a, b)| b - a);
+            assert!(steps.into_iter().all(|step| step >= LEAST), "{rate} frames/s: {ends:?}");
+            assert!(kept as u64 >= (rate / 2).min(23), "{rate} frames/s: {kept} kept");
+            assert!((500..=510).contains(ends.last().unwrap()), "{rate} frames/s: {ends:?}");
         }
     }
 

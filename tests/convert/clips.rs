@@ -283,3 +283,54 @@ fn frames_without_times_get_them_or_are_refused_in_words() {
     assert_eq!(got.len(), 30);
     assert!(got.iter().enumerate().all(|(n, t)| (t - n as f64 / 30.0).abs() < 0.002), "{got:?}");
 }
+
+#[test]
+fn of_several_tracks_the_default_is_taken_and_the_others_are_told_of() {
+    let folder = folder("tracks");
+    // Silence first, and a tone that the file calls its default.
+    let input = folder.join("two.mkv");
+    let (source, two) = (silent(), input.to_str().unwrap().to_string());
+    let sources = ["-f", "lavfi", "-i", "anullsrc=r=48000:cl=stereo", "-f", "lavfi", "-i", "sine=r=48000"];
+    let maps = ["-map", "0:v", "-map", "1:a", "-map", "2:a", "-t", "1", "-c:v", "copy", "-c:a", "flac"];
+    let languages = ["-metadata:s:a:0", "language=ger", "-metadata:s:a:1", "language=eng"];
+    let default = ["-disposition:a:0", "0", "-disposition:a:1", "default", &two];
+    let all =
+        [&["-v", "error", "-y", "-i", source.to_str().unwrap()][..], &sources, &maps, &languages, &default];
+    tool("ffmpeg", &all.concat());
+    let loud = |path: &Path| {
+        let args =
+            ["-v", "error", "-i", path.to_str().unwrap(), "-map", "0:a", "-f", "s16le", "-ac", "1", "-"];
+        let bytes = tool("ffmpeg", &args);
+        bytes.chunks_exact(2).any(|s| i16::from_le_bytes([s[0], s[1]]).unsigned_abs() > 500)
+    };
+    for format in ["webm", "mov", "mp4"] {
+        for (more, tone) in
+            [(&[][..], true), (&["--audio-track", "1"], false), (&["--audio-track", "en"], true)]
+        {
+            let path = folder.join(format!("a.{format}"));
+            let always = ["--background", "white", "--overwrite"];
+            let out = bgremove(&[&[&two, path.to_str().unwrap()], &always[..], more].concat());
+            assert!(out.status.success(), "{}", said(&out));
+            assert_eq!(loud(&path), tone, "{format} {more:?}");
+            assert!(said(&out).contains("left out"), "{}", said(&out));
+        }
+    }
+    let out = folder.join("none").join("a.webm");
+    std::fs::create_dir_all(out.parent().unwrap()).unwrap();
+    let said = refuse(&input, &out, &["--audio-track", "fr"], 1);
+    assert!(said.contains("1 (ger)") || said.contains("1 (de)"), "{said}");
+}
+
+#[test]
+fn many_frames_a_second_are_none_too_short_for_a_browser() {
+    let folder = folder("short");
+    let input = clip("120.mp4", 1.0, ",fps=120", &FAST);
+    let path = folder.join("a.webp");
+    convert(&input, &path, &["--size", "160x90"]);
+    let bytes = std::fs::read(&path).unwrap();
+    let ends: Vec<i32> =
+        webp_animation::Decoder::new(&bytes).unwrap().into_iter().map(|f| f.timestamp()).collect();
+    let steps: Vec<i32> = std::iter::once(&0).chain(&ends).zip(&ends).map(|(a, b)| b - a).collect();
+    assert!(steps.iter().all(|s| *s >= 11), "{steps:?}");
+    assert!(ends.len() > 50 && (990..=1012).contains(ends.last().unwrap()), "{ends:?}");
+}

@@ -246,6 +246,23 @@ fn a_frame_that_fails_on_its_way_is_gone() {
 }
 
 #[test]
+fn a_hang_is_told_also_where_the_frame_itself_fails() {
+    // A run of some seconds that cannot be ended.
+    let mut stream = Stream::new(&network(6000, 1), &[("inference-timeout", "100000000")]);
+    let lent = lend(&stream, 2);
+    let frame = stream.half();
+    stream.harness.push(frame).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let pool = lent.lock().unwrap().clone().unwrap();
+    pool.set_flushing(true);
+    let frame = stream.half();
+    assert_eq!(stream.harness.push(frame), Err(gst::FlowError::Flushing));
+    pool.set_flushing(false);
+    assert_eq!(stream.stat("failures"), 1);
+    assert!(stream.warnings().iter().any(|w| w.0 == "inference-failed"));
+}
+
+#[test]
 fn async_becomes_sync_and_sync_async_while_it_plays() {
     let mut stream = Stream::new(&network(384, 24), &[("matte-delay", "200000000")]);
     let seen = record(&stream);

@@ -1,6 +1,7 @@
 //! The command line of `bgremove convert`.
 
 use super::format::{Codec, Format};
+use super::tracks::Track;
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +56,13 @@ pub struct Args {
     /// What becomes of the sound; kept where the format holds sound, if nothing is said
     #[arg(long)]
     audio: Option<Audio>,
+    /// Which of several sound tracks: a number from 1, or a language as in the file (eng); else the file's default, or
+    /// the first
+    #[arg(long, value_name = "N|LANGUAGE")]
+    audio_track: Option<Track>,
+    /// Which of several videos in the file
+    #[arg(long, value_name = "N|LANGUAGE")]
+    video_track: Option<Track>,
     /// A property of the bgremove element (gst-inspect-1.0 bgremove lists them): --set refine=fast
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     set: Vec<(String, String)>,
@@ -143,8 +151,13 @@ impl Args {
             fps: self.fps,
             sound: self.audio != Some(Audio::Drop) && format.has_sound(),
             drop_sound: self.audio == Some(Audio::Drop),
+            video_track: self.video_track.clone(),
+            audio_track: self.audio_track.clone(),
             overwrite: self.overwrite,
         };
+        if settings.audio_track.is_some() && !settings.sound {
+            return Err("--audio-track chooses a sound, and the result has none: leave it out".into());
+        }
         if settings.matte() && opaque {
             return Err(
                 "--set output=matte gives the matte alone, which has no background: leave out --background"

@@ -1,7 +1,9 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
+use super::Settings;
 use super::fault::{self, Fault};
 use super::plan::Facts;
+use super::tracks::{self, Known, Track};
 use super::watch::Watch;
 use gst::prelude::*;
 use std::fs::{File, OpenOptions};
@@ -70,6 +72,14 @@ impl Stream {
         caps.structure(0).is_some_and(|s| s.name() == media)
     }
 
+    fn is_subtitle(&self) -> bool {
+        let caps = self.pad.current_caps().unwrap_or_else(|| self.pad.query_caps(None));
+        let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+        name.starts_with("subpicture/")
+            || name.starts_with("application/x-ssa")
+            || name.starts_with("application/x-ass")
+    }
+
     /// An end that came before anything was linked: nothing more is to come that would bring it along, and the muxer
     /// would wait for it for ever.
     fn hand_on_its_end(&self) {
@@ -115,7 +125,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Input {
     /// Opens an input and waits until its first frame is decoded.
-    pub fn open(path: &Path, watch: &Watch) -> Result<Self, Fault> {
+    pub fn open(path: &Path, settings: &Settings, watch: &Watch) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
         let (source, file) = source(path).map_err(Fault::input)?;
         let decoder = gst::ElementFactory::make("decodebin").name("in").build();
@@ -139,7 +149,9 @@ impl Input {
                 .failure(&pipeline.0)
                 .unwrap_or_else(|| Fault::damaged("it cannot be opened, and GStreamer does not say why")));
         }
-        let find = |media: &str| lock(&streams).iter().find(|s| s.is(media)).map(|s| s.pad.clone());
+        let all = |media: &str| -> Vec<gst::Pad> {
+            lock(&streams).iter().filter(|s| s.is(media)).map(|s| s.pad.clone()).collect()
+        };
         let mut missing = watch.until(&pipeline.0, path.is_file(), || {
             let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
             complete.load(Ordering::SeqCst) && held()
@@ -147,24 +159,36 @@ impl Input {
         // What was said before the wait was over, and has not been heard yet.
         let heard = std::iter::from_fn(|| pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Element]));
         missing.extend(heard.filter_map(|m| fault::missing(&m)));
-        let Some(video) = find("video/x-raw") else {
-            return Err(Fault::input(match find("audio/x-raw") {
-                Some(_) => "it holds sound but no video: name a file with video",
-                None => "it holds no video that can be decoded: name a file with video",
-            }));
+        let mut left_out = Vec::new();
+        let mut choose = |pads: &[gst::Pad], wanted: Option<&Track>, kind: &str, option: &str| {
+            let known: Vec<_> = pads.iter().map(|pad| Known::of(pad, &tags(pad))).collect();
+            let (taken, note) = tracks::choose(&known, wanted, kind, option).map_err(Fault::settings)?;
+            left_out.extend(note);
+            Ok::<_, Fault>(pads[taken].clone())
         };
+        let (videos, sounds) = (all("video/x-raw"), all("audio/x-raw"));
+        if videos.is_empty() {
+            return Err(Fault::input(match sounds.is_empty() {
+                false => "it holds sound but no video: name a file with video",
+                true => "it holds no video that can be decoded: name a file with video",
+            }));
+        }
+        let video = choose(&videos, settings.video_track.as_ref(), "video", "--video-track")?;
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
             let told = watch.failure(&pipeline.0);
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
         }
-        let audio = find("audio/x-raw");
-        let left_out: Vec<String> = missing
-            .iter()
-            .map(|decoder| {
-                format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
-            })
-            .collect();
+        let audio = match sounds.is_empty() || !settings.sound {
+            true => sounds.first().cloned(),
+            false => Some(choose(&sounds, settings.audio_track.as_ref(), "sound track", "--audio-track")?),
+        };
+        if lock(&streams).iter().any(|s| s.is("text/x-raw") || s.is_subtitle()) {
+            left_out.push("its subtitles are left out".into());
+        }
+        left_out.extend(missing.iter().map(|decoder| {
+            format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
+        }));
         let duration = video.query_duration::<gst::ClockTime>();
         let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());

@@ -37,7 +37,7 @@ pub struct Written {
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
-    let mut opened = Input::open(input, watch)?;
+    let mut opened = Input::open(input, settings, watch)?;
     opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
 }
@@ -56,7 +56,7 @@ pub fn convert(
         note(job, account, &text);
     }
     let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
-    let mut input = Input::open(&task.input, watch)?;
+    let mut input = Input::open(&task.input, settings, watch)?;
     input.facts.uneven = !even;
     account.opened(&input);
     let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;

@@ -17,6 +17,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod times;
+mod tracks;
 mod uneven;
 mod watch;
 
@@ -35,6 +36,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use tracks::Track;
 use watch::Watch;
 
 /// What stands behind the subject.
@@ -67,6 +69,9 @@ struct Settings {
     sound: bool,
     /// Whether sound was asked to be dropped.
     drop_sound: bool,
+    /// Which of several streams, if that is said.
+    video_track: Option<Track>,
+    audio_track: Option<Track>,
     overwrite: bool,
 }
 

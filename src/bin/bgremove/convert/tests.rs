@@ -20,6 +20,8 @@ pub fn settings(format: Format) -> Settings {
         fps: None,
         sound: true,
         drop_sound: false,
+        video_track: None,
+        audio_track: None,
         overwrite: false,
     }
 }
