@@ -154,8 +154,14 @@ fn mapped(frame: *const gst_video::ffi::GstVideoFrame, plane: usize) -> Option<(
     let frame = unsafe { &*frame };
     let data = *frame.data.get(plane)?;
     let at = data as usize;
-    // With a meta each plane has a map of its own, without one the first holds all.
-    frame.map.iter().find_map(|map| {
+    // With a meta each plane has a map of its own; without one the first holds all, and the others are not even set.
+    let maps = if frame.meta.is_null() {
+        1
+    } else {
+        // SAFETY: a frame that is mapped has a format's description, which is there for ever.
+        (unsafe { (*frame.info.finfo).n_planes } as usize).min(frame.map.len())
+    };
+    frame.map[..maps].iter().find_map(|map| {
         let end = (map.data as usize).checked_add(map.size)?;
         (!map.data.is_null() && (map.data as usize..end).contains(&at)).then(|| (data as *const u8, end - at))
     })

@@ -25,9 +25,9 @@ impl Background {
     }
 }
 
-/// The least blur, in percent of the frame's height: letters a tenth of the frame high cannot be read any more. Their
-/// strokes are 2.5 to the height, and of waves of that length a Gaussian of half of it leaves exp(−π²∕2), 0.7 %.
-pub const LEAST_BLUR: f32 = 2.0;
+/// The least blur, in percent of the frame's height. Looked at: with 2 %, capitals a twentieth of the frame high can
+/// still be made out, with 3 % they cannot.
+pub const LEAST_BLUR: f32 = 3.0;
 
 /// The radius of a plain `blur`, in percent of the frame's height.
 const BLUR: f32 = 3.0;
@@ -94,7 +94,7 @@ pub fn meaning(text: &str) -> Result<Meaning> {
         return match percent.trim_end_matches('%').parse::<f32>() {
             Ok(p) if (LEAST_BLUR..=50.0).contains(&p) => Ok(Meaning::Known(Background::Blur(p))),
             _ => Err(refuse(
-                "the radius is a percentage of the frame's height, 2 to 50, as in blur:3; less would leave what is \
+                "the radius is a percentage of the frame's height, 3 to 50, as in blur:5; less would leave what is \
                  written on a wall to be read",
             )),
         };
@@ -207,8 +207,8 @@ mod tests {
             ("rgba(1,2,3,0.5)", "opaque"),
             ("#12345678", "opaque"),
             ("blur:0", "percentage"),
-            ("blur:0.01", "2 to 50"),
-            ("blur:1.9", "percentage"),
+            ("blur:0.01", "3 to 50"),
+            ("blur:2.9", "percentage"),
             ("blur:NaN", "percentage"),
             ("blur:x", "percentage"),
             ("/no/such/picture.png", "no such file"),

@@ -169,7 +169,10 @@ impl BgRemove {
         *lock(&self.refusal) = None;
         let text = match is_interlaced(caps) {
             true => INTERLACED_TEXT,
-            false => "bgremove does not take video of this kind: put `videoconvert` before it",
+            false => {
+                "bgremove takes raw video of 8 bits in ordinary memory, 16 to 8192 pixels a side, and no other: put \
+                 `videoconvert`, or `videoscale`, before it"
+            }
         };
         self.post_as(gst::StreamError::Format, text, &format!("input: {caps}"));
     }

@@ -42,7 +42,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .nick("Background")
                     .blurb(
                         "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
-                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 2 to \
+                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 to \
                          50, 3 if not said); or the path or file:// URI of a PNG, JPEG or WebP picture, which from READY on is \
                          read beside the stream: until it is there, what was there before stays in force",
                     )

@@ -334,8 +334,9 @@ impl State {
             Some(c) => c,
             none => {
                 let mut config = VideoConverterConfig::new();
-                // On several threads, GStreamer 1.22 shifts the chroma of NV12 below the first thread's lines.
-                let alone = self.input.format() == gst_video::VideoFormat::Nv12;
+                // On several threads, GStreamer 1.22 gives other chroma where the threads' lines meet, and of NV12 below.
+                use gst_video::VideoFormat::{A420, Nv12};
+                let alone = [A420, Nv12].contains(&self.input.format()) || self.output.format() == A420;
                 config.set_threads(if alone { 1 } else { rayon::current_num_threads() as u32 });
                 let made = VideoConverter::new(&self.input, &self.output, Some(config)).map_err(|e| {
                     Error::new(
