@@ -370,11 +370,14 @@ mod tests {
                     // Smaller than pixels can show without a pattern of their own.
                     continue;
                 }
-                let dark = |v: usize| (v as f64 / period).fract() < 0.5;
+                // As a lens and a sensor see it: what falls within a pixel is one.
+                let dark = |v: usize| {
+                    let parts = (0..32).map(|k| v as f64 + (f64::from(k) + 0.5) / 32.0);
+                    parts.filter(|x| (x / period).fract() < 0.5).count() as f64 / 32.0
+                };
+                let line: Vec<u8> = (0..w).map(|x| (235.0 - 215.0 * dark(x) + 0.5) as u8).collect();
                 for y in 0..h {
-                    for x in 0..w {
-                        p.planes[0].0[y * stride + x] = if dark(x) { 20 } else { 235 };
-                    }
+                    p.planes[0].0[y * stride..][..w].copy_from_slice(&line);
                 }
                 // What asks for less gets the least.
                 let mut blur = Blur::new(Format::Gray8, w, h, 0.01);
