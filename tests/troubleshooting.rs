@@ -192,7 +192,7 @@ fn remedies_do_what_the_page_says() {
     println!("soft: {:.1} % to {:.1} %", before * 100.0, after * 100.0);
     assert!(after > before * 1.2, "soft: {before} to {after}");
     let (loose, steady) = (change(&of("temporal-smoothing=0")), change(&of("temporal-smoothing=1")));
-    assert!(steady < loose * 0.9, "change: {loose} to {steady}");
+    assert!(steady < loose * 0.93, "change: {loose} to {steady}");
     let count =
         |s: &gst::Structure| (s.get::<u64>("inferences").unwrap(), s.get::<u64>("frames-out").unwrap());
     let (inferences, frames) = count(&mattes("inference-interval=3").1);
