@@ -7,7 +7,7 @@
 //! so that a slow one is not a hang.
 
 use super::common::record::record;
-use super::{FILES, Stop, What, When, damage, excuse, folder, judge_excuses, make_files, number};
+use super::{FILES, Stop, What, When, cores, damage, excuse, folder, judge_excuses, make_files, number};
 use image::AnimationDecoder;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -155,7 +155,7 @@ fn damaged_files_through_convert() {
     let next = AtomicUsize::new(first);
     let ends = Mutex::new(BTreeMap::new());
     std::thread::scope(|s| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, |n| n.get()) {
+        for _ in 0..cores() {
             s.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

@@ -24,26 +24,30 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
-/// What comes after the decoder, and the same without anything of ours: the alpha encoder is two plain ones.
+/// What comes after the decoder, and the same without anything of ours ([`TAKES`]): the alpha encoder is two plain ones.
 const JOBS: [(&str, &str); 6] = [
-    ("bgremove name=first ! fakesink", "fakesink name=first"),
-    ("bgremove name=first background=blur ! fakesink", "fakesink name=first"),
-    ("bgremove name=first background=#00b140 refine=fast ! fakesink", "fakesink name=first"),
-    ("bgremove name=first output=matte ! fakesink", "fakesink name=first"),
+    ("bgremove name=first ! fakesink", "fakesink"),
+    ("bgremove name=first background=blur ! fakesink", "fakesink"),
+    ("bgremove name=first background=#00b140 refine=fast ! fakesink", "fakesink"),
+    ("bgremove name=first output=matte ! fakesink", "fakesink"),
     (
         "bgremove name=first temporal-smoothing=1 edge-softness=20 ! vp8alphaenc deadline=realtime cpu-used=8 ! \
          webmalphamux ! fakesink",
-        "tee name=first ! queue ! vp8enc deadline=1 cpu-used=8 ! fakesink first. ! queue ! vp8enc deadline=1 \
+        "tee name=t ! queue ! vp8enc deadline=1 cpu-used=8 ! fakesink t. ! queue ! vp8enc deadline=1 \
          cpu-used=8 ! fakesink",
     ),
     (
         "bgremove name=first ! videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
-        "videoconvert name=first ! video/x-raw,format=RGBA ! pngenc ! fakesink",
+        "videoconvert ! video/x-raw,format=RGBA ! pngenc ! fakesink",
     ),
 ];
+
+/// What stands in bgremove's place: it takes frames of the same sizes. Where decodebin finds nobody for a frame, it may
+/// wait for other streams for ever.
+const TAKES: &str = "capsfilter name=first caps=video/x-raw,width=[16,8192],height=[16,8192]";
 
 /// Name and ffmpeg's options of the whole files; each is a second or less of a man in a car.
 const FILES: [(&str, &str); 10] = [
@@ -66,6 +70,10 @@ const MORE_PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(120);
 
 /// How often a file is tried without bgremove before a crash or a hang is held against us.
 const TRIES: usize = 5;
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
 
 fn number(name: &str) -> Option<usize> {
     std::env::var(name).ok()?.parse().ok()
@@ -181,7 +189,7 @@ fn worker() {
         let path = folder().join(format!("case-{}-{name}", std::process::id()));
         std::fs::write(&path, damage(case, &wholes[case % FILES.len()])).unwrap();
         let (ours, theirs) = JOBS[case / FILES.len() % JOBS.len()];
-        let job = if with { ours } else { theirs };
+        let job = if with { ours.to_string() } else { format!("{TAKES} ! {theirs}") };
         let line = format!("filesrc location=\"{}\" ! decodebin ! videoconvert ! {job}", path.display());
         let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
         let _ = pipeline.set_state(gst::State::Playing);
@@ -362,6 +370,36 @@ fn excuse(case: usize, stop: &Stop) -> Option<Stop> {
     tries.into_iter().find(|without| stop.is_excused_by(without))
 }
 
+/// Who is to blame for a case that did not come to its end by itself.
+enum Verdict {
+    /// It does this without bgremove, too.
+    AlsoWithout(Stop),
+    /// It got lost in decodebin, and ends when it is tried again: it cannot be had without bgremove when one wants it.
+    Once,
+    Ours,
+}
+
+/// Tries each again, some side by side: most of it is waiting.
+fn judge(stopped: Vec<(usize, Stop)>) -> Vec<(usize, Stop, Verdict)> {
+    let cases = Mutex::new(stopped.into_iter());
+    let verdict = |case: usize, stop: &Stop| match excuse(case, stop) {
+        Some(without) => Verdict::AlsoWithout(without),
+        None if stop.lost && (0..TRIES).any(|_| run(case, case + 1, false).stopped.is_none()) => {
+            Verdict::Once
+        }
+        None => Verdict::Ours,
+    };
+    let next = || cases.lock().unwrap().next();
+    let judged = std::thread::scope(|s| {
+        let one = || std::iter::from_fn(next).map(|(n, stop)| (n, stop.clone(), verdict(n, &stop))).collect();
+        let judges: Vec<_> = (0..cores() * 2).map(|_| s.spawn(one)).collect();
+        judges.into_iter().map(|j| j.join().unwrap()).collect::<Vec<Vec<_>>>()
+    });
+    let mut judged: Vec<_> = judged.into_iter().flatten().collect();
+    judged.sort_by_key(|(case, ..)| *case);
+    judged
+}
+
 /// Prints excuses, and fails if there are many more than usual, which is in percent.
 fn judge_excuses(what: &str, excuses: &[String], cases: usize, usual: usize) {
     excuses.iter().for_each(|e| println!("{what}: {e}"));
@@ -409,7 +447,7 @@ fn damaged_files() {
     }
     let first = number("BGREMOVE_SWEEP_FROM").unwrap_or(0);
     let last = first + number("BGREMOVE_SWEEP_CASES").unwrap_or(150);
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = cores();
     let share = (last - first).div_ceil(threads);
     let (mut eos, mut errors, mut ours) = (0, 0, 0);
     let (mut waits, mut lost, mut theirs, mut faults) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -431,6 +469,7 @@ fn damaged_files() {
             .collect();
         parts.into_iter().flat_map(|p| p.join().unwrap()).collect()
     });
+    let mut stopped = Vec::new();
     for ran in ran {
         for (case, end) in &ran.ends {
             match end.strip_prefix("error ") {
@@ -446,16 +485,19 @@ fn damaged_files() {
             }
         }
         faults.extend(ran.panics);
-        let Some((case, stop)) = ran.stopped else { continue };
+        stopped.extend(ran.stopped);
+    }
+    for (case, stop, verdict) in judge(stopped) {
         let told = format!("case {case} {stop}");
-        match excuse(case, &stop) {
-            Some(without) if stop.lost => waits.push(format!("{told}, and without bgremove it {without}")),
-            Some(without) => theirs.push(format!("{told}, and without bgremove it {without}")),
-            // What gets lost now and then cannot be had without bgremove when one wants it.
-            None if stop.lost && (0..TRIES).any(|_| run(case, case + 1, false).stopped.is_none()) => {
-                lost.push(format!("{told}, and it ends when it is tried again"));
+        match verdict {
+            Verdict::AlsoWithout(without) if stop.lost => {
+                waits.push(format!("{told}, and without bgremove it {without}"));
             }
-            None => faults.push(format!("{told}, and not so without bgremove")),
+            Verdict::AlsoWithout(without) => {
+                theirs.push(format!("{told}, and without bgremove it {without}"))
+            }
+            Verdict::Once => lost.push(format!("{told}, and it ends when it is tried again")),
+            Verdict::Ours => faults.push(format!("{told}, and not so without bgremove")),
         }
     }
     println!(
