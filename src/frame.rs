@@ -250,6 +250,18 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// A picture that is read a row at a time.
+pub trait Rows: Sync {
+    /// Row `y` of a plane, as its bytes lie in the frame's format; it may be made in `room`.
+    fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8];
+}
+
+impl Rows for Frame<'_> {
+    fn row<'a>(&'a self, plane: usize, y: usize, _room: &'a mut Vec<u8>) -> &'a [u8] {
+        self.planes[plane].row(y)
+    }
+}
+
 /// A frame to write.
 #[derive(Debug)]
 pub struct FrameMut<'a> {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures bgremove beside its peers, writes benches/RESULTS.md and draws docs/scale-*.png; `make bench` sets up and
 # calls it. With --out FILE the drawings go beside FILE.
-# Options are those of benches/versus: --rounds N, --quick, --scale, --out FILE.
+# Options are those of benches/versus (--rounds N, --quick, --scale, --out FILE), and --against COMMIT: that commit is
+# built as well and measured beside this one.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -43,6 +44,29 @@ if [ ! -f "$bench/rvm-official.onnx" ] && [ -f "${DATA_DIR:?}/models/human.onnx"
         --from "$package" --output "$bench/rvm-official.onnx"
 fi
 [ -f "$bench/rvm-official.onnx" ] || say "without 'human': \`make models\` installs it"
+
+options=()
+while [ $# -gt 0 ]; do
+    if [ "$1" = --against ]; then
+        commit=$(git rev-parse --verify --quiet "${2:?--against wants a commit}^{commit}") || die "there is no commit '$2'"
+        plugin=$PWD/$bench/before-$commit.so
+        if [ ! -f "$plugin" ]; then
+            say "building $2"
+            rm -rf "$bench/before"
+            mkdir -p "$bench/before"
+            git archive "$commit" | tar -x -C "$bench/before"
+            (cd "$bench/before" && CARGO_TARGET_DIR=$PWD/target ${CARGO:-cargo} build --quiet --release --lib)
+            mv -f "$bench/before/target/release/libgstbgremove.so" "$plugin"
+            rm -rf "$bench/before"
+        fi
+        options+=(--before "$plugin")
+        shift 2
+    else
+        options+=("$1")
+        shift
+    fi
+done
+set -- "${options[@]}"
 
 ${CARGO:-cargo} bench --quiet --bench versus -- "$@"
 

@@ -38,10 +38,17 @@ pub fn peak() -> f64 {
     line.split_whitespace().nth(1).and_then(|v| v.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 
-/// Plays a line that ends in an element named `sink`; times from the first frame there to the last.
-pub fn play(line: &str) -> Value {
+/// Plays a line that ends in an element named `sink`; times from the first frame there to the last. `plugin`: a file
+/// to take the element from, instead of the code that this program is made of.
+pub fn play(line: &str, plugin: Option<&str>) -> Value {
     gst::init().expect("GStreamer");
-    gstbgremove::plugin_register_static().expect("the plugin");
+    match plugin {
+        Some(file) => {
+            let plugin = gst::Plugin::load_file(file).unwrap_or_else(|e| panic!("{file}: {e}"));
+            gst::Registry::get().add_plugin(&plugin).unwrap_or_else(|e| panic!("{file}: {e}"));
+        }
+        None => gstbgremove::plugin_register_static().expect("the plugin"),
+    }
     let pipeline = gst::parse::launch(line).unwrap_or_else(|e| panic!("{line}\n{e}"));
     let pipeline = pipeline.downcast::<gst::Pipeline>().expect("a pipeline");
     let sink = pipeline.by_name("sink").expect("a sink").static_pad("sink").expect("its pad");

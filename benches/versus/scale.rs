@@ -69,6 +69,11 @@ fn streams_case(preset: &str, streams: u64) -> String {
     format!("streams {preset} {streams}")
 }
 
+/// Seconds a frame at a size, the median over the rounds; NaN where it has not been measured.
+pub fn frame_time(rounds: &Rounds, size: &str) -> f64 {
+    median(rounds.get(&size_case(size)).map_or(Vec::new(), |r| r.iter().map(|t| 1.0 / t.fps).collect()))
+}
+
 /// Whether a case is of this room and so in its tables.
 pub fn is_one(name: &str) -> bool {
     name.starts_with("scale ") || name.starts_with("streams ")
@@ -84,7 +89,7 @@ pub fn add_cases(all: &mut Vec<Case>, quick: bool, runtime: &Path) {
     // The network's own part.
     add("light bare".into(), Kind::Bare("light", "cpu", 1920, 1080, runtime.into()));
     for (size, width, height) in
-        SIZES.into_iter().filter(|s| !quick || ["720p", "1080p", "2160p"].contains(&s.0))
+        SIZES.into_iter().filter(|s| !quick || ["540p", "720p", "1080p", "2160p"].contains(&s.0))
     {
         // Each some seconds long, as far as that goes.
         let frames = (500_000_000 / u64::from(width * height)).clamp(16, 500);

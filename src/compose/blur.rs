@@ -9,6 +9,7 @@ use super::{Backdrop, LEAST_BLUR, Share, extent, spread};
 use crate::frame::{Component, Format, Frame};
 use crate::simd::multiversion;
 use rayon::prelude::*;
+use std::cell::RefCell;
 
 /// A component at low resolution: weighted colour, then colour.
 #[derive(Debug, Default)]
@@ -59,10 +60,19 @@ pub struct Blur {
     /// Widths of the three boxes, in pixels of the low grid.
     boxes: [usize; 3],
     low: [Low; 3],
-    alpha: Vec<u8>,
-    sums: [Vec<u32>; 2],
+    grid: Vec<f32>,
     scratch: Vec<f32>,
 }
+
+/// What one thread needs: a row's alpha, and sums over rows.
+#[derive(Default)]
+struct Sums {
+    alpha: Vec<u8>,
+    weighted: Vec<u32>,
+    weights: Vec<u32>,
+}
+
+thread_local!(static SUMS: RefCell<Sums> = RefCell::default());
 
 impl Blur {
     /// For frames of a format and size. `percent` is the standard deviation as a part of the height, [`LEAST_BLUR`] at
@@ -86,8 +96,7 @@ impl Blur {
             low_height,
             boxes: boxes(sigma / factor as f64),
             low: Default::default(),
-            alpha: Vec::new(),
-            sums: Default::default(),
+            grid: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -95,71 +104,47 @@ impl Blur {
     /// Blurs what is behind the subject.
     pub fn prepare(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
         let layout = self.format.layout();
+        let (size, factor, wide) = ((self.width, self.height), self.factor, self.low_width);
+        // A row of the grid: of each component weighted colour and weight.
+        let line = 6 * wide;
+        self.grid.resize(self.low_height * line, 0.0);
         for plane in 0..layout.planes {
-            let parts: Vec<usize> = (0..layout.colors).filter(|&i| layout.color[i].plane == plane).collect();
-            if parts.is_empty() {
-                continue;
-            }
-            let (bytes, rows) = extent(self.format, plane, self.width, self.height);
-            self.alpha.clear();
-            self.alpha.resize(bytes, 0);
-            for i in &parts {
-                let low = &mut self.low[*i];
-                low.part = Some(layout.color[*i]);
-                for v in [&mut low.color, &mut low.weight] {
-                    v.clear();
-                    v.resize(self.low_width * self.low_height, 0.0);
-                }
-            }
-            let vsub = layout.color[parts[0]].vsub;
-            let step = (self.factor >> vsub).max(1);
-            for (y, from) in (0..rows).step_by(step).enumerate() {
-                for s in &mut self.sums {
-                    s.clear();
-                    s.resize(bytes, 0);
-                }
-                let [weighted, weights] = &mut self.sums;
-                for at in from..(from + step).min(rows) {
-                    spread(
-                        self.format,
-                        plane,
-                        alpha,
-                        (self.width, self.height),
-                        at,
-                        Share::Mean,
-                        &mut self.alpha,
-                    );
-                    let row = frame.planes[plane].row(at);
-                    let n = bytes.min(row.len());
-                    add(&row[..n], &self.alpha, weighted, weights);
-                }
-                // Where chroma has one row for two of the grid, it fills both.
-                let copies = if self.factor == 1 { 1 << vsub } else { 1 };
-                for i in &parts {
-                    let c = layout.color[*i];
-                    let low = &mut self.low[*i];
-                    for copy in 0..copies {
-                        let row = y * copies + copy;
-                        if row >= self.low_height {
-                            break;
-                        }
-                        let at = row * self.low_width;
-                        gather(
-                            weighted,
-                            &c,
-                            self.factor,
-                            self.width,
-                            &mut low.color[at..at + self.low_width],
-                        );
-                        gather(
-                            weights,
-                            &c,
-                            self.factor,
-                            self.width,
-                            &mut low.weight[at..at + self.low_width],
-                        );
+            let parts = || (0..layout.colors).filter(|&i| layout.color[i].plane == plane);
+            let Some(first) = parts().next() else { continue };
+            let (format, (bytes, rows)) = (self.format, extent(self.format, plane, size.0, size.1));
+            let vsub = layout.color[first].vsub;
+            let step = (factor >> vsub).max(1);
+            // Where chroma has one row for two of the grid, it fills both.
+            let copies = if factor == 1 { 1 << vsub } else { 1 };
+            self.grid.par_chunks_mut(copies * line).enumerate().for_each(|(y, grid)| {
+                SUMS.with_borrow_mut(|Sums { alpha: spread_out, weighted, weights }| {
+                    for sums in [&mut *weighted, &mut *weights] {
+                        sums.clear();
+                        sums.resize(bytes, 0);
                     }
-                }
+                    spread_out.clear();
+                    spread_out.resize(bytes, 0);
+                    for at in (y * step).min(rows)..((y + 1) * step).min(rows) {
+                        spread(format, plane, alpha, size, at, Share::Mean, spread_out);
+                        let row = frame.planes[plane].row(at);
+                        let n = bytes.min(row.len());
+                        add(&row[..n], spread_out, weighted, weights);
+                    }
+                    for grid in grid.chunks_exact_mut(line) {
+                        for i in parts() {
+                            let (color, weight) = grid[2 * i * wide..][..2 * wide].split_at_mut(wide);
+                            gather(weighted, &layout.color[i], factor, size.0, color);
+                            gather(weights, &layout.color[i], factor, size.0, weight);
+                        }
+                    }
+                });
+            });
+        }
+        for (i, low) in self.low.iter_mut().enumerate().take(layout.colors) {
+            low.part = Some(layout.color[i]);
+            for (v, at) in [(&mut low.color, 2 * i), (&mut low.weight, 2 * i + 1)] {
+                v.clear();
+                self.grid.chunks_exact(line).for_each(|row| v.extend_from_slice(&row[at * wide..][..wide]));
             }
         }
         for low in self.low.iter_mut().take(layout.colors) {

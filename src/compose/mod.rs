@@ -13,7 +13,7 @@ pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 
-use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut};
+use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut, Rows};
 use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -201,10 +201,14 @@ fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8], fades: bo
     }
 }
 
+/// Takes away the haze of a matte, in which a room could still be read: alpha up to 8 becomes 0, and from there it
+/// rises to what it was at 24, without a step that would flicker.
+pub fn clear_haze(matte: &mut [u8]) {
+    matte.par_chunks_mut(1 << 16).for_each(clear);
+}
+
 multiversion! {
-    /// Takes away the haze of a matte, in which a room could still be read: alpha up to 8 becomes 0, and from there it
-    /// rises to what it was at 24, without a step that would flicker.
-    pub fn clear_haze(matte: &mut [u8]) {
+    fn clear(matte: &mut [u8]) {
         for a in matte {
             let above = a.saturating_sub(HIDES);
             *a = (*a).min(above.saturating_add(above >> 1));
@@ -263,7 +267,7 @@ pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     let (a, b) = (from.format.layout(), to.format.layout());
     if from.format == to.format {
         for (plane, data) in to.planes.iter_mut().enumerate().take(a.planes) {
-            each_row(data, extent(from.format, plane, from.width, from.height), |y, _, row, _| {
+            each_row(data, extent(from.format, plane, from.width, from.height), |y, row| {
                 let source = from.planes[plane].row(y);
                 let n = row.len().min(source.len());
                 row[..n].copy_from_slice(&source[..n]);
@@ -280,7 +284,7 @@ pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     }
     for (a, b) in a.color.iter().zip(&b.color) {
         let size = (a.width(from.width), a.height(from.height));
-        each_row(&mut to.planes[b.plane], size, |y, _, row, _| {
+        each_row(&mut to.planes[b.plane], size, |y, row| {
             let source = &from.planes[a.plane].row(y)[a.offset..];
             if a.step == 1 {
                 row.copy_from_slice(&source[..row.len()]);
@@ -292,37 +296,109 @@ pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     true
 }
 
-/// Rows that one thread works on at a time.
-const BAND: usize = 32;
+/// Rows of the frame that one thread works on at a time: with all that belongs to them they lie in its cache.
+const STRIP: usize = 32;
 
-/// Buffers for one row.
-#[derive(Default)]
-struct Rows {
-    alpha: Vec<u8>,
-    back: Vec<u8>,
+/// Calls `f` for each row of a plane, some rows side by side: the row's number in the plane, and its `bytes` bytes.
+fn each_row(plane: &mut PlaneMut<'_>, (bytes, count): (usize, usize), f: impl Fn(usize, &mut [u8]) + Sync) {
+    let stride = plane.stride.max(1);
+    plane.data.par_chunks_mut(stride * STRIP).enumerate().for_each(|(part, data)| {
+        let first = part * STRIP;
+        for (y, row) in (first..count).zip(data.chunks_mut(stride)) {
+            let n = bytes.min(row.len());
+            f(y, &mut row[..n]);
+        }
+    });
 }
 
-thread_local!(static ROWS: RefCell<Rows> = RefCell::default());
+/// Some rows of a frame, from one strip of it: of each plane, the first row's number and the bytes.
+struct Strip<'a> {
+    planes: [(usize, &'a mut [u8]); 4],
+}
 
-/// Calls `f` for each row of a plane, bands of rows side by side: the row's number in the plane, whether it
-/// is the band's first, the row's `bytes` bytes, and buffers of that length.
-fn each_row(
-    plane: &mut PlaneMut<'_>,
-    (bytes, count): (usize, usize),
-    f: impl Fn(usize, bool, &mut [u8], &mut Rows) + Sync,
-) {
-    let stride = plane.stride.max(1);
-    plane.data.par_chunks_mut(stride * BAND).enumerate().for_each(|(band, data)| {
-        ROWS.with_borrow_mut(|rows| {
-            rows.alpha.clear();
-            rows.alpha.resize(bytes, 0);
-            // Not every backdrop writes the bytes that pad an odd row; nothing of another frame may stand there.
-            rows.back.clear();
-            rows.back.resize(bytes, 0);
-            let first = band * BAND;
-            for (y, row) in (first..count).zip(data.chunks_mut(stride)) {
-                let n = bytes.min(row.len());
-                f(y, y == first, &mut row[..n], rows);
+/// What one thread needs.
+#[derive(Default)]
+struct Local {
+    /// A row's alpha, byte by byte.
+    alpha: Vec<u8>,
+    back: Vec<u8>,
+    front: Vec<u8>,
+    /// The strip's alpha at half the resolution.
+    halved: Vec<u8>,
+}
+
+thread_local!(static LOCAL: RefCell<Local> = RefCell::default());
+
+/// What a row of a plane is made of.
+struct Line<'a> {
+    plane: usize,
+    /// Counted in the plane's own rows.
+    y: usize,
+    /// The plane's first in this strip.
+    first: bool,
+    /// The alpha of each byte of the row; empty where no colour is.
+    alpha: &'a [u8],
+    back: &'a mut Vec<u8>,
+    front: &'a mut Vec<u8>,
+}
+
+/// Calls `f` for each row of a frame, strips of them side by side. `share`: how pixels that share a sample count.
+fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<'_>, &mut [u8]) + Sync) {
+    let (format, width, height) = (to.format, to.width, to.height);
+    let layout = format.layout();
+    let parts = |plane: usize| layout.color[..layout.colors].iter().filter(move |c| c.plane == plane);
+    let vsub = |plane: usize| parts(plane).next().map_or(0, |c| c.vsub);
+    let strides = to.planes.each_ref().map(|p| p.stride.max(1));
+    let mut rest = to.planes.each_mut().map(|p| &mut *p.data);
+    let strips: Vec<Strip<'_>> = (0..height.div_ceil(STRIP))
+        .map(|n| {
+            let mut strip = Strip { planes: [(); 4].map(|()| (0, Default::default())) };
+            for (plane, (here, rest)) in strip.planes.iter_mut().zip(&mut rest).enumerate() {
+                let rows = STRIP >> vsub(plane);
+                let end = (rows * strides[plane]).min(rest.len());
+                let (data, more) = std::mem::take(rest).split_at_mut(end);
+                (*here, *rest) = ((n * rows, data), more);
+            }
+            strip
+        })
+        .collect();
+    strips.into_par_iter().for_each(|strip| {
+        LOCAL.with_borrow_mut(|l| {
+            let Local { alpha: spread_out, back, front, halved } = l;
+            let mut have_half = false;
+            for (plane, (first, data)) in strip.planes.into_iter().enumerate().take(layout.planes) {
+                let (bytes, count) = extent(format, plane, width, height);
+                let colored = parts(plane).next().is_some();
+                // Not every backdrop writes the bytes that pad an odd row; nothing of another frame may stand there.
+                back.clear();
+                back.resize(bytes, 0);
+                let alone = parts(plane).next().filter(|c| (c.offset, c.step) == (0, 1));
+                for (y, row) in (first..count).zip(data.chunks_mut(strides[plane])) {
+                    let n = bytes.min(row.len());
+                    let alpha = match alone {
+                        _ if !colored => &[],
+                        Some(c) if (c.hsub, c.vsub) == (0, 0) => &alpha[y * width..][..width],
+                        Some(c) if (c.hsub, c.vsub) == (1, 1) => {
+                            // Both of chroma's planes have the same.
+                            let (n, at) = (c.width(width), (y - first) * c.width(width));
+                            if !have_half {
+                                halved.resize(halved.len().max(at + n), 0);
+                                let rows = [2 * y, (2 * y + 1).min(height - 1)];
+                                let [top, bottom] = rows.map(|y| &alpha[y * width..][..width]);
+                                share_row(top, bottom, 1, share, n, 1, &mut halved[at..]);
+                            }
+                            &halved[at..][..n]
+                        }
+                        _ => {
+                            spread_out.clear();
+                            spread_out.resize(bytes, 0);
+                            spread(format, plane, alpha, (width, height), y, share, spread_out);
+                            &spread_out[..]
+                        }
+                    };
+                    f(Line { plane, y, first: y == first, alpha, back, front }, &mut row[..n]);
+                }
+                have_half |= alone.is_some_and(|c| (c.hsub, c.vsub) == (1, 1));
             }
         });
     });
@@ -333,38 +409,30 @@ fn each_row(
 /// behind.
 ///
 /// The colours of `from` lie as in `to`, and both are of one size.
-pub fn transparent(from: &Frame<'_>, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
-    let (format, width, height) = (to.format, to.width, to.height);
+pub fn transparent(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
+    let (format, width) = (to.format, to.width);
     let layout = format.layout();
     let black = black(to);
-    for (plane, data) in to.planes.iter_mut().enumerate().take(layout.planes) {
-        let colored = layout.color.iter().any(|c| c.plane == plane);
-        each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
-            if colored {
-                let front = from.planes[plane].row(y);
-                if first {
-                    solid(format, plane, black, &mut rows.back);
-                }
-                let c = &layout.color[0];
-                if (c.plane, c.offset, c.step, c.hsub, c.vsub) == (plane, 0, 1, 0, 0) {
-                    reveal(row, front, &rows.back, &alpha[y * width..][..width], fades);
-                } else {
-                    spread(format, plane, alpha, (width, height), y, Share::Max, &mut rows.alpha);
-                    reveal(row, front, &rows.back, &rows.alpha, fades);
-                }
-                // Of a last row, bytes that no colour is in may be missing.
-                row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
+    each_line(to, alpha, Share::Max, |line, row| {
+        let Line { plane, y, first, alpha: shared, back, front } = line;
+        if !shared.is_empty() {
+            if first {
+                solid(format, plane, black, back);
             }
-            if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
-                let from = &alpha[y * width..][..width];
-                if c.step == 1 {
-                    row[..width].copy_from_slice(from);
-                } else {
-                    row[c.offset..].iter_mut().step_by(c.step).zip(from).for_each(|(o, a)| *o = *a);
-                }
+            let front = from.row(plane, y, front);
+            reveal(row, front, back, shared, fades);
+            // Of a last row, bytes that no colour is in may be missing.
+            row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
+        }
+        if let Some(c) = layout.alpha.filter(|c| c.plane == plane) {
+            let from = &alpha[y * width..][..width];
+            if c.step == 1 {
+                row[..width].copy_from_slice(from);
+            } else {
+                row[c.offset..].iter_mut().step_by(c.step).zip(from).for_each(|(o, a)| *o = *a);
             }
-        });
-    }
+        }
+    });
 }
 
 /// What stands behind the subject.
@@ -398,34 +466,30 @@ impl Backdrop for Solid {
 /// Writes the subject on a backdrop; nothing else of `from` is ever in `to`. The result is opaque.
 ///
 /// The colours of `from` lie as in `to`, and both are of one size.
-pub fn composite(from: &Frame<'_>, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
-    let (format, width, height) = (to.format, to.width, to.height);
-    let layout = format.layout();
-    for (plane, data) in to.planes.iter_mut().enumerate().take(layout.planes) {
-        let colored = layout.color.iter().any(|c| c.plane == plane);
-        each_row(data, extent(format, plane, width, height), |y, first, row, rows| {
-            if first && backdrop.is_uniform() {
-                backdrop.row(plane, y, &mut rows.back);
-            }
-            let Some(front) = colored.then(|| from.planes[plane].row(y)) else {
-                // Alpha of its own.
-                row.fill(255);
-                return;
-            };
-            // Of a last row, bytes that no colour is in may be missing.
-            row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
-            spread(format, plane, alpha, (width, height), y, Share::Mean, &mut rows.alpha);
-            if rows.alpha.iter().all(|a| *a == 255) {
-                let n = row.len().min(front.len());
-                row[..n].copy_from_slice(&front[..n]);
-                return;
-            }
-            if !backdrop.is_uniform() {
-                backdrop.row(plane, y, &mut rows.back);
-            }
-            blend(row, front, &rows.back, &rows.alpha);
-        });
-    }
+pub fn composite(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
+    each_line(to, alpha, Share::Mean, |line, row| {
+        let Line { plane, y, first, alpha: shared, back, front } = line;
+        if first && backdrop.is_uniform() {
+            backdrop.row(plane, y, back);
+        }
+        if shared.is_empty() {
+            // Alpha of its own.
+            row.fill(255);
+            return;
+        }
+        let front = from.row(plane, y, front);
+        // Of a last row, bytes that no colour is in may be missing.
+        row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
+        if shared.iter().all(|a| *a == 255) {
+            let n = row.len().min(front.len());
+            row[..n].copy_from_slice(&front[..n]);
+            return;
+        }
+        if !backdrop.is_uniform() {
+            backdrop.row(plane, y, back);
+        }
+        blend(row, front, back, shared);
+    });
 }
 
 /// The matte as a picture: grey, or the luma of I420 with neutral chroma.

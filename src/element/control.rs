@@ -170,6 +170,10 @@ impl BgRemove {
         match network {
             Ok(network) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+                if !settings.is_async(self.was_live()) {
+                    // The masks of frames that are held back are still the old one's to make.
+                    self.drain();
+                }
                 self.log_provider(&network);
                 *lock(&self.network) = Some(network.clone());
                 self.employ(&network, &wanted);

@@ -27,6 +27,8 @@ pub struct Held {
     pub asked: Option<Instant>,
     /// What came before it belongs to another picture.
     pub fresh: bool,
+    /// The frame whose mask serves for this one on purpose.
+    pub relies: Option<u64>,
 }
 
 /// What waits for its turn.
@@ -81,6 +83,8 @@ pub struct Flow {
     distance: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
+    /// When the last mask was no longer waited for: the network may run for the next frame since then at the latest.
+    pub free: Option<Instant>,
 }
 
 impl Default for Flow {
@@ -98,6 +102,7 @@ impl Default for Flow {
             time: None,
             distance: None,
             failing: false,
+            free: None,
         }
     }
 }
@@ -109,6 +114,8 @@ pub struct Arrival {
     pub ask: bool,
     pub fresh: bool,
     pub cut: bool,
+    /// The frame whose mask serves for this one on purpose, if the network is not asked.
+    pub relies: Option<u64>,
 }
 
 /// What goes out with a frame.
@@ -235,13 +242,9 @@ impl Flow {
             if settings.reuse_threshold > 0.0 {
                 self.change.keep(frame);
             }
-        } else if let Some(latest) = &mut self.latest
-            && self.asked.is_none_or(|asked| asked.number <= latest.number)
-        {
-            // Nothing newer is awaited: the mask serves for this frame on purpose.
-            latest.covers = now;
         }
-        Arrival { number, ask, fresh, cut }
+        let relies = self.asked.map(|asked| asked.number).filter(|_| !ask);
+        Arrival { number, ask, fresh, cut, relies }
     }
 
     /// How many frames are held back.
@@ -306,6 +309,11 @@ impl Flow {
         let told = frame_length(fps)
             .map(|l| Duration::try_from_secs_f64(l.as_secs_f64() / self.rate.abs()).unwrap_or(Duration::MAX));
         told.or(self.distance).filter(|d| !d.is_zero()).unwrap_or(USUAL_FRAME)
+    }
+
+    /// In sync mode, whether the oldest frame leaves where so many are to be held back.
+    pub fn due_in_sync(&self, lookahead: usize) -> Due {
+        if self.held() > lookahead { Due::Now } else { Due::Later }
     }
 
     /// In async mode, whether the oldest frame leaves.
@@ -376,6 +384,12 @@ impl Flow {
     ) -> Chosen {
         if carries {
             self.carrier.advance(frame);
+        }
+        if let Some(latest) = &mut self.latest
+            && held.relies.is_some_and(|number| number <= latest.number)
+        {
+            // Nothing newer is awaited.
+            latest.covers = Moment { time: held.buffer.pts(), at: held.arrived };
         }
         let own = self.latest.as_ref().is_some_and(|l| l.number == held.number);
         let chosen = match &self.latest {

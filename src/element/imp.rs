@@ -114,6 +114,7 @@ impl ObjectImpl for BgRemove {
             "inference-interval" => self.change(|s| s.interval = value.get().unwrap_or(1)),
             "max-inference-rate" => self.change(|s| s.max_rate = value.get().unwrap_or_default()),
             "reuse-threshold" => self.change(|s| s.reuse_threshold = value.get().unwrap_or_default()),
+            "lookahead" => self.change_pace(|s| s.lookahead = value.get().unwrap_or_default()),
             "matte-delay" => self.change_pace(|s| s.matte_delay = nanos(value)),
             "max-mask-age" => self.change(|s| s.max_mask_age = Some(nanos(value)).filter(|t| !t.is_zero())),
             "inference-timeout" => self.change(|s| s.timeout = Some(nanos(value)).filter(|t| !t.is_zero())),
@@ -159,6 +160,7 @@ impl ObjectImpl for BgRemove {
             "inference-interval" => settings.interval.to_value(),
             "max-inference-rate" => settings.max_rate.to_value(),
             "reuse-threshold" => settings.reuse_threshold.to_value(),
+            "lookahead" => settings.lookahead.to_value(),
             "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
             "max-mask-age" => settings.max_mask_age.map_or(0, |t| t.as_nanos() as u64).to_value(),
             "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
@@ -383,7 +385,9 @@ impl BaseTransformImpl for BgRemove {
         // Frames that the network works on, that wait for it, and that are held back, are not there for upstream
         // meanwhile.
         let fps = query.get().0.and_then(|c| VideoInfo::from_caps(c).ok()).map(|i| i.fps());
-        let held = held_by(self.settings().matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)));
+        let settings = self.settings();
+        let held = held_by(settings.matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)))
+            .max(settings.lookahead as usize);
         *lock(&self.promised) = held;
         let extra = 2 + held as u32;
         let pools: Vec<_> = query.allocation_pools().collect();

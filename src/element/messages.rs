@@ -100,6 +100,7 @@ impl BgRemove {
             .field("frames-dropped", stats.dropped)
             .field("frames-late", stats.late)
             .field("frames-hidden", stats.hidden)
+            .field("frames-coarser", stats.coarser)
             .field("inferences", stats.inferences)
             .field("masks-reused", stats.reused)
             .field("failures", stats.failures)

@@ -4,6 +4,7 @@
 mod analytics;
 pub(crate) mod caps;
 mod control;
+mod effort;
 mod flow;
 mod imp;
 mod loader;

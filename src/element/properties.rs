@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 /// Longest time, in ns, that frames can be held back.
 pub const MAX_MATTE_DELAY: u64 = 10_000_000_000;
 
+/// Most frames that are held back for the network to run ahead.
+pub const MAX_LOOKAHEAD: u32 = 16;
+
 /// All properties of the element.
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let defaults = Settings::default();
@@ -154,6 +157,17 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                      full scale, up to which its mask serves again (0 = never; 0.02 is about the noise of a webcam)",
                     (0.0, 1.0, defaults.reuse_threshold),
                 ),
+                glib::ParamSpecUInt::builder("lookahead")
+                    .nick("Lookahead")
+                    .blurb(
+                        "In sync mode, hold so many frames back: their masks are made while earlier frames are finished, \
+                         which is faster; part of the latency. A frame then leaves only when so many more have come, or \
+                         at the end of the stream",
+                    )
+                    .maximum(MAX_LOOKAHEAD)
+                    .default_value(defaults.lookahead)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt64::builder("matte-delay")
                     .nick("Matte delay")
                     .blurb(
@@ -225,7 +239,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .nick("Statistics")
                     .blurb(
                         "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
-                         frames-hidden, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
+                         frames-hidden, frames-coarser, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
                          refine, temporal, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
                     )
                     .read_only()

@@ -175,6 +175,8 @@ pub struct Settings {
     pub max_rate: f64,
     /// Change of the picture, 0..1 of full scale, up to which the last mask serves again; 0 for never.
     pub reuse_threshold: f32,
+    /// In sync mode, frames whose masks are under way while earlier ones are finished.
+    pub lookahead: u32,
     /// How long frames may be held back for their matte.
     pub matte_delay: Duration,
     /// How long a mask may serve while a newer one is awaited; `None` to take it from what the network usually needs.
@@ -218,6 +220,7 @@ impl Default for Settings {
             interval: 1,
             max_rate: 0.0,
             reuse_threshold: 0.0,
+            lookahead: 0,
             matte_delay: Duration::ZERO,
             max_mask_age: None,
             timeout: Some(Duration::from_secs(10)),

@@ -1,12 +1,13 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 use super::caps::MATTE_COLORIMETRY;
+use super::effort::Effort;
 use super::flow::Flow;
 use super::frames;
 use super::settings::*;
 use crate::compose::{self, Backdrop, Background, Blur, Picture, Solid};
 use crate::error::{Error, Kind as ErrorKind};
-use crate::frame::Frame;
+use crate::frame::{Format, Frame};
 use crate::matte::Mask;
 use crate::models::Network;
 use crate::refine::{Colors, Foreground, Levels, Refiner};
@@ -61,6 +62,8 @@ pub struct State {
     pub behind: Option<bool>,
     /// Which frame gets which mask.
     pub flow: Flow,
+    /// How fine edges are drawn where time is short.
+    pub effort: Effort,
     refiner: Refiner,
     pub smoother: Smoother,
     levels: Levels,
@@ -104,6 +107,7 @@ impl State {
             loaded,
             behind: None,
             flow: Flow::default(),
+            effort: Effort::default(),
             refiner: Refiner::new(),
             smoother: Smoother::new(),
             levels: Levels::new(),
@@ -121,7 +125,7 @@ impl State {
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
         let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
-        Self { smoother: self.smoother, flow: self.flow, behind: self.behind, ..fresh }
+        Self { smoother: self.smoother, flow: self.flow, effort: self.effort, behind: self.behind, ..fresh }
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -142,13 +146,24 @@ impl State {
         }
     }
 
+    /// Whether the colours of the incoming frame lie as in the outgoing one, or are not wanted there.
+    pub fn lies_as_it_goes_out(&self) -> bool {
+        let [from, to] = [&self.input, &self.output].map(|info| frames::format(info.format()));
+        let alike = |(a, b): (Format, Format)| {
+            let yuv = a.is_yuv() == b.is_yuv();
+            let [a, b] = [a.layout(), b.layout()];
+            yuv && (a.color, a.colors) == (b.color, b.colors)
+        };
+        self.in_force.kind == Kind::Matte || from.zip(to).is_some_and(alike)
+    }
+
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there. Downstream's memory gets nothing that is not known to be seen.
+    /// them there, unless they lie so already. Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
     pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
-        if self.in_force.kind == Kind::Matte {
+        if self.lies_as_it_goes_out() {
             return Ok(());
         }
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
@@ -169,20 +184,21 @@ impl State {
         Ok(())
     }
 
-    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out. Each byte of
-    /// `output` is written once, in its final form.
+    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out, with edges as
+    /// fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
     pub fn process(
         &mut self,
         settings: &Settings,
+        quality: Refine,
         source: &mut Source,
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let mut scratch = self.scratch.take();
-        let spent = self.make(settings, source, input, scratch.as_mut(), output);
+        let scratch = self.scratch.take();
+        let spent = self.make(settings, quality, source, input, scratch.as_deref(), output);
         self.scratch = scratch;
         if spent.is_ok() {
             frames::clear_rest(output, &self.output);
@@ -193,12 +209,13 @@ impl State {
     fn make(
         &mut self,
         settings: &Settings,
+        quality: Refine,
         source: &mut Source,
         input: &gst::BufferRef,
-        scratch: Option<&mut gst::Buffer>,
+        scratch: Option<&gst::BufferRef>,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let start = Instant::now();
+        let (start, lies) = (Instant::now(), self.lies_as_it_goes_out());
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
@@ -206,7 +223,7 @@ impl State {
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
         let temporal = match source {
             Source::Mask(mask) => {
-                let temporal = self.refine(settings, mask, &frame);
+                let temporal = self.refine(settings, quality, mask, &frame);
                 compose::clear_haze(&mut self.matte);
                 temporal
             }
@@ -234,17 +251,22 @@ impl State {
                 compose: refined.elapsed(),
             });
         }
-        let scratch = scratch.and_then(|s| s.get_mut()).ok_or_else(own)?;
-        let mut colors = VideoFrameRef::from_buffer_ref_writable(scratch, &self.output).map_err(|_| own())?;
-        let mut colors = frames::write(&mut colors, &self.output).ok_or_else(own)?;
+        let own_colors;
+        let colors = if lies {
+            frame
+        } else {
+            let scratch = scratch.ok_or_else(own)?;
+            own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
+            frames::read(&own_colors, &self.output).ok_or_else(own)?
+        };
         let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
         match self.in_force.kind {
             Kind::Matte => {}
             Kind::Transparent => {
-                self.foreground.estimate(&mut colors, &self.matte, which);
+                let own_colors = self.foreground.prepare(&colors, &self.matte, which);
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
                 let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
-                compose::transparent(&colors.as_ref(), &mut out, alpha, fades);
+                compose::transparent(&own_colors, &mut out, alpha, fades);
             }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {
@@ -282,16 +304,16 @@ impl State {
                         // Neither the subject nor what was hidden before takes part.
                         if had_alpha {
                             compose::cover(&frame, &self.matte, &mut self.cover);
-                            b.prepare(&colors.as_ref(), &self.cover);
+                            b.prepare(&colors, &self.cover);
                         } else {
-                            b.prepare(&colors.as_ref(), &self.matte);
+                            b.prepare(&colors, &self.matte);
                         }
                         &**b
                     }
                 };
                 // After the blur, which is made of the background's part in the same pixels.
-                self.foreground.estimate(&mut colors, &self.matte, which);
-                compose::composite(&colors.as_ref(), &mut out, alpha, backdrop);
+                let own_colors = self.foreground.prepare(&colors, &self.matte, which);
+                compose::composite(&own_colors, &mut out, alpha, backdrop);
             }
         }
         let refine = (refined - start).saturating_sub(temporal);
@@ -305,7 +327,13 @@ impl State {
     }
 
     /// The network's mask as a matte of the frame's size; gives the part of the time that steadying took.
-    fn refine(&mut self, settings: &Settings, mask: &mut Mask, frame: &Frame<'_>) -> Duration {
+    fn refine(
+        &mut self,
+        settings: &Settings,
+        quality: Refine,
+        mask: &mut Mask,
+        frame: &Frame<'_>,
+    ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = !self.network.spec.states.is_empty();
@@ -315,8 +343,7 @@ impl State {
             self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();
-        let quality = settings.refine.into();
-        self.refiner.refine(frame, &mask.data, mask.width, mask.height, quality, &mut self.matte);
+        self.refiner.refine(frame, &mask.data, mask.width, mask.height, quality.into(), &mut self.matte);
         let begin = Instant::now();
         self.smoother.apply(frame, &mut self.matte, strength);
         temporal += begin.elapsed();

@@ -1,6 +1,6 @@
 //! The streaming thread's way through the element: a frame arrives, waits for a mask if the mode says so, leaves.
 
-use super::flow::{Due, Held, longest_delay};
+use super::flow::{Arrival, Due, Held, longest_delay};
 use super::frames;
 use super::imp::{BgRemove, CAT, lock};
 use super::settings::{OnError, Settings};
@@ -195,14 +195,16 @@ impl BgRemove {
         state.behind = Some(behind);
         let asked = arrival.ask.then(Instant::now);
         if arrival.ask {
-            worker.submit(Job {
+            let job = Job {
                 number: arrival.number,
                 buffer: buffer.clone(),
                 info: state.input.clone(),
                 fresh: arrival.fresh,
                 #[cfg(test)]
                 probe: None,
-            });
+            };
+            // Where the stream waits for each mask, each is made.
+            worker.submit(job, behind);
         }
         let buffer = if state.flow.held() > *lock(&self.promised) {
             // Upstream may have no buffers beyond those that it was told to have, and wait for these.
@@ -213,7 +215,8 @@ impl BgRemove {
         } else {
             buffer
         };
-        state.flow.hold(Held { number: arrival.number, buffer, arrived, asked, fresh: arrival.fresh });
+        let Arrival { number, fresh, relies, .. } = arrival;
+        state.flow.hold(Held { number, buffer, arrived, asked, fresh, relies });
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -230,8 +233,12 @@ impl BgRemove {
         let (number, asked, input) = (oldest.number, oldest.asked, oldest.buffer.clone());
         let length = state.flow.frame_length(state.input.fps());
         let is_async = settings.is_async(live);
-        if is_async && !at_once {
-            match state.flow.due(&worker, settings.matte_delay, length) {
+        if !at_once {
+            let due = match is_async {
+                true => state.flow.due(&worker, settings.matte_delay, length),
+                false => state.flow.due_in_sync(settings.lookahead as usize),
+            };
+            match due {
                 Due::Now => {}
                 Due::Later => return Ok(None),
                 Due::By(until) => {
@@ -254,7 +261,13 @@ impl BgRemove {
         };
         let failure = match asked {
             _ if is_async => settings.timeout.filter(|limit| worker.give_up_after(*limit)).map(too_long),
-            Some(asked) => self.await_mask(&worker, number, asked, &settings)?,
+            Some(asked) => {
+                // Until then it was the turn of the frame before it.
+                let begin = state.flow.free.map_or(asked, |free| asked.max(free));
+                let failure = self.await_mask(&worker, number, begin, &settings)?;
+                state.flow.free = Some(Instant::now());
+                failure
+            }
             None => None,
         };
         drop(input);
@@ -333,16 +346,16 @@ impl BgRemove {
         );
     }
 
-    /// In sync mode: waits for a frame's own mask, which was asked for at `asked`. Gives the failure if there will be
-    /// none.
+    /// In sync mode: waits for a frame's own mask, whose turn came at `begin` at the latest. Gives the failure if there
+    /// will be none.
     fn await_mask(
         &self,
         worker: &Worker,
         number: u64,
-        asked: Instant,
+        begin: Instant,
         settings: &Settings,
     ) -> Result<Option<Error>, gst::FlowError> {
-        let mut until = settings.timeout.and_then(|limit| asked.checked_add(limit));
+        let mut until = settings.timeout.and_then(|limit| begin.checked_add(limit));
         if until.is_some() && worker.is_stuck() {
             // The last run does not even heed its end: do not wait the whole time for each frame.
             until = Some(Instant::now() + Duration::from_millis(5));
@@ -433,6 +446,9 @@ impl BgRemove {
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
         state.follow(settings);
+        if state.lies_as_it_goes_out() {
+            return Ok(Duration::ZERO);
+        }
         let begin = Instant::now();
         self.in_pool(|| state.carry(input)).map_err(|e| {
             self.post(&e);
@@ -472,6 +488,10 @@ impl BgRemove {
         let carries = settings.carries(live);
         let owed = if carries { worker.owed() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
+        // Where frames may come late, each is the stream's own; elsewhere they take the time that they need.
+        let hurries = live && settings.is_async(live);
+        let quality = if hurries { state.effort.of(settings.refine) } else { settings.refine };
+        let begin = Instant::now();
         let work = || -> Result<_, Error> {
             let begin = Instant::now();
             let chosen = {
@@ -492,7 +512,7 @@ impl BgRemove {
                 None => Source::Whole(0),
             };
             let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
-            let mut spent = state.process(settings, &mut source, &held.buffer, output)?;
+            let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
             spent.compose += begun;
             // What has no matte has no segmentation either: nothing is known of such a frame.
@@ -519,6 +539,13 @@ impl BgRemove {
         stats.refine.add(left.spent.refine);
         stats.temporal.add(left.spent.temporal);
         stats.compose.add(left.spent.compose);
+        stats.coarser += u64::from(quality != settings.refine && left.shown);
+        drop(stats);
+        let length = state.flow.frame_length(state.input.fps());
+        if hurries && state.effort.note(begun + begin.elapsed(), length, settings.refine) {
+            let quality = state.effort.of(settings.refine);
+            gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
+        }
         Ok((buffer, left))
     }
 
@@ -640,7 +667,7 @@ impl BgRemove {
 fn held_back(settings: &Settings, live: bool, length: Option<Duration>) -> Duration {
     match settings.is_async(live) {
         true => longest_delay(settings.matte_delay, length.unwrap_or(Duration::MAX)),
-        false => Duration::ZERO,
+        false => length.unwrap_or_default().saturating_mul(settings.lookahead),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The thread that runs the network: the stream waits for it as long as it chooses to, and no longer.
 //!
-//! One run is under way and one frame waits at most; a newer one takes the place of the one that waits.
+//! One run is under way at a time. Frames wait for their turn in line, or one at most, whose place a newer one takes.
 
 use super::frames;
 use super::state::unreadable;
@@ -78,7 +78,10 @@ struct Shared {
 struct Slot {
     /// Away while it runs.
     matting: Option<Matting>,
-    pending: Option<Job>,
+    /// In line for their turn.
+    pending: VecDeque<Job>,
+    /// One that was to forget earlier frames has not been run: the next one does.
+    fresh: bool,
     running: Option<Running>,
     done: VecDeque<Done>,
     /// Counts [`Worker::set`] and [`Worker::reset`]: what began before is not wanted after.
@@ -120,16 +123,16 @@ impl Slot {
     /// Whether something is under way for frame `number` or an earlier one.
     fn owes(&self, number: u64) -> bool {
         let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
-        let pending = self.pending.as_ref().map(|j| j.number);
+        let pending = self.pending.iter().map(|j| j.number);
         running.into_iter().chain(pending).any(|n| n <= number)
     }
 
-    fn forget(&mut self) -> Option<Job> {
+    fn forget(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
-        self.waiting = None;
+        (self.waiting, self.fresh) = (None, false);
         self.abandon();
-        self.pending.take()
+        std::mem::take(&mut self.pending)
     }
 
     fn abandon(&mut self) {
@@ -200,8 +203,8 @@ impl Worker {
         }
     }
 
-    /// Asks for a frame's mask. A frame that still waits for its turn is forgotten for it.
-    pub fn submit(&self, mut job: Job) {
+    /// Asks for a frame's mask, after those that wait for their turn; or in place of these, if it `replaces` them.
+    pub fn submit(&self, job: Job, replaces: bool) {
         let mut slot = self.shared.lock();
         if slot.interrupted() {
             return;
@@ -210,10 +213,10 @@ impl Worker {
             slot.done.push_back(Done::failed(&job, dead()));
             return;
         }
-        let older = slot.pending.take();
-        job.fresh |= older.as_ref().is_some_and(|j| j.fresh);
+        let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
+        slot.fresh |= older.iter().any(|j| j.fresh);
         slot.waiting.get_or_insert_with(Instant::now);
-        slot.pending = Some(job);
+        slot.pending.push_back(job);
         drop(slot);
         self.shared.changed.notify_all();
         drop(older);
@@ -254,8 +257,8 @@ impl Worker {
         match slot.usual {
             None => Expected::Unknown { since },
             Some(usual) => {
-                let waits = slot.pending.as_ref().is_some_and(|j| j.number <= number);
-                Expected::At(since + if waits { usual * 2 } else { usual })
+                let waits = slot.pending.iter().filter(|j| j.number <= number).count();
+                Expected::At(since + usual * (1 + waits as u32))
             }
         }
     }
@@ -271,7 +274,7 @@ impl Worker {
     pub fn owed(&self) -> Vec<u64> {
         let slot = self.shared.lock();
         let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
-        let pending = slot.pending.as_ref().map(|j| j.number);
+        let pending = slot.pending.iter().map(|j| j.number);
         slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
     }
 
@@ -293,9 +296,16 @@ impl Worker {
     pub fn give_up(&self, number: u64) -> bool {
         let mut slot = self.shared.lock();
         let late = slot.owes(number);
+        let mut dropped: Vec<Job> = Vec::new();
         if late {
             slot.give_up();
+            // Nor is it run when its turn comes.
+            let later = slot.pending.iter().take_while(|j| j.number <= number).count();
+            dropped.extend(slot.pending.drain(..later));
+            slot.fresh |= dropped.iter().any(|j| j.fresh);
         }
+        drop(slot);
+        drop(dropped);
         late
     }
 
@@ -397,7 +407,7 @@ impl Drop for End<'_> {
         let mut slot = self.shared.lock();
         let newest = slot.threads == self.number;
         slot.ended |= newest;
-        let mut dropped = None;
+        let mut dropped = VecDeque::new();
         if std::thread::panicking() {
             slot.dead = true;
             let running = slot.running.take().filter(|r| !r.abandoned);
@@ -410,10 +420,8 @@ impl Drop for End<'_> {
                     moved: None,
                 });
             }
-            dropped = slot.pending.take();
-            if let Some(job) = &dropped {
-                slot.done.push_back(Done::failed(job, dead()));
-            }
+            dropped = std::mem::take(&mut slot.pending);
+            slot.done.extend(dropped.iter().map(|job| Done::failed(job, dead())));
         }
         drop(slot);
         self.shared.changed.notify_all();
@@ -451,13 +459,13 @@ impl Shared {
                 return;
             }
             // The thread whose place this one takes may still be at its last run.
-            let ready = slot.pending.is_some() && slot.matting.is_some() && slot.running.is_none();
-            let (Some(job), Some(mut matting)) =
-                (slot.pending.take_if(|_| ready), slot.matting.take_if(|_| ready))
-            else {
+            let ready = !slot.pending.is_empty() && slot.running.is_none();
+            let Some(mut matting) = slot.matting.take_if(|_| ready) else {
                 slot = self.changed.wait(slot).unwrap_or_else(|e| e.into_inner());
                 continue;
             };
+            let Some(mut job) = slot.pending.pop_front() else { continue };
+            job.fresh |= std::mem::take(&mut slot.fresh);
             let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
             let since = Instant::now();
             slot.running = Some(Running {
@@ -467,7 +475,7 @@ impl Shared {
                 abandoned: false,
                 stuck: false,
             });
-            slot.waiting = None;
+            slot.waiting = (!slot.pending.is_empty()).then_some(since);
             let behind = slot.behind;
             drop(slot);
             if behind && stepped_back != Some(networks) {
@@ -555,21 +563,21 @@ mod tests {
         let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
         let soon = || Some(Instant::now() + Duration::from_millis(5));
         // Nobody has given it a network: the job waits.
-        worker.submit(job(0));
+        worker.submit(job(0), true);
         assert_eq!(worker.wait(0, soon()), Waited::TimedOut);
         worker.flush();
         assert_eq!(worker.wait(0, soon()), Waited::Interrupted);
         worker.flushed();
         assert_eq!(worker.wait(0, soon()), Waited::Done, "forgotten");
-        worker.submit(job(1));
+        worker.submit(job(1), true);
         // A seek is under way while the stream ends.
         worker.flush();
         worker.halt();
         worker.flushed();
-        worker.submit(job(2));
+        worker.submit(job(2), true);
         assert_eq!(worker.wait(2, None), Waited::Interrupted);
         worker.resume();
-        worker.submit(job(3));
+        worker.submit(job(3), true);
         assert_eq!(worker.wait(3, soon()), Waited::TimedOut);
     }
 
@@ -591,13 +599,13 @@ mod tests {
     #[test]
     fn a_result_that_has_just_come_is_not_given_up() {
         let worker = with_network();
-        worker.submit(job(0));
+        worker.submit(job(0), true);
         assert_eq!(worker.wait(0, None), Waited::Done);
         // Between the end of a wait and giving up, the result may come; here it is there.
         assert!(!worker.give_up(0));
         assert_eq!(worker.take(0).len(), 1);
         let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(1, move || assert!(rx.recv().is_err())));
+        worker.submit(probed(1, move || assert!(rx.recv().is_err())), true);
         let soon = Instant::now() + Duration::from_millis(20);
         assert_eq!(worker.wait(1, Some(soon)), Waited::TimedOut);
         assert!(worker.give_up(1), "nothing has come");
@@ -605,23 +613,49 @@ mod tests {
     }
 
     #[test]
+    fn jobs_are_done_in_line_unless_one_replaces_them() {
+        let worker = with_network();
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        worker.submit(probed(0, move || assert!(rx.recv().is_err())), false);
+        (1..4).for_each(|n| worker.submit(job(n), false));
+        assert_eq!(worker.owed(), [0, 1, 2, 3]);
+        drop(tx);
+        assert_eq!(worker.wait(3, None), Waited::Done);
+        assert_eq!(worker.take(3).iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        worker.submit(probed(4, move || assert!(rx.recv().is_err())), false);
+        while worker.shared.lock().running.is_none() {
+            std::thread::yield_now();
+        }
+        worker.submit(Job { fresh: true, ..job(5) }, false);
+        worker.submit(job(6), true);
+        assert_eq!(worker.owed(), [4, 6]);
+        assert!(worker.shared.lock().fresh, "what was before the one that it replaces is not forgotten");
+        drop(tx);
+        assert_eq!(worker.wait(6, None), Waited::Done);
+    }
+
+    #[test]
     fn a_panic_of_the_thread_leaves_nobody_waiting() {
         let worker = with_network();
         let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(0, move || {
-            let _ = rx.recv();
-            panic!("a test wants it");
-        }));
+        worker.submit(
+            probed(0, move || {
+                let _ = rx.recv();
+                panic!("a test wants it");
+            }),
+            true,
+        );
         while worker.shared.lock().running.is_none() {
             std::thread::yield_now();
         }
         // One that waits for its turn, too.
-        worker.submit(job(1));
+        worker.submit(job(1), true);
         drop(tx);
         let limit = Some(Instant::now() + Duration::from_secs(30));
         assert_eq!(worker.wait(1, limit), Waited::Done);
         // And one that comes after.
-        worker.submit(job(2));
+        worker.submit(job(2), true);
         assert_eq!(worker.wait(2, limit), Waited::Done);
         let done = worker.take(2);
         assert_eq!(done.iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2]);
@@ -636,7 +670,7 @@ mod tests {
             let (tx, rx) = std::sync::mpsc::channel();
             // SAFETY: the call takes two numbers, which mean the calling thread.
             let probe = move || tx.send(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }).unwrap();
-            worker.submit(probed(number, probe));
+            worker.submit(probed(number, probe), true);
             assert_eq!(worker.wait(number, None), Waited::Done);
             rx.recv().unwrap()
         };
@@ -655,10 +689,10 @@ mod tests {
         let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
         let limit = Duration::from_millis(20);
         assert!(!worker.give_up_after(limit));
-        worker.submit(job(0));
+        worker.submit(job(0), true);
         std::thread::sleep(limit * 2);
         // A newer job in its place waits as long.
-        worker.submit(job(1));
+        worker.submit(job(1), true);
         assert!(worker.give_up_after(limit));
         assert!(!worker.give_up_after(Duration::from_secs(60)));
     }

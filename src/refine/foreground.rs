@@ -14,7 +14,7 @@ use super::{
     planes::{halve_plane, mix, place, stretch_row, widen_by},
     readable, with_local,
 };
-use crate::frame::{Component, Frame, FrameMut};
+use crate::frame::{Component, Format, Frame, FrameMut, Rows};
 use crate::simd::{in_pool, multiversion, unsettled};
 
 /// Cells of the pyramid, finest to coarsest.
@@ -66,28 +66,51 @@ impl Foreground {
         Self::default()
     }
 
-    /// Replaces the colours of `frame` where `alpha` (0..255, tight rows of the frame's size) is neither 0 nor 255
-    /// throughout a cell of a few pixels; solid foreground keeps its colours to the bit. Frames and mattes that
-    /// do not hold what their sizes say are left alone.
+    /// The colours of `frame`, and the foreground's own where `alpha` (0..255, tight rows of the frame's size) is neither
+    /// 0 nor 255 throughout a cell of a few pixels; solid foreground keeps its colours to the bit. Frames and mattes
+    /// that do not hold what their sizes say are left as they are.
+    pub fn prepare<'a>(&'a mut self, frame: &'a Frame<'a>, alpha: &'a [u8], colors: Colors) -> Unmixed<'a> {
+        let mixes = self.find(frame, alpha, colors);
+        Unmixed { frame, foreground: mixes.then_some(self), alpha, colors }
+    }
+
+    /// As [`Foreground::prepare`], in place.
     pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
+        if !self.find(&frame.as_ref(), alpha, colors) {
+            return;
+        }
+        let (format, size) = (frame.format, (frame.width, frame.height));
+        for (plane, data) in frame.planes.iter_mut().enumerate() {
+            let stride = data.stride.max(1);
+            data.data.par_chunks_mut(stride).enumerate().for_each(|(y, row)| {
+                if self.touches(format, plane, y, colors) {
+                    self.unmix_row(format, plane, y, size, alpha, colors, row);
+                }
+            });
+        }
+    }
+
+    /// Estimates both sides' colours; whether there is anything to replace.
+    fn find(&mut self, frame: &Frame<'_>, alpha: &[u8], colors: Colors) -> bool {
         let (w, h) = (frame.width, frame.height);
         let layout = frame.format.layout();
         if colors == Colors::Shared && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0) {
-            return;
+            return false;
         }
-        if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(&frame.as_ref()) {
-            return;
+        if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(frame) {
+            return false;
         }
         self.resize(w, h);
         in_pool(|| {
             self.mark(w, alpha);
-            if self.band.contains(&true) {
-                self.gather(&frame.as_ref(), alpha);
-                self.pull();
-                self.push();
-                self.replace(frame, alpha, colors);
+            if !self.band.contains(&true) {
+                return false;
             }
-        });
+            self.gather(frame, alpha);
+            self.pull();
+            self.push();
+            true
+        })
     }
 
     fn resize(&mut self, w: usize, h: usize) {
@@ -224,62 +247,95 @@ impl Foreground {
         }
     }
 
-    /// Mixes no more, in the cells of the band.
-    fn replace(&self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
-        let layout = frame.format.layout();
-        let (w, h, side) = (frame.width, frame.height, self.side);
-        let cells = &self.levels[0];
-        for (p, plane) in frame.planes.iter_mut().enumerate() {
-            let here = || layout.color[..layout.colors].iter().enumerate().filter(move |(_, c)| c.plane == p);
-            let Some((_, first)) = here().next() else { continue };
-            let (stride, rows) = (plane.stride, (side >> first.vsub).max(1));
-            let height = first.height(h);
-            let used = (height * stride).min(plane.data.len());
-            plane.data[..used].par_chunks_mut(rows * stride).enumerate().for_each(|(cy, data)| {
-                let band = &self.band[cy * cells.wide..][..cells.wide];
-                if !band.contains(&true) {
-                    return;
+    /// The cells that a row of a plane lies in.
+    fn cells_of(&self, format: Format, plane: usize, y: usize) -> Option<(usize, &[bool])> {
+        let layout = format.layout();
+        let first = layout.color[..layout.colors].iter().find(|c| c.plane == plane)?;
+        let (wide, rows) = (self.levels[0].wide, (self.side >> first.vsub).max(1));
+        let band = self.band.get(y / rows * wide..)?.get(..wide)?;
+        Some((rows, band))
+    }
+
+    /// Whether anything of a row may be replaced.
+    fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors) -> bool {
+        let layout = format.layout();
+        let some = |c: &Component| c.plane == plane && (colors == Colors::All || c.hsub + c.vsub > 0);
+        layout.color[..layout.colors].iter().any(some)
+            && self.cells_of(format, plane, y).is_some_and(|(_, band)| band.contains(&true))
+    }
+
+    /// Mixes no more, in the cells of the band that a row lies in.
+    #[allow(clippy::too_many_arguments)]
+    fn unmix_row(
+        &self,
+        format: Format,
+        plane: usize,
+        y: usize,
+        (w, h): (usize, usize),
+        alpha: &[u8],
+        colors: Colors,
+        row: &mut [u8],
+    ) {
+        let (layout, side, cells) = (format.layout(), self.side, &self.levels[0]);
+        let Some((rows, band)) = self.cells_of(format, plane, y) else { return };
+        with_local(|l| {
+            for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
+                if colors == Colors::Shared && c.hsub + c.vsub == 0 {
+                    continue;
                 }
-                with_local(|l| {
-                    for (y, row) in data.chunks_mut(stride).enumerate() {
-                        let y = cy * rows + y;
-                        for (k, c) in here() {
-                            if colors == Colors::Shared && c.hsub + c.vsub == 0 {
-                                continue;
-                            }
-                            let across = (side >> c.hsub).max(1);
-                            let width = c.width(w);
-                            for run in runs(band) {
-                                let all = (run.start * across, (run.end * across).min(width));
-                                let [front, back, part, ..] = &mut l.rows;
-                                part.resize(all.1 - all.0, 0.0);
-                                alpha_row(alpha, (w, h), c, y, all.0, part);
-                                if colors == Colors::Shared {
-                                    leave_seen(alpha, (w, h), c, y, all.0, part);
-                                }
-                                // The run's ends along this very row, where nothing mixes, are left alone.
-                                let Some(piece) = mixes(part, across) else { continue };
-                                let (x0, n) = (all.0 + piece.start, piece.len());
-                                for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
-                                    out.resize(n, 0.0);
-                                    let plane = &cells.sides[s].color[k];
-                                    // Rows of cells are square in the frame, not in a component: place by rows.
-                                    stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
-                                }
-                                let part = &part[piece];
-                                let data = &mut row[c.offset + x0 * c.step..];
-                                match c.step {
-                                    1 => unmix_1(data, front, back, part),
-                                    2 => unmix_2(data, front, back, part),
-                                    3 => unmix_3(data, front, back, part),
-                                    _ => unmix_4(data, front, back, part),
-                                }
-                            }
-                        }
+                let across = (side >> c.hsub).max(1);
+                let width = c.width(w);
+                for run in runs(band) {
+                    let all = (run.start * across, (run.end * across).min(width));
+                    let [front, back, part, ..] = &mut l.rows;
+                    part.resize(all.1 - all.0, 0.0);
+                    alpha_row(alpha, (w, h), c, y, all.0, part);
+                    if colors == Colors::Shared {
+                        leave_seen(alpha, (w, h), c, y, all.0, part);
                     }
-                });
-            });
-        }
+                    // The run's ends along this very row, where nothing mixes, are left alone.
+                    let Some(piece) = mixes(part, across) else { continue };
+                    let (x0, n) = (all.0 + piece.start, piece.len());
+                    for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
+                        out.resize(n, 0.0);
+                        let plane = &cells.sides[s].color[k];
+                        // Rows of cells are square in the frame, not in a component: place by rows.
+                        stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
+                    }
+                    let part = &part[piece];
+                    let data = &mut row[c.offset + x0 * c.step..];
+                    match c.step {
+                        1 => unmix_1(data, front, back, part),
+                        2 => unmix_2(data, front, back, part),
+                        3 => unmix_3(data, front, back, part),
+                        _ => unmix_4(data, front, back, part),
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The colours of a frame, the foreground's own where it mixes with the background.
+pub struct Unmixed<'a> {
+    frame: &'a Frame<'a>,
+    /// None if nothing mixes.
+    foreground: Option<&'a Foreground>,
+    alpha: &'a [u8],
+    colors: Colors,
+}
+
+impl Rows for Unmixed<'_> {
+    fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
+        let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
+        let from = self.frame.planes[plane].row(y);
+        let Some(foreground) = self.foreground.filter(|f| f.touches(format, plane, y, self.colors)) else {
+            return from;
+        };
+        room.clear();
+        room.extend_from_slice(from);
+        foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, room);
+        room
     }
 }
 
@@ -559,10 +615,7 @@ fn unmix(mix: u8, front: f32, back: f32, a: f32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{
-        Format,
-        testing::{Picture, noise},
-    };
+    use crate::frame::testing::{Picture, noise};
 
     /// A soft disc of one colour over a background of another, in every component.
     fn mixed_disc(format: Format, w: usize, h: usize) -> (Picture, Vec<u8>) {

@@ -146,17 +146,28 @@ pub struct Scratch {
 /// The last rows of sums or models, and one that is empty.
 #[derive(Debug, Default)]
 struct Rows {
+    shape: [usize; 4],
     len: usize,
     turns: usize,
     ring: Vec<f32>,
 }
 
 impl Rows {
-    fn begin(&mut self, len: usize, window: Window) {
-        (self.len, self.turns) = (len, window.side());
-        self.ring.resize((self.turns + 1) * len, 0.0);
-        // Columns beside the plane count as empty, and nobody writes there.
-        self.ring.fill(0.0);
+    /// For `planes` of `room` values, of which those from `pad` on are `wide` cells.
+    fn begin(&mut self, planes: usize, room: usize, (pad, wide): (usize, usize), window: Window) {
+        let (len, turns) = (planes * room, window.side());
+        if self.shape != [len, turns, pad, wide] {
+            self.shape = [len, turns, pad, wide];
+            (self.len, self.turns) = (len, turns);
+            // Columns beside the plane count as empty, and nothing else is written there.
+            self.ring.clear();
+            self.ring.resize((turns + 1) * len, 0.0);
+        }
+        // What earlier calls have left in the cells, nobody reads.
+        #[cfg(test)]
+        for plane in self.ring[..turns * len].chunks_exact_mut(room) {
+            plane[pad..pad + wide].fill(f32::NAN);
+        }
     }
 
     fn slot(&mut self, row: usize) -> &mut [f32] {
@@ -224,8 +235,8 @@ pub fn filter(
     }
     let mut next_row = area.y.0.saturating_sub(2 * reach);
     let mut next_model = area.y.0.saturating_sub(reach);
-    s.sums.begin(SUMS * room, window);
-    s.models.begin(MODEL * room, window);
+    s.sums.begin(SUMS, room, (pad, wide), window);
+    s.models.begin(MODEL, room, (pad, wide), window);
     let mut runs = std::mem::take(&mut s.runs);
     for y in area.y.0..area.y.1 {
         while next_model <= (y + reach).min(high - 1) {

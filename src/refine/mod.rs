@@ -14,7 +14,7 @@ mod levels;
 mod planes;
 mod strips;
 
-pub use foreground::{Colors, Foreground};
+pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};
 
 use std::cell::RefCell;
@@ -57,6 +57,13 @@ const CLEAR_REACH: f32 = 14.0;
 /// The mask is snapped: what is within two percent of sure is sure.
 const SNAP: (f32, f32) = (1.04 / 255.0, -0.02);
 
+/// Where more than this part of the frame is in doubt, the finest level is left out, until less than the other is: an
+/// edge that is everywhere is none, and would take many times as long as one that is not.
+const CROWDED: (f32, f32) = (0.5, 0.4);
+
+/// Blocks of a frame for which that matters.
+const LARGE: usize = 512;
+
 /// Parts of a level that run side by side.
 const STRIPS: usize = 4;
 
@@ -80,14 +87,15 @@ struct Level {
     samples: Stretch,
 }
 
-/// Turns masks into mattes; keeps its buffers from frame to frame, nothing else.
+/// Turns masks into mattes; keeps its buffers from frame to frame, and whether the last frame was [`CROWDED`].
 #[derive(Debug, Default)]
 pub struct Refiner {
     plan: Option<(Format, usize, usize, usize, usize, Quality)>,
     levels: Vec<Level>,
     strips: Strips,
-    /// The finest level whose models are made.
+    /// The finest level whose models are made, unless there is too much to do.
     last: usize,
+    crowded: bool,
     band: Band,
     blocks: Blocks,
     stretch: Stretch,
@@ -150,14 +158,25 @@ impl Refiner {
             self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
             self.blocks.mark(&self.band, w, h, side, self.reach());
             self.strips.fill(frame, &self.blocks);
-            for n in (self.last..self.levels.len()).rev() {
+            let last = self.finest();
+            for n in (last..self.levels.len()).rev() {
                 self.fit(n, noise(frame));
-                if n == 1 && self.last == 0 {
+                if n == 1 && last == 0 {
                     self.settle();
                 }
             }
-            self.finish(frame, out);
+            self.finish(frame, last, out);
         });
+    }
+
+    /// The finest level that is worth its time on this frame.
+    fn finest(&mut self) -> usize {
+        let core = &self.blocks.core;
+        let part = core.iter().filter(|b| **b).count() as f32 / core.len().max(1) as f32;
+        // Small frames are cheap.
+        let large = core.len() >= LARGE;
+        self.crowded = large && part > if self.crowded { CROWDED.1 } else { CROWDED.0 };
+        if self.crowded { self.last.max(1).min(self.levels.len() - 1) } else { self.last }
     }
 
     /// How many blocks around the band are looked at.
@@ -343,11 +362,11 @@ impl Refiner {
     }
 
     /// The finest level's models on the frame's own pixels.
-    fn finish(&self, frame: &Frame<'_>, out: &mut [u8]) {
-        let (blocks, level) = (&self.blocks, &self.levels[self.last]);
+    fn finish(&self, frame: &Frame<'_>, last: usize, out: &mut [u8]) {
+        let (blocks, level) = (&self.blocks, &self.levels[last]);
         let (width, scale, side) = (frame.width, level.scale, BLOCK * self.levels[0].scale);
         let layout = frame.format.layout();
-        let (fold, last) = (folds(frame.format, scale), self.last);
+        let fold = folds(frame.format, scale);
         out.par_chunks_mut(side * width).enumerate().for_each(|(by, rows)| {
             let busy = if last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
             for bx in 0..blocks.wide {
@@ -361,7 +380,7 @@ impl Refiner {
                 for run in runs(busy) {
                     let (x0, x1) = (run.start * side, (run.end * side).min(width));
                     if fold {
-                        self.write_folded(frame, (by * side, rows), (x0, x1), l);
+                        self.write_folded(frame, last, (by * side, rows), (x0, x1), l);
                         continue;
                     }
                     for (y, row) in rows.chunks_exact_mut(width).enumerate() {
@@ -388,11 +407,12 @@ impl Refiner {
     fn write_folded(
         &self,
         frame: &Frame<'_>,
+        last: usize,
         (top, rows): (usize, &mut [u8]),
         (x0, x1): (usize, usize),
         l: &mut Local,
     ) {
-        let level = &self.levels[self.last];
+        let level = &self.levels[last];
         let (width, scale) = (frame.width, level.scale);
         let luma = frame.format.layout().color[0];
         // A sample more at either side, for the stretching.
@@ -408,7 +428,7 @@ impl Refiner {
                 row.resize(n, 0.0);
                 stretch_row(plane, level.wide, level.high, 2, y, from, row, tmp);
             }
-            let color = [1, 2].map(|k| &self.strips.row(self.last, k, y)[from..to]);
+            let color = [1, 2].map(|k| &self.strips.row(last, k, y)[from..to]);
             let [a, b, c, d] = &*models;
             slope.clear();
             slope.extend_from_slice(a);

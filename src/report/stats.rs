@@ -74,6 +74,8 @@ pub struct Stats {
     pub late: u64,
     /// Went out without a matte: wholly hidden, or untouched where that was asked for.
     pub hidden: u64,
+    /// Went out with coarser edges than `refine` asks for, since a live stream left no time.
+    pub coarser: u64,
     pub inferences: u64,
     /// Frames that went out with the mask of an earlier one.
     pub reused: u64,

@@ -4,6 +4,7 @@
 mod common;
 
 mod behaviour;
+mod lookahead;
 mod order;
 mod races;
 mod stream;

@@ -111,7 +111,8 @@ impl Settings {
             _ => None,
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        [("model", self.model.as_str())].into_iter().chain(background).chain(set)
+        // The network runs ahead of what is written.
+        [("model", self.model.as_str()), ("lookahead", "2")].into_iter().chain(background).chain(set)
     }
 
     /// Everything about the element that can be known to fail, before any work.

@@ -1,0 +1,132 @@
+//! How fine edges are drawn in a live stream: as fine as its time allows.
+//!
+//! A network that is undecided all over the frame makes the whole frame an edge, and then a frame takes longer than it
+//! lasts. Rather than let the stream fall behind, edges are drawn more coarsely until there is time again.
+
+use super::settings::Refine;
+use std::time::Duration;
+
+/// The part of a frame's length that its own work may take; the rest belongs to decoders, encoders and the network.
+const BUDGET: f64 = 0.6;
+/// And up to which there is room for a step back, which may cost several times as much.
+const ROOM: f64 = 0.2;
+/// So many frames too long in a row are no accident; one longer than it lasts counts twice.
+const STRIKES: u32 = 3;
+/// Frames with room before finer edges are tried again; twice as many after each time that it was in vain.
+const CALM: (u32, u32) = (30, 960);
+
+/// Chooses how fine edges are, frame by frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Steps below what is asked for.
+    less: u8,
+    strikes: u32,
+    calm: u32,
+    patience: u32,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self { less: 0, strikes: 0, calm: 0, patience: CALM.0 }
+    }
+}
+
+fn coarser(quality: Refine) -> Option<Refine> {
+    match quality {
+        Refine::Best => Some(Refine::Fast),
+        Refine::Fast => Some(Refine::None),
+        Refine::None => None,
+    }
+}
+
+impl Effort {
+    /// What is done where so much is asked for.
+    pub fn of(&self, asked: Refine) -> Refine {
+        (0..self.less).fold(asked, |quality, _| coarser(quality).unwrap_or(quality))
+    }
+
+    /// Takes note of what a frame's own work took, of the frame's length; gives whether the choice has changed.
+    pub fn note(&mut self, took: Duration, length: Duration, asked: Refine) -> bool {
+        let before = self.of(asked);
+        let part = took.as_secs_f64() / length.as_secs_f64().max(1e-6);
+        (self.strikes, self.calm) = match part {
+            p if p > 1.0 => (self.strikes + 2, 0),
+            p if p > BUDGET => (self.strikes + 1, 0),
+            p if p < ROOM => (0, self.calm + 1),
+            _ => (0, 0),
+        };
+        if self.strikes >= STRIKES && coarser(before).is_some() {
+            if self.less > 0 || self.patience > CALM.0 {
+                self.patience = (self.patience * 2).min(CALM.1);
+            }
+            (self.less, self.strikes) = (self.less + 1, 0);
+        } else if self.less > 0 && self.calm >= self.patience {
+            (self.less, self.calm) = (self.less - 1, 0);
+            self.patience = (self.patience * 2).min(CALM.1);
+        } else if self.less == 0 && self.calm >= CALM.1 {
+            self.patience = CALM.0;
+        }
+        self.of(asked) != before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_millis(33);
+
+    /// Notes frames of a cost that depends on what is done; gives what was done for each.
+    fn play(effort: &mut Effort, frames: usize, cost: impl Fn(Refine) -> u64) -> Vec<Refine> {
+        (0..frames)
+            .map(|_| {
+                let quality = effort.of(Refine::Best);
+                effort.note(Duration::from_millis(cost(quality)), LENGTH, Refine::Best);
+                quality
+            })
+            .collect()
+    }
+
+    fn heavy(quality: Refine) -> u64 {
+        match quality {
+            Refine::Best => 60,
+            Refine::Fast => 25,
+            Refine::None => 4,
+        }
+    }
+
+    #[test]
+    fn a_stream_that_has_time_stays_as_it_is() {
+        let mut effort = Effort::default();
+        assert!(play(&mut effort, 2000, |_| 15).iter().all(|q| *q == Refine::Best));
+        // One slow frame in a while is an accident.
+        let mut n = 0;
+        for _ in 0..200 {
+            n += 1;
+            effort.note(Duration::from_millis(if n % 3 == 0 { 50 } else { 10 }), LENGTH, Refine::Best);
+            assert_eq!(effort.of(Refine::Best), Refine::Best);
+        }
+    }
+
+    #[test]
+    fn one_that_has_none_is_eased_at_once_and_seldom_tries_again() {
+        let mut effort = Effort::default();
+        let done = play(&mut effort, 3000, heavy);
+        use Refine::*;
+        assert_eq!(done[..6], [Best, Best, Fast, Fast, Fast, None]);
+        let slow = done.iter().filter(|q| **q != None).count();
+        assert!(slow < 60, "{slow} of 3000 frames are too slow");
+    }
+
+    #[test]
+    fn it_comes_back_when_there_is_time() {
+        let mut effort = Effort::default();
+        play(&mut effort, 10, heavy);
+        assert_eq!(effort.of(Refine::Best), Refine::None);
+        let done = play(&mut effort, 400, |_| 4);
+        assert_eq!(done.last(), Some(&Refine::Best));
+        // What is asked for is never exceeded.
+        assert_eq!(effort.of(Refine::None), Refine::None);
+        assert_eq!(effort.of(Refine::Fast), Refine::Fast);
+    }
+}

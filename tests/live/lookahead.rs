@@ -1,0 +1,127 @@
+//! `lookahead`: the network runs ahead of the frames that leave, and nothing else changes.
+
+use crate::stream::*;
+use gst::prelude::*;
+use std::time::{Duration, Instant};
+
+/// What comes out of a file's frames: times, and bytes.
+fn play(props: &[(&str, &str)], step: gst::ClockTime, frames: u64) -> Vec<(gst::ClockTime, Vec<u8>)> {
+    let mut stream = Stream::file(&network(0, 0), props);
+    for n in 0..frames {
+        // Something that moves, and a cut in the middle.
+        let x = 40.0 + 6.0 * n as f32;
+        let other = n >= frames / 2;
+        let mut frame = stream.frame(|u, v| if other { v < 90.0 } else { u < x });
+        frame.get_mut().unwrap().set_pts(step * n);
+        stream.harness.push(frame).unwrap();
+    }
+    stream.harness.push_event(gst::event::Eos::new());
+    let out = std::iter::from_fn(|| stream.harness.try_pull());
+    let out: Vec<_> =
+        out.map(|b| (b.pts().unwrap(), b.map_readable().unwrap().as_slice().to_vec())).collect();
+    assert_eq!(stream.stat("frames-hidden"), 0, "{props:?}");
+    out
+}
+
+#[test]
+fn frames_are_the_same_whatever_the_lookahead() {
+    let more: [&[(&str, &str)]; 4] = [
+        &[],
+        &[("inference-interval", "3")],
+        &[("reuse-threshold", "0.01"), ("temporal-smoothing", "0.6"), ("refine", "best")],
+        &[("max-inference-rate", "11")],
+    ];
+    for props in more {
+        // Also where a frame lasts longer than a mask may serve while another one is awaited.
+        for step in [gst::ClockTime::SECOND / 30, gst::ClockTime::SECOND * 9 / 10] {
+            let plain = play(props, step, 14);
+            assert_eq!(plain.len(), 14);
+            for lookahead in ["1", "3", "16"] {
+                let ahead = play(&[props, &[("lookahead", lookahead)]].concat(), step, 14);
+                assert!(plain == ahead, "{props:?} {step} lookahead={lookahead}");
+            }
+        }
+    }
+}
+
+#[test]
+fn so_many_are_held_back_and_the_latency_says_so() {
+    let mut stream = Stream::new(&network(0, 0), &[("lookahead", "3"), ("inference-mode", "sync")]);
+    for n in 0..5 {
+        let frame = stream.half();
+        stream.harness.push(frame).unwrap();
+        assert_eq!(stream.harness.buffers_in_queue(), (n + 1u32).saturating_sub(3), "after frame {n}");
+    }
+    let three = gst::ClockTime::SECOND / 30 * 3;
+    let latency = stream.latency();
+    assert!((three..three + gst::ClockTime::from_mseconds(40)).contains(&latency), "{latency}");
+    // Less is held back from the next frame on.
+    stream.element.set_property("lookahead", 1u32);
+    let frame = stream.half();
+    stream.harness.push(frame).unwrap();
+    assert_eq!(stream.harness.buffers_in_queue(), 5);
+    // A flush forgets what is held back.
+    assert!(stream.harness.push_event(gst::event::FlushStart::new()));
+    assert!(stream.harness.push_event(gst::event::FlushStop::new(true)));
+    let left = std::iter::from_fn(|| stream.harness.try_pull()).count();
+    assert!(
+        stream.harness.push_event(gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new()))
+    );
+    assert!(stream.harness.push_event(gst::event::Eos::new()));
+    assert_eq!(stream.harness.buffers_in_queue(), 0, "{left} were there before");
+}
+
+#[test]
+fn what_waits_in_line_is_not_too_late() {
+    let mut stream = Stream::file(&network(384, 40), &[("lookahead", "12")]);
+    let frame = stream.half();
+    let begin = Instant::now();
+    stream.harness.push(frame).unwrap();
+    stream.harness.push_event(gst::event::CustomDownstream::new(gst::Structure::new_empty("wait")));
+    stream.element.set_property("lookahead", 0u32);
+    let frame = stream.half();
+    stream.harness.push(frame).unwrap();
+    let usual = begin.elapsed() / 2;
+    // Long enough for each, and not for all of them.
+    let limit = usual * 4 + Duration::from_millis(20);
+    stream.element.set_property("lookahead", 12u32);
+    stream.element.set_property("inference-timeout", limit.as_nanos() as u64);
+    for _ in 0..13 {
+        let frame = stream.half();
+        stream.harness.push(frame).unwrap();
+    }
+    stream.harness.push_event(gst::event::Eos::new());
+    assert_eq!(stream.stat("failures"), 0);
+    assert_eq!(stream.harness.buffers_in_queue(), 15);
+}
+
+#[test]
+fn frames_that_are_held_back_keep_the_network_that_was_asked() {
+    let mut stream = Stream::file(&network(0, 0), &[("lookahead", "4")]);
+    let folder = tempfile::tempdir().unwrap();
+    let red = crate::common::onnx::Onnx::new()
+        .input("x", crate::common::onnx::Type::F32, &[1, 3, 36, 64])
+        .f32s("none", &[1, 3, 1, 1], &[0.0, 0.0, 0.0])
+        .op("Conv", "x none", "y")
+        .output("y", crate::common::onnx::Type::F32, &[1, 1, 36, 64]);
+    for _ in 0..4 {
+        let frame = stream.half();
+        stream.harness.push(frame).unwrap();
+    }
+    stream.element.set_property("model", red.save(folder.path(), "red.onnx").display().to_string());
+    // It is loaded beside the stream.
+    let mut sides = Vec::new();
+    let until = Instant::now() + Duration::from_secs(20);
+    while sides.last() != Some(&[0, 0]) {
+        assert!(Instant::now() < until, "the new network never takes over: {sides:?}");
+        let frame = stream.half();
+        stream.harness.push(frame).unwrap();
+        while let Some(out) = stream.harness.try_pull() {
+            sides.push(stream.sides(&out));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let old = sides.iter().take_while(|s| **s == [255, 0]).count();
+    assert!(old >= 4, "{sides:?}");
+    assert!(sides[old..].iter().all(|s| *s == [0, 0]), "{sides:?}");
+}
