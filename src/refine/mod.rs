@@ -16,6 +16,7 @@ mod strips;
 
 pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};
+pub(crate) use planes::{component_row, halve_plane};
 
 use std::cell::RefCell;
 
@@ -26,7 +27,7 @@ use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
 use guided::{Area, Guide, Samples, Scratch, Window, center_pairs, centred};
-use planes::{Stretch, component_row, place, stretch_pairs, stretch_row};
+use planes::{Stretch, place, stretch_pairs, stretch_row};
 use strips::Strips;
 
 /// How much work goes into edges.
@@ -59,10 +60,10 @@ const SNAP: (f32, f32) = (1.04 / 255.0, -0.02);
 
 /// Where more than this part of the frame is in doubt, the finest level is left out, until less than the other is: an
 /// edge that is everywhere is none, and would take many times as long as one that is not.
-const CROWDED: (f32, f32) = (0.5, 0.4);
+const CROWDED: (f32, f32) = (0.75, 0.65);
 
 /// Blocks of a frame for which that matters.
-const LARGE: usize = 512;
+const LARGE: usize = 1500;
 
 /// Parts of a level that run side by side.
 const STRIPS: usize = 4;

@@ -1,6 +1,6 @@
 //! How much the picture has changed since it was last looked at.
 
-use super::{guide, readable};
+use super::{holds, readable};
 use crate::frame::Frame;
 
 /// Parts of the picture, across and down.
@@ -21,14 +21,17 @@ impl Change {
         self.kept = readable(frame).then(|| (frame.width, frame.height, samples(frame)));
     }
 
-    /// The mean absolute difference of luma (or green), 0..1 of full scale, in the part that has changed most;
-    /// `None` if no frame of this size has been kept.
+    /// The mean absolute difference of the component that has changed most, 0..1 of full scale, in the part that has
+    /// changed most; `None` if no frame of this size has been kept.
     pub fn since_kept(&self, frame: &Frame<'_>) -> Option<f32> {
         let (w, h, kept) = self.kept.as_ref()?;
         if (*w, *h) != (frame.width, frame.height) || !readable(frame) {
             return None;
         }
         let now = samples(frame);
+        if now.len() != kept.len() {
+            return None;
+        }
         let parts = now.chunks_exact(LOOKS * LOOKS).zip(kept.chunks_exact(LOOKS * LOOKS));
         let sum = |(a, b): (&[u8], &[u8])| -> u32 {
             a.iter().zip(b).map(|(&a, &b)| u32::from(a.abs_diff(b))).sum()
@@ -37,20 +40,23 @@ impl Change {
     }
 }
 
-/// Some pixels of each part, part by part.
+/// Some pixels of each part, part by part, of each component in turn.
 fn samples(frame: &Frame<'_>) -> Vec<u8> {
-    let c = guide(frame);
-    let plane = &frame.planes[c.plane];
-    let mut out = Vec::with_capacity(COLUMNS * ROWS * LOOKS * LOOKS);
+    let layout = frame.format.layout();
+    let colors = layout.color[..layout.colors].iter().filter(|c| holds(frame, c));
+    let mut out = Vec::with_capacity(layout.colors * COLUMNS * ROWS * LOOKS * LOOKS);
     let place = |i: usize, n: usize, size: usize| ((2 * i + 1) * size / (2 * n)).min(size - 1);
-    for row in 0..ROWS {
-        for column in 0..COLUMNS {
-            for y in 0..LOOKS {
-                let line = plane.row(place(row * LOOKS + y, ROWS * LOOKS, frame.height));
-                out.extend((0..LOOKS).map(|x| {
-                    let at = place(column * LOOKS + x, COLUMNS * LOOKS, frame.width);
-                    line[c.offset + at * c.step]
-                }));
+    for c in colors {
+        let (plane, width, height) = (&frame.planes[c.plane], c.width(frame.width), c.height(frame.height));
+        for row in 0..ROWS {
+            for column in 0..COLUMNS {
+                for y in 0..LOOKS {
+                    let line = plane.row(place(row * LOOKS + y, ROWS * LOOKS, height));
+                    out.extend((0..LOOKS).map(|x| {
+                        let at = place(column * LOOKS + x, COLUMNS * LOOKS, width);
+                        line[c.offset + at * c.step]
+                    }));
+                }
             }
         }
     }
@@ -77,6 +83,13 @@ mod tests {
             data[y * *stride + 100..][..10].fill(255);
         }
         assert!(change.since_kept(&second.frame()).unwrap() > 0.2);
+        // The same in a tint alone.
+        let mut third = first.clone();
+        let (data, stride) = &mut third.planes[2];
+        for y in 25..30 {
+            data[y * *stride + 50..][..5].fill(255);
+        }
+        assert!(change.since_kept(&third.frame()).unwrap() > 0.2);
         assert_eq!(change.since_kept(&noise(Format::I420, 322, 180, 1).frame()), None);
         for (w, h) in [(1, 1), (16, 16), (17, 3)] {
             let p = Picture::new(Format::Bgra, w, h);

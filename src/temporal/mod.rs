@@ -10,6 +10,7 @@ mod carry;
 mod change;
 mod cut;
 mod motion;
+mod view;
 
 pub use carry::Carrier;
 pub use change::Change;
@@ -21,6 +22,7 @@ use crate::frame::{Component, Frame};
 use crate::simd::{in_pool, multiversion, unsettled};
 use motion::{Grey, Motion};
 use std::cell::RefCell;
+use view::{Pair, Tints, View, pairs};
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
@@ -49,9 +51,9 @@ pub struct Smoother {
     height: usize,
     /// Frame pixels in a sample of `now`, across.
     scale: usize,
-    /// Luma of this frame and the last, at `1 / scale` of the frame.
-    now: Vec<u8>,
-    before: Vec<u8>,
+    /// This frame and the last, at `1 / scale` of the frame.
+    now: View,
+    before: View,
     /// By block: how it moved; whether that is known yet; how far its samples look as before (see [`agree`]).
     motion: Vec<Motion>,
     motion_before: Vec<Motion>,
@@ -141,12 +143,7 @@ impl Smoother {
             std::mem::swap(&mut self.motion, &mut self.motion_before);
             std::mem::swap(&mut self.now, &mut self.before);
         }
-        let (component, scale, lw) = (guide(frame), self.scale, w.div_ceil(self.scale));
-        self.now.par_chunks_mut(lw * 16).enumerate().for_each(|(part, rows)| {
-            for (y, out) in rows.chunks_exact_mut(lw).enumerate() {
-                luma_row(frame, &component, scale, part * 16 + y, out);
-            }
-        });
+        self.now.take(frame, self.scale);
         self.motion.fill(Motion::default());
         self.known.fill(false);
         self.current = true;
@@ -158,10 +155,8 @@ impl Smoother {
         self.scale = luma_scale(w, h);
         let (lw, lh) = (w.div_ceil(self.scale), h.div_ceil(self.scale));
         let blocks = lw.div_ceil(BLOCK) * lh.div_ceil(BLOCK);
-        for (v, n) in [(&mut self.now, lw * lh), (&mut self.before, lw * lh), (&mut self.alpha, w * h)] {
-            v.clear();
-            v.resize(n, 0);
-        }
+        self.alpha.clear();
+        self.alpha.resize(w * h, 0);
         for v in [&mut self.motion, &mut self.motion_before] {
             v.clear();
             v.resize(blocks, Motion::default());
@@ -180,8 +175,7 @@ impl Smoother {
     fn track(&mut self, wanted: impl Fn(usize, usize) -> bool + Sync) {
         let (lw, lh) = (self.width.div_ceil(self.scale), self.height.div_ceil(self.scale));
         let wide = lw.div_ceil(BLOCK);
-        let now = Grey { data: &self.now, width: lw, height: lh };
-        let before = Grey { data: &self.before, width: lw, height: lh };
+        let (luma, tints) = pairs(&self.now, &self.before);
         let was = &self.motion_before;
         let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
         let rows = rows.zip(self.sure.par_chunks_mut(wide));
@@ -206,9 +200,10 @@ impl Smoother {
                         near(at.checked_sub(wide)),
                         near(Some(at + wide)),
                     ];
-                    last = motion::search(now, before, area, &seeds);
+                    // Things of equal brightness do not move for it; that they look otherwise is seen below.
+                    last = motion::search(luma, &[], area, &seeds);
                     motion[bx] = last;
-                    agree(now, before, area, last, same);
+                    agree_in_all(luma, tints, area, last, same);
                     all[bx] = sure(area, same);
                 }
             },
@@ -392,41 +387,20 @@ fn cubic_weights(f: f32) -> [f32; 4] {
 
 /// Whether the frame holds the component that is looked at.
 fn readable(frame: &Frame<'_>) -> bool {
-    let (c, w, h) = (guide(frame), frame.width, frame.height);
+    frame.width > 0 && frame.height > 0 && holds(frame, &guide(frame))
+}
+
+/// Whether a frame that is not empty holds a component.
+fn holds(frame: &Frame<'_>, c: &Component) -> bool {
     let plane = &frame.planes[c.plane];
-    let row = c.offset + w.saturating_sub(1) * c.step + 1;
-    w > 0 && h > 0 && plane.stride >= row && plane.data.len() >= (h - 1) * plane.stride + row
+    let row = c.offset + (c.width(frame.width) - 1) * c.step + 1;
+    plane.stride >= row && plane.data.len() >= (c.height(frame.height) - 1) * plane.stride + row
 }
 
 /// The component that stands for brightness: luma, or green.
 fn guide(frame: &Frame<'_>) -> Component {
     let layout = frame.format.layout();
     layout.color[if frame.format.is_yuv() || layout.colors == 1 { 0 } else { 1 }]
-}
-
-/// One row of brightness, averaged over `scale · scale` pixels of the frame.
-fn luma_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, out: &mut [u8]) {
-    let plane = &frame.planes[c.plane];
-    let row = |dy: usize| &plane.row((y * scale + dy).min(frame.height - 1))[c.offset..];
-    if scale == 2 && c.step == 1 {
-        let (top, bottom) = (row(0), row(1));
-        let whole = frame.width / 2;
-        halve(&top[..2 * whole], &bottom[..2 * whole], &mut out[..whole]);
-        if let Some(o) = out.get_mut(whole) {
-            *o = top[2 * whole].midpoint(bottom[2 * whole]);
-        }
-        return;
-    }
-    for (x, o) in out.iter_mut().enumerate() {
-        let mut sum = 0;
-        for dy in 0..scale {
-            let row = row(dy);
-            for dx in 0..scale {
-                sum += usize::from(row[(x * scale + dx).min(frame.width - 1) * c.step]);
-            }
-        }
-        *o = ((sum + scale * scale / 2) / (scale * scale)) as u8;
-    }
 }
 
 /// Marks the blocks in which columns, which lie at `place` in luma, are marked.
@@ -443,17 +417,9 @@ multiversion! {
     }
 }
 
-multiversion! {
-    fn halve(top: &[u8], bottom: &[u8], out: &mut [u8]) {
-        for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            *o = ((u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]) + 2) >> 2) as u8;
-        }
-    }
-}
-
 /// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
 /// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
-fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
+fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
     // A sample more at each side, one more again for the fraction; to the right some that nobody reads.
     const SIDE: usize = BLOCK + 2;
     const ROOM: usize = 32;
@@ -482,7 +448,24 @@ fn agree(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: motion::Area, m: Motion,
         differences(&here, &there, fraction, diff);
     }
     for j in 0..h {
-        levels(&diff[j], &diff[j + 1], &diff[j + 2], &mut out[j * BLOCK..][..w]);
+        levels([&diff[j], &diff[j + 1], &diff[j + 2]], &mut out[j * BLOCK..][..w]);
+    }
+}
+
+/// As [`agree`], in brightness and in both tints: what differs in one is another thing.
+fn agree_in_all(luma: Pair<'_>, tints: Tints<'_>, area: motion::Area, m: Motion, out: &mut [u8]) {
+    agree(luma, area, m, out);
+    let [x, y, w, h] = area;
+    let half = [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)];
+    let part = Motion { x: m.x / 2, y: m.y / 2 };
+    let mut same = [0u8; BLOCK * BLOCK];
+    for &tint in tints.all() {
+        agree(tint, half, part, &mut same);
+        for (v, out) in out.chunks_exact_mut(BLOCK).enumerate().take(h) {
+            for (u, out) in out.iter_mut().enumerate().take(w) {
+                *out = (*out).min(same[v / 2 * BLOCK + u / 2]);
+            }
+        }
     }
 }
 
@@ -509,7 +492,8 @@ multiversion! {
 }
 
 multiversion! {
-    fn levels(top: &[i16; 32], middle: &[i16; 32], bottom: &[i16; 32], out: &mut [u8]) {
+    fn levels(rows: [&[i16; 32]; 3], out: &mut [u8]) {
+        let [top, middle, bottom] = rows;
         let mut tall = [0i32; 32];
         for i in 0..32 {
             tall[i] = i32::from(top[i]) + i32::from(middle[i]) + i32::from(bottom[i]);

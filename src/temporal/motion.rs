@@ -1,5 +1,6 @@
 //! Where a block of the frame was one frame ago.
 
+use super::view::Pair;
 use crate::simd::multiversion;
 
 /// A grey plane, tight rows.
@@ -19,19 +20,32 @@ pub struct Motion {
 
 /// Price of a sample of displacement, in summed differences: noise must not pay for motion.
 const PRICE: u32 = 8;
+/// What a sample of a tint counts for, against one of brightness.
+pub const TINT: u32 = 2;
 /// Standing still wins if it costs no more than this a sample over the best.
 const STILL_BONUS: f32 = 0.75;
 
 /// A rectangle of the plane: left, top, width, height.
 pub type Area = [usize; 4];
 
-/// Finds the motion of `area` between `now` and `before` by descent from `seeds` over sums of absolute
+/// Finds the motion of `area` between two pictures by descent from `seeds` over sums of absolute
 /// differences (as the predictive searches of video encoders, e.g. Tourapis, "Enhanced predictive zonal search",
 /// VCIP 2002), to a quarter sample by a symmetric V through the sums beside the best (Haller & Nayar's equiangular
 /// line fit).
-pub fn search(now: Grey<'_>, before: Grey<'_>, area: Area, seeds: &[Motion]) -> Motion {
+///
+/// `luma`: brightness now and before; `tints`: if they count as well, at half the size.
+pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
     let cost = |(x, y): (i32, i32)| -> u32 {
-        sad(now, before, area, x, y).map_or(u32::MAX, |s| s + PRICE * (x.unsigned_abs() + y.unsigned_abs()))
+        let Some(sum) = sad(luma.0, luma.1, area, x, y) else { return u32::MAX };
+        let [u, v, w, h] = area;
+        let half = [u / 2, v / 2, w.div_ceil(2), h.div_ceil(2)];
+        // A quarter as many samples, and of less contrast.
+        let tints: u32 = tints
+            .iter()
+            .filter_map(|&(now, before)| sad(now, before, half, x.div_euclid(2), y.div_euclid(2)))
+            .map(|sum| TINT * sum)
+            .sum();
+        sum + tints + PRICE * (x.unsigned_abs() + y.unsigned_abs())
     };
     let still = cost((0, 0));
     let mut best = ((0, 0), still);
@@ -121,7 +135,7 @@ mod tests {
         for (dx, dy) in [(0.0, 0.0), (3.0, -2.0), (5.5, 0.25), (-1.25, 4.0)] {
             let now = draw(dx, dy);
             let [now, before] = [&now, &before].map(|d| Grey { data: d, width: w, height: h });
-            let m = search(now, before, [64, 48, 16, 16], &[]);
+            let m = search((now, before), &[], [64, 48, 16, 16], &[]);
             let off = (f32::from(m.x) / 4.0 + dx).hypot(f32::from(m.y) / 4.0 + dy);
             assert!(off <= 0.55, "{m:?} for {dx},{dy}");
         }

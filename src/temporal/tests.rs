@@ -103,6 +103,45 @@ fn a_moving_disc_leaves_nothing_behind() {
     }
 }
 
+/// Contrasts in one component alone, down to small ones: what moves in any of them leaves nothing behind.
+#[test]
+fn a_disc_of_another_tint_leaves_nothing_behind() {
+    for format in [Format::I420, Format::Nv12, Format::Yuy2, Format::Rgba, Format::Bgr] {
+        for component in 0..3 {
+            for contrast in [20.0, 40.0, -60.0, 100.0] {
+                let (mut noise, mut smoother) = (Noise(9), Smoother::new());
+                for n in 0..8 {
+                    let (shape, truth) = disc(150.0 + 14.0 * n as f32, 240.0, 70.0);
+                    let mut p = Picture::new(format, W, H);
+                    let layout = format.layout();
+                    for (k, c) in layout.color.iter().enumerate() {
+                        for y in 0..c.height(H) {
+                            for x in 0..c.width(W) {
+                                let inside = (shape[(y << c.vsub) * W + (x << c.hsub)] - 60.0) / 120.0;
+                                let v = 120.0 + if k == component { contrast * inside } else { 0.0 };
+                                let (data, stride) = &mut p.planes[c.plane];
+                                data[y * *stride + c.offset + x * c.step] = (v + noise.next()) as u8;
+                            }
+                        }
+                    }
+                    let mut mask = shrink(&truth);
+                    smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+                    let mut alpha = truth.clone();
+                    smoother.apply(&p.frame(), &mut alpha, 0.6);
+                    let area = |a: &[u8]| a.iter().map(|v| f64::from(*v)).sum::<f64>() / 255.0;
+                    // What is behind the disc, as so many of its own rows of 140 pixels.
+                    let off = (area(&alpha) - area(&truth)).abs() / 140.0;
+                    let what = format!("{format:?}, component {component} by {contrast}, frame {n}");
+                    assert!(off <= 1.0, "{what}: {off} px of the matte");
+                    let sum = |m: &[f32]| m.iter().sum::<f32>();
+                    let off = (sum(&mask) - sum(&shrink(&truth))).abs() * 25.0 / 140.0;
+                    assert!(off <= 1.5, "{what}: {off} px of the mask");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn what_looks_like_the_subject_is_not_kept_where_that_has_left() {
     let (mut noise, mut smoother) = (Noise(7), Smoother::new());

@@ -1,0 +1,96 @@
+//! What motion and sameness are looked for in: a frame's brightness at a part of its size, and its two tints at half of
+//! that. Things of equal brightness are told apart by the tints.
+
+use rayon::prelude::*;
+
+use super::motion::Grey;
+use super::readable;
+use crate::frame::{Component, Frame};
+use crate::refine::{component_row, halve_plane};
+
+/// The tints beside brightness: Cb and Cr, or red and blue where green stands for brightness; none of grey.
+fn tints(frame: &Frame<'_>) -> Option<[Component; 2]> {
+    let layout = frame.format.layout();
+    (layout.colors == 3).then(|| [layout.color[if frame.format.is_yuv() { 1 } else { 0 }], layout.color[2]])
+}
+
+/// Brightness and tints of one frame; keeps its room from frame to frame.
+#[derive(Debug, Default)]
+pub struct View {
+    width: usize,
+    height: usize,
+    luma: Vec<u8>,
+    tint: [Vec<u8>; 2],
+    tinted: bool,
+}
+
+impl View {
+    /// Takes in a frame at `1 / scale` of its size; it must be [`readable`].
+    pub fn take(&mut self, frame: &Frame<'_>, scale: usize) {
+        debug_assert!(readable(frame));
+        (self.width, self.height) = (frame.width.div_ceil(scale), frame.height.div_ceil(scale));
+        let (width, height) = (self.width, self.height);
+        self.luma.resize(width * height, 0);
+        let guide = super::guide(frame);
+        self.luma.par_chunks_mut(width * 16).enumerate().for_each(|(part, rows)| {
+            for (y, out) in rows.chunks_exact_mut(width).enumerate() {
+                component_row(frame, &guide, scale, part * 16 + y, 0, out);
+            }
+        });
+        let parts = tints(frame).filter(|parts| parts.iter().all(|c| super::holds(frame, c)));
+        self.tinted = parts.is_some();
+        let Some(parts) = parts else { return };
+        let wide = width.div_ceil(2);
+        for (c, tint) in parts.iter().zip(&mut self.tint) {
+            tint.resize(wide * height.div_ceil(2), 0);
+            tint.par_chunks_mut(wide * 16).enumerate().for_each_init(Vec::new, |two, (part, rows)| {
+                for (y, out) in rows.chunks_exact_mut(wide).enumerate() {
+                    let y = part * 16 + y;
+                    // Where the component is as coarse as that, there is nothing to average.
+                    if (scale << 1) == (1 << c.hsub) && c.hsub == c.vsub {
+                        component_row(frame, c, scale << 1, y, 0, out);
+                        continue;
+                    }
+                    two.resize(2 * width, 0);
+                    for (dy, row) in two.chunks_exact_mut(width).enumerate() {
+                        component_row(frame, c, scale, (2 * y + dy).min(height - 1), 0, row);
+                    }
+                    halve_plane(two, width, 2, 0, 0, out);
+                }
+            });
+        }
+    }
+
+    /// Brightness.
+    pub fn luma(&self) -> Grey<'_> {
+        Grey { data: &self.luma, width: self.width, height: self.height }
+    }
+
+    /// The tints, at half the size; none of a grey frame, or none before the first.
+    pub fn tint(&self) -> Option<[Grey<'_>; 2]> {
+        let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        self.tinted.then(|| self.tint.each_ref().map(|data| Grey { data, width, height }))
+    }
+}
+
+/// The same part of two frames: of the one now, and of the one before.
+pub type Pair<'a> = (Grey<'a>, Grey<'a>);
+
+/// The brightness of two frames of one size, and their tints: two, or none.
+pub fn pairs<'a>(now: &'a View, before: &'a View) -> (Pair<'a>, Tints<'a>) {
+    let tints = now.tint().zip(before.tint());
+    let tints = tints.map(|([a, b], [c, d])| [(a, c), (b, d)]);
+    let alike = |pairs: &[Pair<'_>; 2]| pairs.iter().all(|(a, b)| (a.width, a.height) == (b.width, b.height));
+    ((now.luma(), before.luma()), Tints(tints.filter(alike)))
+}
+
+/// The tints of two frames.
+#[derive(Clone, Copy)]
+pub struct Tints<'a>(Option<[Pair<'a>; 2]>);
+
+impl<'a> Tints<'a> {
+    /// Both, or none.
+    pub fn all(&self) -> &[Pair<'a>] {
+        self.0.as_ref().map_or(&[], |pairs| &pairs[..])
+    }
+}
