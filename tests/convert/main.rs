@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod clips;
+mod color;
 mod formats;
 mod inputs;
 mod media;

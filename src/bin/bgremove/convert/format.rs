@@ -88,7 +88,7 @@ pub enum Codec {
 }
 
 /// All that the encoders' settings follow from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Encoding {
     pub format: Format,
     pub codec: Codec,
@@ -102,6 +102,8 @@ pub struct Encoding {
     pub channels: u32,
     /// Whether frames are unevenly spaced.
     pub uneven: bool,
+    /// What the frames' colorimetry is in limited range, where it is not.
+    pub narrow: Option<String>,
 }
 
 impl Encoding {
@@ -162,7 +164,13 @@ impl Encoding {
             Mov => {
                 // Named, since videoconvert could choose a format without alpha.
                 let format = if self.alpha { "A444_10LE" } else { "I422_10LE" };
-                line.then("videoconvert").then(&format!("video/x-raw,format={format}"));
+                // A ProRes frame cannot say that its range is full, and nobody reads it so. GStreamer 1.22 does not bring YUV
+                // to another range unless it goes by way of RGB.
+                if self.narrow.is_some() {
+                    line.then("videoconvert").then("video/x-raw,format=ARGB64");
+                }
+                let range = self.narrow.as_ref().map_or(String::new(), |c| format!(",colorimetry={c}"));
+                line.then("videoconvert").then(&format!("video/x-raw,format={format}{range}"));
                 line.then("avenc_prores_ks").name("encoder").set("pass", "quant");
                 line.set("quantizer", &format!("{:.1}", level(21.0, 1.0)));
                 if self.alpha {

@@ -1,6 +1,7 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
 use super::Settings;
+use super::color;
 use super::fault::{self, Fault};
 use super::plan::Facts;
 use super::tracks::{self, Known, Track};
@@ -135,6 +136,7 @@ impl Input {
                 "GStreamer's decodebin is missing; install gstreamer1.0-plugins-base",
             )
         })?;
+        color::hear_range(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
         source.link(&decoder).map_err(odd)?;
@@ -361,6 +363,7 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
         quarter: turn.ends_with("90") || turn.ends_with("270"),
         hlg: transfer == gst_video::VideoTransferFunction::AribStdB67,
         pq: transfer == gst_video::VideoTransferFunction::Smpte2084,
+        narrow: color::narrow(&info),
         channels: audio.map(|pad| {
             let caps = pad.current_caps();
             let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());

@@ -1,5 +1,6 @@
 //! One conversion, from the opened input to the whole file in its place.
 
+use super::color;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
 use super::input::Input;
@@ -252,6 +253,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
         });
     }
     let encoder = pad("encoder")?;
+    encoder.parent_element().inspect(color::tell);
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let shape = Mutex::new(None);

@@ -5,6 +5,7 @@
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`report`]).
 
 mod arguments;
+mod color;
 mod fault;
 pub mod format;
 mod input;

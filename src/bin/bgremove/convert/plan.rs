@@ -25,6 +25,8 @@ pub struct Facts {
     /// The transfer function is that of HDR: hybrid log-gamma or perceptual quantisation.
     pub hlg: bool,
     pub pq: bool,
+    /// What the colorimetry is in limited range, where it is not.
+    pub narrow: Option<String>,
     /// Channels of the sound; `None` without sound.
     pub channels: Option<u32>,
 }
@@ -130,6 +132,7 @@ impl Plan {
             pixel_rate: f64::from(width) * f64::from(height) * rate,
             channels: facts.channels.unwrap_or(0),
             uneven: facts.uneven,
+            narrow: facts.narrow.clone(),
         };
         Ok(Self { steps, encoding, sound, width, height })
     }

@@ -191,6 +191,7 @@ fn encoding(trial: &Trial) -> Encoding {
         pixel_rate: (WIDTH * HEIGHT) as f64 * 30.0,
         channels: 1,
         uneven: false,
+        narrow: None,
     }
 }
 

@@ -1,0 +1,93 @@
+//! A colour stays what it is, whatever range and matrix the source has, in each format, as foreign eyes see it.
+
+#[path = "../common/onnx.rs"]
+#[allow(dead_code)]
+mod onnx;
+
+use crate::media::*;
+use std::path::{Path, PathBuf};
+
+const COLOR: [u8; 3] = [210, 60, 40];
+
+/// Name, what ffmpeg converts to, how it says so in the file, and the encoder.
+const SOURCES: [(&str, &str, &str, &str); 9] = [
+    ("709.mp4", "bt709:out_range=tv,format=yuv420p", "bt709 bt709 bt709 tv", "libx264"),
+    ("709-full.mp4", "bt709:out_range=pc,format=yuvj420p", "bt709 bt709 bt709 pc", "libx264"),
+    ("601.mp4", "bt601:out_range=tv,format=yuv420p", "smpte170m smpte170m smpte170m tv", "libx264"),
+    ("601-full.mov", "bt601:out_range=pc,format=yuvj420p", "smpte170m smpte170m smpte170m pc", "libx264"),
+    ("709-full.mkv", "bt709:out_range=pc,format=yuvj420p", "bt709 bt709 bt709 pc", "libx264"),
+    ("2020.mp4", "bt2020:out_range=tv,format=yuv420p", "bt2020nc bt2020 bt709 tv", "libx264"),
+    ("709-full.webm", "bt709:out_range=pc,format=yuv420p", "bt709 bt709 bt709 pc", "libvpx-vp9"),
+    ("601-full.avi", "bt601:out_range=pc,format=yuvj420p", "", "mjpeg"),
+    ("untagged.mp4", "bt601:out_range=tv,format=yuv420p", "", "libx264"),
+];
+
+fn source(folder: &Path, (name, to, tags, encoder): (&str, &str, &str, &str)) -> PathBuf {
+    let path = folder.join(name);
+    let [r, g, b] = COLOR;
+    let color = format!("color=c=0x{r:02x}{g:02x}{b:02x}:s=160x120:r=10:d=0.5");
+    let filter = format!("scale=out_color_matrix={to}");
+    let mut all = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &color, "-vf", &filter, "-c:v", encoder];
+    let options = ["-colorspace", "-color_primaries", "-color_trc", "-color_range"];
+    all.extend(options.into_iter().zip(tags.split_whitespace()).flat_map(|(o, t)| [o, t]));
+    if encoder == "mjpeg" {
+        all.extend(["-q:v", "2"]);
+    }
+    all.push(path.to_str().unwrap());
+    tool("ffmpeg", &all);
+    path
+}
+
+/// The pixel in the middle, as another decoder gives it.
+fn middle(path: &Path) -> [u8; 3] {
+    let frame = if path.is_dir() {
+        pictures(path).remove(0)
+    } else if path.extension().is_some_and(|e| e == "webp") {
+        image::open(path).unwrap().into_rgba8().into_raw()
+    } else {
+        frames(path).remove(0)
+    };
+    let at = (60 * 160 + 80) * 4;
+    assert_eq!(frame[at + 3], 255, "{}", path.display());
+    [frame[at], frame[at + 1], frame[at + 2]]
+}
+
+#[test]
+fn a_colour_is_the_same_in_every_format() {
+    let folder = folder("color");
+    // All is foreground.
+    let whole = onnx::Onnx::new()
+        .input("x", onnx::Type::F32, &[1, 3, 36, 64])
+        .f32s("none", &[1, 3, 1, 1], &[0.0, 0.0, 0.0])
+        .op("Conv", "x none", "zero")
+        .scalar("one", 1.0)
+        .op("Add", "zero one", "y")
+        .output("y", onnx::Type::F32, &[1, 1, 36, 64])
+        .save(&folder, "whole.onnx");
+    let options = "model-options=options,fit=stretch,activation=none";
+    let mut wrong = Vec::new();
+    for kind in SOURCES {
+        let from = source(&folder, kind);
+        // What is left of it after the source's own encoder.
+        let want = middle(&from);
+        assert!(want.iter().zip(COLOR).all(|(a, b)| a.abs_diff(b) <= 5), "{}: {want:?}", kind.0);
+        for (format, more) in [
+            ("webm", vec![]),
+            ("mov", vec![]),
+            ("mp4", vec!["--background", "white"]),
+            ("gif", vec![]),
+            ("webp", vec![]),
+            ("png", vec![]),
+        ] {
+            let name = kind.0.replace('.', "-");
+            let out = folder.join(if format == "png" { name } else { format!("{name}.{format}") });
+            let model = ["--model", whole.to_str().unwrap(), "--set", options, "--format", format];
+            convert(&from, &out, &[&model[..], &more].concat());
+            let got = middle(&out);
+            if got.iter().zip(want).any(|(a, b)| a.abs_diff(b) > 4) {
+                wrong.push(format!("{} to {format}: {got:?}, not {want:?}", kind.0));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
