@@ -351,20 +351,20 @@ pub fn frames(data: &[u8]) {
     let Ok(mut own) = VideoFrameRef::from_buffer_ref_writable(own, &to) else { return };
     let Some(mut colors) = video::write(&mut own, &to) else { return };
     let _ = compose::carry(&frame, &mut colors);
-    cut_out(&mut b, &mut colors, &mut out, &matte, &alpha);
+    cut_out(&mut b, &colors, &mut out, &matte, &alpha);
     drop(out_frame);
     video::clear_rest(output, &to);
 }
 
-fn cut_out(b: &mut Bytes<'_>, colors: &mut FrameMut<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]) {
+fn cut_out(b: &mut Bytes<'_>, colors: &FrameMut<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]) {
     let (format, w, h) = (out.format, out.width, out.height);
-    Foreground::new().estimate(colors, matte, b.pick(&[Colors::All, Colors::Shared]));
-    let colors = colors.as_ref();
+    let (frame, mut foreground) = (colors.as_ref(), Foreground::new());
+    let colors = foreground.prepare(&frame, matte, b.pick(&[Colors::All, Colors::Shared]));
     match b.below(4) {
         0 => compose::composite(&colors, out, alpha, &Solid { format, color: [1, 2, 3] }),
         1 => {
             let mut blur = Blur::new(format, w, h, 0.5 + f32::from(b.u8()) / 6.0);
-            blur.prepare(&colors, matte);
+            blur.prepare(&frame, matte);
             compose::composite(&colors, out, alpha, &blur);
         }
         2 if format.has_alpha() => {

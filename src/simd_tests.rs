@@ -86,7 +86,11 @@ fn foregrounds_are_the_same_at_each_width() {
             let mut picture = scene(format, w, h, 4);
             Foreground::new().estimate(&mut picture.frame_mut(), &alpha, Colors::All);
             Foreground::new().estimate(&mut picture.frame_mut(), &alpha, Colors::Shared);
-            picture
+            let (mut foreground, mut out) = (Foreground::new(), picture.clone());
+            let front = picture.frame();
+            let own = foreground.prepare(&front, &alpha, Colors::All);
+            compose::composite(&own, &mut out.frame_mut(), &alpha, &Solid { format, color: [200, 90, 33] });
+            (picture, out)
         });
     });
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 /// The part of a frame's length that its own work may take; the rest belongs to decoders, encoders and the network.
 const BUDGET: f64 = 0.6;
-/// And up to which there is room for a step back, which may cost several times as much.
+/// And up to which there is plenty of room for a step back, which may cost several times as much.
 const ROOM: f64 = 0.2;
+/// So many times as long a frame with less room is waited for, before finer edges are tried again.
+const LESS_ROOM: u32 = 8;
 /// So many frames too long in a row are no accident; one longer than it lasts counts twice.
 const STRIKES: u32 = 3;
-/// Frames with room before finer edges are tried again; twice as many after each time that it was in vain.
+/// Frames with plenty of room before finer edges are tried again; twice as many after each time that it was in vain.
 const CALM: (u32, u32) = (30, 960);
 
 /// Chooses how fine edges are, frame by frame.
@@ -21,6 +23,7 @@ pub struct Effort {
     /// Steps below what is asked for.
     less: u8,
     strikes: u32,
+    /// Frames in time, in a row; one with plenty of room counts [`LESS_ROOM`] times.
     calm: u32,
     patience: u32,
 }
@@ -52,18 +55,18 @@ impl Effort {
         (self.strikes, self.calm) = match part {
             p if p > 1.0 => (self.strikes + 2, 0),
             p if p > BUDGET => (self.strikes + 1, 0),
-            p if p < ROOM => (0, self.calm + 1),
-            _ => (0, 0),
+            p if p < ROOM => (0, self.calm.saturating_add(LESS_ROOM)),
+            _ => (0, self.calm.saturating_add(1)),
         };
         if self.strikes >= STRIKES && coarser(before).is_some() {
             if self.less > 0 || self.patience > CALM.0 {
                 self.patience = (self.patience * 2).min(CALM.1);
             }
             (self.less, self.strikes) = (self.less + 1, 0);
-        } else if self.less > 0 && self.calm >= self.patience {
+        } else if self.less > 0 && self.calm >= self.patience * LESS_ROOM {
             (self.less, self.calm) = (self.less - 1, 0);
             self.patience = (self.patience * 2).min(CALM.1);
-        } else if self.less == 0 && self.calm >= CALM.1 {
+        } else if self.less == 0 && self.calm >= CALM.1 * LESS_ROOM {
             self.patience = CALM.0;
         }
         self.of(asked) != before
@@ -124,6 +127,17 @@ mod tests {
         play(&mut effort, 10, heavy);
         assert_eq!(effort.of(Refine::Best), Refine::None);
         let done = play(&mut effort, 400, |_| 4);
+        assert_eq!(done.last(), Some(&Refine::Best));
+        // Also where there is not plenty of it: what was too long was an accident.
+        let usual = |quality| match quality {
+            Refine::Best => 16,
+            Refine::Fast => 10,
+            Refine::None => 8,
+        };
+        let mut effort = Effort::default();
+        play(&mut effort, 2, |_| 50);
+        assert_eq!(effort.of(Refine::Best), Refine::Fast);
+        let done = play(&mut effort, 600, usual);
         assert_eq!(done.last(), Some(&Refine::Best));
         // What is asked for is never exceeded.
         assert_eq!(effort.of(Refine::None), Refine::None);

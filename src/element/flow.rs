@@ -193,6 +193,8 @@ impl Flow {
     /// A new network takes over: its first mask is still to come, the old one's serves until then.
     pub fn ask_again(&mut self) {
         self.asked = None;
+        // Also where nothing changes in the picture.
+        self.change = Change::default();
     }
 
     /// Takes in the next frame; the caller asks the network if need be, then [`Flow::hold`]s the frame.
@@ -384,6 +386,9 @@ impl Flow {
     ) -> Chosen {
         if carries {
             self.carrier.advance(frame);
+        } else {
+            // Ways that are not kept up lead nowhere.
+            self.carrier.reset();
         }
         if let Some(latest) = &mut self.latest
             && held.relies.is_some_and(|number| number <= latest.number)

@@ -349,6 +349,9 @@ impl BaseTransformImpl for BgRemove {
             | gst::EventView::Segment(_)
             | gst::EventView::SegmentDone(_)
             | gst::EventView::Eos(_) => self.drain(),
+            // Nothing comes for now that would let them go.
+            gst::EventView::StreamGroupDone(_) => self.drain(),
+            gst::EventView::Gap(_) if !self.settings().is_async(self.was_live()) => self.drain(),
             _ if event.is_serialized() => return self.in_line(event),
             _ => {}
         }

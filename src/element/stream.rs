@@ -193,6 +193,15 @@ impl BgRemove {
             self.load_beside();
         }
         state.behind = Some(behind);
+        let buffer = if state.flow.held() > *lock(&self.promised) {
+            // Upstream may have no buffers beyond those that it was told to have, and wait for these.
+            buffer.copy_deep().map_err(|_| {
+                self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
+                gst::FlowError::Error
+            })?
+        } else {
+            buffer
+        };
         let asked = arrival.ask.then(Instant::now);
         if arrival.ask {
             let job = Job {
@@ -206,15 +215,6 @@ impl BgRemove {
             // Where the stream waits for each mask, each is made.
             worker.submit(job, behind);
         }
-        let buffer = if state.flow.held() > *lock(&self.promised) {
-            // Upstream may have no buffers beyond those that it was told to have, and wait for these.
-            buffer.copy_deep().map_err(|_| {
-                self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
-                gst::FlowError::Error
-            })?
-        } else {
-            buffer
-        };
         let Arrival { number, fresh, relies, .. } = arrival;
         state.flow.hold(Held { number, buffer, arrived, asked, fresh, relies });
         Ok(gst::FlowSuccess::Ok)
@@ -542,7 +542,8 @@ impl BgRemove {
         stats.coarser += u64::from(quality != settings.refine && left.shown);
         drop(stats);
         let length = state.flow.frame_length(state.input.fps());
-        if hurries && state.effort.note(begun + begin.elapsed(), length, settings.refine) {
+        // One without a mask costs nothing, and says nothing.
+        if hurries && left.shown && state.effort.note(begun + begin.elapsed(), length, settings.refine) {
             let quality = state.effort.of(settings.refine);
             gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
         }
@@ -624,8 +625,13 @@ impl BgRemove {
     /// `waited`: for downstream's buffers, which is not the element's doing.
     fn note_pace(&self, held: &Held, waited: Duration, settings: &Settings, live: bool, length: Duration) {
         let taken = held.arrived.elapsed().saturating_sub(waited);
-        lock(&self.pace).length = Some(length);
+        let before = lock(&self.pace).length;
         let delay = held_back(settings, live, Some(length));
+        if live && held_back(settings, live, before).abs_diff(delay) > STEP {
+            // Frames last as long as they come, where the caps do not say.
+            lock(&self.pace).length = Some(length);
+            self.tell_latency();
+        }
         let late = live && taken > delay + length;
         {
             let mut stats = lock(&self.stats);

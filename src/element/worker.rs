@@ -303,6 +303,7 @@ impl Worker {
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
             slot.fresh |= dropped.iter().any(|j| j.fresh);
+            slot.waiting = slot.waiting.filter(|_| !slot.pending.is_empty());
         }
         drop(slot);
         drop(dropped);
@@ -633,6 +634,22 @@ mod tests {
         assert!(worker.shared.lock().fresh, "what was before the one that it replaces is not forgotten");
         drop(tx);
         assert_eq!(worker.wait(6, None), Waited::Done);
+        assert!(!worker.shared.lock().fresh, "it has been heeded");
+        // One that is given up before its turn is not run, nor is what it was to forget kept.
+        worker.take(6);
+        let (tx, rx) = std::sync::mpsc::channel::<()>();
+        worker.submit(probed(7, move || assert!(rx.recv().is_err())), false);
+        while worker.shared.lock().running.is_none() {
+            std::thread::yield_now();
+        }
+        worker.submit(Job { fresh: true, ..job(8) }, false);
+        worker.submit(job(9), false);
+        assert!(worker.give_up(8));
+        assert!(worker.shared.lock().fresh);
+        drop(tx);
+        assert_eq!(worker.wait(9, None), Waited::Done);
+        assert_eq!(worker.take(9).iter().map(|d| d.number).collect::<Vec<_>>(), [9]);
+        assert!(!worker.shared.lock().fresh && worker.shared.lock().waiting.is_none());
     }
 
     #[test]

@@ -673,6 +673,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_as_the_whole_frame_in_place() {
+        for format in Format::ALL {
+            for (w, h) in [(203, 151), (67, 1), (1, 37), (33, 47)] {
+                for colors in [Colors::All, Colors::Shared] {
+                    let (before, alpha) = mixed_disc(format, w, h);
+                    let mut after = before.clone();
+                    Foreground::new().estimate(&mut after.frame_mut(), &alpha, colors);
+                    let (frame, mut foreground, mut room) = (before.frame(), Foreground::new(), Vec::new());
+                    let own = foreground.prepare(&frame, &alpha, colors);
+                    for (plane, (data, stride)) in after.planes.iter().enumerate() {
+                        for (y, want) in data.chunks(*stride).enumerate() {
+                            assert_eq!(
+                                own.row(plane, y, &mut room),
+                                want,
+                                "{format:?} {w}x{h} plane {plane} row {y}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn any_size_and_what_does_not_fit() {
         let mut foreground = Foreground::new();
         for format in Format::ALL {

@@ -226,6 +226,9 @@ impl Carrier {
         let ([lw, lh], [cw, ch]) = (self.luma, self.cells);
         let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
         let ((luma, tints), motion) = (pairs(&self.now, &self.before), &self.motion);
+        // Samples that a difference is summed over, the tints' by what they count.
+        let samples = PATCH * PATCH + tints.all().len() * motion::TINT as usize * (PATCH / 2).pow(2);
+        let weight = samples as u32;
         let rows = self.step.par_chunks_mut(cw).zip(self.doubt.par_chunks_mut(cw));
         rows.enumerate().for_each(|(cy, (step, doubt))| {
             let by = cy * CELL / BLOCK;
@@ -258,7 +261,7 @@ impl Carrier {
                     }
                 }
                 *step = [best.1.x, best.1.y];
-                let mean = best.0 / (PATCH * PATCH) as u32;
+                let mean = best.0 / weight;
                 *doubt = ((mean.clamp(FOUND, LOST) - FOUND) * 255 / (LOST - FOUND)) as u8;
             }
         });

@@ -388,4 +388,17 @@ fn a_mask_that_serves_on_purpose_does_not_grow_old() {
         assert_eq!(stream.through(frame), [255, 0]);
     }
     assert_eq!(stream.stat("inferences"), 1);
+    // Nor where another network takes over while nothing changes.
+    stream.element.set_property("resolution", 64u32);
+    let until = Instant::now() + Duration::from_secs(10);
+    while stream.stat("inferences") == 1 {
+        assert!(Instant::now() < until, "the network that takes over is never asked");
+        let frame = stream.half();
+        assert_eq!(stream.through(frame), [255, 0]);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for _ in 0..60 {
+        let frame = stream.half();
+        assert_eq!(stream.through(frame), [255, 0]);
+    }
 }

@@ -289,7 +289,13 @@ fn odd_numbers_do_no_harm() {
 
 #[test]
 fn frames_that_are_held_back_do_not_starve_upstream() {
-    let mut stream = Stream::new(&network(512, 100), &[("matte-delay", "1000000000")]);
+    for props in [&[("matte-delay", "1000000000")][..], &[("inference-mode", "sync"), ("lookahead", "8")]] {
+        starves_nobody(Stream::new(&network(512, 100), props));
+    }
+}
+
+/// Pushes frames of a pool that has only four.
+fn starves_nobody(mut stream: Stream) {
     let pool = gst::BufferPool::new();
     let mut config = pool.config();
     config.set_params(stream.info.to_caps().ok().as_ref(), stream.info.size() as u32, 4, 4);
