@@ -17,7 +17,7 @@ if [ "${1:-}" = --convert ]; then
     read -r width height rate <<END
 $(ffprobe -v error -select_streams v:0 -show_entries stream=width,height,r_frame_rate -of csv=p=0 "$clip" | tr ',' ' ')
 END
-    # ffmpeg has one quality for both planes; ours is finer for the alpha (16 to 24).
+    # ffmpeg has one quality for both planes; ours is finer for the alpha (4 to 24).
     gst-launch-1.0 -q filesrc location="$clip" ! decodebin ! videoconvert ! bgremove ! queue ! \
         video/x-raw,format=A420 ! fdsink |
         ffmpeg -v error -y -f rawvideo -pix_fmt yuva420p -s "${width}x$height" -r "$rate" -i - -i "$clip" \

@@ -334,3 +334,61 @@ fn many_frames_a_second_are_none_too_short_for_a_browser() {
     assert!(steps.iter().all(|s| *s >= 11), "{steps:?}");
     assert!(ends.len() > 50 && (990..=1012).contains(ends.last().unwrap()), "{ends:?}");
 }
+
+/// The portrait with the noise of a small camera.
+fn noisy() -> PathBuf {
+    let options = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"];
+    clip("noisy.mp4", 2.0, ",noise=alls=30:allf=t", &options)
+}
+
+/// Of each pixel whether all within sixteen of it have the same alpha, which is `of`.
+fn far_within(matte: &[u8], of: u8) -> Vec<bool> {
+    const R: usize = 16;
+    let rows: Vec<bool> = (0..WIDTH * HEIGHT)
+        .map(|at| {
+            let (x, row) = (at % WIDTH, at / WIDTH * WIDTH);
+            matte[row + x.saturating_sub(R)..=row + (x + R).min(WIDTH - 1)].iter().all(|a| *a == of)
+        })
+        .collect();
+    let column = |at: usize| {
+        let (x, y) = (at % WIDTH, at / WIDTH);
+        (y.saturating_sub(R)..=(y + R).min(HEIGHT - 1)).all(|y| rows[y * WIDTH + x])
+    };
+    (0..WIDTH * HEIGHT).map(column).collect()
+}
+
+#[test]
+fn the_alpha_of_webm_is_that_of_the_matte() {
+    let folder = folder("alpha");
+    for (name, input) in [("plain", plain()), ("noisy", noisy())] {
+        let exact = folder.join(name);
+        convert(&input, &exact, &["--format", "png"]);
+        let mattes: Vec<Vec<u8>> = pictures(&exact).iter().map(alpha).collect();
+        for codec in ["vp8", "vp9"] {
+            let path = folder.join(format!("{name}-{codec}.webm"));
+            convert(&input, &path, &["--codec", codec]);
+            let got = frames(&path);
+            assert_eq!(got.len(), mattes.len());
+            let (mut worst, mut over, mut far) = (0, 0, 0);
+            for (got, matte) in got.iter().map(alpha).zip(&mattes) {
+                let (outside, inside) = (far_within(matte, 0), far_within(matte, 255));
+                for (at, (got, want)) in got.iter().zip(matte).enumerate() {
+                    let off = got.abs_diff(*want);
+                    worst = off.max(worst);
+                    over += usize::from(off > 8);
+                    if outside[at] || inside[at] {
+                        far = off.max(far);
+                    }
+                }
+            }
+            let said = format!("{name} {codec}: off by {worst}, {over} pixels by more than 8, far by {far}");
+            println!("{said}");
+            assert_eq!(far, 0, "{said}");
+            match codec {
+                "vp8" => assert!(worst <= 8, "{said}"),
+                // Its large transforms lose single pixels.
+                _ => assert!(worst <= 40 && over <= 4 * got.len(), "{said}"),
+            }
+        }
+    }
+}

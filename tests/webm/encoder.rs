@@ -405,3 +405,54 @@ fn a_live_gap_stalls_nothing() {
     }
     pipeline.set_state(gst::State::Null).unwrap();
 }
+
+/// Writes frames with these mattes and reads them back with ffmpeg; the worst of all pixels.
+fn worst_alpha(codec: &str, name: &str, matte: impl Fn(usize, usize, u64) -> u8) -> Option<u8> {
+    const FRAMES: u64 = 40;
+    let file = path(&format!("alpha-{name}-{codec}.webm"));
+    let pipeline = launch(&format!(
+        "appsrc name=v ! {codec}alphaenc ! webmalphamux ! filesink location={}",
+        file.display()
+    ));
+    let source = pipeline.by_name("v").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    source.set_format(gst::Format::Time);
+    source.set_caps(Some(&a420_caps()));
+    let mattes: Vec<Vec<u8>> = (0..FRAMES)
+        .map(|n| (0..WIDTH * HEIGHT).map(|at| matte(at % WIDTH, at / WIDTH, n)).collect())
+        .collect();
+    for (n, matte) in (0..).zip(&mattes) {
+        let mut frame = a420(n);
+        frame.truncate(WIDTH * HEIGHT * 3 / 2);
+        frame.extend(matte);
+        let mut buffer = gst::Buffer::from_mut_slice(frame);
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_nseconds(time_of(n)));
+        source.push_buffer(buffer).unwrap();
+    }
+    source.end_of_stream().unwrap();
+    run(&pipeline).unwrap();
+    let decoder = if codec == "vp9" { "libvpx-vp9" } else { "libvpx" };
+    let text = file.to_str().unwrap();
+    let arguments = ["-v", "error", "-c:v", decoder, "-i", text, "-map", "0:v", "-f", "rawvideo", "-"];
+    let output = tool(name, "ffmpeg", "ffmpeg", &arguments)?;
+    let size = WIDTH * HEIGHT * 5 / 2;
+    assert_eq!(output.stdout.len(), size * FRAMES as usize, "ffmpeg did not read yuva420p");
+    let got = output.stdout.chunks(size).map(|frame| &frame[WIDTH * HEIGHT * 3 / 2..]);
+    got.zip(&mattes).flat_map(|(got, want)| got.iter().zip(want).map(|(g, w)| g.abs_diff(*w))).max()
+}
+
+#[test]
+fn hard_edges_keep_their_alpha() {
+    for codec in ["vp8", "vp9"] {
+        // Bars, one of them three pixels wide, at rest and by whole and by uneven steps.
+        for (name, speed) in [("still", 0), ("moving", 3), ("uneven", 7)] {
+            let bars = |x: usize, y: usize, n: u64| {
+                let at = 40 + (n * speed / 2) as usize;
+                let there = (at..at + 60).contains(&x) || (at + 80..at + 83).contains(&x);
+                if there && (30..200).contains(&y) { 255 } else { 0 }
+            };
+            if let Some(worst) = worst_alpha(codec, name, bars) {
+                assert!(worst <= 8, "{codec}, {name}: off by {worst}");
+            }
+        }
+    }
+}

@@ -72,7 +72,7 @@ pub enum EndUsage {
     /// The quality, and no more than the bitrate.
     #[default]
     #[enum_value(
-        name = "Constrained quality: cq-level and alpha-cq-level, the bitrates as ceilings",
+        name = "Constrained quality: cq-level with target-bitrate as a ceiling, and alpha-cq-level",
         nick = "cq"
     )]
     Cq,
