@@ -335,12 +335,6 @@ fn many_frames_a_second_are_none_too_short_for_a_browser() {
     assert!(ends.len() > 50 && (990..=1012).contains(ends.last().unwrap()), "{ends:?}");
 }
 
-/// The portrait with the noise of a small camera.
-fn noisy() -> PathBuf {
-    let options = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"];
-    clip("noisy.mp4", 2.0, ",noise=alls=30:allf=t", &options)
-}
-
 /// Of each pixel whether all within sixteen of it have the same alpha, which is `of`.
 fn far_within(matte: &[u8], of: u8) -> Vec<bool> {
     const R: usize = 16;

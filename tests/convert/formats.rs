@@ -172,6 +172,90 @@ fn png() {
     check_alpha(&pictures(&folder.join("a")), 99.0, 0);
 }
 
+/// The frames of any format.
+fn shown(path: &Path) -> Vec<Frame> {
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("webp") => webp_frames(path),
+        None => pictures(path),
+        _ => frames(path),
+    }
+}
+
+#[test]
+fn quality_has_steps_of_size_and_of_likeness() {
+    let folder = folder("quality");
+    let always = ["--background", "#808080", "--duration", "1"];
+    let exact = folder.join("exact");
+    convert(&noisy(), &exact, &[&always[..], &["--format", "png"]].concat());
+    let exact = pictures(&exact);
+    for (name, more) in [
+        ("webm", &[][..]),
+        ("webm", &["--codec", "vp8"]),
+        ("mov", &[]),
+        ("mp4", &[]),
+        ("gif", &[]),
+        ("webp", &[]),
+    ] {
+        let mut before = (0, 0.0);
+        for quality in ["5", "30", "75"] {
+            let path = folder.join(format!("a.{name}"));
+            let options = ["--overwrite", "--quality", quality];
+            convert(&noisy(), &path, &[&always[..], &options, more].concat());
+            let size = std::fs::metadata(&path).unwrap().len();
+            let got = shown(&path);
+            assert_eq!(got.len(), exact.len(), "{name} {more:?} {quality}");
+            let like = got.iter().zip(&exact).map(|(g, w)| psnr(g, w)).sum::<f64>() / got.len() as f64;
+            println!("{name} {more:?} {quality}: {size} bytes, {like:.2} dB");
+            assert!(size as f64 > before.0 as f64 * 1.1, "{name} {more:?} {quality}: {size} bytes");
+            assert!(like > before.1 + 0.15, "{name} {more:?} {quality}: {like:.2} dB");
+            before = (size, like);
+        }
+    }
+}
+
+#[test]
+fn quality_has_steps_for_alpha_too_and_vp9_keeps_it_exactly_at_last() {
+    let folder = folder("quality-alpha");
+    let exact = folder.join("exact");
+    convert(&noisy(), &exact, &["--format", "png", "--duration", "1"]);
+    let exact: Vec<_> = pictures(&exact).iter().map(alpha).collect();
+    for codec in ["vp8", "vp9"] {
+        let mut before = (0, 0.0);
+        for quality in ["5", "30", "75", "100"] {
+            let path = folder.join(format!("{codec}.webm"));
+            let options = ["--overwrite", "--duration", "1", "--codec", codec, "--quality", quality];
+            convert(&noisy(), &path, &options);
+            let size = std::fs::metadata(&path).unwrap().len();
+            let got: Vec<_> = frames(&path).iter().map(alpha).collect();
+            assert_eq!(got.len(), exact.len());
+            let like = got.iter().zip(&exact).map(|(g, w)| psnr(g, w)).sum::<f64>() / got.len() as f64;
+            println!("{codec} {quality}: {size} bytes, alpha {like:.2} dB");
+            assert!(size as f64 > before.0 as f64 * 1.1, "{codec} {quality}: {size} bytes");
+            assert!(like > before.1 + 1.0, "{codec} {quality}: alpha {like:.2} dB");
+            before = (size, like);
+        }
+        assert!(codec == "vp8" || before.1 == 99.0, "{codec}: alpha {:.2} dB", before.1);
+    }
+}
+
+#[test]
+fn the_finest_opaque_webm_has_all_frames() {
+    let folder = folder("finest");
+    for codec in ["vp8", "vp9"] {
+        let path = folder.join(format!("{codec}.webm"));
+        let options = ["--background", "#808080", "--quality", "100", "--codec", codec];
+        convert(&noisy(), &path, &options);
+        assert_eq!(probe(&path, "v:0", "nb_read_frames"), "60", "{codec}");
+    }
+}
+
+#[test]
+fn png_takes_no_quality() {
+    let folder = folder("png-quality");
+    let said = refuse(&silent(), &folder.join("a"), &["--format", "png", "--quality", "50"], 2);
+    assert!(said.contains("--quality") && said.contains("webp"), "{said}");
+}
+
 #[test]
 fn opaque_files_have_no_alpha_channel() {
     let folder = folder("opaque");

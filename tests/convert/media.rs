@@ -73,6 +73,12 @@ pub fn silent() -> PathBuf {
     clip("silent.mp4", 1.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"])
 }
 
+/// The portrait with the noise of a small camera.
+pub fn noisy() -> PathBuf {
+    let options = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"];
+    clip("noisy.mp4", 2.0, ",noise=alls=30:allf=t", &options)
+}
+
 /// A copy of a clip in which only what stands about it differs.
 pub fn remux(from: &Path, name: &str, options: &[&str]) -> PathBuf {
     let path = from.with_file_name(format!("{}-{name}", std::process::id()));

@@ -40,12 +40,18 @@ impl ObjectImpl for GifAlphaEnc {
                     .build(),
                 glib::ParamSpecFloat::builder("dither")
                     .nick("Dither")
-                    .blurb(
-                        "How much the steps between the 255 colours are dithered away; 0 gives smaller files",
-                    )
+                    .blurb("How much the steps between the colours are dithered away; 0 gives smaller files")
                     .minimum(0.0)
                     .maximum(1.0)
                     .default_value(defaults.dither)
+                    .mutable_ready()
+                    .build(),
+                glib::ParamSpecUInt::builder("colors")
+                    .nick("Colours")
+                    .blurb("How many colours a frame has at most; fewer give smaller files")
+                    .minimum(2)
+                    .maximum(255)
+                    .default_value(defaults.colors.into())
                     .mutable_ready()
                     .build(),
                 glib::ParamSpecUInt::builder("loops")
@@ -71,6 +77,7 @@ impl ObjectImpl for GifAlphaEnc {
         match pspec.name() {
             "alpha-threshold" => options.threshold = uint().min(255) as u8,
             "dither" => options.dither = value.get().unwrap_or_default(),
+            "colors" => options.colors = uint().clamp(2, 255) as u8,
             "loops" => options.loops = uint().min(u16::MAX.into()) as u16,
             name => gst::warning!(gst::CAT_RUST, imp = self, "no property {name}"),
         }
@@ -81,6 +88,7 @@ impl ObjectImpl for GifAlphaEnc {
         match pspec.name() {
             "alpha-threshold" => u32::from(options.threshold).to_value(),
             "dither" => options.dither.to_value(),
+            "colors" => u32::from(options.colors).to_value(),
             "loops" => u32::from(options.loops).to_value(),
             _ => pspec.default_value().clone(),
         }

@@ -9,7 +9,7 @@ mod palette;
 
 use super::Rgba;
 use gif::{DisposalMethod, Encoder, EncodingError, Frame, Repeat};
-use palette::{Palette, SAMPLES};
+use palette::{MOST_COLORS, Palette, SAMPLES};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,13 +32,15 @@ pub struct Options {
     pub threshold: u8,
     /// 0 (flat areas in steps) to 1 (all steps dithered away).
     pub dither: f32,
+    /// How many colours a palette has at most, 2 to 255.
+    pub colors: u8,
     /// How often to play; 0 = for ever.
     pub loops: u16,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { threshold: 128, dither: 0.7, loops: 0 }
+        Self { threshold: 128, dither: 0.7, colors: MOST_COLORS, loops: 0 }
     }
 }
 
@@ -150,7 +152,7 @@ impl Writer {
         let samples = samples(frame.data, threshold);
         let kept = self.palette.take().filter(|p| p.error(&samples) <= (p.born * WORSE).max(GOOD));
         let same = kept.is_some();
-        let palette = kept.unwrap_or_else(|| Arc::new(Palette::of(&samples)));
+        let palette = kept.unwrap_or_else(|| Arc::new(Palette::of(&samples, self.options.colors)));
         let amount = self.options.dither;
         let nothing = palette.nothing();
         // What will be seen just before: the pending frame's own picture.

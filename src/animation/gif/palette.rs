@@ -5,7 +5,7 @@ use quantette::{PaletteSize, Pipeline};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// One of the 256 colours says "nothing".
-const MOST_COLORS: u8 = 255;
+pub const MOST_COLORS: u8 = 255;
 /// Pixels of a frame that palettes are made of and judged by, at most.
 pub const SAMPLES: usize = 1 << 15;
 /// Colours are looked up with so many bits of each component.
@@ -31,10 +31,10 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// The colours that suit the samples best: Wu's quantiser in Oklab.
-    pub fn of(samples: &[[u8; 3]]) -> Self {
+    /// The colours, so many at most, that suit the samples best: Wu's quantiser in Oklab.
+    pub fn of(samples: &[[u8; 3]], most: u8) -> Self {
         let srgb: Vec<Srgb<u8>> = samples.iter().map(|&[r, g, b]| Srgb::new(r, g, b)).collect();
-        let size = PaletteSize::from_u8_clamped(MOST_COLORS);
+        let size = PaletteSize::from_u8_clamped(most);
         let colors = match Pipeline::new().palette_size(size).ditherer(None).input_slice(&srgb) {
             Ok(input) => {
                 input.output_srgb8_palette().into_vec().iter().map(|c| [c.red, c.green, c.blue]).collect()
@@ -143,7 +143,7 @@ mod tests {
     fn few_colours_are_kept_exactly() {
         let colors = [[0, 0, 0], [255, 0, 0], [0, 255, 0], [250, 250, 250]];
         let samples: Vec<_> = colors.iter().copied().cycle().take(4000).collect();
-        let palette = Palette::of(&samples);
+        let palette = Palette::of(&samples, MOST_COLORS);
         for c in colors {
             let got = palette.color(palette.nearest(c));
             assert!(got.iter().zip(c).all(|(g, w)| g.abs_diff(w) <= 2), "{c:?} became {got:?}");
@@ -155,7 +155,7 @@ mod tests {
     fn the_table_finds_what_a_search_finds() {
         let samples: Vec<_> =
             (0..20_000u32).map(|i| [i * 7, i / 9 * 13, i / 700 * 29].map(|v| (v % 256) as u8)).collect();
-        let palette = Palette::of(&samples);
+        let palette = Palette::of(&samples, MOST_COLORS);
         assert_eq!(palette.nothing(), MOST_COLORS);
         for c in samples.iter().step_by(97) {
             let centre = c.map(|v| (v & 0xfc) | 2);
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn nothing_to_see_makes_a_palette_all_the_same() {
-        let palette = Palette::of(&[]);
+        let palette = Palette::of(&[], MOST_COLORS);
         assert_eq!(palette.nothing(), 1);
         assert_eq!(palette.nearest([9, 9, 9]), 0);
     }

@@ -38,9 +38,10 @@ pub struct Args {
     /// The codec in a WebM file
     #[arg(long, default_value = "vp9")]
     codec: Codec,
-    /// 0 (smallest) to 100 (best); for gif how much is dithered, for png nothing
-    #[arg(long, default_value_t = 75, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    quality: u32,
+    /// 0 (smallest) to 100 (best), 75 if nothing is said; for gif how many colours there are and how much is dithered.
+    /// Not for png, which is exact
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    quality: Option<u32>,
     /// Begin here: seconds, or [HOURS:]MINUTES:SECONDS
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<gst::ClockTime>,
@@ -138,10 +139,17 @@ impl Args {
                 Format::names(Format::has_sound)
             ));
         }
+        if self.quality.is_some() && !format.has_quality() {
+            return Err(format!(
+                "{} keeps every pixel exactly, so --quality has nothing to choose: leave it out, or take one of {}",
+                format.name(),
+                Format::names(Format::has_quality)
+            ));
+        }
         let settings = Settings {
             format,
             codec: self.codec,
-            quality: self.quality,
+            quality: self.quality.unwrap_or(75),
             model: self.model.clone(),
             background,
             set: self.set.clone(),

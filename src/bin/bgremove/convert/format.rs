@@ -57,6 +57,11 @@ impl Format {
         matches!(self, Gif | Webp | Png)
     }
 
+    /// Whether it can be made smaller for the price of quality.
+    pub fn has_quality(self) -> bool {
+        self != Png
+    }
+
     pub fn has_sound(self) -> bool {
         matches!(self, Webm | Mov | Mp4)
     }
@@ -191,6 +196,11 @@ impl Encoding {
             Gif => {
                 line.then("videoconvert").then("gifalphaenc").name("encoder");
                 line.set("dither", &format!("{:.2}", f64::from(self.quality) / 100.0));
+                if self.quality < 75 {
+                    // Eight at 0, and all of them from 75 on.
+                    let colors = 8.0 * (255f64 / 8.0).powf(f64::from(self.quality) / 75.0);
+                    line.set("colors", &format!("{colors:.0}"));
+                }
             }
             Webp => {
                 line.then("videoconvert").then("webpalphaenc").name("encoder");
@@ -215,10 +225,11 @@ impl Encoding {
         // Alpha that is off is seen more than colour that is: 4 at quality 75, where hardly a pixel is off by more than 8,
         // and 0 from 93 on, where VP9 keeps it exactly.
         let alpha_level = format!("{:.0}", 40.0 * rest.powf(5.0 / 3.0));
-        // The quality decides, up to a bitrate: a tenth of a bit a pixel, twice that for each 12.5 of quality above
-        // 75, and never so little that small pictures suffer.
-        let finer = 2f64.powf((f64::from(self.quality) - 75.0).max(0.0) / 12.5);
-        let ceiling = format!("{:.0}", ((self.pixel_rate * 0.1).max(1e6) * finer).min(1e9));
+        // The quality decides, up to a bitrate that only noise comes to: from a twentieth of a bit a pixel at quality 0 to
+        // eight times that at 100, and never so little that small pictures suffer. It rises all the way, so that noise has
+        // its steps, too.
+        let ceiling = (self.pixel_rate * 0.05).max(5e5) * 8f64.powf(f64::from(self.quality) / 100.0);
+        let ceiling = format!("{:.0}", ceiling.min(1e9));
         if self.alpha {
             line.then(&format!("{name}alphaenc")).name("encoder");
             line.set("cq-level", &level).set("alpha-cq-level", &alpha_level);
@@ -233,7 +244,8 @@ impl Encoding {
         line.set("target-bitrate", &ceiling).set("keyframe-max-dist", "128");
         line.set("threads", &threads.to_string());
         match self.codec {
-            Codec::Vp9 => line.set("row-mt", "true"),
+            // With frames held back, GStreamer 1.22's loses the last ones where they are large.
+            Codec::Vp9 => line.set("row-mt", "true").set("lag-in-frames", "0"),
             // Else the level counts for nothing in the first 150 frames.
             Codec::Vp8 => line.set("min-quantizer", &level),
         };
