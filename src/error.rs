@@ -15,6 +15,8 @@ pub enum Kind {
     Setting,
     /// The network failed while it ran.
     Inference,
+    /// What the network gives is no mask at all: it was not made for this, or is broken.
+    Unsuited,
     /// A run was ended from outside; nobody wants its result.
     Cancelled,
 }

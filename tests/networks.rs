@@ -606,8 +606,8 @@ fn what_is_no_number_is_background() {
         let matte = matte_of(&nan, &more, (48, 48), halves).unwrap();
         assert_eq!(matte[0], 0, "{more}");
         assert!(matte[47] > 150, "{more}");
-        let matte = matte_of(&inf, &more, (48, 48), halves).unwrap();
-        assert!(matte.iter().all(|v| *v == 0), "{more}: {:?}", &matte[..48]);
+        let said = matte_of(&inf, &more, (48, 48), halves).unwrap_err();
+        assert!(said.contains("no finite number"), "{more}: {said}");
         let matte = matte_of(&reciprocal, &more, (48, 48), halves).unwrap();
         assert_eq!(matte[0], 0, "{more}");
         assert!(matte[47] > 150, "{more}");
@@ -619,6 +619,146 @@ fn what_is_no_number_is_background() {
     })
     .unwrap();
     assert_eq!((matte[4], matte[24], matte[44]), (0, 0, 255));
+}
+
+/// A network whose mask is no number anywhere: the root of what is below 0.
+fn nowhere() -> Onnx {
+    weigh(Onnx::new().input("x", Type::F32, &[1, 3, 32, 32]), "x", "s")
+        .scalar("two", 2.0)
+        .op("Sub", "s two", "d")
+        .op("Sqrt", "d", "y")
+        .output("y", Type::F32, &[1, 1, 32, 32])
+}
+
+#[test]
+fn a_network_without_a_finite_number_is_told_of_at_its_first_frame() {
+    init();
+    let folder = folder();
+    let model = nowhere().save(folder.path(), "nowhere.onnx");
+    let run = |more: &str| {
+        let pipeline = gst::parse::launch(&format!(
+            "videotestsrc num-buffers=5 ! video/x-raw,format=RGB,width=64,height=48,framerate=30/1 ! \
+             bgremove name=b model={} {more} ! video/x-raw,format=RGBA ! appsink name=sink sync=false",
+            model.display()
+        ))
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+        let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let mut frames = Vec::new();
+        while let Ok(sample) = sink.pull_sample() {
+            frames.push(sample.buffer().unwrap().map_readable().unwrap().to_vec());
+        }
+        let mut codes = Vec::new();
+        let kinds = [gst::MessageType::Error, gst::MessageType::Warning];
+        // The first may still be on its way.
+        let wait = |codes: &[_]| gst::ClockTime::from_seconds(if codes.is_empty() { 10 } else { 0 });
+        let bus = pipeline.bus().unwrap();
+        while let Some(message) = bus.timed_pop_filtered(wait(&codes), &kinds) {
+            let details = match message.view() {
+                gst::MessageView::Error(e) => e.details().map(|d| d.to_owned()),
+                gst::MessageView::Warning(w) => w.details().map(|d| d.to_owned()),
+                _ => None,
+            };
+            let details = details.unwrap();
+            codes.push((details.name().to_string(), details.get::<String>("code").unwrap()));
+        }
+        pipeline.set_state(gst::State::Null).unwrap();
+        (frames, codes)
+    };
+    let (frames, codes) = run("");
+    assert!(frames.is_empty());
+    assert!(codes.contains(&("bgremove-error".into(), "network-unsuited".into())), "{codes:?}");
+    // Who wants the stream to go on sees nothing of the room, and hears the same.
+    let (frames, codes) = run("on-error=background");
+    assert_eq!(frames.len(), 5);
+    assert!(frames.iter().flatten().all(|v| *v == 0));
+    assert_eq!(codes, [("bgremove-warning".to_string(), "network-unsuited".to_string())]);
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn convert_fails_with_a_network_that_gives_no_number() {
+    let folder = folder();
+    let model = nowhere().save(folder.path(), "nowhere.onnx");
+    let (input, output) = (folder.path().join("in.y4m"), folder.path().join("out.webm"));
+    let mut y4m = b"YUV4MPEG2 W64 H48 F30:1 Ip A1:1 C420jpeg\n".to_vec();
+    for n in 0..5 {
+        y4m.extend(b"FRAME\n");
+        y4m.extend(std::iter::repeat_n(n * 40, 64 * 48 * 3 / 2));
+    }
+    std::fs::write(&input, y4m).unwrap();
+    let report = folder.path().join("report.json");
+    let out = std::process::Command::new(env!("CARGO_BIN_EXE_bgremove"))
+        .arg("convert")
+        .args([&input, &output])
+        .arg("--model")
+        .arg(&model)
+        .arg("--report")
+        .arg(&report)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("no finite number in its output 'y'") && !output.exists(), "{said}");
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert_eq!(record["incident"]["error_code"], "network-unsuited");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn models_info_tells_what_a_file_has_and_what_is_taken() {
+    let folder = folder();
+    let told = |file: &Path| {
+        let tool = env!("CARGO_BIN_EXE_bgremove");
+        let out = std::process::Command::new(tool).args(["models", "info"]).arg(file).output().unwrap();
+        let (said, wrong) = (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap());
+        (out.status.code(), said, wrong)
+    };
+    let of = |network: Onnx, name: &str| told(&network.save(folder.path(), name));
+    // Scores first, then colours, then two masks.
+    let several = || {
+        let network = Onnx::new()
+            .input("x", Type::F32, &[1, 3, -1, -1])
+            .node("ReduceMean", "x", "scores", &[("axes", Attr::Ints(&[2, 3])), ("keepdims", Attr::Int(0))])
+            .op("Identity", "x", "colours");
+        let network = weigh(weigh(network, "x", "mask"), "x", "other");
+        network
+            .output("scores", Type::F32, &[1, 3])
+            .output("colours", Type::F32, &[1, 3, -1, -1])
+            .output("mask", Type::F32, &[1, 1, -1, -1])
+            .output("other", Type::F32, &[1, 1, -1, -1])
+    };
+    let (code, said, wrong) = of(several(), "several.onnx");
+    assert_eq!(code, Some(0), "{wrong}");
+    let line = |start: &str| {
+        said.lines().find(|l| l.starts_with(start)).unwrap_or_else(|| panic!("no '{start}': {said}"))
+    };
+    assert!(line("input    x f32[1,3,?,?]").ends_with("the picture (the first that can be one)"), "{said}");
+    assert!(line("output   scores f32[1,3]").contains("not read (no image"), "{said}");
+    assert!(line("output   colours").contains("a matte has one or two channels"), "{said}");
+    assert!(
+        line("output   mask f32[1,1,?,?]").ends_with("taken as the mask (the first output that can be one)")
+    );
+    assert!(line("output   other").contains("output=other takes it"), "{said}");
+    // A sidecar says which, and that is said.
+    std::fs::write(folder.path().join("several.onnx.modelinfo"), "[bgremove]\noutput=other\n").unwrap();
+    let (_, said, _) = of(several(), "several.onnx");
+    assert!(said.contains("taken as the mask (named by `output`)"), "{said}");
+    // What cannot be used is shown all the same.
+    let scores = Onnx::new()
+        .input("x", Type::F32, &[1, 3, 8, 8])
+        .node("ReduceMean", "x", "y", &[("axes", Attr::Ints(&[2, 3])), ("keepdims", Attr::Int(0))])
+        .output("y", Type::F32, &[1, 3]);
+    let (code, said, wrong) = of(scores, "scores.onnx");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("output   y f32[1,3]") && wrong.contains("no output that could be a matte"),
+        "{wrong}"
+    );
+    // No file, no preset.
+    assert_eq!(told(&folder.path().join("none.onnx")).0, Some(2));
 }
 
 /// The rows that come out depend on the picture: its mean times 32.

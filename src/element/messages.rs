@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// The least time between two warnings of the same code.
 const SELDOM: Duration = Duration::from_secs(1);
 
+/// The code of a network that gives no mask, as a warning and as an error.
+pub(super) const UNSUITED: &str = "network-unsuited";
+
 /// When a warning of a code was posted last, and how often it would have been since.
 pub struct Posted {
     code: &'static str,
@@ -27,6 +30,7 @@ impl BgRemove {
             Kind::ModelNotFound => self.post_as(gst::ResourceError::NotFound, &e.text, ""),
             Kind::ModelInvalid => self.post_as(gst::ResourceError::Read, &e.text, ""),
             Kind::Setting => self.post_as(gst::LibraryError::Settings, &e.text, ""),
+            Kind::Unsuited => self.post_named(gst::StreamError::Failed, UNSUITED.into(), &e.text, ""),
             Kind::Inference | Kind::Cancelled => self.post_as(gst::StreamError::Failed, &e.text, ""),
         }
     }
@@ -37,7 +41,10 @@ impl BgRemove {
         text: &str,
         debug: &str,
     ) {
-        let name = code_name(code);
+        self.post_named(code, code_name(code), text, debug);
+    }
+
+    fn post_named(&self, code: impl gst::MessageErrorDomain, name: String, text: &str, debug: &str) {
         let job = self.job_id();
         let details =
             gst::Structure::builder("bgremove-error").field("job-id", &job).field("code", &name).build();

@@ -3,6 +3,7 @@
 use super::flow::{Arrival, Due, Held, longest_delay};
 use super::frames;
 use super::imp::{BgRemove, CAT, lock};
+use super::messages::UNSUITED;
 use super::settings::{OnError, Settings};
 use super::state::{Source, Spent, State, unreadable};
 use super::worker::{Done, Job, Waited, Worker};
@@ -418,14 +419,15 @@ impl BgRemove {
             OnError::Background => "frames go out hidden",
         };
         state.flow.fail(policy == OnError::Hold);
-        self.warn(
-            "inference-failed",
-            |s| s.field("reason", &e.text),
-            |more| match more {
-                0 => format!("{e}; {what} until it works again"),
-                n => format!("{e} (and {n} times before); {what} until it works again"),
-            },
-        );
+        let reason = |s: gst::structure::Builder| s.field("reason", &e.text);
+        let text = |more| match more {
+            0 => format!("{e}; {what} until it works again"),
+            n => format!("{e} (and {n} times before); {what} until it works again"),
+        };
+        match e.kind {
+            Kind::Unsuited => self.warn(UNSUITED, reason, text),
+            _ => self.warn("inference-failed", reason, text),
+        }
         Ok(())
     }
 

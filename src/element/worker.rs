@@ -538,7 +538,7 @@ fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> 
     let Some(frame) = frames::read(&mapped, &job.info) else { return done };
     done.mask = matting.run(&frame, cancel).map(std::mem::take);
     if let Err(e) = &done.mask
-        && e.kind == Kind::Inference
+        && matches!(e.kind, Kind::Inference | Kind::Unsuited)
         && let Some(Ok(network)) = matting.network().on_cpu(runtime)
     {
         done.moved = Some((network.clone(), e.text.clone()));

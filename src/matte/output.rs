@@ -56,6 +56,17 @@ pub fn read(
             if v.is_finite() && raw.is_finite() { v } else { f32::NAN }
         }));
     }
+    if mask.data.iter().all(|v| v.is_nan()) {
+        return Err(Error::new(
+            Kind::Unsuited,
+            format!(
+                "the network gives no mask: there is no finite number in its output '{}'. Its file may be broken (float16 \
+                 overflows where float32 does not), it may want other numbers (`mean` and `std`), or its mask is another \
+                 output (`output`): `bgremove models info FILE` shows all; a sidecar or model-options says which",
+                spec.output
+            ),
+        ));
+    }
     if spec.min_max {
         let (lo, hi) =
             mask.data.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), v| (lo.min(*v), hi.max(*v)));

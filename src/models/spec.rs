@@ -186,16 +186,9 @@ impl Spec {
                 .iter()
                 .find(|o| o.name == *name)
                 .ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
-            None => outputs
-                .iter()
-                .find(|o| {
-                    o.element != Element::Other
-                        && (2..=4).contains(&o.shape.len())
-                        && could_be_matte(o, order)
-                })
-                .ok_or_else(|| {
-                    refuse("has no output that could be a matte (one or two channels of an image)")
-                })?,
+            None => outputs.iter().find(|o| no_matte(o, order).is_none()).ok_or_else(|| {
+                refuse("has no output that could be a matte (one or two channels of an image)")
+            })?,
         };
         let (h, w) = match order {
             Order::Nchw => (input.shape[2], input.shape[3]),
@@ -238,6 +231,38 @@ impl Spec {
             min_max: hints.min_max.unwrap_or(false),
             states,
         })
+    }
+
+    /// What each input and each output is to bgremove, and why, in their order.
+    pub fn explain(&self, inputs: &[Port], outputs: &[Port], hints: &Hints) -> (Vec<String>, Vec<String>) {
+        let input = |port: &Port| {
+            if port.name == self.input {
+                let how =
+                    if hints.input.is_some() { "named by `input`" } else { "the first that can be one" };
+                return format!("the picture ({how})");
+            }
+            match self.states.iter().find(|(s, _)| s.name == port.name) {
+                Some((_, out)) => format!("what is remembered of the frame before: '{out}' of its run"),
+                None => "always 1".to_string(),
+            }
+        };
+        let output = |port: &Port| {
+            if port.name == self.output {
+                let how = match hints.output {
+                    Some(_) => "named by `output`",
+                    None => "the first output that can be one",
+                };
+                return format!("taken as the mask ({how})");
+            }
+            if let Some((state, _)) = self.states.iter().find(|(_, out)| *out == port.name) {
+                return format!("remembered for the next frame, as '{}'", state.name);
+            }
+            match no_matte(port, self.order) {
+                Some(why) => format!("not read ({why})"),
+                None => format!("not read (could be a mask, too: output={} takes it)", port.name),
+            }
+        };
+        (inputs.iter().map(input).collect(), outputs.iter().map(output).collect())
     }
 
     /// The network's input size for a frame, width and height in pixels. `short_side` overrides the
@@ -284,12 +309,21 @@ fn image_order(port: &Port) -> Option<Order> {
     }
 }
 
-fn could_be_matte(port: &Port, order: Order) -> bool {
+/// Why an output cannot be a matte, if so.
+fn no_matte(port: &Port, order: Order) -> Option<&'static str> {
+    if port.element == Element::Other {
+        return Some("no float32, float16 or uint8");
+    }
+    if !(2..=4).contains(&port.shape.len()) {
+        return Some("no image: two to four dimensions");
+    }
     match (&port.shape[..], order) {
         // Two dimensions are a batch of class scores as often as a picture.
-        ([h, w], _) => *h > 1 && *w > 1,
-        ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) => matches!(c, -1 | 1 | 2),
-        _ => true,
+        ([h, w], _) if *h <= 1 || *w <= 1 => Some("no image: a size is open, or 1"),
+        ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) if !matches!(c, -1 | 1 | 2) => {
+            Some("a matte has one or two channels")
+        }
+        _ => None,
     }
 }
 

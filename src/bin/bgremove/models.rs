@@ -5,9 +5,11 @@ use crate::install::{
 };
 use crate::{Failure, print};
 use clap::{Args, ValueEnum};
+use gstbgremove::models::{self, Spec};
+use gstbgremove::runtime::{self, Port, Provider, Session, Source};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,9 +21,9 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Tells everything about one network
+    /// Tells everything about one network, or what bgremove makes of an ONNX file
     Info {
-        /// The network's name, as `models list` shows it
+        /// The network's name, as `models list` shows it, or an ONNX file
         name: String,
     },
     /// Fetches, checks and converts networks, and installs them for this user
@@ -72,7 +74,10 @@ enum LayoutName {
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::List { json } => list(json),
-        Command::Info { name } => info(&named(&name)?),
+        Command::Info { name } => match preset(&name) {
+            Err(_) if Path::new(&name).is_file() => info_of_file(&name),
+            _ => info(&named(&name)?),
+        },
         Command::Install(options) => install(&options),
         Command::Verify { names } => verify(&names),
     }
@@ -160,6 +165,36 @@ fn info(p: &Preset) -> Result<(), Failure> {
     ));
     print(&lines.iter().map(|(key, value)| format!("{key:9}{value}\n")).collect::<String>());
     Ok(())
+}
+
+/// What an ONNX file has, and what of it is used.
+fn info_of_file(name: &str) -> Result<(), Failure> {
+    let failed = |e: gstbgremove::error::Error| Failure::Failed(format!("{name}: {e}"));
+    let choice = models::resolve(name, None).map_err(failed)?;
+    let runtime = runtime::open(None).map_err(failed)?;
+    let source = Source::File(Path::new(name));
+    let session = Session::load(runtime, source, Provider::Cpu, 1, false, false).map_err(failed)?;
+    let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints);
+    let mut text = format!("{:9}{name}\n{:9}{} bytes\n", "file", "size", session.bytes);
+    if let Some(sum) = &session.sha256 {
+        text += &format!("{:9}{sum}\n", "SHA-256");
+    }
+    let unknown = |ports: &[Port]| vec![String::new(); ports.len()];
+    let (inputs, outputs) = match &spec {
+        Ok(spec) => spec.explain(&session.inputs, &session.outputs, &choice.hints),
+        Err(_) => (unknown(&session.inputs), unknown(&session.outputs)),
+    };
+    for (what, ports, roles) in [("input", &session.inputs, inputs), ("output", &session.outputs, outputs)] {
+        for (port, role) in ports.iter().zip(roles) {
+            let colon = if role.is_empty() { "" } else { ": " };
+            text += &format!("{what:9}{port}{colon}{role}\n");
+        }
+    }
+    print(&text);
+    match spec {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Failure::Failed(format!("{name} cannot be used: {e}"))),
+    }
 }
 
 /// Tells on standard output what an install does; stopped by a signal.

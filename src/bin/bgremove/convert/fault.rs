@@ -82,7 +82,10 @@ pub fn warned(w: &gst::message::Warning) -> String {
 impl From<&gst::message::Error> for Fault {
     fn from(e: &gst::message::Error) -> Self {
         let debug = e.debug().map(|d| d.to_string()).unwrap_or_default();
-        Self { code: gstbgremove::element::error_code(&e.error()), text: said(e), debug }
+        // Our own say it more exactly than GStreamer's domains can.
+        let own = e.details().filter(|d| d.name() == "bgremove-error").and_then(|d| d.get("code").ok());
+        let code = own.unwrap_or_else(|| gstbgremove::element::error_code(&e.error()));
+        Self { code, text: said(e), debug }
     }
 }
 
