@@ -6,6 +6,8 @@ mod color;
 mod formats;
 mod inputs;
 mod media;
+mod parts;
 #[path = "../common/record.rs"]
 mod record;
 mod report;
+mod short;

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    it failed: bad input, a stall, a full disk, …; with several inputs: at least one failed
+  1    it failed: bad input, a stall, a full disk, less came out than the input promises, …; with several inputs: at least one failed
   2    the command line was not understood, or asks for what cannot be
   130  interrupted (Ctrl-C); what was under way is gone, what was whole is kept
 
@@ -79,7 +79,7 @@ pub struct Args {
     /// Give up after so many seconds in which nothing comes in or out; 0 never
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
-    /// Tell of the work as JSON, an object a line: start, progress, note, done, error, summary
+    /// Tell of the work as JSON, an object a line: start, progress, note, warning, done, error, summary
     #[arg(long)]
     pub json: bool,
     /// Write a record of the conversion in JSON (docs/report.schema.json), also when it fails: model, settings,

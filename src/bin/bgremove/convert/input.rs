@@ -2,9 +2,12 @@
 
 use super::Settings;
 use super::color;
+use super::cut::{Cut, Cutter};
 use super::fault::{self, Fault};
+use super::header::{Family, Header, Track};
 use super::plan::Facts;
-use super::tracks::{self, Known, Track};
+use super::short::track_id;
+use super::tracks::{self, Known, Track as Wanted};
 use super::watch::Watch;
 use gst::prelude::*;
 use std::fs::{File, OpenOptions};
@@ -20,6 +23,9 @@ const STOPPING: Duration = Duration::from_secs(10);
 
 /// How long sound is waited for, before it is taken for one that begins later.
 const SOUND: Duration = Duration::from_millis(500);
+
+/// Sound that begins so many seconds off the moment that was sought is not where it should be.
+const NEAR: f64 = 0.1;
 
 /// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
 /// drive cannot be broken off.
@@ -38,21 +44,66 @@ impl Drop for Running {
     }
 }
 
+/// From where to where an input is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    pub start: gst::ClockTime,
+    pub stop: Option<gst::ClockTime>,
+}
+
 /// A decoded stream that is held at its first frame.
 struct Stream {
     pad: gst::Pad,
+    /// When that frame is, as the file counts.
+    first: Arc<Mutex<Option<gst::ClockTime>>>,
     probes: Vec<gst::PadProbeId>,
     held: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
 }
 
+/// Ends a stream for what is linked to it, though it goes on.
+fn hand_on_the_end(pad: &gst::Pad) {
+    let Some(peer) = pad.peer().filter(|p| p.sticky_event::<gst::event::Eos>(0).is_none()) else { return };
+    let has = |pad: &gst::Pad, kind| {
+        let mut found = false;
+        pad.sticky_events_foreach(|event| {
+            found |= event.type_() == kind;
+            std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+        });
+        found
+    };
+    let mut events = Vec::new();
+    pad.sticky_events_foreach(|event| {
+        // What has come already was right as it came.
+        if event.type_() != gst::EventType::Eos && !has(&peer, event.type_()) {
+            events.push(event.clone());
+        }
+        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
+    });
+    for event in events.into_iter().chain([gst::event::Eos::new()]) {
+        peer.send_event(event);
+    }
+}
+
 impl Stream {
-    fn new(pad: &gst::Pad) -> Self {
-        let (held, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    /// `cut` says which frames are taken.
+    fn new(pad: &gst::Pad, ended: Arc<AtomicBool>, cut: Option<Arc<Cutter>>) -> Self {
+        let held = Arc::new(AtomicBool::new(false));
         let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
+        let first = Arc::new(Mutex::new(None));
+        let at = Arc::clone(&first);
         let frames = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         let probes = [
-            pad.add_probe(frames, move |_, _| {
+            pad.add_probe(frames, move |pad, info| {
+                if let (Some(cut), Some(buffer)) = (&cut, info.buffer())
+                    && !cut.takes(pad, buffer)
+                {
+                    return gst::PadProbeReturn::Drop;
+                }
+                let segment = pad.sticky_event::<gst::event::Segment>(0);
+                *lock(&at) = info.buffer().and_then(|buffer| {
+                    segment?.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(buffer.pts())
+                });
                 hold.store(true, Ordering::SeqCst);
                 gst::PadProbeReturn::Ok
             }),
@@ -65,7 +116,7 @@ impl Stream {
                 gst::PadProbeReturn::Ok
             }),
         ];
-        Self { pad: pad.clone(), probes: probes.into_iter().flatten().collect(), held, ended }
+        Self { pad: pad.clone(), first, probes: probes.into_iter().flatten().collect(), held, ended }
     }
 
     fn is(&self, media: &str) -> bool {
@@ -84,17 +135,8 @@ impl Stream {
     /// An end that came before anything was linked: nothing more is to come that would bring it along, and the muxer
     /// would wait for it for ever.
     fn hand_on_its_end(&self) {
-        let Some(peer) = self.pad.peer().filter(|_| self.ended.load(Ordering::SeqCst)) else { return };
-        if peer.sticky_event::<gst::event::Eos>(0).is_some() {
-            return;
-        }
-        let mut events = Vec::new();
-        self.pad.sticky_events_foreach(|event| {
-            events.push(event.clone());
-            std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-        });
-        for event in events {
-            peer.send_event(event);
+        if self.ended.load(Ordering::SeqCst) {
+            hand_on_the_end(&self.pad);
         }
     }
 
@@ -112,6 +154,8 @@ pub struct Input {
     audio: Option<gst::Pad>,
     pub facts: Facts,
     pub tags: Tags,
+    /// What its header says, if it is a file.
+    pub header: Header,
     /// The whole input's, if it is known.
     pub duration: Option<gst::ClockTime>,
     /// What the user should know of streams that do not come along.
@@ -125,9 +169,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Input {
-    /// Opens an input and waits until its first frame is decoded.
-    pub fn open(path: &Path, settings: &Settings, watch: &Watch) -> Result<Self, Fault> {
+    /// Opens an input and waits until its first frame is decoded, or with a range the first frame in that: all before
+    /// it is decoded too.
+    pub fn open(
+        path: &Path,
+        settings: &Settings,
+        range: Option<Range>,
+        watch: &Watch,
+    ) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
+        let header = if path.is_file() { Header::read(path) } else { Header::default() };
         let (source, file) = source(path).map_err(Fault::input)?;
         let decoder = gst::ElementFactory::make("decodebin").name("in").build();
         let decoder = decoder.map_err(|_| {
@@ -143,7 +194,28 @@ impl Input {
         let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
         let complete = Arc::new(AtomicBool::new(false));
         let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
-        decoder.connect_pad_added(move |_, pad| lock(&into).push(Stream::new(pad)));
+        let alive = watch.clone();
+        // qtdemux of 1.22 gets these wrong; the parts that are shown are cut out of all that is decoded.
+        let mut tracks = Vec::new();
+        if header.has_hidden_parts() {
+            change(&source, header.without_edits());
+            tracks.clone_from(&header.tracks);
+        }
+        decoder.connect_pad_added(move |_, pad| {
+            let ended = Arc::new(AtomicBool::new(false));
+            let mut cutter = None;
+            let id = track_id(pad);
+            let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::window);
+            if range.is_some() || shown.is_some() {
+                let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
+                let ended = Arc::clone(&ended);
+                cutter = Some(Cut::new(start, stop, shown).apply(pad, &alive, move |pad| {
+                    ended.store(true, Ordering::SeqCst);
+                    hand_on_the_end(pad);
+                }));
+            }
+            lock(&into).push(Stream::new(pad, ended, cutter));
+        });
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
         watch.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
@@ -162,7 +234,7 @@ impl Input {
         let heard = std::iter::from_fn(|| pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Element]));
         missing.extend(heard.filter_map(|m| fault::missing(&m)));
         let mut left_out = Vec::new();
-        let mut choose = |pads: &[gst::Pad], wanted: Option<&Track>, kind: &str, option: &str| {
+        let mut choose = |pads: &[gst::Pad], wanted: Option<&Wanted>, kind: &str, option: &str| {
             let known: Vec<_> = pads.iter().map(|pad| Known::of(pad, &tags(pad))).collect();
             let (taken, note) = tracks::choose(&known, wanted, kind, option).map_err(Fault::settings)?;
             left_out.extend(note);
@@ -178,7 +250,7 @@ impl Input {
         let video = choose(&videos, settings.video_track.as_ref(), "video", "--video-track")?;
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
-            let told = watch.failure(&pipeline.0);
+            let told = watch.failure(&pipeline.0).or(range.map(|_| none_within()));
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
         }
         let audio = match sounds.is_empty() || !settings.sound {
@@ -191,7 +263,14 @@ impl Input {
         left_out.extend(missing.iter().map(|decoder| {
             format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
         }));
-        let duration = video.query_duration::<gst::ClockTime>();
+        let duration = match header.family {
+            // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
+            Family::Isom if header.has_hidden_parts() => {
+                header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
+            }
+            Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
+            _ => video.query_duration::<gst::ClockTime>(),
+        };
         let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
         if facts.turned.is_none() && facts.rate == 0.0 && tags.container.is_none() {
@@ -206,6 +285,7 @@ impl Input {
             audio,
             facts,
             tags,
+            header,
             duration,
             left_out,
             _file: file,
@@ -241,35 +321,34 @@ impl Input {
         self.tags = Tags::of(&self.video, self.audio.as_ref());
     }
 
-    /// Goes to a moment, and ends at another.
-    pub fn cut(
-        &mut self,
-        start: gst::ClockTime,
-        stop: Option<gst::ClockTime>,
-        watch: &Watch,
-    ) -> Result<(), Fault> {
-        if let Some(length) = self.duration.filter(|d| *d <= start) {
+    /// Goes to a moment, and ends at another; whether that is where it is then. What has no index has to be decoded from
+    /// its beginning.
+    pub fn seek(&mut self, range: Range, watch: &Watch) -> Result<bool, Fault> {
+        let start = range.start;
+        if let Some(length) = self.duration.filter(|d| *d <= start && self.is_contained()) {
             let end = length.nseconds() as f64 / 1e9;
             return Err(Fault::settings(format!("--start is after its end, at {end:.3} s")));
+        }
+        if self.facts.rate == 0.0 && !self.is_contained() {
+            return Err(Fault::input(
+                "--start and --duration have to find a place in it, and it is a single picture: leave them out",
+            ));
+        }
+        if !self.header.indexed || self.header.has_hidden_parts() {
+            return Ok(false);
         }
         for stream in lock(&self.streams).iter() {
             stream.held.store(false, Ordering::SeqCst);
             stream.ended.store(false, Ordering::SeqCst);
         }
-        let (to, at) = match stop {
+        let (to, at) = match range.stop {
             Some(stop) => (gst::SeekType::Set, stop),
             None => (gst::SeekType::None, gst::ClockTime::ZERO),
         };
         let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
         let seek = gst::event::Seek::new(1.0, flags, gst::SeekType::Set, start, to, at);
         if !self.video.send_event(seek) {
-            return Err(Fault::input(match self.path.is_file() {
-                true => {
-                    "--start and --duration have to find a place in it, and it is a single picture or has no index: \
-                     leave them out, or make another file of it first: ffmpeg -i IN OUT.mkv"
-                }
-                false => "it cannot be sought in, which --start and --duration need: give a file, not a pipe",
-            }));
+            return Ok(false);
         }
         let video = self.video.clone();
         watch.until(&self.pipeline.0, self.path.is_file(), || {
@@ -277,11 +356,27 @@ impl Input {
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
         if none {
-            return Err(Fault::settings(
-                "it has no frame between --start and the end: begin earlier, or take more with --duration",
-            ));
+            return Err(none_within());
         }
-        self.drop_empty_sound(watch)
+        self.drop_empty_sound(watch)?;
+        Ok(self.is_at(start))
+    }
+
+    /// Whether the frames that are held are those of a moment: the video's, and the sound's if it has come.
+    fn is_at(&self, moment: gst::ClockTime) -> bool {
+        let frame = if self.facts.rate > 0.0 { 1.5 / self.facts.rate } else { 0.1 };
+        let near = |most: f64, stream: &Stream| {
+            let first = *lock(&stream.first);
+            let off = first.map(|t| (t.nseconds() as f64 - moment.nseconds() as f64) / 1e9);
+            off.is_none_or(|off| off.abs() <= most)
+        };
+        lock(&self.streams).iter().filter(|s| s.held.load(Ordering::SeqCst)).all(|s| {
+            match (s.pad == self.video, self.audio.as_ref() == Some(&s.pad)) {
+                (true, _) => near(frame, s),
+                (_, true) => near(NEAR, s),
+                _ => true,
+            }
+        })
     }
 
     /// Links the streams to what takes them, and lets them go.
@@ -304,6 +399,23 @@ impl Input {
         Ok(())
     }
 
+    /// Whether its streams lie in a container; not every demuxer says in which.
+    pub fn is_contained(&self) -> bool {
+        let is_demuxer = |e: &gst::Element| {
+            e.factory().and_then(|f| f.metadata("klass").map(|k| k.contains("Demuxer"))).unwrap_or(false)
+        };
+        self.pipeline.0.iterate_recurse().into_iter().map_while(Result::ok).any(|e| is_demuxer(&e))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The numbers of the streams that are taken, by which an ISO base media file has them.
+    pub fn track_ids(&self) -> (Option<u32>, Option<u32>) {
+        (track_id(&self.video), self.audio.as_ref().and_then(track_id))
+    }
+
     /// Frames a second as a fraction; 0/1 if the file does not say.
     pub fn framerate(&self) -> String {
         let caps = self.video.current_caps();
@@ -311,6 +423,13 @@ impl Input {
         let rate = info.map_or(gst::Fraction::new(0, 1), |i| i.fps());
         format!("{}/{}", rate.numer(), rate.denom())
     }
+}
+
+/// There is nothing in the range.
+fn none_within() -> Fault {
+    Fault::settings(
+        "it has no frame between --start and the end: begin earlier, or take more with --duration",
+    )
 }
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.
@@ -340,6 +459,32 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     let source = make("fdsrc")?;
     source.set_property("fd", file.as_raw_fd());
     Ok((source, Some(file)))
+}
+
+/// Lets a file be read with other bytes at some places.
+fn change(source: &gst::Element, changes: Vec<(u64, Vec<u8>)>) {
+    let Some(pad) = source.static_pad("src").filter(|_| !changes.is_empty()) else { return };
+    // Demuxers of such files ask for what they read.
+    pad.add_probe(gst::PadProbeType::PULL | gst::PadProbeType::BUFFER, move |_, info| {
+        let from = info.offset;
+        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Ok };
+        let end = from.saturating_add(buffer.size() as u64);
+        let within = |(at, new): &&(u64, Vec<u8>)| *at < end && at.saturating_add(new.len() as u64) > from;
+        let changes: Vec<_> = changes.iter().filter(within).collect();
+        if changes.is_empty() {
+            return gst::PadProbeReturn::Ok;
+        }
+        let Ok(mut bytes) = buffer.make_mut().map_writable() else { return gst::PadProbeReturn::Ok };
+        for (place, new) in changes {
+            for (at, byte) in (*place..).zip(new) {
+                let at = at.checked_sub(from).and_then(|at| usize::try_from(at).ok());
+                if let Some(to) = at.and_then(|at| bytes.get_mut(at)) {
+                    *to = *byte;
+                }
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// What the decoder says of its streams.

@@ -3,15 +3,16 @@
 use super::color;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
-use super::input::Input;
+use super::input::{Input, Range};
 use super::output::Output;
 use super::plan::Plan;
 use super::record::Account;
 use super::report::{Job, State};
+use super::short::{Came, Part, Promise};
 use super::times;
 use super::uneven::uneven;
 use super::watch::Watch;
-use super::{Settings, Task};
+use super::{Settings, Task, short};
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,10 +25,31 @@ struct Given {
     frames: AtomicU64,
     /// End of the last frame, in nanoseconds of running time.
     until: AtomicU64,
-    /// Some sound has come.
+    /// Frames that were decoded, and the end of the last one.
+    decoded: AtomicU64,
+    decoded_until: AtomicU64,
+    /// Frames that came out of the encoder, where each frame is one there.
+    written: AtomicU64,
+    counts: AtomicBool,
+    /// Some sound has come, and when it ends.
     sound: AtomicBool,
+    sound_until: AtomicU64,
     /// What is wrong with a frame.
     wrong: Mutex<Option<Fault>>,
+}
+
+impl Given {
+    fn came(&self, sound: bool) -> Came {
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let seconds = |n: &AtomicU64| get(n) as f64 / 1e9;
+        Came {
+            frames: get(&self.decoded),
+            video: seconds(&self.decoded_until),
+            sound: sound.then(|| seconds(&self.sound_until)),
+            encoded: get(&self.frames),
+            written: self.counts.load(Ordering::Relaxed).then(|| get(&self.written)),
+        }
+    }
 }
 
 /// What came out.
@@ -38,7 +60,7 @@ pub struct Written {
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
-    let mut opened = Input::open(input, settings, watch)?;
+    let mut opened = Input::open(input, settings, None, watch)?;
     opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
 }
@@ -57,7 +79,12 @@ pub fn convert(
         note(job, account, &text);
     }
     let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
-    let mut input = Input::open(&task.input, settings, watch)?;
+    let stop = settings.duration.map(|d| settings.start + d);
+    let range = (settings.start > gst::ClockTime::ZERO || stop.is_some())
+        .then_some(Range { start: settings.start, stop });
+    // A pipe is read once.
+    let at_once = range.filter(|_| !task.input.is_file());
+    let mut input = Input::open(&task.input, settings, at_once, watch)?;
     input.facts.uneven = !even;
     account.opened(&input);
     let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
@@ -69,9 +96,12 @@ pub fn convert(
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
         note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
-    let stop = settings.duration.map(|d| settings.start + d);
-    if settings.start > gst::ClockTime::ZERO || stop.is_some() {
-        input.cut(settings.start, stop, watch)?;
+    if let Some(range) = range.filter(|_| at_once.is_none()) {
+        if !input.seek(range, watch)? {
+            drop(input);
+            input = Input::open(&task.input, settings, Some(range), watch)?;
+            input.facts.uneven = !even;
+        }
         // Its sound may be over by then.
         plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
         account.planned(&plan);
@@ -89,11 +119,22 @@ pub fn convert(
     account.played(&input.pipeline.0);
     input.read_tags();
     account.tagged(&input);
+    let rate = input.facts.rate;
+    let promise = promise(&input, settings);
     // The file is closed before it is looked at.
     drop(input);
-    let state = played?;
+    let (state, came) = played?;
     if state.frames == 0 {
         return Err(Fault::damaged("not a single frame came out of it"));
+    }
+    let (mut promise, part) = promise;
+    promise.look(&task.input, part, &came, rate, watch);
+    if let Some(short) = promise.short(&came, part, rate, settings.fps.is_some()) {
+        if short.substantial {
+            return Err(short.into());
+        }
+        job.warning(short::CODE, &short.text);
+        account.warning(short::CODE, &short.text);
     }
     let bytes = result.finish().map_err(Fault::output)?;
     if bytes == 0 {
@@ -102,6 +143,19 @@ pub fn convert(
     account.written(&Written { frames: state.frames, bytes });
     job.done(&state, bytes);
     Ok(())
+}
+
+/// What the input says is in the part of it that is asked for.
+fn promise(input: &Input, settings: &Settings) -> (Promise, Part) {
+    let seconds = |t: gst::ClockTime| t.nseconds() as f64 / 1e9;
+    let part = Part {
+        start: seconds(settings.start),
+        stop: settings.duration.map_or(f64::INFINITY, |d| seconds(settings.start + d)),
+    };
+    // Of a raw stream the length is a guess.
+    let length = input.duration.filter(|_| input.is_contained()).map(seconds);
+    let promise = Promise::new(input.path(), &input.header, &input.facts, length, part, input.track_ids());
+    (promise, part)
 }
 
 /// Tells the user, and keeps it for the record.
@@ -119,12 +173,13 @@ fn play(
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
-) -> Result<State, Fault> {
+) -> Result<(State, Came), Fault> {
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
     let still = input.facts.rate == 0.0 && input.tags.container.is_none();
     look(&rest, plan, still, &given, watch)?;
+    follow(&rest, plan, input.facts.rate, &given)?;
     let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {
@@ -176,7 +231,7 @@ fn play(
                 job.progress(&state());
                 let notes = times.map(|t| t.mended().notes()).unwrap_or_default();
                 notes.iter().for_each(|text| note(job, account, text));
-                return Ok(state());
+                return Ok((state(), given.came(plan.sound())));
             }
             _ => {}
         }
@@ -207,6 +262,67 @@ fn lasting(pad: &gst::Pad) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// Tells of each buffer on its way through a pad when it ends, in running time; without a length of its own it lasts as
+/// long as is said.
+fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + Send + Sync + 'static) {
+    let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(what, move |_, info| {
+        let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
+        match &info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Segment(s) = event.view()
+                    && let Some(s) = s.segment().downcast_ref::<gst::ClockTime>()
+                {
+                    *lock() = s.clone();
+                }
+            }
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let begin = lock().to_running_time(buffer.pts()).unwrap_or_default();
+                each(begin + buffer.duration().unwrap_or(length));
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Counts what comes in, and what goes into the file.
+fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Result<(), String> {
+    let pad = |element: &str, pad: &str| rest.by_name(element).and_then(|e| e.static_pad(pad));
+    let missing = |name: &str| format!("the pipeline has no element '{name}'");
+    let frame = if rate > 0.0 { 1.0 / rate } else { 0.0 };
+    let frame = gst::ClockTime::from_seconds_f64(frame.min(3600.0));
+    let own = Arc::clone(given);
+    ends(&pad("video", "sink").ok_or_else(|| missing("video"))?, frame, move |end| {
+        own.decoded.fetch_add(1, Ordering::Relaxed);
+        own.decoded_until.fetch_max(end.nseconds(), Ordering::Relaxed);
+    });
+    if plan.sound() {
+        let own = Arc::clone(given);
+        ends(&pad("audio", "sink").ok_or_else(|| missing("audio"))?, gst::ClockTime::ZERO, move |end| {
+            own.sound_until.fetch_max(end.nseconds(), Ordering::Relaxed);
+        });
+    }
+    let out = match plan.counts_frames() {
+        Some((element, name)) => pad(element, name),
+        None => None,
+    };
+    if let Some(out) = out {
+        given.counts.store(true, Ordering::Relaxed);
+        let own = Arc::clone(given);
+        out.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
+            let n = match &info.data {
+                Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
+                _ => 1,
+            };
+            own.written.fetch_add(n, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+    }
+    Ok(())
 }
 
 /// A file has one size. Some encoders and muxers go on with another in silence, and what comes out cannot be played.

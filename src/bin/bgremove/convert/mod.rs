@@ -6,15 +6,19 @@
 
 mod arguments;
 mod color;
+mod cut;
 mod fault;
 pub mod format;
+mod header;
 mod input;
 mod job;
 pub mod line;
 mod output;
+mod packets;
 mod plan;
 mod record;
 mod report;
+mod short;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -251,7 +255,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                     match ended.and(kept) {
                         Ok(()) => *done.lock().unwrap_or_else(|e| e.into_inner()) += 1,
                         Err(fault) => {
-                            job.failed(&fault.text, alone || fault.is_interrupted());
+                            job.failed(&fault.code, &fault.text, alone || fault.is_interrupted());
                             failed.lock().unwrap_or_else(|e| e.into_inner()).push((task.input, fault));
                         }
                     }

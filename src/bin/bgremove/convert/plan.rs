@@ -1,6 +1,6 @@
 //! From what is asked for and what the input is, to the pipeline.
 
-use super::format::Encoding;
+use super::format::{Encoding, Format};
 use super::line::{Line, text};
 use super::{Background, Settings};
 use std::path::Path;
@@ -140,6 +140,16 @@ impl Plan {
     /// Whether sound comes along.
     pub fn sound(&self) -> bool {
         self.sound
+    }
+
+    /// The element and the pad through which each frame goes into the file as one buffer; none where several may
+    /// become one.
+    pub fn counts_frames(&self) -> Option<(&'static str, &'static str)> {
+        match self.encoding.format {
+            Format::Webm | Format::Mov | Format::Mp4 => Some(("mux", "video_0")),
+            Format::Png => Some(("file", "sink")),
+            Format::Gif | Format::Webp => None,
+        }
     }
 
     /// Whether every frame that reaches the encoder has to have alpha.

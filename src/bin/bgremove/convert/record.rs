@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::{Settings, Task};
 use gst::prelude::*;
 use gstbgremove::element::{BgRemove, elements_of};
-use gstbgremove::report::{Incident, Outcome, Record, save};
+use gstbgremove::report::{Incident, Outcome, Record, save, utc};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::sync::mpsc;
@@ -30,6 +30,7 @@ pub struct Account<'a> {
     destination: Map<String, Value>,
     elements: Vec<String>,
     notes: Vec<String>,
+    warnings: Vec<Value>,
 }
 
 impl<'a> Account<'a> {
@@ -52,6 +53,7 @@ impl<'a> Account<'a> {
             destination,
             elements: Vec::new(),
             notes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -89,6 +91,12 @@ impl<'a> Account<'a> {
     /// Something that the user was told.
     pub fn note(&mut self, text: &str) {
         self.notes.push(text.into());
+    }
+
+    /// Something that is not as it should be, which the user was told.
+    pub fn warning(&mut self, code: &str, text: &str) {
+        let first = utc(SystemTime::now());
+        self.warnings.push(json!({ "code": code, "text": text, "first": first, "count": 1 }));
     }
 
     /// The pipeline is about to go, for whatever reason.
@@ -143,6 +151,7 @@ impl<'a> Account<'a> {
             })
         });
         record.notes.extend(self.notes);
+        record.warnings.extend(self.warnings);
         (record.source, record.destination) = (self.source, self.destination);
         save(&record, path).map_err(|e| unwritten(path, &e))
     }

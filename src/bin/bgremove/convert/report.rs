@@ -161,6 +161,16 @@ impl Job<'_> {
         }
     }
 
+    /// Something that is not as it should be.
+    pub fn warning(&self, code: &str, text: &str) {
+        match self.report.0 {
+            Way::Json => self
+                .report
+                .event(&json!({"event": "warning", "input": self.input, "code": code, "text": text})),
+            _ => self.line(&format!("{}: warning: {text} ({code})", self.input)),
+        }
+    }
+
     pub fn progress(&self, state: &State) {
         let every = match self.report.0 {
             Way::Bars(_) => Duration::ZERO,
@@ -215,12 +225,14 @@ impl Job<'_> {
     }
 
     /// It failed; of a single input the tool itself tells on standard error.
-    pub fn failed(&self, why: &str, alone: bool) {
+    pub fn failed(&self, code: &str, why: &str, alone: bool) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         match self.report.0 {
-            Way::Json => self.report.event(&json!({"event": "error", "input": self.input, "text": why})),
+            Way::Json => {
+                self.report.event(&json!({"event": "error", "input": self.input, "code": code, "text": why}))
+            }
             _ if alone => {}
             _ => self.line(&format!("{}: error: {why}", self.input)),
         }

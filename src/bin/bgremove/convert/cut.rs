@@ -1,0 +1,254 @@
+//! A part of a decoded stream, found by the times of its frames: what comes before it is decoded and dropped, what comes
+//! after it is not waited for. Right for any file, where seeking is right only in some; and slower.
+
+use super::watch::Watch;
+use gst::prelude::*;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Nanoseconds.
+const SECOND: f64 = 1e9;
+/// Files count milliseconds: a frame that reaches into the part by less is none of it.
+const ROUNDING: i64 = 2_000_000;
+
+/// What of a stream is taken, in nanoseconds of the time that a player shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// Where the result begins.
+    pub zero: i64,
+    /// What is taken.
+    pub from: i64,
+    pub to: i64,
+    /// From the stream's own time to that which a player shows.
+    pub shift: i64,
+}
+
+impl Cut {
+    /// A part of a stream of which a player shows some `(pause, from, to)`, in seconds; without, all.
+    pub fn new(start: gst::ClockTime, stop: Option<gst::ClockTime>, shown: Option<(f64, f64, f64)>) -> Self {
+        let whole = |t: gst::ClockTime| i64::try_from(t.nseconds()).unwrap_or(i64::MAX);
+        let (zero, stop) = (whole(start), stop.map_or(i64::MAX, whole));
+        let Some((pause, from, to)) = shown else { return Self { zero, from: zero, to: stop, shift: 0 } };
+        let nanos = |seconds: f64| (seconds * SECOND).round() as i64;
+        Self {
+            zero,
+            from: zero.max(nanos(pause)),
+            to: stop.min(nanos(pause + to - from)),
+            shift: nanos(pause - from),
+        }
+    }
+
+    /// What of a frame at a time and of a length is left: where it begins after the beginning of the result, how much
+    /// is cut off in front, and how long it is.
+    fn left(&self, time: i64, length: i64, rounding: i64) -> Left {
+        let begin = time.saturating_add(self.shift);
+        let end = begin.saturating_add(length);
+        if begin >= self.to.saturating_sub(rounding) {
+            return Left::After;
+        }
+        // One of no length counts where it begins.
+        if begin < self.from && end <= self.from.saturating_add(rounding) {
+            return Left::Before;
+        }
+        // One that is early by a rounding is whole.
+        let first = if begin.saturating_add(rounding) >= self.from { begin } else { self.from };
+        let length = end.min(self.to) - first;
+        Left::Some { at: (first - self.zero).max(0), skipped: first - begin, length }
+    }
+
+    /// Does it to all that goes through a pad. `end` is called when nothing more is to come.
+    pub fn apply(
+        self,
+        pad: &gst::Pad,
+        watch: &Watch,
+        end: impl Fn(&gst::Pad) + Send + Sync + 'static,
+    ) -> Arc<Cutter> {
+        let state = Mutex::new(State::default());
+        let cutter = Arc::new(Cutter { cut: self, state, watch: watch.clone(), end: Box::new(end) });
+        let own = Arc::clone(&cutter);
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(what, move |pad, info| match &mut info.data {
+            Some(gst::PadProbeData::Event(event)) => own.lock().event(&own.cut, event),
+            Some(gst::PadProbeData::Buffer(buffer)) if !own.takes(pad, buffer) => gst::PadProbeReturn::Drop,
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                own.lock().change(&own.cut, buffer);
+                gst::PadProbeReturn::Ok
+            }
+            _ => gst::PadProbeReturn::Ok,
+        });
+        cutter
+    }
+}
+
+/// A cut at work.
+pub struct Cutter {
+    cut: Cut,
+    state: Mutex<State>,
+    watch: Watch,
+    end: Box<dyn Fn(&gst::Pad) + Send + Sync>,
+}
+
+impl Cutter {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Whether some of a frame on its way through the pad is taken. Probes that block are asked before others, and so
+    /// have to ask this.
+    pub fn takes(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
+        self.watch.touch();
+        let mut state = self.lock();
+        match state.left(&self.cut, buffer) {
+            _ if state.ended => false,
+            None | Some(Left::Some { .. }) => true,
+            Some(Left::Before) => false,
+            Some(Left::After) => {
+                state.ended = true;
+                drop(state);
+                (self.end)(pad);
+                false
+            }
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    Before,
+    After,
+    Some { at: i64, skipped: i64, length: i64 },
+}
+
+/// What is known of a stream on its way.
+#[derive(Default)]
+struct State {
+    segment: gst::FormattedSegment<gst::ClockTime>,
+    sound: Option<gst_audio::AudioInfo>,
+    /// Frames a second of video.
+    rate: f64,
+    ended: bool,
+}
+
+/// Running time, which may lie before the segment.
+fn running(segment: &gst::FormattedSegment<gst::ClockTime>, pts: gst::ClockTime) -> Option<i64> {
+    match segment.to_running_time_full(pts)? {
+        gst::Signed::Positive(t) => i64::try_from(t.nseconds()).ok(),
+        gst::Signed::Negative(t) => i64::try_from(t.nseconds()).ok().map(|t| -t),
+    }
+}
+
+fn clock(nanos: i64) -> gst::ClockTime {
+    gst::ClockTime::from_nseconds(u64::try_from(nanos).unwrap_or(0))
+}
+
+impl State {
+    fn event(&mut self, cut: &Cut, event: &mut gst::Event) -> gst::PadProbeReturn {
+        match event.view() {
+            gst::EventView::Segment(s) => {
+                if let Some(s) = s.segment().downcast_ref::<gst::ClockTime>() {
+                    self.segment = s.clone();
+                }
+                // What comes out begins at nought.
+                let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+                *event = gst::event::Segment::builder(&segment).seqnum(event.seqnum()).build();
+            }
+            gst::EventView::Caps(caps) => {
+                self.sound = gst_audio::AudioInfo::from_caps(caps.caps()).ok();
+                let video = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                self.rate =
+                    video.map_or(0.0, |i| f64::from(i.fps().numer()) / f64::from(i.fps().denom().max(1)));
+            }
+            gst::EventView::Gap(gap) => {
+                let (pts, duration) = gap.get();
+                let at = running(&self.segment, pts).unwrap_or(0);
+                let length = duration.map_or(0, |d| i64::try_from(d.nseconds()).unwrap_or(0));
+                let Left::Some { at, length, .. } = cut.left(at, length, 0) else {
+                    return gst::PadProbeReturn::Drop;
+                };
+                *event = gst::event::Gap::builder(clock(at)).duration(clock(length)).build();
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    }
+
+    fn length(&self, buffer: &gst::BufferRef) -> i64 {
+        let guess = if self.rate > 0.0 { (SECOND / self.rate) as i64 } else { 0 };
+        buffer.duration().map_or(guess, |d| i64::try_from(d.nseconds()).unwrap_or(guess))
+    }
+
+    /// What is taken of a frame. Those without times are told of further on.
+    fn left(&self, cut: &Cut, buffer: &gst::BufferRef) -> Option<Left> {
+        let time = running(&self.segment, buffer.pts()?)?;
+        let rounding = if self.sound.is_some() { 0 } else { ROUNDING };
+        Some(cut.left(time, self.length(buffer), rounding))
+    }
+
+    /// Makes of a frame what is taken of it.
+    fn change(&self, cut: &Cut, buffer: &mut gst::Buffer) {
+        let length = self.length(buffer);
+        let Some(Left::Some { at, skipped, length: rest }) = self.left(cut, buffer) else { return };
+        let lasts = buffer.duration().is_some() || rest < length;
+        if let Some(info) = &self.sound
+            && (skipped > 0 || rest < length)
+        {
+            let samples = |nanos: i64| (nanos as f64 * f64::from(info.rate()) / SECOND).round() as usize;
+            let all = buffer.meta::<gst_audio::AudioMeta>().map(|m| m.samples());
+            let all = all.unwrap_or(buffer.size() / info.bpf() as usize);
+            // One is the least, since nothing is no buffer.
+            let skip = samples(skipped.max(0)).min(all.saturating_sub(1));
+            let take = samples(rest).clamp(1, all.saturating_sub(skip).max(1));
+            if all > 0 {
+                let whole = std::mem::replace(buffer, gst::Buffer::new());
+                *buffer = gst_audio::audio_buffer_truncate(whole, info.bpf(), skip, Some(take));
+            }
+        }
+        let buffer = buffer.make_mut();
+        buffer.set_pts(clock(at));
+        buffer.set_dts(gst::ClockTime::NONE);
+        buffer.set_duration(lasts.then(|| clock(rest)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn cut(start: u64, stop: u64, shown: Option<(f64, f64, f64)>) -> Cut {
+        let ms = gst::ClockTime::from_mseconds;
+        Cut::new(ms(start), Some(ms(stop)), shown)
+    }
+
+    fn some(at: i64, skipped: i64, length: i64) -> Left {
+        Left::Some { at: at * MS, skipped: skipped * MS, length: length * MS }
+    }
+
+    #[test]
+    fn what_lies_before_and_after_goes() {
+        let part = cut(1500, 2500, None);
+        let left = |t: i64, length: i64| part.left(t * MS, length * MS, ROUNDING);
+        assert_eq!(left(1400, 40), Left::Before);
+        // It ends a rounding after the beginning.
+        assert_eq!(left(1461, 40), Left::Before);
+        assert_eq!(left(1480, 40), some(0, 20, 20));
+        assert_eq!(left(1500, 40), some(0, 0, 40));
+        assert_eq!(left(2480, 40), some(980, 0, 20));
+        assert_eq!(left(2499, 40), Left::After);
+        assert_eq!(left(1500, 0), some(0, 0, 0));
+    }
+
+    #[test]
+    fn edits_shift_and_hide() {
+        // Half a second after the beginning a second of the media is shown, from its second second on.
+        let all = Cut::new(gst::ClockTime::ZERO, None, Some((0.5, 2.0, 3.0)));
+        let left = |t: i64| all.left(t * MS, 40 * MS, ROUNDING);
+        assert_eq!(left(1960), Left::Before);
+        assert_eq!(left(2000), some(500, 0, 40));
+        assert_eq!(left(2960), some(1460, 0, 40));
+        assert_eq!(left(3000), Left::After);
+        let part = cut(1000, 9000, Some((0.5, 2.0, 3.0)));
+        assert_eq!(part.left(2500 * MS, 40 * MS, 0), some(0, 0, 40));
+        assert_eq!(part.left(2990 * MS, 40 * MS, 0), some(490, 0, 10));
+    }
+}

@@ -1,0 +1,273 @@
+//! Whether all that the source promised came out: its length, its frames, its sound. What was not asked to be left out
+//! is never missing in silence.
+
+use super::fault::Fault;
+use super::header::{Family, Header};
+use super::packets::look_through;
+use super::plan::Facts;
+use super::watch::Watch;
+use gst::prelude::*;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// The code of the warning and of the error.
+pub const CODE: &str = "convert/short";
+
+/// Headers lie by so much: rounding, what encoders of sound put before it and after it.
+const SLACK: f64 = 0.1;
+/// So many frames that an index has may not come out: those that refer to others before a cut.
+const FRAMES: u64 = 2;
+/// What is missing is substantial beyond both of these: seconds, and a part of what was promised.
+const SECONDS: f64 = 0.5;
+const PART: f64 = 0.05;
+
+/// What was to come, in seconds after the beginning that was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Promise {
+    video: Option<f64>,
+    sound: Option<f64>,
+    frames: Option<u64>,
+    /// The longest of all streams, where the header tells no more.
+    whole: Option<f64>,
+    /// Bytes that are there and that should be, of a file that breaks off.
+    broken_off: Option<(u64, u64)>,
+    /// The header is that of a file whose last frame may be shown for any time.
+    open_end: bool,
+}
+
+/// What came.
+#[derive(Clone, Debug, Default)]
+pub struct Came {
+    /// Frames that were decoded, and when the last one ends.
+    pub frames: u64,
+    pub video: f64,
+    /// When the sound ends, where there is to be some.
+    pub sound: Option<f64>,
+    /// Frames that the encoder was given, and that it gave where frames stay frames.
+    pub encoded: u64,
+    pub written: Option<u64>,
+}
+
+/// A shortfall.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Short {
+    pub text: String,
+    pub substantial: bool,
+}
+
+impl From<Short> for Fault {
+    fn from(short: Short) -> Self {
+        Fault::new(CODE, short.text)
+    }
+}
+
+/// The part of a file that was asked for, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub start: f64,
+    /// Infinite without an end.
+    pub stop: f64,
+}
+
+impl Part {
+    /// How much of so many seconds lies in it.
+    fn of(&self, seconds: f64) -> f64 {
+        (seconds.min(self.stop) - self.start).max(0.0)
+    }
+
+    fn is_all(&self) -> bool {
+        self.start == 0.0 && self.stop.is_infinite()
+    }
+}
+
+impl Promise {
+    /// What the header says of a part. `length` is what GStreamer says of a file whose header is not read here;
+    /// `tracks` are the ids of the streams that are taken.
+    pub fn new(
+        path: &Path,
+        header: &Header,
+        facts: &Facts,
+        length: Option<f64>,
+        part: Part,
+        tracks: (Option<u32>, Option<u32>),
+    ) -> Self {
+        let has = std::fs::metadata(path).map(|m| m.len()).unwrap_or(u64::MAX);
+        let broken_off = header.bytes.filter(|should| *should > has).map(|should| (has, should));
+        let mut promise = Self { broken_off, open_end: header.family == Family::Matroska, ..Self::default() };
+        let of = |id: Option<u32>, kind: &dyn Fn(&super::header::Track) -> bool| {
+            let mut all = header.tracks.iter().filter(|t| kind(t));
+            match (header.tracks.iter().find(|t| Some(t.id) == id && kind(t)), all.next(), all.next()) {
+                (Some(track), _, _) | (None, Some(track), None) => Some(track),
+                _ => None,
+            }
+        };
+        if let Some(video) = of(tracks.0, &|t| t.is_video) {
+            promise.video = Some(part.of(video.shown()));
+            // Of interlaced video a frame may be two pictures.
+            promise.frames = video.frames(part.start, part.stop).filter(|_| !facts.interlaced);
+            promise.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
+        } else {
+            promise.whole = length.map(|l| part.of(l));
+        }
+        promise
+    }
+
+    /// Whether nothing is said that could be held against what came.
+    fn kept_at_first_sight(&self, came: &Came, slack: f64) -> bool {
+        self.whole.is_none_or(|whole| came.sound.unwrap_or(came.video).min(came.video) + slack >= whole)
+    }
+
+    /// Looks what is in the file, where the header says only how long the whole is, and that is not what came.
+    pub fn look(&mut self, path: &Path, part: Part, came: &Came, rate: f64, watch: &Watch) {
+        let slack = slack(rate);
+        if self.kept_at_first_sight(came, slack) || !path.is_file() {
+            return;
+        }
+        let Some(whole) = self.whole.take() else { return };
+        // When the last packet of the video, the sound, and any stream ends.
+        let ends = Arc::new(Mutex::new([0.0f64; 3]));
+        let into = Arc::clone(&ends);
+        // What comes before an error counts; that it is one is known already.
+        let _ = look_through(path, watch, move |packet| {
+            let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
+            if let Some(time) = packet.stream_time {
+                let end = (time + packet.duration.unwrap_or_default()).nseconds() as f64 / 1e9;
+                for (n, counts) in [packet.is_video, packet.is_sound, true].into_iter().enumerate() {
+                    if counts {
+                        ends[n] = ends[n].max(end);
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        let [video, sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
+        if part.of(any).max(came.video).max(came.sound.unwrap_or(0.0)) + slack < whole {
+            self.video = Some(whole);
+        } else {
+            self.video = Some(part.of(video));
+            self.sound = came.sound.map(|_| part.of(sound));
+            self.open_end = false;
+        }
+    }
+
+    /// What is missing. `rate` is the source's frames a second, 0 where that is not known; `thinned` says that frames
+    /// were asked to be left out.
+    pub fn short(&self, came: &Came, part: Part, rate: f64, thinned: bool) -> Option<Short> {
+        let (slack, rate) = (slack(rate), if rate > 0.0 { rate } else { 30.0 });
+        // What was promised, what came, how much that may differ, in seconds; in words.
+        let mut read = Vec::new();
+        if let Some(video) = self.video {
+            let text = format!("{:.2} of {video:.2} s of video", came.video);
+            read.push((video, came.video, slack, text));
+        }
+        if let (Some(sound), Some(came)) = (self.sound, came.sound) {
+            read.push((sound, came, slack, format!("{came:.2} of {sound:.2} s of sound")));
+        }
+        let seconds = |frames: u64| frames as f64 / rate;
+        if let Some(frames) = self.frames {
+            let text = format!("{} of {frames} frames", came.frames);
+            read.push((seconds(frames), seconds(came.frames), (FRAMES as f64 + 0.5) / rate, text));
+        }
+        let mut made = Vec::new();
+        if !thinned {
+            let text = format!("{} of {} frames that were decoded", came.encoded, came.frames);
+            made.push((seconds(came.frames), seconds(came.encoded), 0.5 / rate, text));
+        }
+        if let Some(written) = came.written {
+            let text = format!("{written} of {} frames that were encoded", came.encoded);
+            made.push((seconds(came.encoded), seconds(written), 0.5 / rate, text));
+        }
+        let is_short = |(promised, came, slack, _): &(f64, f64, f64, String)| came + slack < *promised;
+        read.retain(is_short);
+        made.retain(is_short);
+        let missing: Vec<_> = read.iter().chain(&made).collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let mut substantial = missing.iter().any(|m| m.0 - m.1 > SECONDS && m.0 - m.1 > PART * m.0);
+        // A still last frame is all that such a header may mean.
+        substantial &= !(self.open_end && self.broken_off.is_none() && missing.len() == 1);
+        let words: Vec<_> = missing.iter().map(|m| m.3.as_str()).collect();
+        let what = format!("less came out than it promises: {}", words.join(", "));
+        let least = came.sound.unwrap_or(came.video).min(came.video);
+        let rest = if part.is_all() || part.stop.is_infinite() {
+            format!("--duration {:.2} converts what is there", (least - 0.005).max(0.0))
+        } else {
+            "a smaller --duration converts what is there".into()
+        };
+        let why = match self.broken_off {
+            Some((has, should)) => format!(
+                "the file breaks off, {has} of {should} bytes are there; take another copy of it, or {rest}"
+            ),
+            None if read.is_empty() => {
+                "GStreamer's encoder or muxer has lost them: another --format may do".into()
+            }
+            None => format!(
+                "it is damaged, or GStreamer reads less of it than there is; make another file of it first (ffmpeg -i IN \
+                 -c:v libx264 -crf 12 -c:a flac OUT.mkv), or {rest}"
+            ),
+        };
+        Some(Short { text: format!("{what}; {why}"), substantial })
+    }
+}
+
+/// How much headers lie, with frames of this rate.
+fn slack(rate: f64) -> f64 {
+    SLACK + if rate > 0.0 { 1.0 / rate } else { 0.1 }
+}
+
+/// The number of a stream in an ISO base media file, by which its header has it.
+pub fn track_id(pad: &gst::Pad) -> Option<u32> {
+    pad.stream_id()?.rsplit('/').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Part = Part { start: 0.0, stop: f64::INFINITY };
+
+    fn came(video: f64, sound: Option<f64>) -> Came {
+        let frames = (video * 30.0).round() as u64;
+        Came { frames, video, sound, encoded: frames, written: Some(frames) }
+    }
+
+    #[test]
+    fn what_is_missing_is_said_and_what_is_substantial_fails() {
+        let promise = Promise { video: Some(6.0), sound: Some(5.5), frames: Some(180), ..Promise::default() };
+        let short = |c: &Came| promise.short(c, ALL, 30.0, false);
+        for (video, sound) in [(6.0, 5.5), (5.95, 5.42), (6.1, 5.6)] {
+            assert_eq!(short(&came(video, Some(sound))), None, "{video} {sound}");
+        }
+        // A tenth of a second and two frames beyond what headers lie.
+        let little = short(&came(5.8, Some(5.5))).unwrap();
+        assert!(!little.substantial && little.text.contains("5.80 of 6.00 s of video"), "{little:?}");
+        let much = short(&came(2.0, Some(2.0))).unwrap();
+        assert!(much.substantial && much.text.contains("60 of 180 frames"), "{much:?}");
+        let sound = short(&came(6.0, Some(3.0))).unwrap();
+        assert!(sound.substantial && sound.text.contains("3.00 of 5.50 s of sound"), "{sound:?}");
+        // Long films may lose more before they fail.
+        let long = Promise { video: Some(6000.0), ..Promise::default() };
+        assert!(!long.short(&came(5990.0, None), ALL, 30.0, false).unwrap().substantial);
+    }
+
+    #[test]
+    fn frames_that_the_way_to_the_file_loses() {
+        let mut lost = came(6.0, None);
+        lost.written = Some(179);
+        let short = Promise::default().short(&lost, ALL, 30.0, false).unwrap();
+        assert!(!short.substantial && short.text.contains("179 of 180"), "{short:?}");
+        lost.written = Some(60);
+        assert!(Promise::default().short(&lost, ALL, 30.0, false).unwrap().substantial);
+        let thinned = Came { encoded: 60, written: Some(60), ..came(6.0, None) };
+        assert_eq!(Promise::default().short(&thinned, ALL, 30.0, true), None);
+        assert!(Promise::default().short(&thinned, ALL, 30.0, false).is_some());
+    }
+
+    #[test]
+    fn a_part_is_held_against_what_lies_in_it() {
+        let part = Part { start: 1.5, stop: 2.5 };
+        assert_eq!((part.of(6.0), part.of(2.0), part.of(1.0)), (1.0, 0.5, 0.0));
+    }
+}

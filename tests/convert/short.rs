@@ -1,0 +1,171 @@
+//! What the source promised and what came out.
+
+use crate::media::*;
+use crate::record::record;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+const LOOP: &str = ",loop=loop=1:size=120";
+const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
+const SMALL: [&str; 4] = ["--size", "96x96", "--timeout", "20"];
+
+/// Six seconds with sound.
+fn six(name: &str, options: &[&str]) -> PathBuf {
+    clip(name, 6.0, LOOP, options)
+}
+
+/// The first third of a file's bytes.
+fn third(path: &Path, folder: &Path) -> PathBuf {
+    let bytes = std::fs::read(path).unwrap();
+    let cut = folder.join(format!("cut.{}", path.extension().unwrap().to_str().unwrap()));
+    std::fs::write(&cut, &bytes[..bytes.len() / 3]).unwrap();
+    cut
+}
+
+/// What is said as JSON, without progress.
+fn events(out: &std::process::Output) -> Vec<Value> {
+    let text = String::from_utf8(out.stdout.clone()).unwrap();
+    let all = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    all.filter(|e| e["event"] != "progress").collect()
+}
+
+#[test]
+fn a_source_that_breaks_off_is_no_success() {
+    let (folder, made) = (folder("breaks-off"), folder("breaks-off-inputs"));
+    let first = [&H264[..], &["-movflags", "+faststart"]].concat();
+    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    for (name, options, outputs, why) in [
+        ("six.mp4", &first[..], &["a.webm", "a.mp4", "a.mov", "a.gif", "a.webp", "a.png"][..], "breaks off"),
+        ("six.mkv", &H264, &["a.webm", "a.gif"], "breaks off"),
+        ("six.webm", &vp8, &["a.mov", "a.png"], "breaks off"),
+        ("six.flv", &[&H264[..], &["-ar", "44100"]].concat(), &["a.mp4", "a.webp"], "damaged"),
+    ] {
+        let cut = third(&six(name, options), &made);
+        for output in outputs {
+            let more = [&SMALL[..], &["--background", "white"]].concat();
+            let said = refuse(&cut, &folder.join(output), &more, 1);
+            let wanted = ["less came out than it promises", why, "--duration", " of 6.0"];
+            assert!(wanted.iter().all(|w| said.contains(w)), "{name} to {output}: {said}");
+            assert_eq!(said.trim().lines().filter(|l| !l.contains("left out")).count(), 1, "{said}");
+        }
+        // What it says helps.
+        let said = refuse(&cut, &folder.join("a.webm"), &SMALL, 1);
+        let least = said.split_once("--duration ").unwrap().1.split(' ').next().unwrap();
+        let path = folder.join("a.webm");
+        convert(&cut, &path, &[&SMALL[..], &["--duration", least]].concat());
+        assert!((seconds(&path) - least.parse::<f64>().unwrap()).abs() < 0.1, "{name}: {}", seconds(&path));
+        std::fs::remove_file(path).unwrap();
+    }
+    // For programs.
+    let cut = third(&six("six.mp4", &first), &made);
+    let (output, report) = (folder.join("a.webm"), made.join("report.json"));
+    let all =
+        [cut.to_str().unwrap(), output.to_str().unwrap(), "--json", "--report", report.to_str().unwrap()];
+    let out = bgremove(&[&all[..], &SMALL].concat());
+    assert_eq!(out.status.code(), Some(1));
+    let last = events(&out).pop().unwrap();
+    assert_eq!((last["event"].as_str(), last["code"].as_str()), (Some("error"), Some("convert/short")));
+    assert_eq!(record(&report)["incident"]["error_code"], "convert/short");
+}
+
+/// Sets the length that a Matroska header says, or takes it out.
+fn with_length(from: &Path, to: &Path, milliseconds: Option<f64>) {
+    let mut bytes = std::fs::read(from).unwrap();
+    let at = bytes.windows(3).position(|w| w == [0x44, 0x89, 0x88]).unwrap();
+    match milliseconds {
+        Some(length) => bytes[at + 3..at + 11].copy_from_slice(&length.to_be_bytes()),
+        // Void, of nine bytes.
+        None => bytes[at..at + 2].copy_from_slice(&[0xec, 0x89]),
+    }
+    std::fs::write(to, bytes).unwrap();
+}
+
+#[test]
+fn what_is_a_little_short_is_said_and_kept() {
+    let (folder, made) = (folder("little"), folder("little-inputs"));
+    let input = made.join("says-more.mkv");
+    with_length(&clip("two.mkv", 2.0, "", &H264), &input, Some(2400.0));
+    let (output, report) = (folder.join("a.webm"), folder.join("report.json"));
+    let all = [input.to_str().unwrap(), output.to_str().unwrap(), "--report", report.to_str().unwrap()];
+    let out = bgremove(&[&all[..], &SMALL].concat());
+    assert!(out.status.success(), "{}", said(&out));
+    assert!(said(&out).contains("warning: less came out than it promises"), "{}", said(&out));
+    assert!(said(&out).contains("(convert/short)"), "{}", said(&out));
+    assert_eq!(times(&output).len(), 60);
+    let warnings = record(&report)["warnings"].clone();
+    assert!(warnings.as_array().unwrap().iter().any(|w| w["code"] == "convert/short"), "{warnings}");
+    let out = bgremove(&[&all[..], &SMALL, &["--json", "--overwrite"]].concat());
+    let events = events(&out);
+    let warning = events.iter().find(|e| e["event"] == "warning").unwrap();
+    assert_eq!(warning["code"], "convert/short");
+    // What was asked for is there.
+    let out = bgremove(&[&all[..], &SMALL, &["--duration", "1.5", "--overwrite"]].concat());
+    assert!(out.status.success() && !said(&out).contains("promises"), "{}", said(&out));
+}
+
+#[test]
+fn nothing_is_said_of_whole_sources() {
+    let (folder, made) = (folder("whole"), folder("whole-inputs"));
+    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    let vp9 = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"];
+    let mp3 = ["-c:v", "mpeg4", "-c:a", "libmp3lame"];
+    let frag = [&H264[..], &["-movflags", "frag_keyframe+empty_moov"]].concat();
+    let uneven = ",select='not(mod(n,7))+not(mod(n,5))+eq(n,3)'";
+    let two = |name: &str, options: &[&str]| clip(name, 2.0, "", options);
+    let recorded = made.join("recorded.webm");
+    with_length(&two("two.webm", &vp8), &recorded, None);
+    let cover = made.join("cover.mp4");
+    let jpeg = made.join("cover.jpg");
+    let (source, cover_text, jpeg_text) =
+        (plain(), cover.to_str().unwrap().to_string(), jpeg.to_str().unwrap().to_string());
+    tool("ffmpeg", &["-v", "error", "-i", source.to_str().unwrap(), "-frames:v", "1", &jpeg_text]);
+    let both = ["-v", "error", "-i", source.to_str().unwrap(), "-i", &jpeg_text, "-map", "0", "-map", "1"];
+    let attached = ["-c", "copy", "-c:v:1", "mjpeg", "-disposition:v:1", "attached_pic", &cover_text];
+    tool("ffmpeg", &[&both[..], &attached].concat());
+    let late = made.join("late.mp4");
+    let offset = ["-v", "error", "-i", source.to_str().unwrap(), "-itsoffset", "0.8", "-i"];
+    let maps = [source.to_str().unwrap(), "-map", "0:v", "-map", "1:a", "-c", "copy", late.to_str().unwrap()];
+    tool("ffmpeg", &[&offset[..], &maps].concat());
+    let short_sound = [&["-af", "atrim=0:0.7"][..], &H264].concat();
+    let long_sound = [&["-vf", "scale=320:180,trim=0:1"][..], &H264].concat();
+    let inputs = [
+        plain(),
+        silent(),
+        two("two.mov", &["-c:v", "prores_ks", "-c:a", "pcm_s16le"]),
+        two("two.mkv", &H264),
+        two("two.webm", &vp9),
+        recorded,
+        two("two.avi", &mp3),
+        two("two.ts", &H264),
+        two("two.flv", &[&H264[..], &["-ar", "44100"]].concat()),
+        two("two.mpg", &["-c:v", "mpeg2video", "-c:a", "mp2"]),
+        two("frag.mp4", &frag),
+        clip("uneven.mp4", 2.0, uneven, &[&["-vsync", "vfr"][..], &H264].concat()),
+        clip("uneven.mkv", 2.0, uneven, &[&["-vsync", "vfr"][..], &H264].concat()),
+        clip("slow.mp4", 2.0, ",fps=2", &H264),
+        clip("slow.mkv", 2.0, ",fps=2", &H264),
+        two("short-sound.mkv", &short_sound),
+        two("short-sound.mp4", &short_sound),
+        two("long-sound.avi", &[&long_sound[..], &mp3].concat()),
+        two("long-sound.mkv", &long_sound),
+        two("long-sound.mp4", &long_sound),
+        cover,
+        late,
+    ];
+    let outputs = ["a.webm", "a.mp4", "a.mov", "a.gif", "a.webp", "a.png"];
+    let mut wrong = Vec::new();
+    for (n, input) in inputs.iter().enumerate() {
+        for (m, more) in
+            [&[][..], &["--fps", "10"], &["--start", "0.5", "--duration", "1"]].iter().enumerate()
+        {
+            let output = folder.join(outputs[(n + m * 2) % outputs.len()]);
+            let all =
+                [input.to_str().unwrap(), output.to_str().unwrap(), "--background", "white", "--overwrite"];
+            let out = bgremove(&[&all[..], &SMALL, more].concat());
+            if !out.status.success() || said(&out).contains("promises") {
+                wrong.push(format!("{} to {} {more:?}: {}", input.display(), output.display(), said(&out)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
