@@ -45,6 +45,72 @@ fn mp4_needs_no_folder_for_temporary_files() {
     assert!(at(b"moov") < at(b"mdat"));
 }
 
+/// A file system of so many kilobytes, for as long as it is there; none where it may not be made.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(path: &Path, kilobytes: u32, options: &str) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let size = format!("size={kilobytes}k{options}");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).output();
+        mount.is_ok_and(|out| out.status.success()).then(|| Self(path.into()))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn no_format_needs_room_for_temporary_files() {
+    let (out, temp) = (folder("small-tmp-out"), folder("small-tmp"));
+    let (full, read_only) = (temp.join("full"), temp.join("read-only"));
+    let mounts = [Small::mount(&full, 4, ""), Small::mount(&read_only, 4, ",ro")];
+    if mounts.iter().any(Option::is_none) {
+        use std::os::unix::fs::PermissionsExt;
+        for path in [&full, &read_only] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o555)).unwrap();
+        }
+    }
+    let _ = std::fs::write(full.join("filling"), [0; 8192]);
+    for place in [&full, &read_only] {
+        for name in ["a.webm", "a.mov", "a.mp4", "a.gif", "a.webp", "a.png"] {
+            let done = Command::new(env!("CARGO_BIN_EXE_bgremove"))
+                .args(["convert", plain().to_str().unwrap(), out.join(name).to_str().unwrap()])
+                .args(["--background", "white", "--overwrite", "--timeout", "20", "--size", "96x96"])
+                .env("TMPDIR", place)
+                .output()
+                .unwrap();
+            assert!(done.status.success(), "{name} with {}: {}", place.display(), said(&done));
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_not_the_input() {
+    let input = clip("noisy.mp4", 4.0, ",noise=alls=60:allf=t", &FAST);
+    let place = folder("small-out");
+    // Room for a part of the result, and for mp4 for the whole, but not for a second copy of it.
+    for (name, kilobytes) in [
+        ("a.webm", 40),
+        ("a.mov", 40),
+        ("a.mp4", 24),
+        ("a.mp4", 60),
+        ("a.gif", 40),
+        ("a.webp", 40),
+        ("a.png", 40),
+    ] {
+        let Some(_mounted) = Small::mount(&place, kilobytes, "") else { return };
+        let more = ["--background", "white", "--timeout", "20"];
+        let said = refuse(&input, &place.join(name), &more, 1);
+        let folder = format!("cannot be written into {}", place.display());
+        assert!(said.contains(&folder) && said.contains("make room there"), "{name}: {said}");
+        assert!(!said.contains("damaged"), "{name}: {said}");
+    }
+}
+
 #[test]
 fn any_name_will_do_that_the_disk_takes() {
     let folder = folder("names");

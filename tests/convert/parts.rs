@@ -34,7 +34,7 @@ fn a_part_is_found_without_an_index() {
         path
     };
     let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-g", "60", "-c:a", "libopus", "-f", "webm"];
-    let frag = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4"];
+    let frag = [&H264[..], &["-movflags", "frag_keyframe+empty_moov", "-f", "mp4"]].concat();
     let avi = made.join("a.avi");
     let mpeg4 = ["-c:v", "mpeg4", "-g", "60", "-c:a", "libmp3lame", avi.to_str().unwrap()];
     tool("ffmpeg", &[&["-v", "error", "-i", source][..], &mpeg4].concat());
@@ -49,6 +49,10 @@ fn a_part_is_found_without_an_index() {
     ] {
         let whole = shown(&input, &folder, &[]);
         assert!((119..=120).contains(&whole.len()), "{}: {}", input.display(), whole.len());
+        // A gap in its sound would end qtmux.
+        convert(&input, &folder.join("whole.mov"), &[&SMALL[..], &["--overwrite"]].concat());
+        // By the times in this one, 45 ms are missing after its first packet of sound, which ffmpeg closes up.
+        let exact = if input.ends_with("frag.mp4") { 0.08 } else { 0.034 };
         for (start, first) in [("1.4", 42), ("2.2", 66)] {
             let part = ["--start", start, "--duration", "1"];
             let got = places(&shown(&input, &folder, &part), &whole);
@@ -70,7 +74,7 @@ fn a_part_is_found_without_an_index() {
                 let want: Vec<f64> = want.iter().filter(is_there).copied().collect();
                 let got: Vec<f64> = got.iter().filter(is_there).copied().collect();
                 let same =
-                    got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 0.034);
+                    got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() < exact);
                 assert!(same, "{} {format} from {start}: {got:?}, not {want:?}", input.display());
             }
         }

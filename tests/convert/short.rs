@@ -169,3 +169,41 @@ fn nothing_is_said_of_whole_sources() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn an_unknown_length_is_shown_as_unknown() {
+    let (folder, made) = (folder("unknown"), folder("unknown-inputs"));
+    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    let recorded = made.join("recorded.webm");
+    with_length(&clip("two.webm", 2.0, "", &vp8), &recorded, None);
+    let raw = clip("raw.h264", 2.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
+    let output = folder.join("a.webm");
+    for (input, known) in [(&recorded, false), (&raw, false), (&plain(), true)] {
+        let out = bgremove(&[input.to_str().unwrap(), output.to_str().unwrap(), "--overwrite", "--json"]);
+        assert!(out.status.success(), "{}", said(&out));
+        let text = String::from_utf8(out.stdout).unwrap();
+        let events: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        for event in events {
+            let what = match event["event"].as_str().unwrap() {
+                "start" => &event["seconds"],
+                "progress" => &event["percent"],
+                _ => continue,
+            };
+            assert_eq!(what.is_number(), known, "{}: {event}", input.display());
+        }
+        // On a terminal.
+        let line = format!(
+            "{} convert {} {} --overwrite",
+            env!("CARGO_BIN_EXE_bgremove"),
+            input.display(),
+            output.display()
+        );
+        let Ok(out) = std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output() else {
+            continue;
+        };
+        let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{shown}");
+        assert_eq!(shown.contains("length unknown"), !known, "{shown}");
+        assert_eq!(shown.contains(" %"), known, "{shown}");
+    }
+}

@@ -130,14 +130,22 @@ fn said(e: &gst::message::Error) -> String {
              drop may do, and {LOOK}"
         );
     }
-    if source.is_some_and(|s| s.name() == "file") {
-        let place = source.filter(|s| s.has_property_with_type("location", String::static_type()));
-        let place = place.and_then(|s| s.property::<Option<String>>("location")).unwrap_or_default();
+    // A muxer writes beside the file what it needs until that is whole.
+    let beside = error.message().contains("temporary file") || debug.contains("temporary file");
+    let property = match source.map(|s| s.name()) {
+        Some(name) if name == "file" => Some("location"),
+        Some(name) if name == "mux" && beside => Some("faststart-file"),
+        _ => None,
+    };
+    if let Some(property) = property {
+        let place = source.filter(|s| s.has_property_with_type(property, String::static_type()));
+        let place = place.and_then(|s| s.property::<Option<String>>(property)).unwrap_or_default();
         // Pictures go into a folder that has no name of its own yet.
         let named = |p: &&Path| !p.as_os_str().is_empty() && p.extension().is_none_or(|e| e != "part");
         let folder =
             Path::new(&place).ancestors().skip(1).find(named).unwrap_or(Path::new("this folder")).display();
-        let what = match error.matches(gst::ResourceError::NoSpaceLeft) {
+        let full = error.matches(gst::ResourceError::NoSpaceLeft) || words.contains("No space left");
+        let what = match full {
             true => "make room there, or name an output on another disk",
             false => "look at the disk, or name an output elsewhere",
         };

@@ -257,7 +257,8 @@ impl Encoding {
         let bitrate = |channel: u32| (channel * self.channels.max(1)).to_string();
         match self.format {
             Webm => line.then("opusenc").set("bitrate", &bitrate(64_000)),
-            Mov => line.then("audio/x-raw,format=S16LE"),
+            // qtmux has no gaps in PCM: it fails where times go on by more than the samples.
+            Mov => line.then("audiorate").then("audio/x-raw,format=S16LE"),
             _ => line.then("avenc_aac").set("bitrate", &bitrate(80_000)),
         };
     }

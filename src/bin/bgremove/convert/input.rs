@@ -269,7 +269,9 @@ impl Input {
                 header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
             }
             Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
-            _ => video.query_duration::<gst::ClockTime>(),
+            // Of a raw stream the length would be a guess.
+            _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
+            _ => None,
         };
         let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
@@ -399,12 +401,9 @@ impl Input {
         Ok(())
     }
 
-    /// Whether its streams lie in a container; not every demuxer says in which.
-    pub fn is_contained(&self) -> bool {
-        let is_demuxer = |e: &gst::Element| {
-            e.factory().and_then(|f| f.metadata("klass").map(|k| k.contains("Demuxer"))).unwrap_or(false)
-        };
-        self.pipeline.0.iterate_recurse().into_iter().map_while(Result::ok).any(|e| is_demuxer(&e))
+    /// Whether its streams lie in a container.
+    fn is_contained(&self) -> bool {
+        is_contained(&self.pipeline.0)
     }
 
     pub fn path(&self) -> &Path {
@@ -430,6 +429,14 @@ fn none_within() -> Fault {
     Fault::settings(
         "it has no frame between --start and the end: begin earlier, or take more with --duration",
     )
+}
+
+/// Whether there is a demuxer; not every one says of which container.
+fn is_contained(pipeline: &gst::Pipeline) -> bool {
+    let is_demuxer = |e: &gst::Element| {
+        e.factory().and_then(|f| f.metadata("klass").map(|k| k.contains("Demuxer"))).unwrap_or(false)
+    };
+    pipeline.iterate_recurse().into_iter().map_while(Result::ok).any(|e| is_demuxer(&e))
 }
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.

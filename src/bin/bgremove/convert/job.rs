@@ -152,8 +152,7 @@ fn promise(input: &Input, settings: &Settings) -> (Promise, Part) {
         start: seconds(settings.start),
         stop: settings.duration.map_or(f64::INFINITY, |d| seconds(settings.start + d)),
     };
-    // Of a raw stream the length is a guess.
-    let length = input.duration.filter(|_| input.is_contained()).map(seconds);
+    let length = input.duration.map(seconds);
     let promise = Promise::new(input.path(), &input.header, &input.facts, length, part, input.track_ids());
     (promise, part)
 }

@@ -145,6 +145,11 @@ impl Job<'_> {
 
     /// The input is open.
     pub fn started(&self, width: u32, height: u32, total: Option<f64>, sound: bool) {
+        if let (Some(bar), None) = (&self.bar, total)
+            && let Ok(style) = ProgressStyle::with_template("{prefix} [length unknown]  {msg}")
+        {
+            bar.set_style(style);
+        }
         if let Way::Json = self.report.0 {
             self.report.event(&json!({
                 "event": "start", "input": self.input, "output": self.output, "width": width, "height": height,
@@ -193,7 +198,10 @@ impl Job<'_> {
                 bar.set_message(state.text());
             }
             _ => {
-                let part = state.part().map_or(String::new(), |p| format!("{:.0} %, ", p * 100.0));
+                let part = match state.part() {
+                    Some(part) => format!("{:.0} %, ", part * 100.0),
+                    None => format!("{:.1} s of an unknown length, ", state.seconds),
+                };
                 tell(&format!("{}: {part}{}", self.input, state.text()));
             }
         }
