@@ -128,7 +128,17 @@ fn nothing_is_said_of_whole_sources() {
     tool("ffmpeg", &[&offset[..], &maps].concat());
     let short_sound = [&["-af", "atrim=0:0.7"][..], &H264].concat();
     let long_sound = [&["-vf", "scale=320:180,trim=0:1"][..], &H264].concat();
+    // Recorded from a second after the beginning on.
+    let offset = made.join("offset.mkv");
+    let from = ["-v", "error", "-itsoffset", "1", "-i", source.to_str().unwrap(), "-c", "copy"];
+    tool("ffmpeg", &[&from[..], &[offset.to_str().unwrap()]].concat());
     let inputs = [
+        offset,
+        two("two.m2ts", &["-c:v", "libx264", "-preset", "veryfast", "-c:a", "ac3"]),
+        two("short-sound.ts", &short_sound),
+        two("two.wmv", &["-c:v", "wmv2", "-c:a", "wmav2"]),
+        two("two.ogv", &["-c:v", "libtheora", "-c:a", "libvorbis"]),
+        two("packed.avi", &["-c:v", "mpeg4", "-bf", "2", "-vtag", "XVID", "-c:a", "libmp3lame"]),
         plain(),
         silent(),
         two("two.mov", &["-c:v", "prores_ks", "-c:a", "pcm_s16le"]),

@@ -406,6 +406,12 @@ impl Input {
         is_contained(&self.pipeline.0)
     }
 
+    /// Whether its length is found out from what is in it: the container has no header that would say it.
+    pub fn has_measured_length(&self) -> bool {
+        let measures = ["tsdemux", "mpegpsdemux", "oggdemux", "dvdemux"];
+        demuxers(&self.pipeline.0).iter().any(|name| measures.contains(&name.as_str()))
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -431,12 +437,15 @@ fn none_within() -> Fault {
     )
 }
 
-/// Whether there is a demuxer; not every one says of which container.
+/// The demuxers in a pipeline; not every one says of which container.
+fn demuxers(pipeline: &gst::Pipeline) -> Vec<String> {
+    let all = pipeline.iterate_recurse().into_iter().map_while(Result::ok).filter_map(|e| e.factory());
+    let is_demuxer = |f: &gst::ElementFactory| f.metadata("klass").is_some_and(|k| k.contains("Demuxer"));
+    all.filter(is_demuxer).map(|f| f.name().to_string()).collect()
+}
+
 fn is_contained(pipeline: &gst::Pipeline) -> bool {
-    let is_demuxer = |e: &gst::Element| {
-        e.factory().and_then(|f| f.metadata("klass").map(|k| k.contains("Demuxer"))).unwrap_or(false)
-    };
-    pipeline.iterate_recurse().into_iter().map_while(Result::ok).any(|e| is_demuxer(&e))
+    !demuxers(pipeline).is_empty()
 }
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.

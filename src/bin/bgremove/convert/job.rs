@@ -152,9 +152,7 @@ fn promise(input: &Input, settings: &Settings) -> (Promise, Part) {
         start: seconds(settings.start),
         stop: settings.duration.map_or(f64::INFINITY, |d| seconds(settings.start + d)),
     };
-    let length = input.duration.map(seconds);
-    let promise = Promise::new(input.path(), &input.header, &input.facts, length, part, input.track_ids());
-    (promise, part)
+    (Promise::new(input, part), part)
 }
 
 /// Tells the user, and keeps it for the record.

@@ -13,8 +13,9 @@ pub struct Packet {
     pub is_video: bool,
     pub is_sound: bool,
     pub pts: gst::ClockTime,
-    /// As the file counts, from its beginning.
+    /// As the file counts, from its beginning; and from what comes first.
     pub stream_time: Option<gst::ClockTime>,
+    pub running_time: Option<gst::ClockTime>,
     pub duration: Option<gst::ClockTime>,
 }
 
@@ -57,10 +58,16 @@ pub fn look_through(
             if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data
                 && let Some(pts) = buffer.pts()
             {
-                let segment = pad.sticky_event::<gst::event::Segment>(0);
-                let stream_time = segment
-                    .and_then(|s| s.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(Some(pts)));
-                let packet = Packet { is_video, is_sound, pts, stream_time, duration: buffer.duration() };
+                let event = pad.sticky_event::<gst::event::Segment>(0);
+                let segment = event.as_ref().and_then(|s| s.segment().downcast_ref::<gst::ClockTime>());
+                let packet = Packet {
+                    is_video,
+                    is_sound,
+                    pts,
+                    stream_time: segment.and_then(|s| s.to_stream_time(pts)),
+                    running_time: segment.and_then(|s| s.to_running_time(pts)),
+                    duration: buffer.duration(),
+                };
                 if each(packet).is_break() {
                     full.store(true, Ordering::SeqCst);
                 }

@@ -2,9 +2,9 @@
 //! is never missing in silence.
 
 use super::fault::Fault;
-use super::header::{Family, Header};
+use super::header::{Family, Track};
+use super::input::Input;
 use super::packets::look_through;
-use super::plan::Facts;
 use super::watch::Watch;
 use gst::prelude::*;
 use std::ops::ControlFlow;
@@ -30,6 +30,8 @@ pub struct Promise {
     frames: Option<u64>,
     /// The longest of all streams, where the header tells no more.
     whole: Option<f64>,
+    /// That is measured from what is there, and so no promise.
+    is_measured: bool,
     /// Bytes that are there and that should be, of a file that breaks off.
     broken_off: Option<(u64, u64)>,
     /// The header is that of a file whose last frame may be shown for any time.
@@ -82,20 +84,18 @@ impl Part {
 }
 
 impl Promise {
-    /// What the header says of a part. `length` is what GStreamer says of a file whose header is not read here;
-    /// `tracks` are the ids of the streams that are taken.
-    pub fn new(
-        path: &Path,
-        header: &Header,
-        facts: &Facts,
-        length: Option<f64>,
-        part: Part,
-        tracks: (Option<u32>, Option<u32>),
-    ) -> Self {
+    /// What an input says of a part of it.
+    pub fn new(input: &Input, part: Part) -> Self {
+        let (path, header, tracks) = (input.path(), &input.header, input.track_ids());
         let has = std::fs::metadata(path).map(|m| m.len()).unwrap_or(u64::MAX);
         let broken_off = header.bytes.filter(|should| *should > has).map(|should| (has, should));
-        let mut promise = Self { broken_off, open_end: header.family == Family::Matroska, ..Self::default() };
-        let of = |id: Option<u32>, kind: &dyn Fn(&super::header::Track) -> bool| {
+        let mut promise = Self {
+            broken_off,
+            open_end: header.family == Family::Matroska,
+            is_measured: input.has_measured_length(),
+            ..Self::default()
+        };
+        let of = |id: Option<u32>, kind: &dyn Fn(&Track) -> bool| {
             let mut all = header.tracks.iter().filter(|t| kind(t));
             match (header.tracks.iter().find(|t| Some(t.id) == id && kind(t)), all.next(), all.next()) {
                 (Some(track), _, _) | (None, Some(track), None) => Some(track),
@@ -105,10 +105,10 @@ impl Promise {
         if let Some(video) = of(tracks.0, &|t| t.is_video) {
             promise.video = Some(part.of(video.shown()));
             // Of interlaced video a frame may be two pictures.
-            promise.frames = video.frames(part.start, part.stop).filter(|_| !facts.interlaced);
+            promise.frames = video.frames(part.start, part.stop).filter(|_| !input.facts.interlaced);
             promise.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
         } else {
-            promise.whole = length.map(|l| part.of(l));
+            promise.whole = input.duration.map(|l| part.of(l.nseconds() as f64 / 1e9));
         }
         promise
     }
@@ -125,24 +125,27 @@ impl Promise {
             return;
         }
         let Some(whole) = self.whole.take() else { return };
-        // When the last packet of the video, the sound, and any stream ends.
+        // When the last packet of the video and of the sound ends after what comes first, and any as the file counts.
         let ends = Arc::new(Mutex::new([0.0f64; 3]));
         let into = Arc::clone(&ends);
         // What comes before an error counts; that it is one is known already.
         let _ = look_through(path, watch, move |packet| {
             let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
-            if let Some(time) = packet.stream_time {
-                let end = (time + packet.duration.unwrap_or_default()).nseconds() as f64 / 1e9;
-                for (n, counts) in [packet.is_video, packet.is_sound, true].into_iter().enumerate() {
-                    if counts {
-                        ends[n] = ends[n].max(end);
-                    }
+            let running = packet.running_time;
+            // A recording that begins after its nought has a header that counts from there.
+            let latest = packet.stream_time.max(Some(packet.pts));
+            let times = [(packet.is_video, running), (packet.is_sound, running), (true, latest)];
+            for (end, (counts, time)) in ends.iter_mut().zip(times) {
+                if let (true, Some(time)) = (counts, time) {
+                    let time = time + packet.duration.unwrap_or_default();
+                    *end = end.max(time.nseconds() as f64 / 1e9);
                 }
             }
             ControlFlow::Continue(())
         });
         let [video, sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
-        if part.of(any).max(came.video).max(came.sound.unwrap_or(0.0)) + slack < whole {
+        let all = part.of(any).max(came.video).max(came.sound.unwrap_or(0.0));
+        if all + slack < whole && !self.is_measured {
             self.video = Some(whole);
         } else {
             self.video = Some(part.of(video));
