@@ -134,3 +134,100 @@ fn what_an_edit_list_shows_is_all_there() {
         }
     }
 }
+
+/// A box with this content.
+fn boxed(name: &[u8], content: &[u8]) -> Vec<u8> {
+    [&(content.len() as u32 + 8).to_be_bytes(), name, content].concat()
+}
+
+/// Boxes of an MP4 file whose index comes last, with other edits: length and place in milliseconds (-1 for a pause), and
+/// speed.
+fn with_edits(boxes: &[u8], edits: &[(u32, i32, f32)]) -> Vec<u8> {
+    let u32_at = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let place = |bytes: &[u8], name: &[u8]| bytes.windows(4).position(|w| w == name).unwrap();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at + 8 <= boxes.len() {
+        let size = u32_at(boxes, at) as usize;
+        let (name, mut content) = (&boxes[at + 4..at + 8], boxes[at + 8..at + size].to_vec());
+        match name {
+            b"moov" => content = with_edits(&content, edits),
+            b"mvhd" => {
+                let all: u32 = edits.iter().map(|e| e.0).sum();
+                content[16..20].copy_from_slice(&all.to_be_bytes());
+            }
+            b"trak" => {
+                let scale = u32_at(&content, place(&content, b"mdhd") + 16);
+                let mut list = [0u32.to_be_bytes(), (edits.len() as u32).to_be_bytes()].concat();
+                for (length, from, speed) in edits {
+                    // What an encoder puts before: two frames, a frame of sound.
+                    let media = if *from < 0 { -1 } else { from * (scale as i32 / 1000) + 1024 };
+                    list.extend(length.to_be_bytes());
+                    list.extend(media.to_be_bytes());
+                    list.extend(((speed * 65536.0) as u32).to_be_bytes());
+                }
+                let old = place(&content, b"edts");
+                let size = u32_at(&content, old - 4) as usize;
+                content.splice(old - 4..old - 4 + size, boxed(b"edts", &boxed(b"elst", &list)));
+            }
+            _ => {}
+        }
+        out.extend(boxed(name, &content));
+        at += size;
+    }
+    out
+}
+
+#[test]
+fn edit_lists_of_several_parts() {
+    let (folder, made) = (folder("edits-many"), folder("edits-many-inputs"));
+    let source = clip("eight.mp4", 8.0, LOOP, &H264);
+    // 15360 ticks a second, which milliseconds do not fit: places are whole seconds.
+    let source = std::fs::read(source).unwrap();
+    let none = crate::media::folder("edits-many-none");
+    for (name, edits) in [
+        ("two", &[(2000, 0, 1.0), (2000, 4000, 1.0)][..]),
+        ("three", &[(1000, 1000, 1.0), (1000, 3000, 1.0), (1500, 6000, 1.0)]),
+        ("pause", &[(1000, 0, 1.0), (500, -1, 1.0), (1000, 2000, 1.0)]),
+        ("late", &[(500, -1, 1.0), (3000, 2000, 1.0)]),
+        ("early-end", &[(2000, 0, 1.0)]),
+        ("back", &[(2000, 4000, 1.0), (2000, 0, 1.0)]),
+        ("twice", &[(1000, 1000, 1.0), (1000, 1000, 1.0)]),
+        ("slow", &[(4000, 0, 0.5)]),
+    ] {
+        let input = made.join(format!("{name}.mp4"));
+        std::fs::write(&input, with_edits(&source, edits)).unwrap();
+        for format in ["mov", "webm"] {
+            if ["back", "twice", "slow"].contains(&name) {
+                let said = refuse(&input, &none.join(format!("a.{format}")), &SMALL, 1);
+                assert!(said.contains("edit list") && said.contains("ffmpeg -i IN"), "{name}: {said}");
+                continue;
+            }
+            let path = folder.join(format!("{name}.{format}"));
+            convert(&input, &path, &SMALL);
+            // ffmpeg is no help here: it shows whole packets at the ends of pieces.
+            let (mut at, mut want, mut beeps) = (0, 0, Vec::new());
+            for (length, from, _) in edits.iter().map(|e| (e.0 as i32, e.1, e.2)) {
+                if from >= 0 {
+                    want += length as usize * 30 / 1000;
+                    let here = (0..8).map(|n| n * 1000 + 500).filter(|b| (from..from + length).contains(b));
+                    beeps.extend(here.map(|b| f64::from(at + b - from) / 1000.0));
+                }
+                at += length;
+            }
+            let got = times(&path).len();
+            // Of a cut within a frame the rest of that is shown.
+            assert!((want..=want + edits.len()).contains(&got), "{name} {format}: {got} of {want}");
+            // ffmpeg counts from where the file's first stream begins.
+            let starts = ["v:0", "a"].map(|s| probe(&path, s, "start_time").parse::<f64>().unwrap());
+            let start = starts[0].min(starts[1]).max(0.0);
+            let heard: Vec<f64> = onsets(&path).into_iter().map(|t| t + start).collect();
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 0.034;
+            let same = heard.len() == beeps.len() && heard.iter().zip(&beeps).all(near);
+            assert!(same, "{name} {format}: {heard:?}, not {beeps:?}");
+            let whole: f64 = edits.iter().map(|e| f64::from(e.0) / 1000.0).sum();
+            let begin = if edits[0].1 < 0 { 0.5 } else { 0.0 };
+            let ends = times(&path).last().unwrap() + 1.0 / FPS;
+            assert!((ends - whole).abs() < 0.07 || (ends - whole + begin).abs() < 0.07, "{name}: {ends} s");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! A part of a decoded stream, found by the times of its frames: what comes before it is decoded and dropped, what comes
 //! after it is not waited for. Right for any file, where seeking is right only in some; and slower.
 
+use super::header::Piece;
 use super::watch::Watch;
 use gst::prelude::*;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,49 +11,61 @@ const SECOND: f64 = 1e9;
 /// Files count milliseconds: a frame that reaches into the part by less is none of it.
 const ROUNDING: i64 = 2_000_000;
 
-/// What of a stream is taken, in nanoseconds of the time that a player shows.
-#[derive(Clone, Copy, Debug)]
+/// What of a stream is taken, in nanoseconds.
+#[derive(Clone, Debug)]
 pub struct Cut {
-    /// Where the result begins.
-    pub zero: i64,
-    /// What is taken.
-    pub from: i64,
-    pub to: i64,
-    /// From the stream's own time to that which a player shows.
-    pub shift: i64,
+    /// Where the result begins, in the time that a player shows.
+    zero: i64,
+    /// One after the other.
+    pieces: Vec<Taken>,
+}
+
+/// A piece that is taken, in the time that a player shows.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    from: i64,
+    to: i64,
+    /// From the stream's own time to that.
+    shift: i64,
 }
 
 impl Cut {
-    /// A part of a stream of which a player shows some `(pause, from, to)`, in seconds; without, all.
-    pub fn new(start: gst::ClockTime, stop: Option<gst::ClockTime>, shown: Option<(f64, f64, f64)>) -> Self {
+    /// A part of a stream of which a player shows some pieces; without, all.
+    pub fn new(start: gst::ClockTime, stop: Option<gst::ClockTime>, shown: Option<&[Piece]>) -> Self {
         let whole = |t: gst::ClockTime| i64::try_from(t.nseconds()).unwrap_or(i64::MAX);
         let (zero, stop) = (whole(start), stop.map_or(i64::MAX, whole));
-        let Some((pause, from, to)) = shown else { return Self { zero, from: zero, to: stop, shift: 0 } };
         let nanos = |seconds: f64| (seconds * SECOND).round() as i64;
-        Self {
-            zero,
-            from: zero.max(nanos(pause)),
-            to: stop.min(nanos(pause + to - from)),
-            shift: nanos(pause - from),
-        }
+        let taken = |piece: &Piece| Taken {
+            from: zero.max(nanos(piece.at)),
+            to: stop.min(nanos(piece.at + piece.to - piece.from)),
+            shift: nanos(piece.at - piece.from),
+        };
+        let pieces = match shown {
+            None => vec![Taken { from: zero, to: stop, shift: 0 }],
+            Some(pieces) => pieces.iter().map(taken).filter(|t| t.from < t.to).collect(),
+        };
+        Self { zero, pieces }
     }
 
     /// What of a frame at a time and of a length is left: where it begins after the beginning of the result, how much
     /// is cut off in front, and how long it is.
     fn left(&self, time: i64, length: i64, rounding: i64) -> Left {
-        let begin = time.saturating_add(self.shift);
-        let end = begin.saturating_add(length);
-        if begin >= self.to.saturating_sub(rounding) {
-            return Left::After;
+        for piece in &self.pieces {
+            let begin = time.saturating_add(piece.shift);
+            let end = begin.saturating_add(length);
+            if begin >= piece.to.saturating_sub(rounding) {
+                continue;
+            }
+            // One of no length counts where it begins.
+            if begin < piece.from && end <= piece.from.saturating_add(rounding) {
+                return Left::Before;
+            }
+            // One that is early by a rounding is whole.
+            let first = if begin.saturating_add(rounding) >= piece.from { begin } else { piece.from };
+            let length = end.min(piece.to) - first;
+            return Left::Some { at: (first - self.zero).max(0), skipped: first - begin, length };
         }
-        // One of no length counts where it begins.
-        if begin < self.from && end <= self.from.saturating_add(rounding) {
-            return Left::Before;
-        }
-        // One that is early by a rounding is whole.
-        let first = if begin.saturating_add(rounding) >= self.from { begin } else { self.from };
-        let length = end.min(self.to) - first;
-        Left::Some { at: (first - self.zero).max(0), skipped: first - begin, length }
+        Left::After
     }
 
     /// Does it to all that goes through a pad. `end` is called when nothing more is to come.
@@ -215,7 +228,7 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    fn cut(start: u64, stop: u64, shown: Option<(f64, f64, f64)>) -> Cut {
+    fn cut(start: u64, stop: u64, shown: Option<&[Piece]>) -> Cut {
         let ms = gst::ClockTime::from_mseconds;
         Cut::new(ms(start), Some(ms(stop)), shown)
     }
@@ -240,15 +253,19 @@ mod tests {
 
     #[test]
     fn edits_shift_and_hide() {
-        // Half a second after the beginning a second of the media is shown, from its second second on.
-        let all = Cut::new(gst::ClockTime::ZERO, None, Some((0.5, 2.0, 3.0)));
+        // Half a second after the beginning a second of the media is shown, from its second second on; then its fifth.
+        let pieces = [Piece { at: 0.5, from: 2.0, to: 3.0 }, Piece { at: 1.5, from: 4.0, to: 5.0 }];
+        let all = Cut::new(gst::ClockTime::ZERO, None, Some(&pieces));
         let left = |t: i64| all.left(t * MS, 40 * MS, ROUNDING);
         assert_eq!(left(1960), Left::Before);
         assert_eq!(left(2000), some(500, 0, 40));
         assert_eq!(left(2960), some(1460, 0, 40));
-        assert_eq!(left(3000), Left::After);
-        let part = cut(1000, 9000, Some((0.5, 2.0, 3.0)));
+        assert_eq!(left(3000), Left::Before);
+        assert_eq!(left(4000), some(1500, 0, 40));
+        assert_eq!(left(5000), Left::After);
+        let part = cut(1000, 1200, Some(&pieces));
         assert_eq!(part.left(2500 * MS, 40 * MS, 0), some(0, 0, 40));
-        assert_eq!(part.left(2990 * MS, 40 * MS, 0), some(490, 0, 10));
+        assert_eq!(part.left(2690 * MS, 40 * MS, 0), some(190, 0, 10));
+        assert_eq!(part.left(2700 * MS, 40 * MS, 0), Left::After);
     }
 }

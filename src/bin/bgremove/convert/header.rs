@@ -70,56 +70,77 @@ pub struct Edit {
     pub plain: bool,
 }
 
+/// A piece of a track that is shown, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Piece {
+    /// After the file's beginning.
+    pub at: f64,
+    /// By the media's clock.
+    pub from: f64,
+    pub to: f64,
+}
+
 /// Seconds of a number of ticks.
 fn ticks(n: i64, scale: u32) -> f64 {
     n as f64 / f64::from(scale.max(1))
 }
 
 impl Track {
-    /// What is shown of it, if that is one piece: how long after the file's beginning, from where to where by the
-    /// media's clock, in seconds.
-    pub fn window(&self) -> Option<(f64, f64, f64)> {
-        let pieces = self.edits.iter().filter(|e| e.from.is_some()).count();
+    /// What is shown of it, one piece after the other; none where a piece is shown twice, before an earlier one, or at
+    /// another speed.
+    pub fn pieces(&self) -> Option<Vec<Piece>> {
         let end = ticks(self.end, self.scale);
-        if pieces == 0 {
-            return self.edits.is_empty().then_some((0.0, 0.0, end));
+        if self.edits.iter().all(|e| e.from.is_none()) {
+            return Some(vec![Piece { at: 0.0, from: 0.0, to: end }]);
         }
-        let last = self.edits.last().filter(|e| pieces == 1 && e.plain)?;
-        let from = ticks(last.from?, self.scale);
-        let pause = self.edits.iter().filter(|e| e.from.is_none()).map(|e| e.length.as_secs_f64()).sum();
-        // Fragmented files and some writers say no length and mean all.
-        let to = match last.length {
-            Duration::ZERO => end,
-            length => end.min(from + length.as_secs_f64()),
-        };
-        Some((pause, from, to.max(from)))
+        let (mut pieces, mut at): (Vec<Piece>, f64) = (Vec::new(), 0.0);
+        for edit in &self.edits {
+            if let Some(from) = edit.from {
+                let from = ticks(from, self.scale);
+                // Fragmented files and some writers say no length and mean all.
+                let to = match edit.length {
+                    Duration::ZERO => end,
+                    length => end.min(from + length.as_secs_f64()),
+                };
+                let is_later = pieces.last().is_none_or(|p| from > p.to - 0.0005);
+                if !edit.plain || !is_later {
+                    return None;
+                }
+                pieces.push(Piece { at, from, to: to.max(from) });
+            }
+            at += edit.length.as_secs_f64();
+        }
+        Some(pieces)
     }
 
     /// When what is shown of it ends.
     pub fn shown(&self) -> f64 {
-        match self.window() {
-            Some((pause, from, to)) => pause + to - from,
+        match self.pieces() {
+            Some(pieces) => pieces.last().map_or(0.0, |p| p.at + p.to - p.from),
             None => self.edits.iter().map(|e| e.length.as_secs_f64()).sum(),
         }
+    }
+
+    /// How many of its frames begin within a part of what is shown.
+    pub fn frames(&self, start: f64, stop: f64) -> Option<u64> {
+        // Half a millisecond for rounding.
+        let at = |t: f64| self.times.partition_point(|n| ticks(*n, self.scale) < t - 0.0005);
+        let within = |p: &Piece| {
+            let (least, most) = (p.from + (start - p.at).max(0.0), p.to.min(p.from + stop - p.at));
+            at(most).saturating_sub(at(least)) as u64
+        };
+        Some(self.pieces()?.iter().map(within).sum())
     }
 
     /// Whether its edits hide some of it: frames before the one that is shown first, or more sound than an encoder puts
     /// before its own; or something at the end.
     fn hides(&self) -> bool {
-        let Some((_, from, to)) = self.window().filter(|_| !self.edits.is_empty()) else { return false };
+        let pieces = self.pieces().filter(|_| !self.edits.is_empty()).unwrap_or_default();
+        let [Piece { from, to, .. }] = pieces[..] else { return pieces.len() > 1 };
         let end = ticks(self.end, self.scale);
         let first = self.times.first().map_or(0.0, |t| ticks(*t, self.scale));
         let before = if self.is_video { from - first > 0.0005 } else { from > PRIMING };
         before || end - to > PRIMING
-    }
-
-    /// How many of its frames begin within a part of what is shown.
-    pub fn frames(&self, start: f64, stop: f64) -> Option<u64> {
-        let (pause, from, to) = self.window()?;
-        let (least, most) = (from + (start - pause).max(0.0), to.min(from + stop - pause));
-        // Half a millisecond for rounding.
-        let at = |t: f64| self.times.partition_point(|n| ticks(*n, self.scale) < t - 0.0005);
-        Some(at(most).saturating_sub(at(least)) as u64)
     }
 }
 
@@ -127,8 +148,12 @@ impl Header {
     /// Whether its edit lists hide something that is stored, which GStreamer's qtdemux of 1.22 gets wrong, and can be
     /// understood here.
     pub fn has_hidden_parts(&self) -> bool {
-        let all: Vec<_> = self.tracks.iter().filter(|t| t.is_video || t.is_sound).collect();
-        all.iter().all(|t| t.window().is_some()) && all.iter().any(|t| t.hides())
+        !self.has_odd_edits() && self.tracks.iter().any(|t| (t.is_video || t.is_sound) && t.hides())
+    }
+
+    /// Whether its edit lists show something twice, in another order or at another speed.
+    pub fn has_odd_edits(&self) -> bool {
+        self.tracks.iter().any(|t| (t.is_video || t.is_sound) && t.pieces().is_none())
     }
 
     /// What makes a file one without edit lists: places in it, and the bytes to be read there. The boxes become free
@@ -339,7 +364,9 @@ fn edits(elst: &[u8], scale: u32) -> Option<Vec<Edit>> {
             (u64::from(u32_at(elst, at)?), i64::from(u32_at(elst, at + 4)? as i32), u32_at(elst, at + 8)?)
         };
         let from = Some(from).filter(|f| *f >= 0);
-        edits.push(Edit { length: duration(length, scale), from, plain: rate == 0x1_0000 });
+        // 1.0, or nothing, which stands for a still picture and is written by mistake.
+        let plain = rate == 0x1_0000 || rate == 0;
+        edits.push(Edit { length: duration(length, scale), from, plain });
     }
     Some(edits)
 }
@@ -464,17 +491,27 @@ mod tests {
             edits,
             ..Track::default()
         };
-        assert_eq!(track(vec![]).window(), Some((0.0, 0.0, 4.0)));
-        let cut = track(vec![edit(500, None), edit(2000, Some(1000))]);
-        assert_eq!(cut.window(), Some((0.5, 1.0, 3.0)));
-        assert!((cut.shown() - 2.5).abs() < 1e-9);
-        assert_eq!(cut.frames(0.0, 9.0), Some(50));
-        assert_eq!(cut.frames(1.5, 2.0), Some(13));
+        let pieces = |edits| track(edits).pieces().map(|p| p.iter().map(|p| (p.at, p.from, p.to)).collect());
+        assert_eq!(pieces(vec![]), Some(vec![(0.0, 0.0, 4.0)]));
+        let cut = vec![edit(500, None), edit(2000, Some(1000))];
+        assert_eq!(pieces(cut.clone()), Some(vec![(0.5, 1.0, 3.0)]));
+        let cut = track(cut);
+        assert!((cut.shown() - 2.5).abs() < 1e-9 && cut.hides());
+        assert_eq!((cut.frames(0.0, 9.0), cut.frames(1.5, 2.0)), (Some(50), Some(13)));
         // An edit that is longer than what is there shows what is there.
-        assert_eq!(track(vec![edit(9000, Some(1000))]).window(), Some((0.0, 1.0, 4.0)));
-        let two = track(vec![edit(1000, Some(0)), edit(1000, Some(2000))]);
-        assert_eq!((two.window(), two.frames(0.0, 9.0)), (None, None));
-        assert!((two.shown() - 2.0).abs() < 1e-9);
+        assert_eq!(pieces(vec![edit(9000, Some(1000))]), Some(vec![(0.0, 1.0, 4.0)]));
+        let two = vec![edit(1000, Some(0)), edit(500, None), edit(1000, Some(2000))];
+        assert_eq!(pieces(two.clone()), Some(vec![(0.0, 0.0, 1.0), (1.5, 2.0, 3.0)]));
+        let two = track(two);
+        assert!((two.shown() - 2.5).abs() < 1e-9 && two.hides());
+        assert_eq!((two.frames(0.0, 9.0), two.frames(0.8, 1.6)), (Some(50), Some(5 + 3)));
+        for odd in [
+            vec![edit(1000, Some(2000)), edit(1000, Some(0))],
+            vec![edit(1000, Some(0)), edit(1000, Some(500))],
+            vec![Edit { plain: false, ..edit(1000, Some(0)) }],
+        ] {
+            assert_eq!(pieces(odd), None::<Vec<(f64, f64, f64)>>);
+        }
     }
 
     #[test]

@@ -180,6 +180,12 @@ impl Input {
         let pipeline = Running(gst::Pipeline::new());
         let header = if path.is_file() { Header::read(path) } else { Header::default() };
         let (source, file) = source(path).map_err(Fault::input)?;
+        if header.has_odd_edits() {
+            return Err(Fault::input(
+                "its edit list shows parts of it twice, in another order or at another speed, which GStreamer reads \
+                 wrong: make another file of it first: ffmpeg -i IN -c:v libx264 -crf 12 -c:a flac OUT.mkv",
+            ));
+        }
         let decoder = gst::ElementFactory::make("decodebin").name("in").build();
         let decoder = decoder.map_err(|_| {
             Fault::new(
@@ -205,11 +211,11 @@ impl Input {
             let ended = Arc::new(AtomicBool::new(false));
             let mut cutter = None;
             let id = track_id(pad);
-            let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::window);
+            let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
             if range.is_some() || shown.is_some() {
                 let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
                 let ended = Arc::clone(&ended);
-                cutter = Some(Cut::new(start, stop, shown).apply(pad, &alive, move |pad| {
+                cutter = Some(Cut::new(start, stop, shown.as_deref()).apply(pad, &alive, move |pad| {
                     ended.store(true, Ordering::SeqCst);
                     hand_on_the_end(pad);
                 }));
