@@ -226,7 +226,7 @@ fn isom_file(file: &mut File, length: u64) -> Option<Header> {
     let mut header = Header { family: Family::Isom, ..Header::default() };
     let (mut at, mut should, mut fragmented) = (0u64, 0u64, false);
     for _ in 0..BOXES {
-        if at + 8 > length {
+        if at.saturating_add(8) > length {
             break;
         }
         file.seek(SeekFrom::Start(at)).ok()?;
@@ -321,7 +321,7 @@ fn track(bytes: &[u8], base: u64, movie_scale: u32) -> Option<(Track, (u64, usiz
     for n in 0..u32_at(stts, 4)? as usize {
         let (count, delta) = (u32_at(stts, 8 + n * 8)?, u32_at(stts, 12 + n * 8)?);
         if !track.is_video {
-            time = time.checked_add(i64::from(count) * i64::from(delta))?;
+            time = time.checked_add(i64::from(count).checked_mul(i64::from(delta))?)?;
             continue;
         }
         for _ in 0..count {
@@ -426,7 +426,7 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
         let mut head = Vec::new();
         file.take(12).read_to_end(&mut head).ok()?;
         let Some((id, size, skip)) = element(&head) else { break };
-        let inner = at + skip as u64;
+        let inner = at.checked_add(skip as u64)?;
         match (id, size) {
             (SEGMENT, size) => {
                 segment = Some(inner);
@@ -442,7 +442,8 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
                 if id == INFO {
                     header.length = said_length(&bytes);
                 } else {
-                    header.indexed |= cues(&bytes).is_some_and(|c| segment.unwrap_or(0) + c < length);
+                    header.indexed |=
+                        cues(&bytes).is_some_and(|c| segment.unwrap_or(0).saturating_add(c) < length);
                 }
             }
             (CUES, _) => header.indexed = true,

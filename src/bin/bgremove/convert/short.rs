@@ -104,8 +104,10 @@ impl Promise {
         };
         if let Some(video) = of(tracks.0, &|t| t.is_video) {
             promise.video = Some(part.of(video.shown()));
-            // Of interlaced video a frame may be two pictures.
-            promise.frames = video.frames(part.start, part.stop).filter(|_| !input.facts.interlaced);
+            // Of interlaced video a frame may be two pictures, and of MPEG-4 Part 2 one that is no picture.
+            let mpeg4 = input.tags.video.as_ref().is_some_and(|v| v.contains("MPEG-4 Video"));
+            let counts = !input.facts.interlaced && !mpeg4;
+            promise.frames = video.frames(part.start, part.stop).filter(|_| counts);
             promise.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
         } else {
             promise.whole = input.duration.map(|l| part.of(l.nseconds() as f64 / 1e9));
