@@ -163,6 +163,18 @@ fn nothing_is_said_of_whole_sources() {
         late,
     ];
     let outputs = ["a.webm", "a.mp4", "a.mov", "a.gif", "a.webp", "a.png"];
+    // Of two sounds the shorter one.
+    let two_sounds = made.join("two-sounds.mkv");
+    let maps = ["-map", "0:v", "-map", "0:a", "-map", "0:a", "-c:v", "copy", "-c:a", "flac"];
+    let shorter = ["-filter:a:1", "atrim=0:0.6", two_sounds.to_str().unwrap()];
+    tool("ffmpeg", &[&["-v", "error", "-i", source.to_str().unwrap()][..], &maps, &shorter].concat());
+    for (track, output) in [("1", "a.mov"), ("2", "a.webm")] {
+        let output = folder.join(output);
+        let all =
+            [two_sounds.to_str().unwrap(), output.to_str().unwrap(), "--audio-track", track, "--overwrite"];
+        let out = bgremove(&[&all[..], &SMALL].concat());
+        assert!(out.status.success() && !said(&out).contains("promises"), "{track}: {}", said(&out));
+    }
     let mut wrong = Vec::new();
     for (n, input) in inputs.iter().enumerate() {
         for (m, more) in

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Nanoseconds.
 const SECOND: f64 = 1e9;
-/// Files count milliseconds: a frame that reaches into the part by less is none of it.
+/// Files count milliseconds: a frame that reaches into the part by less is none of it, also if it is short.
 const ROUNDING: i64 = 2_000_000;
+/// What lies in the part of a picture that is shown for long counts from here on.
+const MOST: i64 = 20_000_000;
 
 /// What of a stream is taken, in nanoseconds.
 #[derive(Clone, Debug)]
@@ -60,8 +62,7 @@ impl Cut {
             if begin < piece.from && end <= piece.from.saturating_add(rounding) {
                 return Left::Before;
             }
-            // One that is early by a rounding is whole.
-            let first = if begin.saturating_add(rounding) >= piece.from { begin } else { piece.from };
+            let first = begin.max(piece.from);
             let length = end.min(piece.to) - first;
             return Left::Some { at: (first - self.zero).max(0), skipped: first - begin, length };
         }
@@ -138,6 +139,7 @@ struct State {
     sound: Option<gst_audio::AudioInfo>,
     /// Frames a second of video.
     rate: f64,
+    begun: bool,
     ended: bool,
 }
 
@@ -189,17 +191,27 @@ impl State {
         buffer.duration().map_or(guess, |d| i64::try_from(d.nseconds()).unwrap_or(guess))
     }
 
+    /// A picture is in the part if half of it is, so that as many come as there are in that time; sound is cut.
+    fn rounding(&self, length: i64) -> i64 {
+        if self.sound.is_some() { 0 } else { (length / 2).clamp(ROUNDING, MOST) }
+    }
+
     /// What is taken of a frame. Those without times are told of further on.
     fn left(&self, cut: &Cut, buffer: &gst::BufferRef) -> Option<Left> {
         let time = running(&self.segment, buffer.pts()?)?;
-        let rounding = if self.sound.is_some() { 0 } else { ROUNDING };
-        Some(cut.left(time, self.length(buffer), rounding))
+        let length = self.length(buffer);
+        Some(cut.left(time, length, self.rounding(length)))
     }
 
     /// Makes of a frame what is taken of it.
-    fn change(&self, cut: &Cut, buffer: &mut gst::Buffer) {
+    fn change(&mut self, cut: &Cut, buffer: &mut gst::Buffer) {
         let length = self.length(buffer);
-        let Some(Left::Some { at, skipped, length: rest }) = self.left(cut, buffer) else { return };
+        let Some(Left::Some { mut at, skipped, length: mut rest }) = self.left(cut, buffer) else { return };
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        if is_first && at <= self.rounding(length) {
+            // In place of the lesser half of the frame before.
+            (at, rest) = (0, rest + at);
+        }
         let lasts = buffer.duration().is_some() || rest < length;
         if let Some(info) = &self.sound
             && (skipped > 0 || rest < length)
@@ -244,6 +256,7 @@ mod tests {
         assert_eq!(left(1400, 40), Left::Before);
         // It ends a rounding after the beginning.
         assert_eq!(left(1461, 40), Left::Before);
+        assert_eq!(left(1499, 40), some(0, 1, 39));
         assert_eq!(left(1480, 40), some(0, 20, 20));
         assert_eq!(left(1500, 40), some(0, 0, 40));
         assert_eq!(left(2480, 40), some(980, 0, 20));

@@ -412,6 +412,12 @@ impl Input {
         is_contained(&self.pipeline.0)
     }
 
+    /// The ids of the video and of the sound that are taken.
+    pub fn stream_ids(&self) -> [Option<String>; 2] {
+        let id = |pad: &gst::Pad| pad.stream_id().map(|id| id.to_string());
+        [id(&self.video), self.audio.as_ref().and_then(id)]
+    }
+
     /// Whether its length is found out from what is in it: the container has no header that would say it.
     pub fn has_measured_length(&self) -> bool {
         let measures = ["tsdemux", "mpegpsdemux", "oggdemux", "dvdemux"];

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Packet {
     pub is_video: bool,
     pub is_sound: bool,
+    /// The id of its stream, which is the same whenever the file is read.
+    pub stream: Option<Arc<str>>,
     pub pts: gst::ClockTime,
     /// As the file counts, from its beginning; and from what comes first.
     pub stream_time: Option<gst::ClockTime>,
@@ -52,6 +54,7 @@ pub fn look_through(
         if !linked {
             return;
         }
+        let stream: Option<Arc<str>> = pad.stream_id().map(|id| id.as_str().into());
         let (each, full, alive) = (Arc::clone(&each), Arc::clone(&full), alive.clone());
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
             alive.touch();
@@ -63,6 +66,7 @@ pub fn look_through(
                 let packet = Packet {
                     is_video,
                     is_sound,
+                    stream: stream.clone(),
                     pts,
                     stream_time: segment.and_then(|s| s.to_stream_time(pts)),
                     running_time: segment.and_then(|s| s.to_running_time(pts)),

@@ -34,6 +34,8 @@ pub struct Promise {
     is_measured: bool,
     /// Bytes that are there and that should be, of a file that breaks off.
     broken_off: Option<(u64, u64)>,
+    /// The ids of the streams that are taken.
+    streams: [Option<String>; 2],
     /// The header is that of a file whose last frame may be shown for any time.
     open_end: bool,
 }
@@ -93,6 +95,7 @@ impl Promise {
             broken_off,
             open_end: header.family == Family::Matroska,
             is_measured: input.has_measured_length(),
+            streams: input.stream_ids(),
             ..Self::default()
         };
         let of = |id: Option<u32>, kind: &dyn Fn(&Track) -> bool| {
@@ -127,16 +130,24 @@ impl Promise {
             return;
         }
         let Some(whole) = self.whole.take() else { return };
-        // When the last packet of the video and of the sound ends after what comes first, and any as the file counts.
-        let ends = Arc::new(Mutex::new([0.0f64; 3]));
-        let into = Arc::clone(&ends);
+        // When the last packet ends: of the video and the sound that are taken and of any, after what comes first; and of
+        // any stream, as the file counts.
+        let ends = Arc::new(Mutex::new([0.0f64; 5]));
+        let (into, taken) = (Arc::clone(&ends), self.streams.clone());
         // What comes before an error counts; that it is one is known already.
         let _ = look_through(path, watch, move |packet| {
             let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
             let running = packet.running_time;
             // A recording that begins after its nought has a header that counts from there.
             let latest = packet.stream_time.max(Some(packet.pts));
-            let times = [(packet.is_video, running), (packet.is_sound, running), (true, latest)];
+            let is = |id: &Option<String>| id.is_some() && id.as_deref() == packet.stream.as_deref();
+            let times = [
+                (is(&taken[0]), running),
+                (is(&taken[1]), running),
+                (packet.is_video, running),
+                (packet.is_sound, running),
+                (true, latest),
+            ];
             for (end, (counts, time)) in ends.iter_mut().zip(times) {
                 if let (true, Some(time)) = (counts, time) {
                     let time = time + packet.duration.unwrap_or_default();
@@ -145,7 +156,10 @@ impl Promise {
             }
             ControlFlow::Continue(())
         });
-        let [video, sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
+        let [video, sound, any_video, any_sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
+        // Where streams have other names this time, any of the kind has to do.
+        let or = |taken: f64, any: f64| if taken > 0.0 { taken } else { any };
+        let (video, sound) = (or(video, any_video), or(sound, any_sound));
         let all = part.of(any).max(came.video).max(came.sound.unwrap_or(0.0));
         if all + slack < whole && !self.is_measured {
             self.video = Some(whole);
