@@ -38,6 +38,7 @@ fn a_source_that_breaks_off_is_no_success() {
         ("six.mp4", &first[..], &["a.webm", "a.mp4", "a.mov", "a.gif", "a.webp", "a.png"][..], "breaks off"),
         ("six.mkv", &H264, &["a.webm", "a.gif"], "breaks off"),
         ("six.webm", &vp8, &["a.mov", "a.png"], "breaks off"),
+        ("six.avi", &["-c:v", "mpeg4", "-q:v", "4", "-c:a", "libmp3lame"], &["a.mov", "a.gif"], "breaks off"),
         ("six.flv", &[&H264[..], &["-ar", "44100"]].concat(), &["a.mp4", "a.webp"], "damaged"),
     ] {
         let cut = third(&six(name, options), &made);

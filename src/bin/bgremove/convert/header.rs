@@ -21,6 +21,7 @@ const BOXES: usize = 1_000_000;
 pub enum Family {
     Isom,
     Matroska,
+    Avi,
     /// Not read here.
     #[default]
     Other,
@@ -180,6 +181,8 @@ impl Header {
         let isom = [&b"ftyp"[..], b"moov", b"mdat", b"wide", b"free", b"skip"];
         if begin[..4] == [0x1a, 0x45, 0xdf, 0xa3] {
             matroska(&mut file, length).unwrap_or_default()
+        } else if begin[..4] == *b"RIFF" && begin[8..12] == *b"AVI " {
+            avi(&mut file, &begin).unwrap_or_default()
         } else if isom.contains(&&begin[4..8]) {
             isom_file(&mut file, length).unwrap_or_default()
         } else {
@@ -369,6 +372,26 @@ fn edits(elst: &[u8], scale: u32) -> Option<Vec<Edit>> {
         edits.push(Edit { length: duration(length, scale), from, plain });
     }
     Some(edits)
+}
+
+/// The main header of an AVI file comes first in it (`LIST hdrl avih`; numbers are little-endian).
+fn avi(file: &mut File, begin: &[u8]) -> Option<Header> {
+    let mut bytes = [0; 32];
+    file.read_exact(&mut bytes).ok()?;
+    let u32_at = |bytes: &[u8], at| number(bytes, at).map(u32::from_le_bytes);
+    if &bytes[..4] != b"LIST" || &bytes[8..16] != b"hdrlavih" {
+        return None;
+    }
+    let frame = u64::from(u32_at(&bytes, 20)?);
+    let mut rest = [0; 16];
+    file.read_exact(&mut rest).ok()?;
+    let frames = u64::from(u32_at(&rest, 4)?);
+    Some(Header {
+        family: Family::Avi,
+        length: Some(Duration::from_micros(frame * frames)).filter(|l| !l.is_zero()),
+        bytes: Some(u64::from(u32_at(begin, 4)?) + 8),
+        ..Header::default()
+    })
 }
 
 /// The id and size of an element, and how many bytes these take; a size that is not known is none.

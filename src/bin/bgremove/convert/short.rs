@@ -93,7 +93,7 @@ impl Promise {
         let broken_off = header.bytes.filter(|should| *should > has).map(|should| (has, should));
         let mut promise = Self {
             broken_off,
-            open_end: header.family == Family::Matroska,
+            open_end: matches!(header.family, Family::Matroska | Family::Avi),
             is_measured: input.has_measured_length(),
             streams: input.stream_ids(),
             ..Self::default()
@@ -113,7 +113,10 @@ impl Promise {
             promise.frames = video.frames(part.start, part.stop).filter(|_| counts);
             promise.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
         } else {
-            promise.whole = input.duration.map(|l| part.of(l.nseconds() as f64 / 1e9));
+            // GStreamer shortens the length of an AVI file that breaks off.
+            let said = header.length.filter(|_| header.family == Family::Avi).map(|l| l.as_secs_f64());
+            let length = input.duration.map(|l| l.nseconds() as f64 / 1e9);
+            promise.whole = said.into_iter().chain(length).reduce(f64::max).map(|l| part.of(l));
         }
         promise
     }
