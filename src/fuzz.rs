@@ -166,7 +166,7 @@ pub fn network(data: &[u8]) {
         assert!(State::length(&shape).is_none_or(|n| n <= 1 << 28));
     }
     let mut mask = matte::Mask::default();
-    let mut logits = false;
+    let mut known = matte::Known::default();
     for _ in 0..3 {
         let shape: Vec<i64> = {
             let n = b.below(6);
@@ -191,7 +191,7 @@ pub fn network(data: &[u8]) {
         let input = (1 + b.below(64), 1 + b.below(64));
         let frame = (16 + b.below(100), 16 + b.below(100));
         let view = View { shape, data: values.into() };
-        if matte::read_view(&view, &spec, input, frame, &mut logits, &mut mask).is_ok() {
+        if matte::read_view(&view, &spec, input, frame, &mut known, &mut mask).is_ok() {
             assert_eq!(mask.data.len(), mask.width * mask.height);
             assert!(!mask.data.is_empty() && mask.data.iter().all(|v| (0.0..=1.0).contains(v)));
         }

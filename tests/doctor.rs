@@ -14,9 +14,10 @@ use tempfile::TempDir;
 /// GStreamer's plugins that the checks need (others would only be scanned), and what each is missed by: the checks,
 /// a word of what is said, and the package. A note: it is made, and only not read back.
 #[rustfmt::skip]
-const MISSED: [(&str, &str, &[&str], &str, &str); 21] = [
+const MISSED: [(&str, &str, &[&str], &str, &str); 22] = [
     ("app", "failed", &["webm", "mov", "mp4", "gif", "webp", "png"], "appsrc", "plugins-base"),
     ("audioconvert", "failed", &["webm", "mov", "mp4", "input"], "audioconvert", "plugins-base"),
+    ("audiorate", "failed", &["mov"], "audiorate", "plugins-base"),
     ("audioresample", "failed", &["webm", "mov", "mp4"], "audioresample", "plugins-base"),
     ("codecalpha", "note", &["webm"], "not read back", "plugins-bad"),
     ("coreelements", "failed", &["webm", "mov", "mp4", "gif", "webp", "png", "input"], "missing", "libgstreamer1.0-0"),

@@ -541,9 +541,15 @@ fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> 
         && matches!(e.kind, Kind::Inference | Kind::Unsuited)
         && let Some(Ok(network)) = matting.network().on_cpu(runtime)
     {
-        done.moved = Some((network.clone(), e.text.clone()));
-        matting.replace(network);
+        let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
+        matting.replace(network.clone());
         done.mask = matting.run(&frame, cancel).map(std::mem::take);
+        if unsuited && done.mask.is_err() {
+            // It is the network's own fault.
+            matting.replace(before);
+        } else {
+            done.moved = Some((network, why));
+        }
     }
     done.times = matting.times();
     done

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::models::{Fit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, State};
+pub(crate) use output::Known;
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
 use std::time::{Duration, Instant};
@@ -40,8 +41,7 @@ pub struct Matting {
     tracker: Option<Tracker>,
     /// The mask of a part of the frame.
     part: Mask,
-    /// Values outside 0..1 were seen in an output of which nobody said that they are logits.
-    logits: bool,
+    known: Known,
     /// Ends the run that is under way.
     cancel: Cancel,
     times: Times,
@@ -91,7 +91,7 @@ impl Matting {
             mask: Mask::default(),
             sizes: [0; 4],
             short_side,
-            logits: false,
+            known: Known::default(),
             cancel: Cancel::default(),
             times: Times::default(),
         }
@@ -234,11 +234,11 @@ impl Matting {
             .zip(&mut self.states)
             .map(|((port, out), state)| (port.name.as_str(), out.as_str(), state))
             .collect();
-        let (mask, logits) = (&mut self.mask, &mut self.logits);
+        let (mask, known) = (&mut self.mask, &mut self.known);
         // A network that remembers sees its first frame twice: it was 3 % (MAD) to 7 % (Grad) better then.
         for inputs in std::iter::repeat_n(&inputs, if fresh && !states.is_empty() { 2 } else { 1 }) {
             network.session.run_unless(&self.cancel, inputs, &mut states, &[&spec.output], |views| {
-                output::read(&views[0], spec, (width, height), window, logits, mask)
+                output::read(&views[0], spec, (width, height), window, known, mask)
             })?;
         }
         self.times.inference += filled.elapsed();
@@ -290,14 +290,14 @@ pub(crate) fn read_view(
     spec: &Spec,
     input: (usize, usize),
     frame: (usize, usize),
-    logits: &mut bool,
+    known: &mut Known,
     mask: &mut Mask,
 ) -> Result<()> {
     let window = match spec.fit {
         Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
         Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
     };
-    output::read(view, spec, input, window, logits, mask)
+    output::read(view, spec, input, window, known, mask)
 }
 
 /// The largest window of the frame's shape in the middle of the input.

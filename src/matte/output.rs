@@ -5,13 +5,22 @@ use crate::error::{Error, Kind, Result};
 use crate::models::{Activation, Spec};
 use crate::runtime::View;
 
+/// What is known of a network's output from earlier frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// Values outside 0..1 were seen, of which nobody said that they are logits.
+    pub logits: bool,
+    /// Finite numbers were seen: a frame without any is an empty one, and the network is right.
+    pub finite: bool,
+}
+
 /// Reads the matte out of the network's output, cropped to the window that the frame took.
 pub fn read(
     view: &View<'_>,
     spec: &Spec,
     input: (usize, usize),
     window: Window,
-    logits: &mut bool,
+    known: &mut Known,
     mask: &mut Mask,
 ) -> Result<()> {
     let grid = Grid::of(&view.shape, view.data.len()).ok_or_else(|| {
@@ -27,13 +36,13 @@ pub fn read(
     let rows = Span::new(window.y, window.height, input.1, grid.height);
     (mask.width, mask.height) = (columns.cells.len(), rows.cells.len());
     mask.data.clear();
-    if spec.activation == Activation::Auto && !*logits {
+    if spec.activation == Activation::Auto && !known.logits {
         // float16 rounds a little past the ends.
-        *logits = view.data.iter().any(|v| !(-0.01..=1.01).contains(v) && v.is_finite());
+        known.logits = view.data.iter().any(|v| !(-0.01..=1.01).contains(v) && v.is_finite());
     }
     let activation = match spec.activation {
-        Activation::Auto if *logits && grid.channels > 1 => Activation::Softmax,
-        Activation::Auto if *logits && !spec.min_max => Activation::Sigmoid,
+        Activation::Auto if known.logits && grid.channels > 1 => Activation::Softmax,
+        Activation::Auto if known.logits && !spec.min_max => Activation::Sigmoid,
         Activation::Auto => Activation::None,
         known => known,
     };
@@ -56,7 +65,8 @@ pub fn read(
             if v.is_finite() && raw.is_finite() { v } else { f32::NAN }
         }));
     }
-    if mask.data.iter().all(|v| v.is_nan()) {
+    known.finite |= mask.data.iter().any(|v| !v.is_nan());
+    if !known.finite {
         return Err(Error::new(
             Kind::Unsuited,
             format!(

@@ -11,3 +11,5 @@ mod parts;
 mod record;
 mod report;
 mod short;
+#[path = "../common/skip.rs"]
+mod skip;

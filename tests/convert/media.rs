@@ -1,5 +1,6 @@
 //! Clips to convert, and foreign eyes for what comes out: ffmpeg, ffprobe and the image crate.
 
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, OnceLock};
@@ -42,7 +43,10 @@ pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("convert-clips");
     std::fs::create_dir_all(&folder).unwrap();
     // Made anew by every run of the tests: what is written here may have changed.
-    let path = folder.join(format!("{}-{name}", std::process::id()));
+    // Clips of one name may differ.
+    let mut what = std::hash::DefaultHasher::new();
+    (seconds.to_bits(), filter, options).hash(&mut what);
+    let path = folder.join(format!("{}-{:x}-{name}", std::process::id(), what.finish()));
     if path.exists() {
         return path;
     }
@@ -186,6 +190,13 @@ pub fn frames(path: &Path) -> Vec<Frame> {
     let bytes = tool("ffmpeg", &arguments);
     assert_eq!(bytes.len() % (width * height * 4), 0);
     bytes.chunks_exact(width * height * 4).map(<[u8]>::to_vec).collect()
+}
+
+/// A sum of each frame as it is stored, whatever its colours mean.
+pub fn stored(path: &Path) -> Vec<Frame> {
+    let sums = tool("ffmpeg", &["-v", "error", "-i", text(path), "-map", "0:v", "-f", "framemd5", "-"]);
+    let lines = sums.split(|b| *b == b'\n').filter(|l| !l.is_empty() && !l.starts_with(b"#"));
+    lines.map(|l| l.rsplit(|b| *b == b',').next().unwrap_or_default().to_vec()).collect()
 }
 
 pub fn alpha(frame: &Frame) -> Vec<u8> {

@@ -222,6 +222,7 @@ fn an_unknown_length_is_shown_as_unknown() {
             output.display()
         );
         let Ok(out) = std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output() else {
+            crate::skip::skip("an_unknown_length_is_shown_as_unknown", "`script` does not run");
             continue;
         };
         let shown = String::from_utf8_lossy(&out.stdout).into_owned();

@@ -81,7 +81,17 @@ impl Cut {
         let own = Arc::clone(&cutter);
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(what, move |pad, info| match &mut info.data {
-            Some(gst::PadProbeData::Event(event)) => own.lock().event(&own.cut, event),
+            Some(gst::PadProbeData::Event(event)) => {
+                let mut state = own.lock();
+                let before = state.ended;
+                let goes = state.event(&own.cut, event);
+                let is_over = state.ended && !before;
+                drop(state);
+                if is_over {
+                    (own.end)(pad);
+                }
+                goes
+            }
             Some(gst::PadProbeData::Buffer(buffer)) if !own.takes(pad, buffer) => gst::PadProbeReturn::Drop,
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 own.lock().change(&own.cut, buffer);
@@ -177,6 +187,8 @@ impl State {
                 let at = running(&self.segment, pts).unwrap_or(0);
                 let length = duration.map_or(0, |d| i64::try_from(d.nseconds()).unwrap_or(0));
                 let Left::Some { at, length, .. } = cut.left(at, length, 0) else {
+                    // A stream that has nothing more may tell so by this alone.
+                    self.ended |= cut.left(at, length, 0) == Left::After;
                     return gst::PadProbeReturn::Drop;
                 };
                 *event = gst::event::Gap::builder(clock(at)).duration(clock(length)).build();

@@ -11,7 +11,7 @@ use std::time::Duration;
 const PRIMING: f64 = 0.15;
 /// An index larger than this is none that anybody has made.
 const MOST: u64 = 1 << 28;
-/// So many frames of a track are counted: two days.
+/// So many frames of a file are counted: two days.
 const FRAMES: usize = 10_000_000;
 /// So many boxes or elements are looked at.
 const BOXES: usize = 1_000_000;
@@ -57,6 +57,8 @@ pub struct Track {
     /// When the last one ends.
     pub end: i64,
     pub edits: Vec<Edit>,
+    /// Seconds by which their lengths are counted.
+    pub edit_tick: f64,
     /// Where in the file the name of the box with the edits is.
     pub edits_at: Option<u64>,
 }
@@ -95,15 +97,17 @@ impl Track {
             return Some(vec![Piece { at: 0.0, from: 0.0, to: end }]);
         }
         let (mut pieces, mut at): (Vec<Piece>, f64) = (Vec::new(), 0.0);
-        for edit in &self.edits {
+        // A piece that follows the one before it may seem to begin earlier, by how their lengths are rounded.
+        let rounding = (1.5 * self.edit_tick).clamp(0.0005, 0.005);
+        for (n, edit) in self.edits.iter().enumerate() {
             if let Some(from) = edit.from {
                 let from = ticks(from, self.scale);
                 // Fragmented files and some writers say no length and mean all.
                 let to = match edit.length {
-                    Duration::ZERO => end,
+                    Duration::ZERO if n + 1 == self.edits.len() => end,
                     length => end.min(from + length.as_secs_f64()),
                 };
-                let is_later = pieces.last().is_none_or(|p| from > p.to - 0.0005);
+                let is_later = pieces.last().is_none_or(|p| from > p.to - rounding);
                 if !edit.plain || !is_later {
                     return None;
                 }
@@ -164,7 +168,8 @@ impl Header {
             self.tracks.iter().filter_map(|t| Some((t.edits_at?, b"free".to_vec()))).collect();
         let most = self.tracks.iter().map(|t| ticks(t.end, t.scale)).fold(0.0, f64::max);
         for (at, bytes, scale) in &self.lengths_at {
-            let length = ((most + 1.0) * f64::from(*scale)).min(f64::from(u32::MAX - 1)) as u64;
+            let limit = if *bytes == 4 { f64::from(u32::MAX - 1) } else { 9e18 };
+            let length = ((most + 1.0) * f64::from(*scale)).min(limit) as u64;
             changes.push((*at, length.to_be_bytes()[8 - bytes..].to_vec()));
         }
         changes
@@ -241,13 +246,14 @@ fn isom_file(file: &mut File, length: u64) -> Option<Header> {
             1 => (16, u64_at(&head[..read], 8)?),
             n => (8, u64::from(n)),
         };
-        let end = at.checked_add(size).filter(|_| size >= skip)?;
+        // What comes after the boxes is none.
+        let Some(end) = at.checked_add(size).filter(|_| size >= skip) else { break };
         should = should.max(end);
         if &name == b"moov" && size < MOST && end <= length {
             file.seek(SeekFrom::Start(at + skip)).ok()?;
             let mut bytes = vec![0; usize::try_from(size - skip).ok()?];
             file.read_exact(&mut bytes).ok()?;
-            fragmented = movie(&bytes, at + skip, &mut header)?;
+            fragmented = movie(&bytes, at + skip, &mut header).unwrap_or(fragmented);
         }
         fragmented |= &name == b"moof";
         at = end;
@@ -268,9 +274,10 @@ fn movie(bytes: &[u8], base: u64, header: &mut Header) -> Option<bool> {
     let (scale, length) = clock(mvhd)?;
     header.lengths_at.push(length_at(mvhd, at, scale));
     header.length = Some(length).filter(|l| *l > 0).map(|l| duration(l, scale));
+    let mut left = FRAMES;
     for (name, at, trak) in boxes(bytes, base) {
         if &name == b"trak"
-            && let Some((track, length_at)) = track(trak, at, scale)
+            && let Some((track, length_at)) = track(trak, at, scale, &mut left)
         {
             header.tracks.push(track);
             header.lengths_at.push(length_at);
@@ -298,7 +305,7 @@ fn duration(ticks: u64, scale: u32) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-fn track(bytes: &[u8], base: u64, movie_scale: u32) -> Option<(Track, (u64, usize, u32))> {
+fn track(bytes: &[u8], base: u64, movie_scale: u32, left: &mut usize) -> Option<(Track, (u64, usize, u32))> {
     let (_, tkhd) = find(bytes, base, b"tkhd")?;
     let (at, mdia) = find(bytes, base, b"mdia")?;
     let (mdhd_at, mdhd) = find(mdia, at, b"mdhd")?;
@@ -310,6 +317,7 @@ fn track(bytes: &[u8], base: u64, movie_scale: u32) -> Option<(Track, (u64, usiz
         is_video: hdlr.get(8..12)? == b"vide",
         is_sound: hdlr.get(8..12)? == b"soun",
         scale: clock(mdhd)?.0,
+        edit_tick: 1.0 / f64::from(movie_scale.max(1)),
         ..Track::default()
     };
     if let Some((at, edts)) = find(bytes, base, b"edts")
@@ -322,15 +330,14 @@ fn track(bytes: &[u8], base: u64, movie_scale: u32) -> Option<(Track, (u64, usiz
     let (_, stts) = find(stbl, at, b"stts")?;
     let mut time = 0i64;
     for n in 0..u32_at(stts, 4)? as usize {
-        let (count, delta) = (u32_at(stts, 8 + n * 8)?, u32_at(stts, 12 + n * 8)?);
+        // Some writers let time go back, which says nothing of a length.
+        let (count, delta) = (u32_at(stts, 8 + n * 8)?, i32::try_from(u32_at(stts, 12 + n * 8)?).ok()?);
         if !track.is_video {
             time = time.checked_add(i64::from(count).checked_mul(i64::from(delta))?)?;
             continue;
         }
         for _ in 0..count {
-            if track.times.len() >= FRAMES {
-                return None;
-            }
+            *left = left.checked_sub(1)?;
             track.times.push(time);
             time = time.checked_add(i64::from(delta))?;
         }
@@ -389,7 +396,8 @@ fn avi(file: &mut File, begin: &[u8]) -> Option<Header> {
     Some(Header {
         family: Family::Avi,
         length: Some(Duration::from_micros(frame * frames)).filter(|l| !l.is_zero()),
-        bytes: Some(u64::from(u32_at(begin, 4)?) + 8),
+        // Larger files than it can say, and recordings that were not ended, say the largest number.
+        bytes: Some(u32_at(begin, 4)?).filter(|n| *n < 0xffff_fff0).map(|n| u64::from(n) + 8),
         ..Header::default()
     })
 }

@@ -536,7 +536,8 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
         quarter: turn.ends_with("90") || turn.ends_with("270"),
         hlg: transfer == gst_video::VideoTransferFunction::AribStdB67,
         pq: transfer == gst_video::VideoTransferFunction::Smpte2084,
-        narrow: color::narrow(&info),
+        // Of HLG the numbers are taken for those of SDR.
+        narrow: color::narrow(&info).filter(|_| transfer != gst_video::VideoTransferFunction::AribStdB67),
         channels: audio.map(|pad| {
             let caps = pad.current_caps();
             let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());

@@ -120,15 +120,15 @@ pub fn convert(
     input.read_tags();
     account.tagged(&input);
     let rate = input.facts.rate;
-    let promise = promise(&input, settings);
+    // What has stalled may hold what would be asked.
+    let (state, came) = played?;
+    let (mut promise, part) = promise(&input, settings);
     // The file is closed before it is looked at.
     drop(input);
-    let (state, came) = played?;
     if state.frames == 0 {
         return Err(Fault::damaged("not a single frame came out of it"));
     }
-    let (mut promise, part) = promise;
-    promise.look(&task.input, part, &came, rate, watch);
+    promise.look(&task.input, part, &came, rate, watch)?;
     if let Some(short) = promise.short(&came, part, rate, settings.fps.is_some()) {
         if short.substantial {
             return Err(short.into());

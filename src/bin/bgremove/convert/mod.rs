@@ -208,10 +208,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let line = job::print(&settings, &task.input, &task.output, &watch()).map_err(told)?;
             crate::print(&format!("{line}\n"));
         }
-        if settings.start > gst::ClockTime::ZERO || settings.duration.is_some() {
-            let note = "bgremove: note: --start and --duration are not in the line: gst-launch-1.0 cannot go to a \
-                        place in a file";
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{note}\n").as_bytes());
+        let part = settings.start > gst::ClockTime::ZERO || settings.duration.is_some();
+        for (holds, note) in [
+            (
+                part,
+                "--start and --duration are not in the line: gst-launch-1.0 cannot go to a place in a file",
+            ),
+            (
+                settings.format == Format::Mov,
+                "frames of the line's file do not say what their colours are, as those of convert do",
+            ),
+        ] {
+            if holds {
+                let text = format!("bgremove: note: {note}\n");
+                let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+            }
         }
         return Ok(());
     }

@@ -21,6 +21,8 @@ const FRAMES: u64 = 2;
 /// What is missing is substantial beyond both of these: seconds, and a part of what was promised.
 const SECONDS: f64 = 0.5;
 const PART: f64 = 0.05;
+/// Packets lie out of order by less, in seconds.
+const LATER: f64 = 10.0;
 
 /// What was to come, in seconds after the beginning that was asked for.
 #[derive(Clone, Debug, Default)]
@@ -100,8 +102,9 @@ impl Promise {
         };
         let of = |id: Option<u32>, kind: &dyn Fn(&Track) -> bool| {
             let mut all = header.tracks.iter().filter(|t| kind(t));
-            match (header.tracks.iter().find(|t| Some(t.id) == id && kind(t)), all.next(), all.next()) {
-                (Some(track), _, _) | (None, Some(track), None) => Some(track),
+            match (id, all.next(), all.next()) {
+                (Some(id), ..) => header.tracks.iter().find(|t| t.id == id && kind(t)),
+                (None, Some(track), None) => Some(track),
                 _ => None,
             }
         };
@@ -127,18 +130,27 @@ impl Promise {
     }
 
     /// Looks what is in the file, where the header says only how long the whole is, and that is not what came.
-    pub fn look(&mut self, path: &Path, part: Part, came: &Came, rate: f64, watch: &Watch) {
+    ///
+    /// # Errors
+    /// An interruption.
+    pub fn look(
+        &mut self,
+        path: &Path,
+        part: Part,
+        came: &Came,
+        rate: f64,
+        watch: &Watch,
+    ) -> Result<(), Fault> {
         let slack = slack(rate);
         if self.kept_at_first_sight(came, slack) || !path.is_file() {
-            return;
+            return Ok(());
         }
-        let Some(whole) = self.whole.take() else { return };
+        let Some(whole) = self.whole.take() else { return Ok(()) };
         // When the last packet ends: of the video and the sound that are taken and of any, after what comes first; and of
         // any stream, as the file counts.
         let ends = Arc::new(Mutex::new([0.0f64; 5]));
         let (into, taken) = (Arc::clone(&ends), self.streams.clone());
-        // What comes before an error counts; that it is one is known already.
-        let _ = look_through(path, watch, move |packet| {
+        let looked = look_through(path, watch, move |packet| {
             let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
             let running = packet.running_time;
             // A recording that begins after its nought has a header that counts from there.
@@ -157,8 +169,17 @@ impl Promise {
                     *end = end.max(time.nseconds() as f64 / 1e9);
                 }
             }
-            ControlFlow::Continue(())
+            // What comes much later is not in the part.
+            let later = running.is_some_and(|t| t.nseconds() as f64 / 1e9 > part.stop + LATER);
+            if is(&taken[0]) && later { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        match looked {
+            Err(fault) if fault.is_interrupted() => return Err(fault),
+            // Nothing is known then, and nothing is held against what came.
+            Err(fault) if fault.code == "convert/stalled" => return Ok(()),
+            // What comes before an error counts; that it is one is known already.
+            _ => {}
+        }
         let [video, sound, any_video, any_sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
         // Where streams have other names this time, any of the kind has to do.
         let or = |taken: f64, any: f64| if taken > 0.0 { taken } else { any };
@@ -171,6 +192,7 @@ impl Promise {
             self.sound = came.sound.map(|_| part.of(sound));
             self.open_end = false;
         }
+        Ok(())
     }
 
     /// What is missing. `rate` is the source's frames a second, 0 where that is not known; `thinned` says that frames
@@ -205,7 +227,12 @@ impl Promise {
         made.retain(is_short);
         let missing: Vec<_> = read.iter().chain(&made).collect();
         if missing.is_empty() {
-            return None;
+            // All that is there came.
+            let (has, should) = self.broken_off.filter(|_| part.is_all())?;
+            let text = format!(
+                "the file breaks off, {has} of {should} bytes are there: what is missing is not known"
+            );
+            return Some(Short { text, substantial: false });
         }
         let mut substantial = missing.iter().any(|m| m.0 - m.1 > SECONDS && m.0 - m.1 > PART * m.0);
         // A still last frame is all that such a header may mean.

@@ -76,7 +76,10 @@ fn alpha_has_a_named_format_wherever_one_without_could_be_chosen() {
 #[test]
 fn only_what_an_input_needs_is_done_to_it() {
     let plain = line(&settings(Format::Webm), &facts(640, 360));
-    assert!(plain.contains("queue ! videoconvert ! bgremove model=light ! queue ! vp9alphaenc"), "{plain}");
+    assert!(
+        plain.contains("queue ! videoconvert ! bgremove model=light lookahead=2 ! queue ! vp9alphaenc"),
+        "{plain}"
+    );
     let all = Facts { interlaced: true, turned: Some("auto"), hlg: true, ..facts(640, 360) };
     let all = line(&Settings { fps: Some(10), ..settings(Format::Webm) }, &all);
     for step in ["deinterlace", "videoflip", "colorimetry=bt709", "max-rate=10"] {
