@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 10 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 24] = [
+const VALUES: [(&str, &[&str]); 25] = [
     ("background", &["transparent", "#204060", "blur", "blur:8", "tomato", "PICTURE", "/no/such.png"]),
     ("background-fit", &["cover", "contain", "stretch"]),
     ("black-point", &["0", "0.1"]),
@@ -32,6 +32,7 @@ const VALUES: [(&str, &[&str]); 24] = [
     ("inference-interval", &["1", "3"]),
     ("inference-mode", &["auto", "sync", "async"]),
     ("inference-timeout", &["10000000000", "0", "5000000000"]),
+    ("lookahead", &["0", "1", "5"]),
     ("matte-delay", &["0", "50000000", "200000000"]),
     ("max-mask-age", &["0", "100000000", "18446744073709551615"]),
     ("max-inference-rate", &["0", "5"]),
