@@ -27,6 +27,8 @@ const LOST: u32 = 16;
 /// How grey the mask becomes where nothing was found, near an edge of it; and how near, in samples of the mask.
 const GREY: f32 = 0.6;
 const NEAR: usize = 6;
+/// Mean difference of a tint that makes it another one.
+const OTHER_TINT: u32 = 4;
 /// Frames that can wait for their mask at the same time.
 const TRACKS: usize = 4;
 
@@ -215,7 +217,11 @@ impl Carrier {
                     near(at.checked_sub(wide)),
                     near(Some(at + wide)),
                 ];
-                last = motion::search(luma, tints.all(), area, &seeds);
+                last = motion::search(luma, &[], area, &seeds);
+                // Where brightness fits and the tints do not, they are what tells things apart.
+                if motion::differs(tints.all(), area, last, OTHER_TINT) {
+                    last = motion::search(luma, tints.all(), area, &seeds);
+                }
                 *motion = last;
             }
         });
@@ -236,8 +242,11 @@ impl Carrier {
             for (cx, (step, doubt)) in step.iter_mut().zip(doubt).enumerate() {
                 let bx = cx * CELL / BLOCK;
                 let left = (cx * CELL).saturating_sub(MARGIN).min(lw.saturating_sub(PATCH));
-                let cost = |m: Motion| -> u32 { difference(luma, tints, left, top, m) };
                 let own = motion[by * wide + bx];
+                // As above: most cells need no look at the tints but this one.
+                let area = [left, top, PATCH.min(lw), PATCH.min(lh)];
+                let tinted = motion::differs(tints.all(), area, own, OTHER_TINT);
+                let cost = |m: Motion| -> u32 { difference(luma, tints, tinted, left, top, m) };
                 let mut best = (cost(own), own);
                 // The blocks that the cell is near to, and standing still.
                 let side = |c: usize, b: usize, n: usize| match c % (BLOCK / CELL) {
@@ -261,7 +270,7 @@ impl Carrier {
                     }
                 }
                 *step = [best.1.x, best.1.y];
-                let mean = best.0 / weight;
+                let mean = best.0 / if tinted { weight } else { (PATCH * PATCH) as u32 };
                 *doubt = ((mean.clamp(FOUND, LOST) - FOUND) * 255 / (LOST - FOUND)) as u8;
             }
         });
@@ -294,10 +303,13 @@ fn lengthen(track: &mut Track, spare: &mut Vec<Track>, step: &[[i16; 2]], doubt:
     spare.push(next);
 }
 
-/// The sum of absolute differences between a patch and where it was, in brightness and tints.
-fn difference(luma: Pair<'_>, tints: Tints<'_>, left: usize, top: usize, m: Motion) -> u32 {
+/// The sum of absolute differences between a patch and where it was, in brightness, and in the tints if they count.
+fn difference(luma: Pair<'_>, tints: Tints<'_>, tinted: bool, left: usize, top: usize, m: Motion) -> u32 {
     let (now, before) = luma;
     let sum = patch_difference::<PATCH>(now.data, before.data, now.width, now.height, left, top, m);
+    if !tinted {
+        return sum;
+    }
     let half = Motion { x: m.x / 2, y: m.y / 2 };
     let tints = tints.all().iter().map(|(now, before)| {
         let (w, h) = (now.width, now.height);

@@ -455,6 +455,10 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &m
 /// As [`agree`], in brightness and in both tints: what differs in one is another thing.
 fn agree_in_all(luma: Pair<'_>, tints: Tints<'_>, area: motion::Area, m: Motion, out: &mut [u8]) {
     agree(luma, area, m, out);
+    // Most blocks are done with that.
+    if !motion::differs(tints.all(), area, m, 1) {
+        return;
+    }
     let [x, y, w, h] = area;
     let half = [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)];
     let part = Motion { x: m.x / 2, y: m.y / 2 };

@@ -85,6 +85,16 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
     Motion { x: (4 * x + fx) as i16, y: (4 * y + fy) as i16 }
 }
 
+/// Whether tints, at half the size, differ by more than `mean` a sample where a motion of brightness leads.
+pub fn differs(tints: &[Pair<'_>], [u, v, w, h]: Area, m: Motion, mean: u32) -> bool {
+    let half = [u / 2, v / 2, w.div_ceil(2), h.div_ceil(2)];
+    let (x, y) = ((i32::from(m.x) + 2) >> 2, (i32::from(m.y) + 2) >> 2);
+    let most = mean * (half[2] * half[3]) as u32;
+    tints.iter().any(|&(now, before)| {
+        sad(now, before, half, x.div_euclid(2), y.div_euclid(2)).is_some_and(|sum| sum > most)
+    })
+}
+
 /// The sum of absolute differences at a displacement; none where that leaves the plane.
 fn sad(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: Area, dx: i32, dy: i32) -> Option<u32> {
     let (u, v) = (x.checked_add_signed(dx as isize)?, y.checked_add_signed(dy as isize)?);
@@ -93,27 +103,34 @@ fn sad(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: Area, dx: i32, dy: i32) ->
     }
     let (from, to) = (y * now.width + x, v * before.width + u);
     let size = (w, h, now.width);
-    Some(if w == 16 {
-        sad_16(&now.data[from..], &before.data[to..], size)
-    } else {
-        sad_any(&now.data[from..], &before.data[to..], size)
+    let (now, before) = (&now.data[from..], &before.data[to..]);
+    Some(match w {
+        16 => sad_16(now, before, size),
+        8 => sad_8(now, before, size),
+        _ => sad_any(now, before, size),
     })
 }
 
-multiversion! {
-    fn sad_16(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
-        let mut sum = 0;
-        for row in 0..size.1 {
-            let (a, b) = (&a[row * size.2..][..16], &b[row * size.2..][..16]);
-            let mut part = 0u16;
-            for (&a, &b) in a.iter().zip(b) {
-                part += u16::from(a.abs_diff(b));
+macro_rules! sad {
+    ($name:ident, $wide:literal) => {
+        multiversion! {
+            fn $name(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
+                let mut sum = 0;
+                for row in 0..size.1 {
+                    let (a, b) = (&a[row * size.2..][..$wide], &b[row * size.2..][..$wide]);
+                    let mut part = 0u16;
+                    for (&a, &b) in a.iter().zip(b) {
+                        part += u16::from(a.abs_diff(b));
+                    }
+                    sum += u32::from(part);
+                }
+                sum
             }
-            sum += u32::from(part);
         }
-        sum
-    }
+    };
 }
+sad!(sad_16, 16);
+sad!(sad_8, 8);
 
 fn sad_any(a: &[u8], b: &[u8], (w, h, stride): (usize, usize, usize)) -> u32 {
     let row = |y: usize| a[y * stride..][..w].iter().zip(&b[y * stride..][..w]);
@@ -147,6 +164,8 @@ mod tests {
         let grey = Grey { data: &data, width: 40, height: 30 };
         let size = (16, 9, 40);
         assert_eq!(sad_16(&data[41..], &data[85..], size), sad_any(&data[41..], &data[85..], size));
+        let size = (8, 7, 40);
+        assert_eq!(sad_8(&data[41..], &data[85..], size), sad_any(&data[41..], &data[85..], size));
         assert_eq!(sad(grey, grey, [0, 0, 16, 16], -1, 0), None);
         assert_eq!(sad(grey, grey, [24, 14, 16, 16], 0, 1), None);
         assert_eq!(sad(grey, grey, [24, 14, 16, 16], 0, 0), Some(0));
