@@ -312,9 +312,7 @@ fn each_row(plane: &mut PlaneMut<'_>, (bytes, count): (usize, usize), f: impl Fn
 }
 
 /// Some rows of a frame, from one strip of it: of each plane, the first row's number and the bytes.
-struct Strip<'a> {
-    planes: [(usize, &'a mut [u8]); 4],
-}
+type Strip<'a> = [(usize, &'a mut [u8]); 4];
 
 /// What one thread needs.
 #[derive(Default)]
@@ -352,8 +350,8 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
     let mut rest = to.planes.each_mut().map(|p| &mut *p.data);
     let strips: Vec<Strip<'_>> = (0..height.div_ceil(STRIP))
         .map(|n| {
-            let mut strip = Strip { planes: [(); 4].map(|()| (0, Default::default())) };
-            for (plane, (here, rest)) in strip.planes.iter_mut().zip(&mut rest).enumerate() {
+            let mut strip: Strip<'_> = Default::default();
+            for (plane, (here, rest)) in strip.iter_mut().zip(&mut rest).enumerate() {
                 let rows = STRIP >> vsub(plane);
                 let end = (rows * strides[plane]).min(rest.len());
                 let (data, more) = std::mem::take(rest).split_at_mut(end);
@@ -366,7 +364,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
         LOCAL.with_borrow_mut(|l| {
             let Local { alpha: spread_out, back, front, halved } = l;
             let mut have_half = false;
-            for (plane, (first, data)) in strip.planes.into_iter().enumerate().take(layout.planes) {
+            for (plane, (first, data)) in strip.into_iter().enumerate().take(layout.planes) {
                 let (bytes, count) = extent(format, plane, width, height);
                 let colored = parts(plane).next().is_some();
                 // Not every backdrop writes the bytes that pad an odd row; nothing of another frame may stand there.

@@ -158,14 +158,11 @@ impl State {
     }
 
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there, unless they lie so already. Downstream's memory gets nothing that is not known to be seen.
+    /// them there; not needed where they lie so already ([`State::lies_as_it_goes_out`]). Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
     pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
-        if self.lies_as_it_goes_out() {
-            return Ok(());
-        }
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
@@ -184,7 +181,7 @@ impl State {
         Ok(())
     }
 
-    /// Makes of the frame's colours, which are there already ([`State::carry`]), the frame that goes out, with edges as
+    /// Makes of the frame's colours, which are there already or have been put there ([`State::carry`]), the frame that goes out, with edges as
     /// fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors

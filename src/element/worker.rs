@@ -599,6 +599,12 @@ mod tests {
         worker
     }
 
+    fn until_it_runs(worker: &Worker) {
+        while worker.shared.lock().running.is_none() {
+            std::thread::yield_now();
+        }
+    }
+
     fn probed(number: u64, probe: impl FnOnce() + Send + 'static) -> Job {
         Job { probe: Some(Box::new(probe)), ..job(number) }
     }
@@ -631,9 +637,7 @@ mod tests {
         assert_eq!(worker.take(3).iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2, 3]);
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         worker.submit(probed(4, move || assert!(rx.recv().is_err())), false);
-        while worker.shared.lock().running.is_none() {
-            std::thread::yield_now();
-        }
+        until_it_runs(&worker);
         worker.submit(Job { fresh: true, ..job(5) }, false);
         worker.submit(job(6), true);
         assert_eq!(worker.owed(), [4, 6]);
@@ -645,9 +649,7 @@ mod tests {
         worker.take(6);
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         worker.submit(probed(7, move || assert!(rx.recv().is_err())), false);
-        while worker.shared.lock().running.is_none() {
-            std::thread::yield_now();
-        }
+        until_it_runs(&worker);
         worker.submit(Job { fresh: true, ..job(8) }, false);
         worker.submit(job(9), false);
         assert!(worker.give_up(8));
@@ -669,9 +671,7 @@ mod tests {
             }),
             true,
         );
-        while worker.shared.lock().running.is_none() {
-            std::thread::yield_now();
-        }
+        until_it_runs(&worker);
         // One that waits for its turn, too.
         worker.submit(job(1), true);
         drop(tx);

@@ -11,7 +11,6 @@ use super::motion::{self, Motion};
 use super::view::{Pair, Tints, View, pairs};
 use super::{cubic_weights, luma_scale, readable};
 use crate::frame::Frame;
-use crate::simd::multiversion;
 use crate::spread::{quantise, spread};
 
 /// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
@@ -21,6 +20,8 @@ const CELL: usize = 4;
 /// A cell is compared with this many samples around it at each side.
 const MARGIN: usize = 2;
 const PATCH: usize = CELL + 2 * MARGIN;
+// What the sums are made for.
+const _: () = assert!(PATCH == 8);
 /// Mean difference of luma (0..255) up to which a cell has been found, and from which it has not.
 const FOUND: u32 = 5;
 const LOST: u32 = 16;
@@ -208,15 +209,7 @@ impl Carrier {
                 let (x, y) = (bx * BLOCK, by * BLOCK);
                 let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
                 let at = by * wide + bx;
-                let near = |i: Option<usize>| i.and_then(|i| was.get(i)).copied().unwrap_or_default();
-                let seeds = [
-                    last,
-                    near(Some(at)),
-                    near(at.checked_sub(1)),
-                    near(Some(at + 1)),
-                    near(at.checked_sub(wide)),
-                    near(Some(at + wide)),
-                ];
+                let seeds = motion::seeds(was, at, wide, last);
                 last = motion::search(luma, &[], area, &seeds);
                 // Where brightness fits and the tints do not, they are what tells things apart.
                 if motion::differs(tints.all(), area, last, OTHER_TINT) {
@@ -319,8 +312,8 @@ fn difference(luma: Pair<'_>, tints: Tints<'_>, tinted: bool, left: usize, top: 
     sum + motion::TINT * tints.sum::<u32>()
 }
 
-/// The sum of absolute differences between a patch of `SIDE²` and where it was, to the nearest sample; beyond the frame it is
-/// compared with the frame's edge.
+/// The sum of absolute differences between a patch of `SIDE²`, which is [`PATCH`] or half of it, and where it was, to the
+/// nearest sample; beyond the frame it is compared with the frame's edge.
 fn patch_difference<const SIDE: usize>(
     now: &[u8],
     before: &[u8],
@@ -345,29 +338,9 @@ fn patch_difference<const SIDE: usize>(
             .sum();
     }
     let (now, before) = (&now[top * lw + left..], &before[y as usize * lw + x as usize..]);
-    if SIDE == PATCH { sad_patch(now, before, lw) } else { sad_tint(now, before, lw) }
+    let size = (SIDE, SIDE, lw);
+    if SIDE == PATCH { motion::sad_8(now, before, size) } else { motion::sad_4(now, before, size) }
 }
-
-macro_rules! sad_square {
-    ($name:ident, $side:expr) => {
-        multiversion! {
-            fn $name(a: &[u8], b: &[u8], stride: usize) -> u32 {
-                let mut sum = 0u32;
-                for row in 0..$side {
-                    let (a, b) = (&a[row * stride..][..$side], &b[row * stride..][..$side]);
-                    let mut part = 0u16;
-                    for (&a, &b) in a.iter().zip(b) {
-                        part += u16::from(a.abs_diff(b));
-                    }
-                    sum += u32::from(part);
-                }
-                sum
-            }
-        }
-    };
-}
-sad_square!(sad_patch, PATCH);
-sad_square!(sad_tint, PATCH / 2);
 
 /// The difference of the largest and the smallest value within [`NEAR`] samples, 0..255.
 fn contrast(mask: &[f32], w: usize) -> Vec<u8> {

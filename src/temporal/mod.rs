@@ -189,17 +189,7 @@ impl Smoother {
                     known[bx] = true;
                     let (x, y) = (bx * BLOCK, by * BLOCK);
                     let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
-                    // Where the block and its neighbours went before, and where the one beside goes now.
-                    let at = by * wide + bx;
-                    let near = |i: Option<usize>| i.and_then(|i| was.get(i)).copied().unwrap_or_default();
-                    let seeds = [
-                        last,
-                        near(Some(at)),
-                        near(at.checked_sub(1)),
-                        near(Some(at + 1)),
-                        near(at.checked_sub(wide)),
-                        near(Some(at + wide)),
-                    ];
+                    let seeds = motion::seeds(was, by * wide + bx, wide, last);
                     // Things of equal brightness do not move for it; that they look otherwise is seen below.
                     last = motion::search(luma, &[], area, &seeds);
                     motion[bx] = last;
@@ -459,8 +449,8 @@ fn agree_in_all(luma: Pair<'_>, tints: Tints<'_>, area: motion::Area, m: Motion,
     if !motion::differs(tints.all(), area, m, 1) {
         return;
     }
-    let [x, y, w, h] = area;
-    let half = [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)];
+    let [.., w, h] = area;
+    let half = motion::halved(area);
     let part = Motion { x: m.x / 2, y: m.y / 2 };
     let mut same = [0u8; BLOCK * BLOCK];
     for &tint in tints.all() {

@@ -28,6 +28,25 @@ const STILL_BONUS: f32 = 0.75;
 /// A rectangle of the plane: left, top, width, height.
 pub type Area = [usize; 4];
 
+/// The same rectangle of a plane of half the size.
+pub fn halved([x, y, w, h]: Area) -> Area {
+    [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)]
+}
+
+/// Where block `at` may have gone: where it and its neighbours, in rows of `wide`, went before, and where the one beside
+/// it goes now.
+pub fn seeds(before: &[Motion], at: usize, wide: usize, beside: Motion) -> [Motion; 6] {
+    let near = |i: Option<usize>| i.and_then(|i| before.get(i)).copied().unwrap_or_default();
+    [
+        beside,
+        near(Some(at)),
+        near(at.checked_sub(1)),
+        near(Some(at + 1)),
+        near(at.checked_sub(wide)),
+        near(Some(at + wide)),
+    ]
+}
+
 /// Finds the motion of `area` between two pictures by descent from `seeds` over sums of absolute
 /// differences (as the predictive searches of video encoders, e.g. Tourapis, "Enhanced predictive zonal search",
 /// VCIP 2002), to a quarter sample by a symmetric V through the sums beside the best (Haller & Nayar's equiangular
@@ -37,8 +56,7 @@ pub type Area = [usize; 4];
 pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
     let cost = |(x, y): (i32, i32)| -> u32 {
         let Some(sum) = sad(luma.0, luma.1, area, x, y) else { return u32::MAX };
-        let [u, v, w, h] = area;
-        let half = [u / 2, v / 2, w.div_ceil(2), h.div_ceil(2)];
+        let half = halved(area);
         // A quarter as many samples, and of less contrast.
         let tints: u32 = tints
             .iter()
@@ -86,8 +104,8 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
 }
 
 /// Whether tints, at half the size, differ by more than `mean` a sample where a motion of brightness leads.
-pub fn differs(tints: &[Pair<'_>], [u, v, w, h]: Area, m: Motion, mean: u32) -> bool {
-    let half = [u / 2, v / 2, w.div_ceil(2), h.div_ceil(2)];
+pub fn differs(tints: &[Pair<'_>], area: Area, m: Motion, mean: u32) -> bool {
+    let half = halved(area);
     let (x, y) = ((i32::from(m.x) + 2) >> 2, (i32::from(m.y) + 2) >> 2);
     let most = mean * (half[2] * half[3]) as u32;
     tints.iter().any(|&(now, before)| {
@@ -114,7 +132,8 @@ fn sad(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: Area, dx: i32, dy: i32) ->
 macro_rules! sad {
     ($name:ident, $wide:literal) => {
         multiversion! {
-            fn $name(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
+            /// The sum of absolute differences of two rectangles; `size` is width, height and stride.
+            pub fn $name(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
                 let mut sum = 0;
                 for row in 0..size.1 {
                     let (a, b) = (&a[row * size.2..][..$wide], &b[row * size.2..][..$wide]);
@@ -131,6 +150,7 @@ macro_rules! sad {
 }
 sad!(sad_16, 16);
 sad!(sad_8, 8);
+sad!(sad_4, 4);
 
 fn sad_any(a: &[u8], b: &[u8], (w, h, stride): (usize, usize, usize)) -> u32 {
     let row = |y: usize| a[y * stride..][..w].iter().zip(&b[y * stride..][..w]);
@@ -166,6 +186,8 @@ mod tests {
         assert_eq!(sad_16(&data[41..], &data[85..], size), sad_any(&data[41..], &data[85..], size));
         let size = (8, 7, 40);
         assert_eq!(sad_8(&data[41..], &data[85..], size), sad_any(&data[41..], &data[85..], size));
+        let size = (4, 5, 40);
+        assert_eq!(sad_4(&data[41..], &data[85..], size), sad_any(&data[41..], &data[85..], size));
         assert_eq!(sad(grey, grey, [0, 0, 16, 16], -1, 0), None);
         assert_eq!(sad(grey, grey, [24, 14, 16, 16], 0, 1), None);
         assert_eq!(sad(grey, grey, [24, 14, 16, 16], 0, 0), Some(0));

@@ -55,6 +55,17 @@ impl Onnx {
         Self::default()
     }
 
+    /// A mask of `width · height` that is the same everywhere, whatever the picture is.
+    pub fn constant(value: f32, width: i64, height: i64) -> Self {
+        Self::new()
+            .input("x", Type::F32, &[1, 3, height, width])
+            .f32s("none", &[1, 3, 1, 1], &[0.0; 3])
+            .op("Conv", "x none", "zero")
+            .scalar("value", value)
+            .op("Add", "zero value", "y")
+            .output("y", Type::F32, &[1, 1, height, width])
+    }
+
     /// An input; a dimension of −1 is left open, under a name of its own.
     pub fn input(self, name: &str, ty: Type, dims: &[i64]) -> Self {
         self.port(11, name, ty, dims)

@@ -56,14 +56,7 @@ fn middle(path: &Path) -> [u8; 3] {
 fn a_colour_is_the_same_in_every_format() {
     let folder = folder("color");
     // All is foreground.
-    let whole = onnx::Onnx::new()
-        .input("x", onnx::Type::F32, &[1, 3, 36, 64])
-        .f32s("none", &[1, 3, 1, 1], &[0.0, 0.0, 0.0])
-        .op("Conv", "x none", "zero")
-        .scalar("one", 1.0)
-        .op("Add", "zero one", "y")
-        .output("y", onnx::Type::F32, &[1, 1, 36, 64])
-        .save(&folder, "whole.onnx");
+    let whole = onnx::Onnx::constant(1.0, 64, 36).save(&folder, "whole.onnx");
     let options = "model-options=options,fit=stretch,activation=none";
     let mut wrong = Vec::new();
     for kind in SOURCES {

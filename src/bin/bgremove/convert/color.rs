@@ -121,7 +121,8 @@ fn tag_vp9(frame: &mut [u8]) {
     }
 }
 
-/// The three bytes of a ProRes frame that hold primaries, transfer and matrix (SMPTE RDD 36, 5.1.1); codes that do not fit leave it as it is.
+/// The three bytes of a ProRes frame that hold primaries, transfer and matrix (SMPTE RDD 36, 5.1.1); codes that do not
+/// fit leave it as it is.
 fn tag_prores(frame: &mut [u8], codes: [u32; 3]) {
     // Size and 'icpf' of the frame; then of its header size, version, encoder, width, height, flags, aspect and rate.
     const AT: usize = 8 + 14;
