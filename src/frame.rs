@@ -254,12 +254,27 @@ impl<'a> Frame<'a> {
 pub trait Rows: Sync {
     /// Row `y` of a plane, as its bytes lie in the frame's format; it may be made in `room`.
     fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8];
+
+    /// The same, made in `to`, which holds nothing else then.
+    fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>);
 }
 
 impl Rows for Frame<'_> {
     fn row<'a>(&'a self, plane: usize, y: usize, _room: &'a mut Vec<u8>) -> &'a [u8] {
         self.planes[plane].row(y)
     }
+
+    fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
+        to.clear();
+        to.extend_from_slice(self.planes[plane].row(y));
+    }
+}
+
+/// The colours that lie under hidden pixels.
+pub trait Hidden: Sync {
+    /// Row `y` of a plane, as its bytes lie: `black`, which is such a row of black, or a copy of it in `room` with
+    /// colours put in.
+    fn row<'a>(&'a self, plane: usize, y: usize, black: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8];
 }
 
 /// A frame to write.

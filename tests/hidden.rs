@@ -321,9 +321,9 @@ fn what_is_left_of_the_room_fades_with_alpha() {
             let props = format!("model={path} {PLAIN} refine={refine} decontaminate={clean} {levels}");
             let want = format!("video/x-raw,format={to}");
             let (info, out) = process(&props, &want, &info, vec![soft(&info, other)]).unwrap();
-            Samples::new(&out[0], &info)
+            (Samples::new(&out[0], &info), numbers(&info, [0; 3]))
         };
-        let (one, two) = (of(false), of(true));
+        let ((one, black), (two, _)) = (of(false), of(true));
         let (w, h) = (one.width, one.height);
         // Of two mattes, what shows more.
         let alphas = [one.alpha(), two.alpha()];
@@ -351,15 +351,30 @@ fn what_is_left_of_the_room_fades_with_alpha() {
                         // From a quarter on it is seen for what it is.
                         continue;
                     }
-                    let bound = if most == 0.0 {
+                    let far = || {
+                        let near = |v: usize, most: usize| v.saturating_sub(6)..(v + 7).min(most);
+                        let (px, py) = (x << c.hsub, y << c.vsub);
+                        near(py, h).all(|y| near(px, w).all(|x| alpha[y * w + x] == 0))
+                    };
+                    // Where the mattes differ, so does where colours end; black tells nothing.
+                    let ends = [&one, &two].iter().any(|s| f64::from(s.at(c, x, y)) == black[i]);
+                    if most == 0.0 && ends {
+                        continue;
+                    }
+                    let bound = if most == 0.0 && far() {
                         0.0
+                    } else if most == 0.0 {
+                        // What is carried from visible pixels, which show it already; half the room is in those of a
+                        // hard edge.
+                        if hard { 128.0 } else { 30.0 }
                     } else if clean || part_hidden {
                         // What foreground and background around do not explain, and how well these are known: less well
                         // where pixels count as foreground that the room is mixed into.
                         255.0 * mean * (4.0 * mean).min(1.0) * room
                             + if hard { 75.0 } else { 30.0 + 40.0 * (4.0 * mean).min(1.0) }
                     } else {
-                        255.0 * (most * 255.0 / 16.0).min(1.0) * room + 12.0
+                        let part = (most * 255.0 / 16.0).min(1.0);
+                        255.0 * part * room + 12.0 + 30.0 * (1.0 - part)
                     };
                     let off = f64::from(one.at(c, x, y).abs_diff(two.at(c, x, y)));
                     assert!(
@@ -416,5 +431,76 @@ fn padding_is_handed_on_empty() {
             assert_eq!(left, None, "{format:?} {props} to {:?} {w}x{h}", info.format());
             assert!(bytes.iter().zip(&covered).any(|(b, c)| *c && *b != MARK && *b != 0), "a frame is there");
         }
+    }
+}
+
+/// A hard disc of one colour before a room of another. A sample that pixels share is their mean.
+fn disc(info: &VideoInfo) -> gst::Buffer {
+    let (w, h) = (info.width() as usize, info.height() as usize);
+    let is_inside =
+        |x: usize, y: usize| (x as f32 - w as f32 / 2.0).hypot(y as f32 - h as f32 / 2.0) < h as f32 / 3.0;
+    let inside: Vec<u8> = (0..w * h).map(|i| u8::from(is_inside(i % w, i / w))).collect();
+    let mut data = vec![0; info.size()];
+    let [subject, room] = [SUBJECT, [60, 0, 230]].map(|c| numbers(info, c));
+    for (k, c) in layout(info.format()).color.iter().enumerate() {
+        for y in 0..c.height(h) {
+            for x in 0..c.width(w) {
+                let pixels = sharing(&inside, w, h, c, x, y);
+                let part = pixels.iter().map(|p| f64::from(*p)).sum::<f64>() / pixels.len() as f64;
+                let at = info.offset()[c.plane] + y * info.stride()[c.plane] as usize + c.offset + x * c.step;
+                data[at] = (subject[k] * part + room[k] * (1.0 - part)).round() as u8;
+            }
+        }
+    }
+    let mut buffer = gst::Buffer::from_mut_slice(data);
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+    buffer
+}
+
+const SUBJECT: [u8; 3] = [210, 255, 40];
+
+/// Whoever scales a frame with straight alpha component by component, as browsers, editors and GStreamer's own scaler
+/// do, mixes colours under alpha 0 into the edge.
+#[test]
+fn no_rim_shows_where_a_result_is_scaled() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    let (w, h) = (320, 180);
+    let path = Onnx::new()
+        .input("x", Type::F32, &[1, 3, h, w])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "y")
+        .output("y", Type::F32, &[1, 1, h, w])
+        .save(folder.path(), "x.onnx");
+    let (to_w, to_h) = (w as usize * 3 / 2, h as usize * 3 / 2);
+    let cases = [
+        (VideoFormat::I420, "A420"),
+        (VideoFormat::Rgb, "RGBA"),
+        (VideoFormat::Rgb, "AYUV"),
+        (VideoFormat::Rgb, "A420"),
+    ];
+    for ((from, format), clean) in cases.into_iter().flat_map(|c| [(c, true), (c, false)]) {
+        let info = info(from, w as u32, h as u32);
+        let props = format!(
+            "model={} {PLAIN} refine=none decontaminate={clean} black-point=0.49 white-point=0.51",
+            path.display()
+        );
+        let want = format!(
+            "video/x-raw,format={format} ! videoscale method=bilinear ! video/x-raw,width={to_w},height={to_h} ! \
+             videoconvert ! video/x-raw,format=RGBA"
+        );
+        let (_, out) = process(&props, &want, &info, vec![disc(&info)]).unwrap();
+        let bytes = out[0].map_readable().unwrap();
+        let (mut edge, mut most) = (0, 0.0f64);
+        for pixel in bytes.chunks_exact(4).filter(|p| (1..255).contains(&p[3])) {
+            edge += 1;
+            let a = f64::from(pixel[3]) / 255.0;
+            for (got, want) in pixel.iter().zip(SUBJECT) {
+                // On any background.
+                most = most.max(a * (f64::from(*got) - f64::from(want)).abs());
+            }
+        }
+        assert!(edge > 500, "{format}: the edge has {edge} pixels");
+        assert!(most <= 6.0, "{format} decontaminate={clean}: a rim of {most:.1} levels");
     }
 }

@@ -13,7 +13,7 @@ pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 
-use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut, Rows};
+use crate::frame::{Component, Format, Frame, FrameMut, Hidden, PlaneMut, Rows};
 use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -321,6 +321,7 @@ struct Local {
     alpha: Vec<u8>,
     back: Vec<u8>,
     front: Vec<u8>,
+    under: Vec<u8>,
     /// The strip's alpha at half the resolution.
     halved: Vec<u8>,
 }
@@ -338,6 +339,8 @@ struct Line<'a> {
     alpha: &'a [u8],
     back: &'a mut Vec<u8>,
     front: &'a mut Vec<u8>,
+    /// Scratch.
+    under: &'a mut Vec<u8>,
 }
 
 /// Calls `f` for each row of a frame, strips of them side by side. `share`: how pixels that share a sample count.
@@ -362,7 +365,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
         .collect();
     strips.into_par_iter().for_each(|strip| {
         LOCAL.with_borrow_mut(|l| {
-            let Local { alpha: spread_out, back, front, halved } = l;
+            let Local { alpha: spread_out, back, front, under, halved } = l;
             let mut have_half = false;
             for (plane, (first, data)) in strip.into_iter().enumerate().take(layout.planes) {
                 let (bytes, count) = extent(format, plane, width, height);
@@ -394,7 +397,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
                             &spread_out[..]
                         }
                     };
-                    f(Line { plane, y, first: y == first, alpha, back, front }, &mut row[..n]);
+                    f(Line { plane, y, first: y == first, alpha, back, front, under }, &mut row[..n]);
                 }
                 have_half |= alone.is_some_and(|c| (c.hsub, c.vsub) == (1, 1));
             }
@@ -402,22 +405,29 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
     });
 }
 
-/// Writes a frame with the matte as its alpha, and black wherever that is 0; nothing else of `from` is ever in `to`.
-/// `fades`: colours fade to black where alpha is below [`FADES_BELOW`], for those that still are mixed with what was
-/// behind.
+/// Nothing but black.
+impl Hidden for () {
+    fn row<'a>(&'a self, _plane: usize, _y: usize, black: &'a [u8], _room: &'a mut Vec<u8>) -> &'a [u8] {
+        black
+    }
+}
+
+/// Writes a frame with the matte as its alpha, and what `hidden` says wherever that is 0; nothing else of `from` is ever
+/// in `to`. `fades`: colours fade to what `hidden` says where alpha is below [`FADES_BELOW`], for those that still are
+/// mixed with what was behind.
 ///
-/// The colours of `from` lie as in `to`, and both are of one size.
-pub fn transparent(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
+/// The colours of `from` and `hidden` lie as in `to`, and all are of one size.
+pub fn transparent(from: &dyn Rows, hidden: &dyn Hidden, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
     let (format, width) = (to.format, to.width);
     let layout = format.layout();
     let black = black(to);
     each_line(to, alpha, Share::Max, |line, row| {
-        let Line { plane, y, first, alpha: shared, back, front } = line;
+        let Line { plane, y, first, alpha: shared, back, front, under } = line;
         if !shared.is_empty() {
             if first {
                 solid(format, plane, black, back);
             }
-            let front = from.row(plane, y, front);
+            let (front, back) = (from.row(plane, y, front), hidden.row(plane, y, back, under));
             reveal(row, front, back, shared, fades);
             // Of a last row, bytes that no colour is in may be missing.
             row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
@@ -466,7 +476,7 @@ impl Backdrop for Solid {
 /// The colours of `from` lie as in `to`, and both are of one size.
 pub fn composite(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
     each_line(to, alpha, Share::Mean, |line, row| {
-        let Line { plane, y, first, alpha: shared, back, front } = line;
+        let Line { plane, y, first, alpha: shared, back, front, .. } = line;
         if first && backdrop.is_uniform() {
             backdrop.row(plane, y, back);
         }

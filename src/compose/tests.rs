@@ -79,7 +79,7 @@ fn nothing_is_left_where_alpha_is_zero() {
             let mut p = noise(format, w, h, 77);
             let alpha = alphas(w, h);
             let black = black(&p.frame_mut());
-            transparent(&before.frame(), &mut p.frame_mut(), &alpha, false);
+            transparent(&before.frame(), &(), &mut p.frame_mut(), &alpha, false);
             let layout = format.layout();
             for (c, black) in layout.color.iter().zip(black) {
                 for y in 0..c.height(h) {
@@ -162,7 +162,7 @@ fn colours_fade_with_the_least_alpha() {
             let mut p = noise(format, w, h, 78);
             let alpha: Vec<u8> = (0..w * h).map(|i| (i * 5 % 41) as u8).collect();
             let black = black(&p.frame_mut());
-            transparent(&before.frame(), &mut p.frame_mut(), &alpha, true);
+            transparent(&before.frame(), &(), &mut p.frame_mut(), &alpha, true);
             for (c, black) in format.layout().color.iter().zip(black) {
                 for y in 0..c.height(h) {
                     for x in 0..c.width(w) {

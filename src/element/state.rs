@@ -68,6 +68,8 @@ pub struct State {
     pub smoother: Smoother,
     levels: Levels,
     foreground: Foreground,
+    /// The colours that a frame's own alpha leaves visible.
+    seen: Foreground,
     /// The matte of this frame, and with the alpha that the frame had before multiplied in.
     matte: Vec<u8>,
     alpha: Vec<u8>,
@@ -112,6 +114,7 @@ impl State {
             smoother: Smoother::new(),
             levels: Levels::new(),
             foreground: Foreground::new(),
+            seen: Foreground::new(),
             matte: vec![0; input.width() as usize * input.height() as usize],
             alpha: Vec::new(),
             cover: Vec::new(),
@@ -260,10 +263,14 @@ impl State {
         match self.in_force.kind {
             Kind::Matte => {}
             Kind::Transparent => {
-                let own_colors = self.foreground.prepare(&colors, &self.matte, which);
+                let own_colors = self.foreground.prepare(&colors, &self.matte, which, !had_alpha);
+                // Nothing of what was hidden before shows in chroma that is shared, nor is it carried.
+                let seen = had_alpha
+                    .then(|| self.seen.prepare(&colors, &self.alpha, Colors::Shared, true).over(&own_colors));
+                let own_colors = seen.as_ref().unwrap_or(&own_colors);
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
                 let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
-                compose::transparent(&own_colors, &mut out, alpha, fades);
+                compose::transparent(own_colors, own_colors, &mut out, alpha, fades);
             }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {
@@ -309,8 +316,11 @@ impl State {
                     }
                 };
                 // After the blur, which is made of the background's part in the same pixels.
-                let own_colors = self.foreground.prepare(&colors, &self.matte, which);
-                compose::composite(&own_colors, &mut out, alpha, backdrop);
+                let own_colors = self.foreground.prepare(&colors, &self.matte, which, false);
+                let seen = had_alpha.then(|| {
+                    self.seen.prepare(&colors, &self.alpha, Colors::Shared, false).over(&own_colors)
+                });
+                compose::composite(seen.as_ref().unwrap_or(&own_colors), &mut out, alpha, backdrop);
             }
         }
         let refine = (refined - start).saturating_sub(temporal);

@@ -1,5 +1,6 @@
 //! (i) Browsers play the file over stripes: the page in `examples/web`, seen as a screenshot.
 
+use gst::prelude::*;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -20,9 +21,9 @@ pub trait Browser {
     /// An answer whose `value` is a PNG in base 64.
     fn screenshot(&self) -> String;
 
-    /// The page with a file over stripes, standing at a second.
-    fn show(&self, file: &Path, time: f64) -> image::RgbaImage {
-        self.open(&page(file, &format!("&time={time}")));
+    /// The page with a file, standing at a second, and what more its address says.
+    fn show(&self, file: &Path, time: f64, more: &str) -> image::RgbaImage {
+        self.open(&page(file, &format!("&time={time}{more}")));
         let start = Instant::now();
         loop {
             let title = self.title();
@@ -39,10 +40,10 @@ pub trait Browser {
     }
 }
 
-/// The address of the page with a file over stripes.
+/// The address of the page with a file.
 fn page(file: &Path, more: &str) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/web/index.html");
-    format!("file://{}?src=file://{}&background=stripes{more}", page.display(), file.display())
+    format!("file://{}?src=file://{}{more}", page.display(), file.display())
 }
 
 /// A WebDriver session; the browser and its driver end with it.
@@ -190,7 +191,7 @@ fn check(browser: &dyn Browser, name: &str) {
         write(&format!("{codec}alphaenc keyframe-max-dist=25"), 90, true, &file);
         for frame in [60u64, 7] {
             let time = (time_of(frame) + 16_000_000) as f64 / 1e9;
-            let screen = browser.show(&file, time);
+            let screen = browser.show(&file, time, "&background=stripes");
             let alpha = alpha_of(frame);
             let stripe = |x: usize| if (x / 40).is_multiple_of(2) { 0.0 } else { 255.0 };
             // What the page shows at a pixel, in green; and how far off the mixture it is.
@@ -234,6 +235,57 @@ fn check(browser: &dyn Browser, name: &str) {
     }
 }
 
+/// A disc that came with alpha, before a room that is dark in green; the disc and the page are bright in it.
+#[test]
+fn chromium_shows_no_rim_where_it_scales() {
+    init();
+    let Some(browser) = Chromium::start("rim") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let network = crate::onnx::Onnx::constant(1.0, 64, 48).save(folder.path(), "x.onnx");
+    let (w, h) = (320, 240);
+    let inside = |x: usize, y: usize| (x as f32 - 160.0).hypot(y as f32 - 120.0) < 80.0;
+    let pixel = |i: usize| if inside(i % w, i / w) { [210, 250, 40, 255] } else { [60, 0, 230, 0] };
+    let frame: Vec<u8> = (0..w * h).flat_map(pixel).collect();
+    for codec in ["vp9", "vp8"] {
+        let file = path(&format!("rim-{codec}.webm"));
+        let pipeline = launch(&format!(
+            "appsrc name=v format=time caps=video/x-raw,format=RGBA,width={w},height={h},framerate=30/1 ! \
+             bgremove model={} refine=none follow-subject=false model-options=options,activation=none ! \
+             {codec}alphaenc ! webmalphamux ! filesink location={}",
+            network.display(),
+            file.display()
+        ));
+        let source = pipeline.by_name("v").unwrap();
+        let source = source.downcast::<gst_app::AppSrc>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        for n in 0..15 {
+            let mut buffer = gst::Buffer::from_mut_slice(frame.clone());
+            let b = buffer.get_mut().unwrap();
+            b.set_pts(gst::ClockTime::from_nseconds(time_of(n)));
+            b.set_duration(gst::ClockTime::from_mseconds(33));
+            source.push_buffer(buffer).unwrap();
+        }
+        source.end_of_stream().unwrap();
+        run(&pipeline).unwrap();
+        let screen = browser.show(&file, 0.35, "&background=white&zoom=1.5");
+        let (mut subject, mut edge, mut least) = (0, 0, 255);
+        for (x, y, shown) in screen.enumerate_pixels().filter(|(x, y, _)| *x < 480 && *y < 360) {
+            let far = (x as f32 / 1.5 - 160.0).hypot(y as f32 / 1.5 - 120.0);
+            subject += usize::from(far < 70.0 && shown.0[2] < 80);
+            if (70.0..100.0).contains(&far) {
+                edge += 1;
+                least = least.min(shown.0[1]);
+            }
+        }
+        assert!(
+            subject > 30_000 && edge > 30_000,
+            "{codec}: {subject} pixels of the disc, {edge} about its edge"
+        );
+        println!("{codec}: at least {least} of 250 in green at the edge");
+        assert!(least >= 250 - 6, "{codec}: a rim of {} levels", 250 - i32::from(least));
+    }
+}
+
 #[test]
 fn chromium_plays_a_stream_without_sizes() {
     init();
@@ -247,7 +299,7 @@ fn chromium_plays_a_stream_without_sizes() {
     feed_video(&gst::prelude::GstBinExt::by_name(&pipeline, "v").unwrap(), 0..90);
     feed_sound(&gst::prelude::GstBinExt::by_name(&pipeline, "s").unwrap(), 3);
     run(&pipeline).unwrap();
-    browser.open(&page(&file, ""));
+    browser.open(&page(&file, "&background=stripes"));
     let script = "{\"script\":\"const v = document.getElementById('video'); return v.error ? \
                   'error ' + v.error.message : v.currentTime > 1 ? 'played' : 'wait'\",\"args\":[]}";
     let start = Instant::now();

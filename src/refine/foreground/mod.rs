@@ -7,6 +7,9 @@
 //! where there is enough to see and from ever farther off where there is not; cells away from the band are not
 //! looked at. Each component is its own plane at its own resolution; no colour space is left or entered.
 
+mod gather;
+mod outward;
+
 use rayon::prelude::*;
 
 use super::{
@@ -16,6 +19,8 @@ use super::{
 };
 use crate::frame::{Component, Format, Frame, FrameMut, Rows};
 use crate::simd::{in_pool, multiversion, unsettled};
+pub(super) use gather::Gather;
+use outward::Outward;
 
 /// Cells of the pyramid, finest to coarsest.
 const LEVELS: usize = 4;
@@ -58,6 +63,7 @@ pub struct Foreground {
     band: Vec<bool>,
     need: Vec<bool>,
     wide_need: Vec<bool>,
+    outward: Outward,
 }
 
 impl Foreground {
@@ -68,15 +74,22 @@ impl Foreground {
 
     /// The colours of `frame`, and the foreground's own where `alpha` (0..255, tight rows of the frame's size) is neither
     /// 0 nor 255 throughout a cell of a few pixels; solid foreground keeps its colours to the bit. Frames and mattes
-    /// that do not hold what their sizes say are left as they are.
-    pub fn prepare<'a>(&'a mut self, frame: &'a Frame<'a>, alpha: &'a [u8], colors: Colors) -> Unmixed<'a> {
-        let mixes = self.find(frame, alpha, colors);
-        Unmixed { frame, foreground: mixes.then_some(self), alpha, colors }
+    /// that do not hold what their sizes say are left as they are. `outward`: also what goes under hidden pixels beside
+    /// visible ones.
+    pub fn prepare<'a>(
+        &'a mut self,
+        frame: &'a Frame<'a>,
+        alpha: &'a [u8],
+        colors: Colors,
+        outward: bool,
+    ) -> Unmixed<'a> {
+        let found = self.find(frame, alpha, colors, outward);
+        Unmixed { from: frame, frame, foreground: found.then_some(self), alpha, colors, outward }
     }
 
     /// As [`Foreground::prepare`], in place.
     pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
-        if !self.find(&frame.as_ref(), alpha, colors) {
+        if !self.find(&frame.as_ref(), alpha, colors, false) {
             return;
         }
         let (format, size) = (frame.format, (frame.width, frame.height));
@@ -91,10 +104,13 @@ impl Foreground {
     }
 
     /// Estimates both sides' colours; whether there is anything to replace.
-    fn find(&mut self, frame: &Frame<'_>, alpha: &[u8], colors: Colors) -> bool {
+    fn find(&mut self, frame: &Frame<'_>, alpha: &[u8], colors: Colors, outward: bool) -> bool {
         let (w, h) = (frame.width, frame.height);
         let layout = frame.format.layout();
-        if colors == Colors::Shared && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0) {
+        if !outward
+            && colors == Colors::Shared
+            && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0)
+        {
             return false;
         }
         if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(frame) {
@@ -102,9 +118,14 @@ impl Foreground {
         }
         self.resize(w, h);
         in_pool(|| {
-            self.mark(w, alpha);
-            if !self.band.contains(&true) {
+            self.mark_band(w, alpha);
+            let beyond = outward && self.mark_outward(w, alpha);
+            if !beyond && !self.band.contains(&true) {
                 return false;
+            }
+            self.mark_need(beyond);
+            if beyond {
+                self.reach((w, h), alpha);
             }
             self.gather(frame, alpha);
             self.pull();
@@ -126,6 +147,7 @@ impl Foreground {
             v.clear();
             v.resize(wide * high, false);
         }
+        self.outward.resize((w, h), wide * high);
         for _ in 0..LEVELS {
             let plane = || vec![0.0; wide * high];
             let side = || Side { weight: plane(), color: [plane(), plane(), plane()] };
@@ -134,14 +156,19 @@ impl Foreground {
         }
     }
 
-    /// Finds the cells in the band and those within reach of them.
-    fn mark(&mut self, width: usize, alpha: &[u8]) {
+    /// Finds the cells in the band.
+    fn mark_band(&mut self, width: usize, alpha: &[u8]) {
         let (side, wide) = (self.side, self.levels[0].wide);
         self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
             with_local(|l| unsettled(rows, width, side, &mut l.bytes[0], band));
         });
-        let high = self.levels[0].high;
-        for (row, out) in self.band.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
+    }
+
+    /// Finds the cells within reach of the band, or of those whose hidden pixels get colours.
+    fn mark_need(&mut self, beyond: bool) {
+        let (wide, high) = (self.levels[0].wide, self.levels[0].high);
+        let from = if beyond { &self.outward.cells } else { &self.band };
+        for (row, out) in from.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
             out.fill(false);
             for run in runs(row) {
                 out[run.start.saturating_sub(REACH)..(run.end + REACH).min(wide)].fill(true);
@@ -154,47 +181,6 @@ impl Foreground {
                 to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
             }
         }
-    }
-
-    /// Means over the finest cells.
-    fn gather(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
-        let (side, need, band) = (self.side, &self.need, &self.band);
-        let layout = frame.format.layout();
-        let cells = &mut self.levels[0];
-        let wide = cells.wide;
-        let [front, back] = &mut cells.sides;
-        let [f0, f1, f2] = &mut front.color;
-        let [b0, b1, b2] = &mut back.color;
-        let fronts = front
-            .weight
-            .par_chunks_mut(wide)
-            .zip(f0.par_chunks_mut(wide))
-            .zip(f1.par_chunks_mut(wide))
-            .zip(f2.par_chunks_mut(wide));
-        let backs = back
-            .weight
-            .par_chunks_mut(wide)
-            .zip(b0.par_chunks_mut(wide))
-            .zip(b1.par_chunks_mut(wide))
-            .zip(b2.par_chunks_mut(wide));
-        fronts.zip(backs).enumerate().for_each(|(cy, ((((fw, f0), f1), f2), (((bw, b0), b1), b2)))| {
-            let mut sides = [[fw, f0, f1, f2], [bw, b0, b1, b2]];
-            let (need, band) = (&need[cy * wide..][..wide], &band[cy * wide..][..wide]);
-            sides.iter_mut().flatten().for_each(|row| row.fill(0.0));
-            for cx in (0..wide).filter(|&cx| need[cx] && !band[cx]) {
-                let (front, means) = solid(frame, alpha, side, (cx, cy));
-                let to = &mut sides[usize::from(!front)];
-                to[0][cx] = 1.0;
-                for (to, mean) in to[1..].iter_mut().zip(means).take(layout.colors) {
-                    to[cx] = mean;
-                }
-            }
-            with_local(|l| {
-                for run in runs(band) {
-                    mixed(frame, alpha, side, (cy, run), &mut sides, &mut l.gather);
-                }
-            });
-        });
     }
 
     /// Each coarser level's sums.
@@ -318,24 +304,39 @@ impl Foreground {
 
 /// The colours of a frame, the foreground's own where it mixes with the background.
 pub struct Unmixed<'a> {
+    from: &'a dyn Rows,
     frame: &'a Frame<'a>,
     /// None if nothing mixes.
     foreground: Option<&'a Foreground>,
     alpha: &'a [u8],
     colors: Colors,
+    outward: bool,
+}
+
+impl<'a> Unmixed<'a> {
+    /// With colours of the same frame into which others have been put already.
+    pub fn over(self, from: &'a dyn Rows) -> Self {
+        Self { from, ..self }
+    }
 }
 
 impl Rows for Unmixed<'_> {
     fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
         let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
-        let from = self.frame.planes[plane].row(y);
         let Some(foreground) = self.foreground.filter(|f| f.touches(format, plane, y, self.colors)) else {
-            return from;
+            return self.from.row(plane, y, room);
         };
-        room.clear();
-        room.extend_from_slice(from);
+        self.from.copy_row(plane, y, room);
         foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, room);
         room
+    }
+
+    fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
+        let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
+        self.from.copy_row(plane, y, to);
+        if let Some(foreground) = self.foreground.filter(|f| f.touches(format, plane, y, self.colors)) {
+            foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, to);
+        }
     }
 }
 
@@ -372,151 +373,6 @@ fn stretch(
         tmp[n + 1] = tmp[n];
     }
     widen_by(tmp, across, out);
-}
-
-/// Of a cell of one piece, whether that is foreground, and its colours; four of its pixels will do.
-fn solid(frame: &Frame<'_>, alpha: &[u8], side: usize, (cx, cy): (usize, usize)) -> (bool, [f32; 3]) {
-    let (w, h) = (frame.width, frame.height);
-    let (x0, y0, step) = (cx * side, cy * side, (side / 2).max(1));
-    let layout = frame.format.layout();
-    let means = [0, 1, 2].map(|k| {
-        let c = &layout.color[k];
-        let (mut sum, mut count) = (0u32, 0u32);
-        for y in (y0..(y0 + side).min(h)).step_by(step) {
-            for x in (x0..(x0 + side).min(w)).step_by(step) {
-                sum += u32::from(sample(frame, c, x, y));
-                count += 1;
-            }
-        }
-        sum as f32 / count.max(1) as f32
-    });
-    (alpha[y0 * w + x0] > 127, means)
-}
-
-/// Means over a run of cells of the band, of the weights and of the colours times the weights, every second pixel of
-/// large cells both ways.
-fn mixed(
-    frame: &Frame<'_>,
-    alpha: &[u8],
-    side: usize,
-    (cy, run): (usize, std::ops::Range<usize>),
-    sides: &mut [[&mut [f32]; 4]; 2],
-    rows: &mut Gather,
-) {
-    let (w, h) = (frame.width, frame.height);
-    let step = (side / 8).clamp(1, 2);
-    let layout = frame.format.layout();
-    let (x0, x1) = (run.start * side, (run.end * side).min(w));
-    let n = (x1 - x0).div_ceil(step);
-    rows.parts.iter_mut().for_each(|v| v.resize(n, 0.0));
-    for v in rows.sums.iter_mut().flatten() {
-        v.clear();
-        v.resize(n, 0.0);
-    }
-    let mut count = 0;
-    for y in (cy * side..((cy + 1) * side).min(h)).step_by(step) {
-        count += 1;
-        purity(&alpha[y * w + x0..y * w + x1], step, &mut rows.parts);
-        let [front, back] = &rows.parts;
-        let (front_sums, back_sums) = rows.sums.split_at_mut(1);
-        let (front_sums, back_sums) = (&mut front_sums[0], &mut back_sums[0]);
-        add(front, &mut front_sums[0]);
-        add(back, &mut back_sums[0]);
-        for (k, c) in layout.color[..layout.colors].iter().enumerate() {
-            let from = &frame.planes[c.plane].row(y >> c.vsub)[c.offset + (x0 >> c.hsub) * c.step..];
-            let (to, back_to) = (&mut front_sums[k + 1], &mut back_sums[k + 1]);
-            // Pixels step by so many bytes, or two of them share a sample.
-            match (step * c.step) >> c.hsub {
-                1 if step >> c.hsub > 0 => weigh_1(&from[..n], front, back, to, back_to),
-                // A row's last sample ends it.
-                2 if step >> c.hsub > 0 => weigh_2(&from[..2 * n - 1], front, back, to, back_to),
-                stride => {
-                    let shared = usize::from(step >> c.hsub == 0);
-                    let stride = if shared == 1 { c.step } else { stride };
-                    for i in 0..n {
-                        // A run begins at an even pixel.
-                        let v = f32::from(from[(i >> shared) * stride]);
-                        to[i] += front[i] * v;
-                        back_to[i] += back[i] * v;
-                    }
-                }
-            }
-        }
-    }
-    let per = side / step;
-    for (side, sums) in sides.iter_mut().zip(&rows.sums) {
-        for (to, sums) in side.iter_mut().zip(sums) {
-            for (to, part) in to[run.clone()].iter_mut().zip(sums.chunks(per)) {
-                *to = part.iter().sum::<f32>() / (part.len() * count) as f32;
-            }
-        }
-    }
-}
-
-/// Rows of pixels of both sides: their weights; sums of these, and of the colours times them.
-#[derive(Debug, Default)]
-pub(super) struct Gather {
-    parts: [Vec<f32>; 2],
-    sums: [[Vec<f32>; 4]; 2],
-}
-
-/// How far a pixel speaks for either side: high powers, since a mix says little about both.
-fn purity(alpha: &[u8], step: usize, [front, back]: &mut [Vec<f32>; 2]) {
-    if step == 1 { purity_1(alpha, front, back) } else { purity_2(alpha, front, back) }
-}
-
-macro_rules! purity {
-    ($name:ident, $step:literal) => {
-        multiversion! {
-            fn $name(alpha: &[u8], front: &mut [f32], back: &mut [f32]) {
-                let eighth = |v: f32| {
-                    let v = v * v;
-                    let v = v * v;
-                    v * v
-                };
-                for ((f, b), a) in front.iter_mut().zip(back).zip(alpha.chunks($step)) {
-                    let a = f32::from(a[0]) * (1.0 / 255.0);
-                    *f = eighth(a);
-                    *b = eighth(1.0 - a);
-                }
-            }
-        }
-    };
-}
-purity!(purity_1, 1);
-purity!(purity_2, 2);
-
-macro_rules! weigh {
-    ($name:ident, $stride:literal) => {
-        multiversion! {
-            fn $name(from: &[u8], front: &[f32], back: &[f32], to: &mut [f32], back_to: &mut [f32]) {
-                let n = from.len().div_ceil($stride);
-                let (front, back, to, back_to) = (&front[..n], &back[..n], &mut to[..n], &mut back_to[..n]);
-                for i in 0..n {
-                    let v = f32::from(from[i * $stride]);
-                    to[i] += front[i] * v;
-                    back_to[i] += back[i] * v;
-                }
-            }
-        }
-    };
-}
-weigh!(weigh_1, 1);
-weigh!(weigh_2, 2);
-
-multiversion! {
-    fn add(from: &[f32], to: &mut [f32]) {
-        for (t, &f) in to.iter_mut().zip(from) {
-            *t += f;
-        }
-    }
-}
-
-/// The sample of a component under a frame pixel.
-#[inline(always)]
-fn sample(frame: &Frame<'_>, c: &Component, x: usize, y: usize) -> u8 {
-    let plane = &frame.planes[c.plane];
-    plane.data[(y >> c.vsub) * plane.stride + c.offset + (x >> c.hsub) * c.step]
 }
 
 /// Alpha (0..1) at a component's resolution.
@@ -681,7 +537,7 @@ mod tests {
                     let mut after = before.clone();
                     Foreground::new().estimate(&mut after.frame_mut(), &alpha, colors);
                     let (frame, mut foreground, mut room) = (before.frame(), Foreground::new(), Vec::new());
-                    let own = foreground.prepare(&frame, &alpha, colors);
+                    let own = foreground.prepare(&frame, &alpha, colors, false);
                     for (plane, (data, stride)) in after.planes.iter().enumerate() {
                         for (y, want) in data.chunks(*stride).enumerate() {
                             assert_eq!(
