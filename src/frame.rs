@@ -270,11 +270,11 @@ impl Rows for Frame<'_> {
     }
 }
 
-/// The colours that lie under hidden pixels.
-pub trait Hidden: Sync {
-    /// Row `y` of a plane, as its bytes lie: `black`, which is such a row of black, or a copy of it in `room` with
-    /// colours put in.
-    fn row<'a>(&'a self, plane: usize, y: usize, black: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8];
+/// Which hidden pixels keep their colours.
+pub trait Reach: Sync {
+    /// The alpha of a row's bytes as they lie, not 0 where colours are kept: `alpha` itself, or with more in `room`. `c` is
+    /// the plane's first component, `y` a row of it.
+    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8];
 }
 
 /// A frame to write.

@@ -359,7 +359,8 @@ pub fn frames(data: &[u8]) {
 fn cut_out(b: &mut Bytes<'_>, colors: &FrameMut<'_>, out: &mut FrameMut<'_>, matte: &[u8], alpha: &[u8]) {
     let (format, w, h) = (out.format, out.width, out.height);
     let (frame, mut foreground) = (colors.as_ref(), Foreground::new());
-    let colors = foreground.prepare(&frame, matte, b.pick(&[Colors::All, Colors::Shared]), b.flag());
+    let colors =
+        foreground.prepare(&frame, matte, b.pick(&[Colors::All, Colors::Shared, Colors::Faded]), b.flag());
     match b.below(4) {
         0 => compose::composite(&colors, out, alpha, &Solid { format, color: [1, 2, 3] }),
         1 => {
@@ -368,7 +369,7 @@ fn cut_out(b: &mut Bytes<'_>, colors: &FrameMut<'_>, out: &mut FrameMut<'_>, mat
             compose::composite(&colors, out, alpha, &blur);
         }
         2 if format.has_alpha() => {
-            compose::transparent(&colors, &colors, out, alpha, b.flag());
+            compose::transparent(&colors, &colors, out, alpha);
             // Nothing is left where nothing is seen.
             let layout = format.layout();
             let Some(a) = layout.alpha else { return };

@@ -90,7 +90,7 @@ fn foregrounds_are_the_same_at_each_width() {
             let front = picture.frame();
             let own = foreground.prepare(&front, &alpha, Colors::All, true);
             if format.has_alpha() {
-                compose::transparent(&own, &own, &mut out.frame_mut(), &alpha, true);
+                compose::transparent(&own, &own, &mut out.frame_mut(), &alpha);
                 return (picture, out);
             }
             compose::composite(&own, &mut out.frame_mut(), &alpha, &Solid { format, color: [200, 90, 33] });
@@ -119,7 +119,7 @@ fn compositions_are_the_same_at_each_width() {
         if format.has_alpha() {
             same_at_each_width(format!("{what} transparent"), || {
                 let mut p = picture.clone();
-                compose::transparent(&picture.frame(), &(), &mut p.frame_mut(), &alpha, true);
+                compose::transparent(&picture.frame(), &(), &mut p.frame_mut(), &alpha);
                 let (mut own, mut cover) = (alpha.clone(), Vec::new());
                 compose::clear_haze(&mut own);
                 compose::multiply_alpha(&p.frame(), &mut own);

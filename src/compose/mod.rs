@@ -13,7 +13,7 @@ pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 
-use crate::frame::{Component, Format, Frame, FrameMut, Hidden, PlaneMut, Rows};
+use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut, Reach, Rows};
 use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -162,42 +162,35 @@ multiversion! {
     }
 }
 
-/// From this alpha on a pixel's colour is its own; below, it fades to black with the alpha.
-pub const FADES_BELOW: u8 = 16;
-
 /// Alpha up to here hides a pixel altogether.
 const HIDES: u8 = 8;
 
 multiversion! {
-    /// `front` where alpha is above 0, `back` where it is 0; if it `fades`, from the one to the other with alpha below
-    /// [`FADES_BELOW`].
-    fn reveal(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8], fades: bool) {
+    /// `front` where alpha is above 0, `back` where it is 0.
+    fn reveal(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8]) {
         const RUN: usize = 64;
         let n = dst.len().min(front.len()).min(back.len()).min(alpha.len());
-        let whole = if fades { FADES_BELOW } else { 1 };
         let runs = dst[..n].chunks_exact_mut(RUN).zip(front[..n].chunks_exact(RUN));
         let runs = runs.zip(back[..n].chunks_exact(RUN)).zip(alpha[..n].chunks_exact(RUN));
         for (((d, f), b), a) in runs {
             let (least, most) = a.iter().fold((255, 0), |(l, m): (u8, u8), v| (l.min(*v), m.max(*v)));
-            if least >= whole {
+            if least > 0 {
                 d.copy_from_slice(f);
             } else if most == 0 {
                 d.copy_from_slice(b);
             } else {
-                reveal_run(d, f, b, a, fades);
+                reveal_run(d, f, b, a);
             }
         }
         let done = n - n % RUN;
-        reveal_run(&mut dst[done..n], &front[done..n], &back[done..n], &alpha[done..n], fades);
+        reveal_run(&mut dst[done..n], &front[done..n], &back[done..n], &alpha[done..n]);
     }
 }
 
 #[inline(always)]
-fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8], fades: bool) {
-    let whole = u16::from(FADES_BELOW);
-    for (((d, f), b), a) in dst.iter_mut().zip(front).zip(back).zip(alpha) {
-        let part = if fades { u16::from(*a).min(whole) } else { u16::from(*a != 0) * whole };
-        *d = ((u16::from(*f) * part + u16::from(*b) * (whole - part) + whole / 2) / whole) as u8;
+fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8]) {
+    for (((d, &f), &b), &a) in dst.iter_mut().zip(front).zip(back).zip(alpha) {
+        *d = if a != 0 { f } else { b };
     }
 }
 
@@ -321,7 +314,7 @@ struct Local {
     alpha: Vec<u8>,
     back: Vec<u8>,
     front: Vec<u8>,
-    under: Vec<u8>,
+    shown: Vec<u8>,
     /// The strip's alpha at half the resolution.
     halved: Vec<u8>,
 }
@@ -340,7 +333,7 @@ struct Line<'a> {
     back: &'a mut Vec<u8>,
     front: &'a mut Vec<u8>,
     /// Scratch.
-    under: &'a mut Vec<u8>,
+    shown: &'a mut Vec<u8>,
 }
 
 /// Calls `f` for each row of a frame, strips of them side by side. `share`: how pixels that share a sample count.
@@ -365,7 +358,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
         .collect();
     strips.into_par_iter().for_each(|strip| {
         LOCAL.with_borrow_mut(|l| {
-            let Local { alpha: spread_out, back, front, under, halved } = l;
+            let Local { alpha: spread_out, back, front, shown, halved } = l;
             let mut have_half = false;
             for (plane, (first, data)) in strip.into_iter().enumerate().take(layout.planes) {
                 let (bytes, count) = extent(format, plane, width, height);
@@ -397,7 +390,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
                             &spread_out[..]
                         }
                     };
-                    f(Line { plane, y, first: y == first, alpha, back, front, under }, &mut row[..n]);
+                    f(Line { plane, y, first: y == first, alpha, back, front, shown }, &mut row[..n]);
                 }
                 have_half |= alone.is_some_and(|c| (c.hsub, c.vsub) == (1, 1));
             }
@@ -405,30 +398,29 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
     });
 }
 
-/// Nothing but black.
-impl Hidden for () {
-    fn row<'a>(&'a self, _plane: usize, _y: usize, black: &'a [u8], _room: &'a mut Vec<u8>) -> &'a [u8] {
-        black
+/// None does.
+impl Reach for () {
+    fn row<'a>(&'a self, _c: &Component, _y: usize, alpha: &'a [u8], _room: &'a mut Vec<u8>) -> &'a [u8] {
+        alpha
     }
 }
 
-/// Writes a frame with the matte as its alpha, and what `hidden` says wherever that is 0; nothing else of `from` is ever
-/// in `to`. `fades`: colours fade to what `hidden` says where alpha is below [`FADES_BELOW`], for those that still are
-/// mixed with what was behind.
+/// Writes a frame with the matte as its alpha, and black wherever that is 0 and out of `reach`; nothing else of `from`
+/// is ever in `to`.
 ///
-/// The colours of `from` and `hidden` lie as in `to`, and all are of one size.
-pub fn transparent(from: &dyn Rows, hidden: &dyn Hidden, to: &mut FrameMut<'_>, alpha: &[u8], fades: bool) {
+/// The colours of `from` lie as in `to`, and both are of one size.
+pub fn transparent(from: &dyn Rows, reach: &dyn Reach, to: &mut FrameMut<'_>, alpha: &[u8]) {
     let (format, width) = (to.format, to.width);
     let layout = format.layout();
     let black = black(to);
     each_line(to, alpha, Share::Max, |line, row| {
-        let Line { plane, y, first, alpha: shared, back, front, under } = line;
-        if !shared.is_empty() {
+        let Line { plane, y, first, alpha: shared, back, front, shown } = line;
+        if let Some(c) = layout.color[..layout.colors].iter().find(|c| c.plane == plane) {
             if first {
                 solid(format, plane, black, back);
             }
-            let (front, back) = (from.row(plane, y, front), hidden.row(plane, y, back, under));
-            reveal(row, front, back, shared, fades);
+            let front = from.row(plane, y, front);
+            reveal(row, front, back, reach.row(c, y, shared, shown));
             // Of a last row, bytes that no colour is in may be missing.
             row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
         }

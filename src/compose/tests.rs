@@ -79,7 +79,7 @@ fn nothing_is_left_where_alpha_is_zero() {
             let mut p = noise(format, w, h, 77);
             let alpha = alphas(w, h);
             let black = black(&p.frame_mut());
-            transparent(&before.frame(), &(), &mut p.frame_mut(), &alpha, false);
+            transparent(&before.frame(), &(), &mut p.frame_mut(), &alpha);
             let layout = format.layout();
             for (c, black) in layout.color.iter().zip(black) {
                 for y in 0..c.height(h) {
@@ -150,30 +150,6 @@ fn the_matte_is_the_luma() {
         assert!((0..w * h).all(|i| p.sample(&layout.color[0], i % w, i / w) == alpha[i]));
         for c in &layout.color[1..layout.colors] {
             assert!((0..c.height(h)).all(|y| (0..c.width(w)).all(|x| p.sample(c, x, y) == 128)));
-        }
-    }
-}
-
-#[test]
-fn colours_fade_with_the_least_alpha() {
-    for format in Format::ALL.into_iter().filter(|f| f.has_alpha()) {
-        for (w, h) in sizes() {
-            let before = noise(format, w, h, 5);
-            let mut p = noise(format, w, h, 78);
-            let alpha: Vec<u8> = (0..w * h).map(|i| (i * 5 % 41) as u8).collect();
-            let black = black(&p.frame_mut());
-            transparent(&before.frame(), &(), &mut p.frame_mut(), &alpha, true);
-            for (c, black) in format.layout().color.iter().zip(black) {
-                for y in 0..c.height(h) {
-                    for x in 0..c.width(w) {
-                        let most = shared(&alpha, w, h, c, x, y).into_iter().fold(0, u8::max);
-                        let part = f64::from(most.min(FADES_BELOW)) / f64::from(FADES_BELOW);
-                        let want = f64::from(before.sample(c, x, y)) * part + f64::from(black) * (1.0 - part);
-                        let got = f64::from(p.sample(c, x, y));
-                        assert!((got - want).abs() <= 0.51, "{format:?} {w}x{h} {x},{y}: {got} {want}");
-                    }
-                }
-            }
         }
     }
 }

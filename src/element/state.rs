@@ -263,14 +263,21 @@ impl State {
         match self.in_force.kind {
             Kind::Matte => {}
             Kind::Transparent => {
-                let own_colors = self.foreground.prepare(&colors, &self.matte, which, !had_alpha);
-                // Nothing of what was hidden before shows in chroma that is shared, nor is it carried.
-                let seen = had_alpha
-                    .then(|| self.seen.prepare(&colors, &self.alpha, Colors::Shared, true).over(&own_colors));
-                let own_colors = seen.as_ref().unwrap_or(&own_colors);
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
                 let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
-                compose::transparent(own_colors, own_colors, &mut out, alpha, fades);
+                let faded = if fades { Colors::Faded } else { which };
+                let own_colors = self.foreground.prepare(
+                    &colors,
+                    &self.matte,
+                    if had_alpha { which } else { faded },
+                    !had_alpha,
+                );
+                // Nothing of what was hidden before shows in chroma that is shared, nor is it carried.
+                let last = if fades { Colors::Faded } else { Colors::Shared };
+                let seen =
+                    had_alpha.then(|| self.seen.prepare(&colors, &self.alpha, last, true).over(&own_colors));
+                let own_colors = seen.as_ref().unwrap_or(&own_colors);
+                compose::transparent(own_colors, own_colors, &mut out, alpha);
             }
             Kind::Opaque => {
                 let prepared = self.prepared.get_or_insert_with(|| {

@@ -151,7 +151,7 @@ fn purity(alpha: &[u8], step: usize, [front, back]: &mut [Vec<f32>; 2]) {
     if step == 1 { purity_1(alpha, front, back) } else { purity_2(alpha, front, back) }
 }
 
-/// Weight of the mean of pixels that share samples, against that of the least of them.
+/// Weight of a pixel's own alpha, against that of the least of those that share samples with it.
 const SHARED: f32 = 0.01;
 
 /// As [`purity`], for pixels that share samples, two by two: a sample with a hidden pixel in it counts where there is
@@ -187,16 +187,15 @@ macro_rules! purity {
                 const PER: usize = 2 / $step;
                 let pairs = own.chunks(2).zip(top.chunks(2).zip(bottom.chunks(2)));
                 for ((f, b), (own, (t, u))) in front.chunks_mut(PER).zip(back.chunks_mut(PER)).zip(pairs) {
-                    let (t, u) = ([t[0], t[t.len() - 1]], [u[0], u[u.len() - 1]]);
-                    let sum = t.into_iter().chain(u).map(u16::from).sum::<u16>();
-                    let a = f32::from(sum) * (1.0 / 1020.0);
-                    let least = f32::from(t[0].min(t[1]).min(u[0].min(u[1]))) * (1.0 / 255.0);
-                    let most = f32::from(t[0].max(t[1]).max(u[0].max(u[1]))) * (1.0 / 255.0);
-                    let part = eighth(least) + SHARED * eighth(a);
-                    for (f, &own) in f.iter_mut().zip(own) {
-                        *f = if own > 0 { part } else { 0.0 };
+                    let (right, below) = (t[t.len() - 1], u[u.len() - 1]);
+                    let least = t[0].min(right).min(u[0].min(below));
+                    let most = t[0].max(right).max(u[0].max(below));
+                    let (least, most) = (f32::from(least) * (1.0 / 255.0), f32::from(most) * (1.0 / 255.0));
+                    for ((f, b), &own) in f.iter_mut().zip(b).zip(own) {
+                        let own = f32::from(own) * (1.0 / 255.0);
+                        *f = eighth(least) + SHARED * eighth(own);
+                        *b = eighth(1.0 - most) + SHARED * eighth(1.0 - own);
                     }
-                    b.fill(eighth(1.0 - most) + SHARED * eighth(1.0 - a));
                 }
             }
         }

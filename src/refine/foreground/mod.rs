@@ -43,6 +43,9 @@ struct Cells {
     sides: [Side; 2],
 }
 
+/// From this alpha on a pixel's colour is its own in [`Colors::Faded`].
+pub const FADES_BELOW: u8 = 16;
+
 /// Which samples get the foreground's own colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colors {
@@ -50,6 +53,8 @@ pub enum Colors {
     All,
     /// Chroma samples that a visible pixel shares with hidden ones: it would show what they were.
     Shared,
+    /// The same, and where alpha is below [`FADES_BELOW`] the rest fades to the foreground's colours.
+    Faded,
 }
 
 /// Puts the foreground's own colours into the band of a frame; keeps its buffers from frame to frame, nothing else.
@@ -96,8 +101,8 @@ impl Foreground {
         for (plane, data) in frame.planes.iter_mut().enumerate() {
             let stride = data.stride.max(1);
             data.data.par_chunks_mut(stride).enumerate().for_each(|(y, row)| {
-                if self.touches(format, plane, y, colors) {
-                    self.unmix_row(format, plane, y, size, alpha, colors, row);
+                if self.touches(format, plane, y, colors, false) {
+                    self.unmix_row(format, plane, y, size, alpha, colors, false, row);
                 }
             });
         }
@@ -233,24 +238,25 @@ impl Foreground {
         }
     }
 
-    /// The cells that a row of a plane lies in.
-    fn cells_of(&self, format: Format, plane: usize, y: usize) -> Option<(usize, &[bool])> {
+    /// Cell rows' height in a plane, and the cells that one of its rows lies in whose colours may be replaced.
+    fn cells_of(&self, format: Format, plane: usize, y: usize, outward: bool) -> Option<(usize, &[bool])> {
         let layout = format.layout();
         let first = layout.color[..layout.colors].iter().find(|c| c.plane == plane)?;
         let (wide, rows) = (self.levels[0].wide, (self.side >> first.vsub).max(1));
-        let band = self.band.get(y / rows * wide..)?.get(..wide)?;
-        Some((rows, band))
+        let cells = if outward { &self.outward.cells } else { &self.band };
+        Some((rows, cells.get(y / rows * wide..)?.get(..wide)?))
     }
 
     /// Whether anything of a row may be replaced.
-    fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors) -> bool {
+    fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors, outward: bool) -> bool {
         let layout = format.layout();
-        let some = |c: &Component| c.plane == plane && (colors == Colors::All || c.hsub + c.vsub > 0);
+        let all = outward || colors == Colors::All;
+        let some = |c: &Component| c.plane == plane && (all || c.hsub + c.vsub > 0);
         layout.color[..layout.colors].iter().any(some)
-            && self.cells_of(format, plane, y).is_some_and(|(_, band)| band.contains(&true))
+            && self.cells_of(format, plane, y, outward).is_some_and(|(_, cells)| cells.contains(&true))
     }
 
-    /// Mixes no more, in the cells of the band that a row lies in.
+    /// Puts the foreground's colours into a row of a plane. `outward`: under hidden pixels as well.
     #[allow(clippy::too_many_arguments)]
     fn unmix_row(
         &self,
@@ -260,41 +266,49 @@ impl Foreground {
         (w, h): (usize, usize),
         alpha: &[u8],
         colors: Colors,
+        outward: bool,
         row: &mut [u8],
     ) {
-        let (layout, side, cells) = (format.layout(), self.side, &self.levels[0]);
-        let Some((rows, band)) = self.cells_of(format, plane, y) else { return };
+        let (layout, side, finest) = (format.layout(), self.side, &self.levels[0]);
+        let Some((rows, cells)) = self.cells_of(format, plane, y, outward) else { return };
         with_local(|l| {
             for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
-                if colors == Colors::Shared && c.hsub + c.vsub == 0 {
+                let shared = c.hsub + c.vsub > 0;
+                if colors != Colors::All && !shared && !outward {
                     continue;
                 }
                 let across = (side >> c.hsub).max(1);
                 let width = c.width(w);
-                for run in runs(band) {
+                for run in runs(cells) {
                     let all = (run.start * across, (run.end * across).min(width));
-                    let [front, back, part, ..] = &mut l.rows;
+                    let [front, back, part, seen] = &mut l.rows;
                     part.resize(all.1 - all.0, 0.0);
                     alpha_row(alpha, (w, h), c, y, all.0, part);
-                    if colors == Colors::Shared {
-                        leave_seen(alpha, (w, h), c, y, all.0, part);
-                    }
                     // The run's ends along this very row, where nothing mixes, are left alone.
-                    let Some(piece) = mixes(part, across) else { continue };
+                    let reach = outward.then(|| self.outward.row(c, y, all.0));
+                    let Some(piece) = mixes(part, across, reach, c.hsub) else { continue };
                     let (x0, n) = (all.0 + piece.start, piece.len());
+                    let part = &mut part[piece];
                     for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
                         out.resize(n, 0.0);
-                        let plane = &cells.sides[s].color[k];
+                        let plane = &finest.sides[s].color[k];
                         // Rows of cells are square in the frame, not in a component: place by rows.
-                        stretch(plane, cells, (across, rows), y, x0, out, &mut l.tmp);
+                        stretch(plane, finest, (across, rows), y, x0, out, &mut l.tmp);
                     }
-                    let part = &part[piece];
                     let data = &mut row[c.offset + x0 * c.step..];
+                    seen.clear();
+                    if colors != Colors::All {
+                        most_seen(alpha, (w, h), c, y, x0, n, seen);
+                        leave_seen(alpha, (w, h), c, y, x0, part);
+                    }
                     match c.step {
                         1 => unmix_1(data, front, back, part),
                         2 => unmix_2(data, front, back, part),
                         3 => unmix_3(data, front, back, part),
                         _ => unmix_4(data, front, back, part),
+                    }
+                    if colors == Colors::Faded {
+                        fade(data, c.step, front, seen);
                     }
                 }
             }
@@ -323,29 +337,45 @@ impl<'a> Unmixed<'a> {
 impl Rows for Unmixed<'_> {
     fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
         let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
-        let Some(foreground) = self.foreground.filter(|f| f.touches(format, plane, y, self.colors)) else {
+        let Some(foreground) =
+            self.foreground.filter(|f| f.touches(format, plane, y, self.colors, self.outward))
+        else {
             return self.from.row(plane, y, room);
         };
         self.from.copy_row(plane, y, room);
-        foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, room);
+        foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, self.outward, room);
         room
     }
 
     fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
         let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
         self.from.copy_row(plane, y, to);
-        if let Some(foreground) = self.foreground.filter(|f| f.touches(format, plane, y, self.colors)) {
-            foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, to);
+        if let Some(foreground) =
+            self.foreground.filter(|f| f.touches(format, plane, y, self.colors, self.outward))
+        {
+            foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, self.outward, to);
         }
     }
 }
 
-/// From the first to the last cell of `across` samples in a row of alpha with a mix in it.
-fn mixes(alpha: &[f32], across: usize) -> Option<std::ops::Range<usize>> {
-    let mixed = |cell: &[f32]| cell.iter().fold(false, |any, &a| any | ((a > 0.0) & (a < 1.0)));
-    let start = alpha.chunks(across).position(mixed)? * across;
-    let end = alpha.len() - alpha.rchunks(across).position(mixed)? * across;
-    Some(start..end)
+/// From the first to the last cell of `across` samples in a row of alpha with a mix in it, or with hidden pixels in
+/// `reach` (of pairs of pixels, from the row's begin).
+fn mixes(alpha: &[f32], across: usize, reach: Option<&[u8]>, hsub: u32) -> Option<std::ops::Range<usize>> {
+    let wanted = |cell: usize| {
+        let end = ((cell + 1) * across).min(alpha.len());
+        let alpha = &alpha[cell * across..end];
+        let (least, most) = alpha.iter().fold((1.0f32, 0.0f32), |(l, m), &a| (l.min(a), m.max(a)));
+        if least == 1.0 || most > 0.0 {
+            return least < 1.0 && (reach.is_some() || alpha.iter().any(|&a| a > 0.0 && a < 1.0));
+        }
+        let Some(reach) = reach else { return false };
+        let from = ((cell * across) << hsub) / 2;
+        reach[from..(end << hsub).div_ceil(2).min(reach.len())].iter().fold(0, |any, r| any | r) != 0
+    };
+    let cells = alpha.len().div_ceil(across);
+    let start = (0..cells).find(|cell| wanted(*cell))?;
+    let end = (start..cells).rfind(|cell| wanted(*cell))? + 1;
+    Some(start * across..(end * across).min(alpha.len()))
 }
 
 /// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.
@@ -416,6 +446,23 @@ fn leave_seen(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, fro
     }
 }
 
+/// The largest alpha (0..1) of those that share each sample.
+fn most_seen(
+    alpha: &[u8],
+    (w, h): (usize, usize),
+    c: &Component,
+    y: usize,
+    from: usize,
+    n: usize,
+    out: &mut Vec<f32>,
+) {
+    let rows = (0..1 << c.vsub).map(|dy| &alpha[((y << c.vsub) + dy).min(h - 1) * w..][..w]);
+    out.extend((from..from + n).map(|x| {
+        let of = |row: &[u8]| row[x << c.hsub..((x + 1) << c.hsub).min(w)].iter().fold(0, |m, a| *a.max(&m));
+        f32::from(rows.clone().map(of).fold(0, u8::max)) / 255.0
+    }));
+}
+
 multiversion! {
     fn alpha_whole(row: &[u8], out: &mut [f32]) {
         for (o, &a) in out.iter_mut().zip(row) {
@@ -438,6 +485,14 @@ multiversion! {
         for ((s, &w), &c) in sums.iter_mut().zip(weights).zip(coarser) {
             *s = (*s + COARSER * c) / (w + COARSER);
         }
+    }
+}
+
+/// Fades samples to the foreground's colours where alpha (0..1) is little.
+fn fade(data: &mut [u8], step: usize, front: &[f32], alpha: &[f32]) {
+    let whole = f32::from(FADES_BELOW) / 255.0;
+    for ((v, &f), &a) in data.iter_mut().step_by(step).zip(front).zip(alpha).filter(|(_, a)| **a < whole) {
+        *v = (f + (f32::from(*v) - f) * (a / whole) + 0.5).clamp(0.0, 255.0) as u8;
     }
 }
 
@@ -525,6 +580,46 @@ mod tests {
             if let Some(c) = layout.alpha {
                 assert!((0..151).all(|y| (0..203).all(|x| before.sample(&c, x, y) == p.sample(&c, x, y))));
             }
+        }
+    }
+
+    #[test]
+    fn little_alpha_fades_to_the_foregrounds_colour() {
+        for format in Format::ALL.into_iter().filter(|f| f.has_alpha()) {
+            let (w, h) = (203, 151);
+            let (p, alpha) = mixed_disc(format, w, h);
+            let (frame, mut foreground, mut room) = (p.frame(), Foreground::new(), Vec::new());
+            let own = foreground.prepare(&frame, &alpha, Colors::Faded, true);
+            let mut faded = 0;
+            for (k, c) in format.layout().color.iter().enumerate().filter(|(_, c)| c.hsub == 0) {
+                for y in 0..h {
+                    let row = own.row(c.plane, y, &mut room);
+                    let f = own.foreground.unwrap();
+                    let mut front = vec![0.0; w];
+                    let side = (f.side, f.side);
+                    stretch(
+                        &f.levels[0].sides[0].color[k],
+                        &f.levels[0],
+                        side,
+                        y,
+                        0,
+                        &mut front,
+                        &mut vec![],
+                    );
+                    for x in 0..w {
+                        let (a, was) = (alpha[y * w + x], f32::from(p.sample(c, x, y)));
+                        let got = f32::from(row[c.offset + x * c.step]);
+                        if a >= FADES_BELOW {
+                            assert_eq!(got, was, "{format:?} {x},{y}");
+                        } else if a > 0 {
+                            let want = front[x] + (was - front[x]) * f32::from(a) / f32::from(FADES_BELOW);
+                            assert!((got - want).abs() <= 0.51, "{format:?} {x},{y}: {got}, not {want}");
+                            faded += 1;
+                        }
+                    }
+                }
+            }
+            assert!(faded > 100, "{format:?}: {faded}");
         }
     }
 

@@ -6,8 +6,8 @@
 
 use rayon::prelude::*;
 
-use super::{Foreground, Unmixed, stretch};
-use crate::frame::Hidden;
+use super::{Foreground, Unmixed};
+use crate::frame::{Component, Reach};
 use crate::refine::{blocks::runs, with_local};
 use crate::simd::multiversion;
 
@@ -45,6 +45,13 @@ impl Outward {
             v.clear();
             v.resize(cells, false);
         }
+    }
+}
+
+impl Outward {
+    /// The mask under a row of a component, from its sample `x` on, which begins a pair.
+    pub(super) fn row(&self, c: &Component, y: usize, x: usize) -> &[u8] {
+        &self.mask[((y << c.vsub) / 2) * self.wide..][(x << c.hsub) / 2..self.wide]
     }
 }
 
@@ -86,27 +93,37 @@ impl Foreground {
             let rows = out.len() / wide;
             let first = strip * STRIP;
             let of = |y: usize| 2 * y / side;
-            if !cells[of(first) * cells_wide..(of(first + rows - 1) + 1) * cells_wide].contains(&true) {
+            let here =
+                cells[of(first) * cells_wide..(of(first + rows - 1) + 1) * cells_wide].chunks(cells_wide);
+            let columns = here.flat_map(runs).fold(cells_wide..0, |all: std::ops::Range<usize>, run| {
+                all.start.min(run.start)..all.end.max(run.end)
+            });
+            if columns.is_empty() {
                 return;
             }
+            // What is looked at reaches farther than what is found.
+            let (x0, x1) = (columns.start * side / 2, (columns.end * side / 2).min(wide));
+            let (from, to) = (x0.saturating_sub(radius), (x1 + radius).min(wide));
+            let n = x1 - x0;
             with_local(|l| {
                 let [tile, other, line] = &mut l.bytes;
                 let all = rows + 2 * radius;
                 tile.clear();
-                tile.resize(all * wide, 0);
-                other.resize(other.len().max(all * wide), 0);
-                for (n, row) in tile.chunks_exact_mut(wide).enumerate() {
+                tile.resize(all * n, 0);
+                for (near, row) in tile.chunks_exact_mut(n).enumerate() {
                     // Beyond the frame nothing is visible.
-                    let Some(y) = (first + n).checked_sub(radius).filter(|y| *y < high) else { continue };
-                    let of = |y: usize| &alpha[y.min(height - 1) * width..][..width];
+                    let Some(y) = (first + near).checked_sub(radius).filter(|y| *y < high) else { continue };
+                    let of = |y: usize| &alpha[y.min(height - 1) * width..][2 * from..(2 * to).min(width)];
                     line.clear();
-                    line.resize(wide + 2 * radius, 0);
-                    largest_of_four(of(2 * y), of(2 * y + 1), &mut line[radius..][..wide]);
+                    line.resize(n + 2 * radius, 0);
+                    largest_of_four(of(2 * y), of(2 * y + 1), &mut line[radius - (x0 - from)..][..to - from]);
                     window(line, other, 1, 2 * radius + 1);
-                    row.copy_from_slice(&line[..wide]);
+                    row.copy_from_slice(&line[..n]);
                 }
-                window(tile, other, wide, 2 * radius + 1);
-                out.copy_from_slice(&tile[..rows * wide]);
+                window(tile, other, n, 2 * radius + 1);
+                for (row, found) in out.chunks_exact_mut(wide).zip(tile.chunks_exact(n)) {
+                    row[x0..x1].copy_from_slice(found);
+                }
             });
         });
     }
@@ -126,74 +143,49 @@ impl Foreground {
     }
 }
 
-impl Hidden for Unmixed<'_> {
-    fn row<'a>(&'a self, plane: usize, y: usize, black: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
-        let Some(foreground) = self.foreground.filter(|_| self.outward) else { return black };
-        let (outward, finest, side) = (&foreground.outward, &foreground.levels[0], foreground.side);
-        let layout = self.frame.format.layout();
-        let parts = layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane);
-        let Some((_, c)) = parts.clone().next() else { return black };
-        let rows = (side >> c.vsub).max(1);
-        let Some(cells) = outward.cells.get(y / rows * finest.wide..).and_then(|c| c.get(..finest.wide))
-        else {
-            return black;
-        };
-        if !cells.contains(&true) {
-            return black;
-        }
+impl Reach for Unmixed<'_> {
+    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+        let Some(foreground) = self.foreground.filter(|_| self.outward) else { return alpha };
+        let found = foreground.cells_of(self.frame.format, c.plane, y, true);
+        let Some((_, cells)) = found.filter(|(_, cells)| cells.contains(&true)) else { return alpha };
         room.clear();
-        room.extend_from_slice(black);
-        with_local(|l| {
-            let [front, ..] = &mut l.rows;
-            for (k, c) in parts {
-                let (across, width) = ((side >> c.hsub).max(1), c.width(self.frame.width));
-                let mask = &outward.mask[((y << c.vsub) / 2) * outward.wide..][..outward.wide];
-                for run in runs(cells) {
-                    let (x0, x1) = (run.start * across, (run.end * across).min(width));
-                    front.resize(x1 - x0, 0.0);
-                    stretch(&finest.sides[0].color[k], finest, (across, rows), y, x0, front, &mut l.tmp);
-                    let data = &mut room[c.offset + x0 * c.step..];
-                    let mask = &mask[(x0 << c.hsub) / 2..];
-                    match (c.step, c.hsub) {
-                        (1, 0) => put_pairs(data, front, mask),
-                        (1, _) => put(data, front, mask),
-                        (step, hsub) => {
-                            for (i, (to, &from)) in data.iter_mut().step_by(step).zip(&*front).enumerate() {
-                                if mask[(i << hsub) / 2] != 0 {
-                                    *to = byte(from);
-                                }
-                            }
-                        }
+        room.extend_from_slice(alpha);
+        let (across, width) =
+            ((foreground.side >> c.hsub).max(1) * c.step, c.width(self.frame.width) * c.step);
+        for run in runs(cells) {
+            let (x0, x1) = (run.start * across, (run.end * across).min(width));
+            let mask = foreground.outward.row(c, y, x0 / c.step);
+            match (c.step, c.hsub) {
+                (1, 0) => show_pairs(&mut room[x0..x1], mask),
+                (1, _) => show(&mut room[x0..x1], mask),
+                (step, hsub) => {
+                    for (i, pixel) in room[x0..x1].chunks_mut(step).enumerate() {
+                        pixel.iter_mut().for_each(|v| *v |= mask[(i << hsub) / 2]);
                     }
                 }
             }
-        });
+        }
         room
     }
 }
 
-/// To nearest; the estimate lies in 0..255 but for rounding.
-#[inline(always)]
-fn byte(v: f32) -> u8 {
-    (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
-}
-
 multiversion! {
-    fn put(data: &mut [u8], from: &[f32], mask: &[u8]) {
-        for ((to, &v), &m) in data.iter_mut().zip(from).zip(mask) {
-            *to = if m != 0 { byte(v) } else { *to };
+    fn show(alpha: &mut [u8], mask: &[u8]) {
+        for (a, &m) in alpha.iter_mut().zip(mask) {
+            *a |= m;
         }
     }
 }
 
 multiversion! {
-    /// As [`put`], with a mask of pairs.
-    fn put_pairs(data: &mut [u8], from: &[f32], mask: &[u8]) {
-        let n = from.len();
-        for ((to, v), &m) in data[..n].chunks_mut(2).zip(from.chunks(2)).zip(mask) {
-            for (to, &v) in to.iter_mut().zip(v) {
-                *to = if m != 0 { byte(v) } else { *to };
-            }
+    /// As [`show`], with a mask of pairs.
+    fn show_pairs(alpha: &mut [u8], mask: &[u8]) {
+        let (pairs, last) = alpha.as_chunks_mut::<2>();
+        for (a, &m) in pairs.iter_mut().zip(mask) {
+            *a = (u16::from_ne_bytes(*a) | (u16::from(m) * 0x101)).to_ne_bytes();
+        }
+        if let ([a], Some(m)) = (last, mask.get(pairs.len())) {
+            *a |= m;
         }
     }
 }
@@ -287,7 +279,7 @@ mod tests {
         let (mut out, mut f) = (noise(picture.format, picture.width, picture.height, 9), Foreground::new());
         let frame = picture.frame();
         let own = f.prepare(&frame, alpha, colors, true);
-        transparent(&own, &own, &mut out.frame_mut(), alpha, false);
+        transparent(&own, &own, &mut out.frame_mut(), alpha);
         out
     }
 
