@@ -4,12 +4,14 @@
 //! mask it had there, as far as the picture agrees, sample by sample, that it is the same thing; a jump between
 //! foreground and background waits two frames for confirmation, so that a hand does not blink out and back. This
 //! happens before refinement, which then draws the edge of this very frame: nothing is blurred or dragged. What is
-//! left of sensor noise in the refined matte is smoothed where the scene stands still, and there only.
+//! left of sensor noise in the refined matte is smoothed where the scene stands still, and there only. Where it has
+//! stood still for long ([`still`]), mask and matte stay as they are unless the network insists.
 
 mod carry;
 mod change;
 mod cut;
 mod motion;
+mod still;
 mod view;
 
 pub use carry::Carrier;
@@ -22,6 +24,7 @@ use crate::frame::{Component, Frame};
 use crate::simd::{in_pool, multiversion, unsettled};
 use motion::{Grey, Motion};
 use std::cell::RefCell;
+use still::{LONG, Still};
 use view::{Pair, Tints, View, pairs};
 
 /// Side of a block in samples of the luma that motion is looked for in.
@@ -30,6 +33,9 @@ const BLOCK: usize = 16;
 /// not.
 const SAME: i32 = 3;
 const OTHER: i32 = 7;
+/// How many times that, for noise of a median of so many levels; and how many at most.
+const BESIDE_NOISE: f32 = 2.8;
+const MOST: f32 = 3.0;
 /// Change of the mask that waits for confirmation, and frames that it waits.
 const JUMP: f32 = 0.4;
 const WAIT: u8 = 2;
@@ -37,6 +43,19 @@ const WAIT: u8 = 2;
 /// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
 const MOVING: f32 = 0.6;
 const COARSE: f32 = 5.0;
+/// How many times longer than the usual the mask's past lasts where the scene stands still.
+const LONGER: f32 = 10.0;
+/// Frames after the scene has come to rest that count alike.
+const FIRST: u8 = 12;
+/// What the network has to say otherwise on average over so many frames to be heard there.
+const INSISTS: f32 = 0.25;
+const LASTING: f32 = 8.0;
+/// How sure it has to be to be heard at once, where it was of the same mind before.
+const SURE: f32 = 0.05;
+/// For how many frames it is followed then.
+const FREE: u8 = 12;
+/// The past's weight, of 255, from which on it is that of a scene that has stood still for long.
+const FIRM: u8 = 243;
 /// Samples of the mask that a thread takes at a time.
 const PART: usize = 16 * 1024;
 /// Motion in frame pixels at which the refined matte's past no longer counts.
@@ -72,7 +91,15 @@ pub struct Smoother {
     mask: Vec<f32>,
     mask_size: (usize, usize),
     waiting: Vec<u8>,
-    /// Where the mask's columns lie in luma; kept for its room only.
+    /// What the network has lately said otherwise, by sample.
+    otherwise: Vec<f32>,
+    /// For how many frames more it is followed, by sample.
+    free: Vec<u8>,
+    /// Goes round with the frames: what is too small a step for eight bits is taken now and then.
+    round: u8,
+    /// Where the scene stands still.
+    still: Still,
+    /// Where the mask's columns lie in luma, or luma's in the mask; kept for its room only.
     columns: Vec<usize>,
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,
@@ -87,6 +114,7 @@ impl Smoother {
 
     /// Forgets the past; the next matte goes out as it comes.
     pub fn reset(&mut self) {
+        self.still.reset();
         (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
     }
 
@@ -99,7 +127,10 @@ impl Smoother {
         let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
             return self.reset();
         };
-        in_pool(|| self.look(frame));
+        in_pool(|| {
+            self.look(frame);
+            self.still.take(&self.now);
+        });
         if self.started && self.mask_size == (mask_w, mask_h) {
             in_pool(|| self.blend_mask(mask, weight));
         } else {
@@ -107,6 +138,10 @@ impl Smoother {
             self.mask.resize(mask.len(), 0.0);
             self.waiting.clear();
             self.waiting.resize(mask.len(), 0);
+            self.otherwise.clear();
+            self.otherwise.resize(mask.len(), 0.0);
+            self.free.clear();
+            self.free.resize(mask.len(), 0);
         }
         self.mask.copy_from_slice(mask);
     }
@@ -120,6 +155,7 @@ impl Smoother {
         };
         if !self.current {
             self.look(frame);
+            self.still.reset();
         }
         if self.started && self.alpha_kept {
             in_pool(|| self.blend_matte(alpha, weight));
@@ -176,7 +212,8 @@ impl Smoother {
         let (lw, lh) = (self.width.div_ceil(self.scale), self.height.div_ceil(self.scale));
         let wide = lw.div_ceil(BLOCK);
         let (luma, tints) = pairs(&self.now, &self.before);
-        let was = &self.motion_before;
+        let (was, still) = (&self.motion_before, &self.still);
+        let limits = Limits::of(still.noise());
         let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
         let rows = rows.zip(self.sure.par_chunks_mut(wide));
         rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
@@ -189,11 +226,16 @@ impl Smoother {
                     known[bx] = true;
                     let (x, y) = (bx * BLOCK, by * BLOCK);
                     let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
-                    let seeds = motion::seeds(was, by * wide + bx, wide, last);
-                    // Things of equal brightness do not move for it; that they look otherwise is seen below.
-                    last = motion::search(luma, &[], area, &seeds);
+                    last = if still.all(area) {
+                        // Noise may look like motion.
+                        Motion::default()
+                    } else {
+                        let seeds = motion::seeds(was, by * wide + bx, wide, last);
+                        // Things of equal brightness do not move for it; that they look otherwise is seen below.
+                        motion::search(luma, &[], area, &seeds)
+                    };
                     motion[bx] = last;
-                    agree_in_all(luma, tints, area, last, same);
+                    agree_in_all(luma, tints, area, last, limits, same);
                     all[bx] = sure(area, same);
                 }
             },
@@ -233,6 +275,8 @@ impl Smoother {
         self.track(|bx, by| wanted[by * wide + bx]);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
+        // On frames that are hardly larger than the mask, motion is not known finely enough to carry it along.
+        let carried = sx >= 2.0 && sy >= 2.0;
         let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
         let trust = MOVING * fine;
         let past = &self.mask;
@@ -245,19 +289,23 @@ impl Smoother {
             (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
         };
         let (motion, known, same, sure) = (&self.motion, &self.known, &self.same, &self.sure);
+        let still = &self.still;
         // Small masks are not worth many hand-overs.
         let part = mw * (PART / mw).max(1);
         let rows = mask.par_chunks_mut(part).zip(self.waiting.par_chunks_mut(part));
-        rows.enumerate().for_each(|(n, (mask, waiting))| {
+        let rows = rows.zip(self.otherwise.par_chunks_mut(part)).zip(self.free.par_chunks_mut(part));
+        rows.enumerate().for_each(|(n, (((mask, waiting), otherwise), free))| {
             let rows = mask.chunks_exact_mut(mw).zip(waiting.chunks_exact_mut(mw));
-            for (row, (mask, waiting)) in rows.enumerate() {
+            let rows = rows.zip(otherwise.chunks_exact_mut(mw)).zip(free.chunks_exact_mut(mw));
+            for (row, (((mask, waiting), otherwise), free)) in rows.enumerate() {
                 let v = n * (part / mw) + row;
                 let y = place(v, h, mh);
                 let blocks = y / BLOCK * wide;
-                for (u, ((&x, here), wait)) in columns.iter().zip(mask).zip(waiting).enumerate() {
+                let samples = columns.iter().zip(mask).zip(waiting).zip(otherwise).zip(free);
+                for (u, ((((&x, here), wait), otherwise), free)) in samples.enumerate() {
                     let block = blocks + x / BLOCK;
                     if !known[block] {
-                        *wait = 0;
+                        (*wait, *otherwise, *free) = (0, 0.0, 0);
                         continue;
                     }
                     let m = motion[block];
@@ -273,7 +321,20 @@ impl Smoother {
                     let sure = sure[block];
                     let jump = (*here - there).abs() > JUMP && same > 0.75 && sure > 0.5;
                     let moving = 1.0 - (1.0 - trust) * (dx.hypot(dy) / 2.0).min(1.0);
-                    let weight = if jump && *wait < WAIT { 1.0 } else { weight * moving * sure };
+                    let age = if m == Motion::default() { still.age(x, y) } else { 0 };
+                    let gap = *here - there;
+                    *otherwise += (gap - *otherwise) * if age > 0 { 1.0 / LASTING } else { 1.0 };
+                    let lately = there + *otherwise;
+                    let end = if there > 0.5 { 1.0 } else { 0.0 };
+                    let sure_now = (lately - end).abs() < SURE && (*here - end).abs() < (there - end).abs();
+                    let insists = otherwise.abs() > INSISTS || jump && *wait >= WAIT;
+                    *free = if insists { FREE } else { free.saturating_sub(1) };
+                    let long = if age > 0 && *free == 0 && !sure_now { lasting(age, weight) } else { 0.0 };
+                    if age == 0 && !carried {
+                        (*wait, *otherwise, *free) = (0, 0.0, FREE);
+                        continue;
+                    }
+                    let weight = if jump && *wait < WAIT { 1.0 } else { (weight * moving).max(long) * sure };
                     *wait = if jump { wait.saturating_add(1) } else { 0 };
                     *here += (there - *here) * weight * same;
                 }
@@ -284,7 +345,7 @@ impl Smoother {
 
     /// Smooths `alpha` and keeps it.
     fn blend_matte(&mut self, alpha: &mut [u8], weight: f32) {
-        let (w, scale) = (self.width, self.scale);
+        let (w, h, scale) = (self.width, self.height, self.scale);
         let side = BLOCK * scale;
         let wide = w.div_ceil(side);
         let past = &self.alpha;
@@ -317,6 +378,17 @@ impl Smoother {
                 .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(wide)).map(move |x| y * wide + x));
             around.filter(|&at| known[at]).map(block).fold(f32::MAX, f32::min).min(weight)
         };
+        let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
+        let (mw, mh) = self.mask_size;
+        let holds = mw > 0 && self.still.knows();
+        // Where the samples' columns lie in the mask.
+        let mut columns = std::mem::take(&mut self.columns);
+        columns.clear();
+        columns.extend((0..lw).map(|u| u * mw / lw));
+        let (still, free) = (&self.still, &self.free);
+        let long: [f32; LONG as usize] = std::array::from_fn(|age| lasting(age as u8, weight));
+        self.round = self.round.wrapping_add(159);
+        let round = self.round;
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let mut keep = [0u8; BLOCK * 4];
@@ -334,17 +406,37 @@ impl Smoother {
                             let [a, b, c, d] = corners;
                             let down = at(y / scale);
                             let (left, right) = (a + (c - a) * down, b + (d - b) * down);
-                            for (x, (keep, &s)) in keep.chunks_exact_mut(scale).zip(same).enumerate() {
-                                keep.fill((f32::from(s) * (left + (right - left) * at(x)) + 0.5) as u8);
+                            let mut held = [0.0; BLOCK];
+                            if holds && motion[by * wide + bx] == Motion::default() {
+                                // What is held of the mask is of the matte.
+                                let v = (by * BLOCK + y / scale).min(lh - 1);
+                                let ages = &still.ages(v)[bx * BLOCK / 2..];
+                                for (held, &age) in held.chunks_exact_mut(2).zip(ages) {
+                                    held.fill(long[usize::from(age)]);
+                                }
+                                let columns = &columns[bx * BLOCK..((bx + 1) * BLOCK).min(lw)];
+                                let free = &free[v * mh / lh * mw..][..mw];
+                                if free[columns[0]..=columns[columns.len() - 1]].iter().any(|f| *f > 0) {
+                                    for (held, &u) in held.iter_mut().zip(columns) {
+                                        *held = if free[u] > 0 { 0.0 } else { *held };
+                                    }
+                                }
+                            }
+                            for (x, held) in held.iter_mut().enumerate() {
+                                let usual = left + (right - left) * at(x);
+                                *held = f32::from(same[x]) * usual.max(*held) + 0.5;
+                            }
+                            for (keep, &held) in keep.chunks_exact_mut(scale).zip(&held) {
+                                keep.fill(held as u8);
                             }
                         }
-                        mix(row, past, &keep[..row.len()]);
+                        mix(row, past, &keep[..row.len()], round);
                     }
                     past.copy_from_slice(row);
                 }
             }
         });
-        self.wanted = busy;
+        (self.wanted, self.columns) = (busy, columns);
     }
 }
 
@@ -353,6 +445,13 @@ thread_local!(static ACC: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) })
 /// The past's weight where nothing moves; none if smoothing is off.
 fn weight(strength: f32) -> Option<f32> {
     (strength > 0.0).then(|| (1.0 - (1.0 - strength.min(1.0)).powi(2)).min(0.95))
+}
+
+/// The past's weight where the scene has stood still for `age` frames and `weight` is what it is without: that of the
+/// mean of the first frames, from there on little is learnt.
+fn lasting(age: u8, weight: f32) -> f32 {
+    let part = if age < FIRST { 1.0 / (f32::from(age) + 1.0) } else { 0.0 };
+    1.0 - part.max((1.0 - weight) / LONGER)
 }
 
 /// Frame pixels in a sample of the luma that motion is looked for in, across.
@@ -407,9 +506,26 @@ multiversion! {
     }
 }
 
+/// From which difference on, of nine times sixteen samples, the picture is another, and how fast it becomes that.
+#[derive(Clone, Copy)]
+struct Limits {
+    other: i32,
+    gain: i32,
+}
+
+impl Limits {
+    /// [`SAME`] and [`OTHER`], or more in noise of which the median is known (see [`Still::noise`]): from one frame to
+    /// the next it makes three times the difference that it makes of a cell.
+    fn of(noise: f32) -> Self {
+        let times = (BESIDE_NOISE * noise).clamp(1.0, MOST);
+        let [same, other] = [SAME, OTHER].map(|l| (l as f32 * times * 144.0) as i32);
+        Self { other, gain: 255 * 65536 / (other - same) }
+    }
+}
+
 /// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
 /// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
-fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &mut [u8]) {
+fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits: Limits, out: &mut [u8]) {
     // A sample more at each side, one more again for the fraction; to the right some that nobody reads.
     const SIDE: usize = BLOCK + 2;
     const ROOM: usize = 32;
@@ -438,13 +554,20 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, out: &m
         differences(&here, &there, fraction, diff);
     }
     for j in 0..h {
-        levels([&diff[j], &diff[j + 1], &diff[j + 2]], &mut out[j * BLOCK..][..w]);
+        levels([&diff[j], &diff[j + 1], &diff[j + 2]], limits, &mut out[j * BLOCK..][..w]);
     }
 }
 
 /// As [`agree`], in brightness and in both tints: what differs in one is another thing.
-fn agree_in_all(luma: Pair<'_>, tints: Tints<'_>, area: motion::Area, m: Motion, out: &mut [u8]) {
-    agree(luma, area, m, out);
+fn agree_in_all(
+    luma: Pair<'_>,
+    tints: Tints<'_>,
+    area: motion::Area,
+    m: Motion,
+    limits: Limits,
+    out: &mut [u8],
+) {
+    agree(luma, area, m, limits, out);
     // Most blocks are done with that.
     if !motion::differs(tints.all(), area, m, 1) {
         return;
@@ -454,7 +577,7 @@ fn agree_in_all(luma: Pair<'_>, tints: Tints<'_>, area: motion::Area, m: Motion,
     let part = Motion { x: m.x / 2, y: m.y / 2 };
     let mut same = [0u8; BLOCK * BLOCK];
     for &tint in tints.all() {
-        agree(tint, half, part, &mut same);
+        agree(tint, half, part, limits, &mut same);
         for (v, out) in out.chunks_exact_mut(BLOCK).enumerate().take(h) {
             for (u, out) in out.iter_mut().enumerate().take(w) {
                 *out = (*out).min(same[v / 2 * BLOCK + u / 2]);
@@ -486,7 +609,8 @@ multiversion! {
 }
 
 multiversion! {
-    fn levels(rows: [&[i16; 32]; 3], out: &mut [u8]) {
+    fn levels(rows: [&[i16; 32]; 3], limits: Limits, out: &mut [u8]) {
+        let Limits { other, gain } = limits;
         let [top, middle, bottom] = rows;
         let mut tall = [0i32; 32];
         for i in 0..32 {
@@ -496,8 +620,7 @@ multiversion! {
         for i in 0..BLOCK {
             let sum = tall[i] + tall[i + 1] + tall[i + 2];
             // The sum holds nine times sixteen differences.
-            const GAIN: i32 = 255 * 65536 / ((OTHER - SAME) * 144);
-            let level = ((OTHER * 144 - sum.abs()) * GAIN) >> 16;
+            let level = ((other - sum.abs()) * gain) >> 16;
             all[i] = level.clamp(0, 255) as u8;
         }
         out.copy_from_slice(&all[..out.len()]);
@@ -506,12 +629,13 @@ multiversion! {
 
 multiversion! {
     /// Moves each pixel from the past, of which `keep` (255: all) remains, towards the present; at least by one step,
-    /// so that solid becomes solid.
-    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8]) {
+    /// so that solid becomes solid; where the past weighs more than [`FIRM`] a smaller step is taken once in a while.
+    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8], round: u8) {
         for ((a, &p), &keep) in alpha.iter_mut().zip(past).zip(keep) {
             let gap = i32::from(*a) - i32::from(p);
             let rest = 256 - i32::from(keep);
-            let size = (gap.abs() * rest + 255) >> 8;
+            let up = if keep > FIRM { i32::from(round) } else { 255 };
+            let size = (gap.abs() * rest + up) >> 8;
             *a = (i32::from(p) + if gap < 0 { -size } else { size }) as u8;
         }
     }

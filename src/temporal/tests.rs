@@ -258,3 +258,104 @@ fn no_block_stands_out() {
     let step = row.windows(2).map(|w| w[0].abs_diff(w[1])).max().unwrap();
     assert!(step < 40, "a step of {step}");
 }
+
+/// Where a scene moves too slowly for a block to be seen moving, what was long there is not held.
+#[test]
+fn what_creeps_is_followed() {
+    for (sigma, step, contrast) in [
+        (0.0, 0.1, 1.0),
+        (2.0, 0.1, 1.0),
+        (2.0, 0.25, 0.3),
+        (2.0, 0.05, 0.5),
+        (4.0, 0.1, 0.4),
+        (12.0, 0.2, 1.0),
+    ] {
+        let (mut noise, mut smoother) = (Noise(6), Smoother::new());
+        for n in 0..150 {
+            // At rest at first, so that all is settled.
+            let cx = 250.0 + step * (n as f32 - 40.0).max(0.0);
+            let (luma, truth) = disc(cx, 240.0, 70.0);
+            let luma: Vec<f32> = luma.iter().map(|l| 60.0 + (l - 60.0) * contrast).collect();
+            let p = picture(Format::Gray8, &luma, &mut noise, sigma);
+            let mut mask = shrink(&truth);
+            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+            let mut alpha = truth.clone();
+            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            let what = format!("σ {sigma}, {step} px a frame, contrast {contrast}, frame {n}");
+            let off = |got: f32, want: f32| (got - want).abs();
+            for back in [true, false] {
+                let side = |x: f32| (x < cx) == back;
+                let row = |a: &[u8]| -> f32 {
+                    let pixels = a[240 * W..][..W].iter().enumerate().filter(|(x, _)| side(*x as f32));
+                    pixels.map(|(_, &a)| f32::from(a) / 255.0).sum()
+                };
+                let lag = off(row(&alpha), row(&truth));
+                assert!(lag <= 1.5, "{what}: {lag} px of the matte");
+                let cells = |m: &[f32]| -> f32 {
+                    let samples = m[48 * (W / 5)..][..W / 5].iter().enumerate();
+                    samples.filter(|(u, _)| side(*u as f32 * 5.0 + 2.5)).map(|(_, m)| m * 5.0).sum()
+                };
+                let lag = off(cells(&mask), cells(&shrink(&truth)));
+                // Half a sample.
+                assert!(lag <= 2.5, "{what}: {lag} px of the mask");
+            }
+        }
+    }
+}
+
+/// A network that wavers about one half of a still scene, faster and slower: what it said at first stays.
+#[test]
+fn a_mask_that_wavers_over_a_still_scene_is_held() {
+    let (w, h) = (W / 5, H / 5);
+    for (format, sigma) in [(Format::Gray8, 0.0), (Format::I420, 4.0), (Format::I420, 12.0)] {
+        let (luma, truth) = disc(320.0, 240.0, 120.0);
+        let (mut noise, mut smoother) = (Noise(8), Smoother::new());
+        let inside = |i: usize| ((i % w) as f32 - 64.0).hypot((i / w) as f32 - 48.0) < 18.0;
+        let mut seen = Vec::new();
+        for n in 0..70 {
+            let p = picture(format, &luma, &mut noise, sigma);
+            let slow = 0.08 * (n as f32 * 0.1).sin();
+            let mut mask = shrink(&truth);
+            for (_, m) in mask.iter_mut().enumerate().filter(|(i, _)| inside(*i)) {
+                *m = 0.55 + slow + 0.06 * noise.next();
+            }
+            smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
+            smoother.apply(&p.frame(), &mut truth.clone(), 0.6);
+            seen.push(mask);
+        }
+        let seen = &seen[20..];
+        let of = |i: usize| {
+            let mean = seen.iter().map(|m| m[i]).sum::<f32>() / seen.len() as f32;
+            (seen.iter().map(|m| (m[i] - mean).powi(2)).sum::<f32>() / seen.len() as f32).sqrt()
+        };
+        let all: Vec<f32> = (0..w * h).filter(|&i| inside(i)).map(of).collect();
+        let deviation = all.iter().sum::<f32>() / all.len() as f32;
+        // It comes in at 0.08.
+        assert!(deviation < 0.026, "{format:?}, σ {sigma}: {deviation}");
+    }
+}
+
+#[test]
+fn what_was_held_for_long_yields_to_a_network_that_insists() {
+    let (luma, truth) = disc(320.0, 240.0, 120.0);
+    let (mut noise, mut smoother) = (Noise(3), Smoother::new());
+    let (w, h) = (W / 5, H / 5);
+    let mut left = (Vec::new(), Vec::new());
+    for n in 0..120 {
+        let p = picture(Format::I420, &luma, &mut noise, 3.0);
+        let (mut mask, mut alpha) = (shrink(&truth), truth.clone());
+        if n >= 100 {
+            for y in 40..52 {
+                mask[y * w + 58..y * w + 70].fill(0.4);
+            }
+            for y in 200..260 {
+                alpha[y * W + 290..y * W + 350].fill(60);
+            }
+        }
+        smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
+        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        left.0.push(mask[46 * w + 64]);
+        left.1.push(alpha[230 * W + 320]);
+    }
+    assert!(left.0[119] < 0.5 && left.1[119] < 75, "{:?} {:?}", &left.0[98..], &left.1[98..]);
+}
