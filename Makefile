@@ -3,7 +3,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep sanitize analytics audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep corpus sanitize analytics audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -80,6 +80,9 @@ fuzz: deps ## the fuzz targets, FUZZ_SECONDS (60) each
 
 sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders and bgremove, 1,000 through bgremove convert
 	BGREMOVE_SWEEP_CASES=$(or $(CASES),10000) $(CARGO) test --test sweep -- --nocapture
+
+corpus: deps runtime ## kinds of input (containers, codecs, times, streams, alpha) to each of the six formats, as a table
+	BGREMOVE_CORPUS=all $(CARGO) test --test corpus -- --nocapture
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
 	@tools/sanitize.sh

@@ -71,6 +71,20 @@ fn rewrite_caps(pad: &gst::Pad, other: impl Fn(&gst::Caps) -> Option<gst::Caps> 
     });
 }
 
+/// Gives grey pictures a matrix where nothing says one, as with avdec_ffv1: videoconvert would take their grey for red.
+pub fn complete(pad: &gst::Pad) {
+    rewrite_caps(pad, |caps| {
+        let info = VideoInfo::from_caps(caps).ok().filter(|i| i.format_info().is_gray())?;
+        let c = info.colorimetry();
+        let is_open = matches!(c.matrix(), VideoColorMatrix::Unknown | VideoColorMatrix::Rgb);
+        let matrix = VideoColorMatrix::Bt601;
+        let whole = VideoColorimetry::new(c.range(), matrix, c.transfer(), c.primaries()).to_string();
+        let mut caps = caps.copy();
+        caps.get_mut()?.structure_mut(0)?.set("colorimetry", whole);
+        is_open.then_some(caps)
+    });
+}
+
 /// The colorimetry of full-range YUV in limited range; none of what is so already, and of RGB.
 pub fn narrow(info: &VideoInfo) -> Option<String> {
     let c = info.colorimetry();

@@ -20,6 +20,8 @@ pub struct Cut {
     zero: i64,
     /// One after the other.
     pieces: Vec<Taken>,
+    /// When the frame of a video comes that stands where the part begins, and how long it stands in it.
+    standing: Option<(i64, i64)>,
 }
 
 /// A piece that is taken, in the time that a player shows.
@@ -46,7 +48,12 @@ impl Cut {
             None => vec![Taken { from: zero, to: stop, shift: 0 }],
             Some(pieces) => pieces.iter().map(taken).filter(|t| t.from < t.to).collect(),
         };
-        Self { zero, pieces }
+        Self { zero, pieces, standing: None }
+    }
+
+    /// The same with a frame before the beginning that is seen then.
+    pub fn with_standing(self, standing: Option<(i64, i64)>) -> Self {
+        Self { standing, ..self }
     }
 
     /// What of a frame at a time and of a length is left: where it begins after the beginning of the result, how much
@@ -123,8 +130,15 @@ impl Cutter {
         let mut state = self.lock();
         match state.left(&self.cut, buffer) {
             _ if state.ended => false,
-            None | Some(Left::Some { .. }) => true,
-            Some(Left::Before) => false,
+            None => true,
+            Some(Left::Some { at, .. }) => {
+                state.late.get_or_insert(at);
+                true
+            }
+            Some(Left::Before) => {
+                state.before = running(&state.segment, buffer.pts().unwrap_or_default());
+                false
+            }
             Some(Left::After) => {
                 state.ended = true;
                 drop(state);
@@ -132,6 +146,15 @@ impl Cutter {
                 false
             }
         }
+    }
+}
+
+impl Cutter {
+    /// The frame before the first one that is taken, where that is late: when it came and how long it stands.
+    pub fn standing(&self) -> Option<(i64, i64)> {
+        let state = self.lock();
+        let late = state.late.filter(|late| *late > MOST && state.sound.is_none())?;
+        Some((state.before?, late))
     }
 }
 
@@ -151,6 +174,9 @@ struct State {
     rate: f64,
     begun: bool,
     ended: bool,
+    /// When the last frame before the part came, and how long after its beginning the first one within.
+    before: Option<i64>,
+    late: Option<i64>,
 }
 
 /// Running time, which may lie before the segment.
@@ -211,6 +237,9 @@ impl State {
     /// What is taken of a frame. Those without times are told of further on.
     fn left(&self, cut: &Cut, buffer: &gst::BufferRef) -> Option<Left> {
         let time = running(&self.segment, buffer.pts()?)?;
+        if let Some((_, length)) = cut.standing.filter(|s| s.0 == time && self.sound.is_none()) {
+            return Some(Left::Some { at: 0, skipped: 0, length });
+        }
         let length = self.length(buffer);
         Some(cut.left(time, length, self.rounding(length)))
     }

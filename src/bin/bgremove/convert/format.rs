@@ -258,7 +258,16 @@ impl Encoding {
         match self.format {
             Webm => line.then("opusenc").set("bitrate", &bitrate(64_000)),
             // qtmux has no gaps in PCM: it fails where times go on by more than the samples.
-            Mov => line.then("audiorate").then("audio/x-raw,format=S16LE"),
+            Mov => {
+                line.then("audiorate").name("rate");
+                if self.channels <= 2 {
+                    line.then("audio/x-raw,format=S16LE")
+                } else {
+                    // qtmux takes more than two only where nothing is said of their places, and two would be made of them.
+                    line.then(&format!("audio/x-raw,format=S16LE,channels={}", self.channels));
+                    line.then("capssetter").set("caps", "audio/x-raw,channel-mask=(bitmask)0")
+                }
+            }
             _ => line.then("avenc_aac").set("bitrate", &bitrate(80_000)),
         };
     }

@@ -39,6 +39,8 @@ pub struct Header {
     pub indexed: bool,
     /// Bytes that the file should have at least.
     pub bytes: Option<u64>,
+    /// Of a Matroska file, the numbers of tracks whose picture is to be turned, and by how many degrees.
+    pub rolls: Vec<(u64, f64)>,
     /// Of an ISO base media file, where lengths stand of the whole and of tracks, in how many bytes, and units a second.
     lengths_at: Vec<(u64, usize, u32)>,
 }
@@ -445,13 +447,19 @@ const SEEK_POSITION: u32 = 0x53ac;
 const INFO: u32 = 0x1549_a966;
 const SCALE: u32 = 0x002a_d7b1;
 const LENGTH: u32 = 0x4489;
+const TRACKS: u32 = 0x1654_ae6b;
+const TRACK: u32 = 0xae;
+const NUMBER: u32 = 0xd7;
+const VIDEO: u32 = 0xe0;
+const PROJECTION: u32 = 0x7670;
+const ROLL: u32 = 0x7675;
 const CUES: u32 = 0x1c53_bb6b;
 const CLUSTER: u32 = 0x1f43_b675;
 
 fn matroska(file: &mut File, length: u64) -> Option<Header> {
     let mut header = Header { family: Family::Matroska, ..Header::default() };
     let mut at = 0;
-    let mut segment = None;
+    let (mut segment, mut tracks_at) = (None, None);
     for _ in 0..BOXES {
         file.seek(SeekFrom::Start(at)).ok()?;
         let mut head = Vec::new();
@@ -466,15 +474,19 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
                 continue;
             }
             (CLUSTER, _) | (_, None) => break,
-            (SEEK_HEAD | INFO, Some(size)) if size < 1 << 20 => {
+            (SEEK_HEAD | INFO | TRACKS, Some(size)) if size < 1 << 20 => {
                 file.seek(SeekFrom::Start(inner)).ok()?;
                 let mut bytes = Vec::new();
                 file.take(size).read_to_end(&mut bytes).ok()?;
                 if id == INFO {
                     header.length = said_length(&bytes);
+                } else if id == TRACKS {
+                    header.rolls =
+                        children(&bytes).filter(|(i, _)| *i == TRACK).filter_map(|(_, t)| roll(t)).collect();
                 } else {
-                    header.indexed |=
-                        cues(&bytes).is_some_and(|c| segment.unwrap_or(0).saturating_add(c) < length);
+                    let place = |id| place(&bytes, id).map(|p| segment.unwrap_or(0).saturating_add(p));
+                    header.indexed |= place(CUES).is_some_and(|p| p < length);
+                    tracks_at = tracks_at.or(place(TRACKS));
                 }
             }
             (CUES, _) => header.indexed = true,
@@ -485,27 +497,54 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
             break;
         }
     }
+    // Where they were changed later, they may come behind the frames.
+    if let Some(at) = tracks_at.filter(|at| *at < length) {
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let mut bytes = Vec::new();
+        file.take(1 << 20).read_to_end(&mut bytes).ok()?;
+        header.rolls =
+            children(&bytes).find(|(id, _)| *id == TRACKS).map_or(Vec::new(), |(_, all)| rolls(all));
+    }
     Some(header)
+}
+
+/// The tracks whose picture is to be turned.
+fn rolls(tracks: &[u8]) -> Vec<(u64, f64)> {
+    children(tracks).filter(|(id, _)| *id == TRACK).filter_map(|(_, track)| roll(track)).collect()
+}
+
+/// The number of a track, and by how much its picture is to be turned.
+fn roll(track: &[u8]) -> Option<(u64, f64)> {
+    let within = |bytes, id| children(bytes).find(|(i, _)| *i == id).map(|(_, inner)| inner);
+    let roll = within(within(within(track, VIDEO)?, PROJECTION)?, ROLL)?;
+    Some((unsigned(within(track, NUMBER)?), float(roll)?))
+}
+
+fn float(bytes: &[u8]) -> Option<f64> {
+    match bytes.len() {
+        4 => number(bytes, 0).map(|b| f64::from(f32::from_be_bytes(b))),
+        8 => number(bytes, 0).map(f64::from_be_bytes),
+        _ => None,
+    }
 }
 
 fn said_length(info: &[u8]) -> Option<Duration> {
     let (mut scale, mut length) = (1_000_000, None);
     for (id, inner) in children(info) {
-        match (id, inner.len()) {
-            (SCALE, _) => scale = unsigned(inner),
-            (LENGTH, 4) => length = number(inner, 0).map(|b| f64::from(f32::from_be_bytes(b))),
-            (LENGTH, 8) => length = number(inner, 0).map(f64::from_be_bytes),
+        match id {
+            SCALE => scale = unsigned(inner),
+            LENGTH => length = float(inner),
             _ => {}
         }
     }
     Duration::try_from_secs_f64(length? * scale as f64 / 1e9).ok().filter(|d| !d.is_zero())
 }
 
-/// Where the index is, after the segment's beginning.
-fn cues(seek_head: &[u8]) -> Option<u64> {
+/// Where an element is, after the segment's beginning.
+fn place(seek_head: &[u8], wanted: u32) -> Option<u64> {
     children(seek_head).filter(|(id, _)| *id == SEEK).find_map(|(_, seek)| {
         let of = |what| children(seek).find(|(id, _)| *id == what).map(|(_, inner)| unsigned(inner));
-        (of(SEEK_ID)? == u64::from(CUES)).then(|| of(SEEK_POSITION))?
+        (of(SEEK_ID)? == u64::from(wanted)).then(|| of(SEEK_POSITION))?
     })
 }
 

@@ -3,8 +3,10 @@
 use super::Settings;
 use super::color;
 use super::cut::{Cut, Cutter};
+use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
+use super::picture;
 use super::plan::Facts;
 use super::short::track_id;
 use super::tracks::{self, Known, Track as Wanted};
@@ -49,6 +51,8 @@ impl Drop for Running {
 pub struct Range {
     pub start: gst::ClockTime,
     pub stop: Option<gst::ClockTime>,
+    /// A frame before the beginning that is seen then: when it comes and how long it stands, in nanoseconds.
+    pub standing: Option<(i64, i64)>,
 }
 
 /// A decoded stream that is held at its first frame.
@@ -56,6 +60,9 @@ struct Stream {
     pad: gst::Pad,
     /// When that frame is, as the file counts.
     first: Arc<Mutex<Option<gst::ClockTime>>>,
+    /// And by the stream's own clock.
+    pts: Arc<Mutex<Option<gst::ClockTime>>>,
+    cutter: Option<Arc<Cutter>>,
     probes: Vec<gst::PadProbeId>,
     held: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
@@ -92,6 +99,8 @@ impl Stream {
         let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
         let first = Arc::new(Mutex::new(None));
         let at = Arc::clone(&first);
+        let pts = Arc::new(Mutex::new(None));
+        let (own, cutter) = (Arc::clone(&pts), cut.clone());
         let frames = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         let probes = [
             pad.add_probe(frames, move |pad, info| {
@@ -100,6 +109,7 @@ impl Stream {
                 {
                     return gst::PadProbeReturn::Drop;
                 }
+                *lock(&own) = info.buffer().and_then(|buffer| buffer.pts());
                 let segment = pad.sticky_event::<gst::event::Segment>(0);
                 *lock(&at) = info.buffer().and_then(|buffer| {
                     segment?.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(buffer.pts())
@@ -116,7 +126,15 @@ impl Stream {
                 gst::PadProbeReturn::Ok
             }),
         ];
-        Self { pad: pad.clone(), first, probes: probes.into_iter().flatten().collect(), held, ended }
+        Self {
+            pad: pad.clone(),
+            first,
+            pts,
+            cutter,
+            probes: probes.into_iter().flatten().collect(),
+            held,
+            ended,
+        }
     }
 
     fn is(&self, media: &str) -> bool {
@@ -160,6 +178,8 @@ pub struct Input {
     pub duration: Option<gst::ClockTime>,
     /// What the user should know of streams that do not come along.
     pub left_out: Vec<String>,
+    /// A part was gone to.
+    sought: bool,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
 }
@@ -194,6 +214,7 @@ impl Input {
             )
         })?;
         color::hear_range(&decoder);
+        let unknown = demux::hear_unknown(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
         source.link(&decoder).map_err(odd)?;
@@ -215,7 +236,9 @@ impl Input {
             if range.is_some() || shown.is_some() {
                 let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
                 let ended = Arc::clone(&ended);
-                cutter = Some(Cut::new(start, stop, shown.as_deref()).apply(pad, &alive, move |pad| {
+                let cut = Cut::new(start, stop, shown.as_deref());
+                let cut = cut.with_standing(range.and_then(|r| r.standing));
+                cutter = Some(cut.apply(pad, &alive, move |pad| {
                     ended.store(true, Ordering::SeqCst);
                     hand_on_the_end(pad);
                 }));
@@ -248,7 +271,9 @@ impl Input {
         };
         let (videos, sounds) = (all("video/x-raw"), all("audio/x-raw"));
         if videos.is_empty() {
+            let is_unknown = unknown.load(Ordering::SeqCst) || header.tracks.iter().any(|t| t.is_video);
             return Err(Fault::input(match sounds.is_empty() {
+                _ if is_unknown => NO_DECODER,
                 false => "it holds sound but no video: name a file with video",
                 true => "it holds no video that can be decoded: name a file with video",
             }));
@@ -279,11 +304,17 @@ impl Input {
             _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
             _ => None,
         };
+        color::complete(&video);
         let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
+        if facts.turned.is_none()
+            && let Some((how, quarter)) = demux::turn(&header, &video)
+        {
+            (facts.turned, facts.quarter) = (Some(how), quarter);
+        }
         if facts.turned.is_none() && facts.rate == 0.0 && tags.container.is_none() {
             // decodebin of 1.22 leaves out jpegparse, which would tell.
-            (facts.turned, facts.quarter) = turn_of_picture(path).unwrap_or((None, false));
+            (facts.turned, facts.quarter) = picture::turn(path).unwrap_or((None, false));
         }
         let mut input = Self {
             path: path.to_path_buf(),
@@ -296,6 +327,7 @@ impl Input {
             header,
             duration,
             left_out,
+            sought: false,
             _file: file,
         };
         input.drop_empty_sound(watch)?;
@@ -345,6 +377,7 @@ impl Input {
         if !self.header.indexed || self.header.has_hidden_parts() {
             return Ok(false);
         }
+        self.sought = true;
         for stream in lock(&self.streams).iter() {
             stream.held.store(false, Ordering::SeqCst);
             stream.ended.store(false, Ordering::SeqCst);
@@ -390,7 +423,11 @@ impl Input {
     /// Links the streams to what takes them, and lets them go.
     pub fn release(&self, rest: &gst::Bin) -> Result<(), String> {
         let odd = |e: &dyn std::fmt::Display| format!("the pipeline cannot be put together: {e}");
+        let begin = self.begin();
         for (pad, name) in [(Some(&self.video), "video"), (self.audio.as_ref(), "audio")] {
+            if let (Some(pad), Some(begin)) = (pad, begin) {
+                demux::begin_at(pad, begin);
+            }
             let (Some(pad), Some(first)) = (pad, rest.by_name(name)) else { continue };
             let target = first.static_pad("sink").ok_or_else(|| odd(&name))?;
             let ghost = gst::GhostPad::builder_with_target(&target).map_err(|e| odd(&e))?.name(name).build();
@@ -405,6 +442,22 @@ impl Input {
             stream.hand_on_its_end();
         }
         Ok(())
+    }
+
+    /// When the first of what is taken comes by the streams' own clock, where their segments are not to be trusted:
+    /// matroskademux of 1.22 begins a stream's first segment with its own first packet, and another one as soon as one of
+    /// another stream comes before that, so that the first frame came too early.
+    fn begin(&self) -> Option<gst::ClockTime> {
+        let streams = lock(&self.streams);
+        let taken = streams.iter().filter(|s| s.pad == self.video || self.audio.as_ref() == Some(&s.pad));
+        let is_whole = !self.sought && streams.iter().all(|s| s.cutter.is_none());
+        let begin = taken.filter_map(|s| *lock(&s.pts)).min();
+        begin.filter(|_| self.header.family == Family::Matroska && is_whole)
+    }
+
+    /// The picture that stands where the part begins, if it was opened in one.
+    pub fn standing(&self) -> Option<(i64, i64)> {
+        lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing()
     }
 
     /// Whether its streams lie in a container.
@@ -442,6 +495,10 @@ impl Input {
     }
 }
 
+/// There is video in a codec that no plugin is for.
+const NO_DECODER: &str = "GStreamer does not know the codec of its video: make another file of it first: ffmpeg -i IN -c:v libx264 -crf 12 \
+     -c:a flac OUT.mkv";
+
 /// There is nothing in the range.
 fn none_within() -> Fault {
     Fault::settings(
@@ -470,7 +527,12 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
         _ => format!("it cannot be read: {e}"),
     })?;
     if meta.is_dir() {
-        return Err("it is a folder: name the video files in it".into());
+        return Err(match picture::is_folder_of(path) {
+            true => "it is a folder of pictures: make a video of them first, as in ffmpeg -framerate 25 -i \
+                     FOLDER/frame-%05d.png -c:v ffv1 -pix_fmt bgra OUT.mkv"
+                .into(),
+            false => "it is a folder: name the video files in it".into(),
+        });
     }
     if meta.is_file() {
         File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
@@ -543,25 +605,6 @@ fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
             let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());
             channels.and_then(|n| u32::try_from(n).ok()).unwrap_or(2)
         }),
-    })
-}
-
-/// How a still picture has to be turned, by what its file says (EXIF, as the standard CIPA DC-008 numbers it), and
-/// whether that is by a quarter; `None` if it is no picture that can be read so.
-fn turn_of_picture(path: &Path) -> Option<(Option<&'static str>, bool)> {
-    use image::ImageDecoder;
-    use image::metadata::Orientation;
-    let reader = image::ImageReader::open(path).ok()?.with_guessed_format().ok()?;
-    let orientation = reader.into_decoder().ok()?.orientation().ok()?;
-    Some(match orientation {
-        Orientation::NoTransforms => (None, false),
-        Orientation::Rotate90 => (Some("90r"), true),
-        Orientation::Rotate180 => (Some("180"), false),
-        Orientation::Rotate270 => (Some("90l"), true),
-        Orientation::FlipHorizontal => (Some("horiz"), false),
-        Orientation::FlipVertical => (Some("vert"), false),
-        Orientation::Rotate90FlipH => (Some("ul-lr"), true),
-        Orientation::Rotate270FlipH => (Some("ur-ll"), true),
     })
 }
 

@@ -1,15 +1,18 @@
 //! One conversion, from the opened input to the whole file in its place.
 
 use super::color;
+use super::edits;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
 use super::input::{Input, Range};
 use super::output::Output;
+use super::picture;
 use super::plan::Plan;
 use super::record::Account;
 use super::report::{Job, State};
 use super::short::{Came, Part, Promise};
 use super::times;
+use super::ts;
 use super::uneven::uneven;
 use super::watch::Watch;
 use super::{Settings, Task, short};
@@ -60,9 +63,20 @@ pub struct Written {
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
+    check(input, watch)?;
     let mut opened = Input::open(input, settings, None, watch)?;
     opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
+}
+
+/// Refuses files of which GStreamer loses something without a word.
+fn check(path: &Path, watch: &Watch) -> Result<(), Fault> {
+    // What is read once cannot be looked at first.
+    if !path.is_file() {
+        return Ok(());
+    }
+    picture::refuse_animation(path)?;
+    ts::check(path, watch)
 }
 
 /// Converts an input.
@@ -80,11 +94,16 @@ pub fn convert(
     }
     let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
     let stop = settings.duration.map(|d| settings.start + d);
-    let range = (settings.start > gst::ClockTime::ZERO || stop.is_some())
-        .then_some(Range { start: settings.start, stop });
+    let range = (settings.start > gst::ClockTime::ZERO || stop.is_some()).then_some(Range {
+        start: settings.start,
+        stop,
+        standing: None,
+    });
     // A pipe is read once.
     let at_once = range.filter(|_| !task.input.is_file());
-    let mut input = Input::open(&task.input, settings, at_once, watch)?;
+    check(&task.input, watch)?;
+    let opened = Input::open(&task.input, settings, at_once, watch);
+    let mut input = opened.map_err(|fault| picture::explain(&task.input, fault))?;
     input.facts.uneven = !even;
     account.opened(&input);
     let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
@@ -100,6 +119,12 @@ pub fn convert(
         if !input.seek(range, watch)? {
             drop(input);
             input = Input::open(&task.input, settings, Some(range), watch)?;
+            // A picture that stands where the part begins is only known by the one after it.
+            if let Some(standing) = input.standing() {
+                drop(input);
+                let range = Range { standing: Some(standing), ..range };
+                input = Input::open(&task.input, settings, Some(range), watch)?;
+            }
             input.facts.uneven = !even;
         }
         // Its sound may be over by then.
@@ -135,6 +160,10 @@ pub fn convert(
         }
         job.warning(short::CODE, &short.text);
         account.warning(short::CODE, &short.text);
+    }
+    if settings.format == Format::Mp4 {
+        let written = edits::mend(result.path());
+        written.map_err(|e| Fault::output(format!("its edit lists cannot be written: {e}")))?;
     }
     let bytes = result.finish().map_err(Fault::output)?;
     if bytes == 0 {
@@ -322,6 +351,20 @@ fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Result
     Ok(())
 }
 
+/// Takes gaps past `audiorate`, which would fill them at once: demuxers tell of one also where sound only comes late, behind
+/// a long frame, and what comes then would be dropped.
+fn pass_gaps(rest: &gst::Bin) {
+    let Some(element) = rest.by_name("rate") else { return };
+    let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
+    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
+        Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Gap => {
+            src.push_event(event.clone());
+            gst::PadProbeReturn::Drop
+        }
+        _ => gst::PadProbeReturn::Ok,
+    });
+}
+
 /// A file has one size. Some encoders and muxers go on with another in silence, and what comes out cannot be played.
 fn another_shape(first: &gst_video::VideoInfo, now: &gst_video::VideoInfo) -> Option<Fault> {
     let shape = |i: &gst_video::VideoInfo| (i.width(), i.height(), i.par());
@@ -353,6 +396,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
         pad.ok_or_else(|| format!("the pipeline has no element '{name}'"))
     };
     watch.listen(&pad("video")?);
+    pass_gaps(rest);
     if still {
         lasting(&pad("video")?);
     }

@@ -7,6 +7,8 @@
 mod arguments;
 mod color;
 mod cut;
+mod demux;
+mod edits;
 mod fault;
 pub mod format;
 mod header;
@@ -15,6 +17,7 @@ mod job;
 pub mod line;
 mod output;
 mod packets;
+mod picture;
 mod plan;
 mod record;
 mod report;
@@ -23,6 +26,7 @@ mod short;
 mod tests;
 mod times;
 mod tracks;
+mod ts;
 mod uneven;
 mod watch;
 

@@ -30,6 +30,11 @@ impl Watch {
         self.alive.store(self.began.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// Whether somebody has had enough.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Everything that goes through a pad is a sign of life.
     pub fn listen(&self, pad: &gst::Pad) {
         let watch = self.clone();

@@ -1,0 +1,185 @@
+//! What is in a file, as ffmpeg and ffprobe see it; animated WebP, which ffmpeg cannot read, as libwebp does.
+
+use crate::media::{pictures, probe, tool};
+use crate::source::{BEHIND, BITS, HOLE, PLAIN, bit};
+use std::path::Path;
+
+/// A place of a frame: R, G, B, A.
+pub type Pixel = [u8; 4];
+
+/// A frame, as far as it is looked at.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// None where it cannot be read: what is turned, mirrored, or not one frame but two.
+    pub number: Option<usize>,
+    pub plain: Pixel,
+    pub hole: Pixel,
+    pub behind: Pixel,
+}
+
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub frames: Vec<Look>,
+    /// Of each frame in seconds; none for pictures.
+    pub times: Option<Vec<f64>>,
+    /// As it is shown, in square pixels.
+    pub size: (f64, f64),
+    /// When beeps begin; none without sound.
+    pub beeps: Option<Vec<f64>>,
+    /// Seconds that all lasts.
+    pub length: Option<f64>,
+}
+
+impl Look {
+    fn new(frame: &[u8], w: usize, h: usize) -> Self {
+        // The mean of nine, which codecs change less than one.
+        let at = |(x, y): (f64, f64)| -> Pixel {
+            let (x, y) = ((x * w as f64) as usize, (y * h as f64) as usize);
+            std::array::from_fn(|c| {
+                let near = (y - 1..=y + 1).flat_map(|y| (x - 1..=x + 1).map(move |x| (y * w + x) * 4 + c));
+                (near.map(|n| u32::from(frame[n])).sum::<u32>() / 9) as u8
+            })
+        };
+        let bright = |p: Pixel| p[..3].iter().map(|v| u32::from(*v)).sum::<u32>() > 3 * 128;
+        let one = |n: usize| {
+            let (up, down) = (bright(at(bit(n, false))), bright(at(bit(n, true))));
+            (up != down).then_some(usize::from(up) << n)
+        };
+        Self { number: (0..BITS).map(one).sum(), plain: at(PLAIN), hole: at(HOLE), behind: at(BEHIND) }
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The first line of a figure.
+fn first(path: &Path, what: &str) -> String {
+    probe(path, "v:0", what).lines().next().unwrap_or_default().trim_end_matches(',').to_string()
+}
+
+/// Seconds at which frames are seen; none where the file does not say.
+fn times(path: &Path) -> Option<Vec<f64>> {
+    let all = [
+        "-v",
+        "error",
+        "-select_streams",
+        "v:0",
+        "-show_entries",
+        "frame=pts_time",
+        "-of",
+        "csv=p=0",
+        text(path),
+    ];
+    let lines = String::from_utf8(tool("ffprobe", &all)).unwrap();
+    // Lines about side data are empty.
+    let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
+    lines.map(|l| l.parse().ok()).collect()
+}
+
+/// A figure of the whole file. ffmpeg counts from its `start_time` where it decodes.
+fn figure(path: &Path, what: &str) -> Option<f64> {
+    let entries = format!("format={what}");
+    let all = ["-v", "error", "-show_entries", &entries, "-of", "csv=p=0", text(path)];
+    String::from_utf8(tool("ffprobe", &all)).unwrap().trim().parse().ok()
+}
+
+/// Seconds at which beeps begin.
+fn beeps(path: &Path) -> Vec<f64> {
+    // Silence before a late start and in gaps is written out, so that places are times.
+    let gaps = "aresample=async=48000:min_hard_comp=0.01:first_pts=0";
+    let all = [
+        "-v",
+        "error",
+        "-i",
+        text(path),
+        "-map",
+        "0:a:0",
+        "-af",
+        gaps,
+        "-f",
+        "s16le",
+        "-ac",
+        "1",
+        "-ar",
+        "48000",
+        "-",
+    ];
+    let bytes = tool("ffmpeg", &all);
+    let begin = figure(path, "start_time").unwrap_or(0.0);
+    let mut out: Vec<f64> = Vec::new();
+    for (n, sample) in bytes.as_chunks::<2>().0.iter().enumerate() {
+        let time = begin + n as f64 / 48_000.0;
+        let is_loud = i16::from_le_bytes(*sample).unsigned_abs() > 6_000;
+        if is_loud && out.last().is_none_or(|last| time - last > 0.5) {
+            out.push(time);
+        }
+    }
+    out
+}
+
+fn webp(path: &Path) -> Seen {
+    let bytes = std::fs::read(path).unwrap();
+    let decoder = webp_animation::Decoder::new(&bytes).unwrap();
+    let (w, h) = decoder.dimensions();
+    let (mut frames, mut ends) = (Vec::new(), vec![0.0]);
+    for frame in decoder {
+        frames.push(Look::new(frame.data(), w as usize, h as usize));
+        ends.push(f64::from(frame.timestamp()) / 1000.0);
+    }
+    let length = ends.pop();
+    Seen { frames, times: Some(ends), size: (f64::from(w), f64::from(h)), beeps: None, length }
+}
+
+/// Looks at a file or at a folder of pictures. What has no sound says so.
+pub fn look(path: &Path) -> Seen {
+    if path.is_dir() {
+        let name = path.join("frame-00001.png");
+        let (w, h) = image::image_dimensions(name).unwrap();
+        let frames = pictures(path).iter().map(|f| Look::new(f, w as usize, h as usize)).collect();
+        return Seen { frames, times: None, size: (w.into(), h.into()), beeps: None, length: None };
+    }
+    if path.extension().is_some_and(|e| e == "webp") {
+        return webp(path);
+    }
+    let (frames, (w, h)) = decoded(path);
+    let aspect = first(path, "sample_aspect_ratio");
+    let aspect =
+        aspect.split_once(':').and_then(|(a, b)| Some(a.parse::<f64>().ok()? / b.parse::<f64>().ok()?));
+    let has_sound = !probe(path, "a:0", "codec_name").is_empty();
+    Seen {
+        frames: frames.iter().map(|f| Look::new(f, w, h)).collect(),
+        times: times(path),
+        size: (w as f64 * aspect.filter(|a| *a > 0.0).unwrap_or(1.0), h as f64),
+        beeps: has_sound.then(|| beeps(path)),
+        length: figure(path, "duration"),
+    }
+}
+
+/// The frames of the first video of a file, upright, as R, G, B, A.
+pub fn decoded(path: &Path) -> (Vec<Vec<u8>>, (usize, usize)) {
+    let mut all = vec!["-v", "error"];
+    // ffmpeg's own decoders of VP8 and VP9 pass the alpha over.
+    match first(path, "codec_name").as_str() {
+        "vp9" => all.extend(["-c:v", "libvpx-vp9"]),
+        "vp8" => all.extend(["-c:v", "libvpx"]),
+        _ => {}
+    }
+    // Netpbm's PAM says its size in each picture's header, whatever turns the frames.
+    all.extend(["-i", text(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "image2pipe"]);
+    all.extend(["-c:v", "pam", "-pix_fmt", "rgba", "-"]);
+    let bytes = tool("ffmpeg", &all);
+    let (mut at, mut size, mut frames) = (0, (0, 0), Vec::new());
+    while let Some(end) = bytes[at..].windows(7).position(|w| w == b"ENDHDR\n") {
+        let head = String::from_utf8_lossy(&bytes[at..at + end]).into_owned();
+        let number = |name: &str| -> usize {
+            let line = head.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        size = (number("WIDTH"), number("HEIGHT"));
+        let from = at + end + 7;
+        at = from + size.0 * size.1 * 4;
+        frames.push(bytes[from..at].to_vec());
+    }
+    (frames, size)
+}
