@@ -53,7 +53,9 @@ pub fn rows() -> Vec<Kind> {
         kind("offset.ts", "H264 -c:a aac -output_ts_offset 36000"),
         kind("wrap.ts", "H264 -c:a aac")
             .then("whole.mkv", "-i IN -c copy -muxdelay 0 -muxpreload 0 -output_ts_offset 95442.7"),
-        kind("negative.mkv", "H264 -bf 3 -c:a aac -avoid_negative_ts disabled").moved(),
+        kind("negative.mkv", "H264 -bf 3 -c:a aac -avoid_negative_ts disabled")
+            .told("webm mov mp4", "s before its nought")
+            .moved(),
         kind("part.mp4", "H264 -c:a aac").with("--start 0.4 --duration 0.8").part(0.4, 1.2),
         kind("part.ts", "H264 -c:a aac").with("--start 0.4 --duration 0.8").part(0.4, 1.2),
     ]

@@ -41,6 +41,8 @@ pub struct Header {
     pub bytes: Option<u64>,
     /// Of a Matroska file, the numbers of tracks whose picture is to be turned, and by how many degrees.
     pub rolls: Vec<(u64, f64)>,
+    /// Seconds by which frames or sound of a Matroska file begin before its nought.
+    pub before: f64,
     /// Of an ISO base media file, where lengths stand of the whole and of tracks, in how many bytes, and units a second.
     lengths_at: Vec<(u64, usize, u32)>,
 }
@@ -453,13 +455,17 @@ const NUMBER: u32 = 0xd7;
 const VIDEO: u32 = 0xe0;
 const PROJECTION: u32 = 0x7670;
 const ROLL: u32 = 0x7675;
+const TIME: u32 = 0xe7;
+const SIMPLE_BLOCK: u32 = 0xa3;
+const BLOCK_GROUP: u32 = 0xa0;
+const BLOCK: u32 = 0xa1;
 const CUES: u32 = 0x1c53_bb6b;
 const CLUSTER: u32 = 0x1f43_b675;
 
 fn matroska(file: &mut File, length: u64) -> Option<Header> {
     let mut header = Header { family: Family::Matroska, ..Header::default() };
     let mut at = 0;
-    let (mut segment, mut tracks_at) = (None, None);
+    let (mut segment, mut tracks_at, mut scale) = (None, None, 1_000_000);
     for _ in 0..BOXES {
         file.seek(SeekFrom::Start(at)).ok()?;
         let mut head = Vec::new();
@@ -473,13 +479,20 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
                 at = inner;
                 continue;
             }
-            (CLUSTER, _) | (_, None) => break,
+            (CLUSTER, _) => {
+                file.seek(SeekFrom::Start(inner)).ok()?;
+                let mut bytes = Vec::new();
+                file.take(1 << 16).read_to_end(&mut bytes).ok()?;
+                header.before = before(&bytes) as f64 * scale as f64 / 1e9;
+                break;
+            }
+            (_, None) => break,
             (SEEK_HEAD | INFO | TRACKS, Some(size)) if size < 1 << 20 => {
                 file.seek(SeekFrom::Start(inner)).ok()?;
                 let mut bytes = Vec::new();
                 file.take(size).read_to_end(&mut bytes).ok()?;
                 if id == INFO {
-                    header.length = said_length(&bytes);
+                    (header.length, scale) = said_length(&bytes);
                 } else if id == TRACKS {
                     header.rolls =
                         children(&bytes).filter(|(i, _)| *i == TRACK).filter_map(|(_, t)| roll(t)).collect();
@@ -528,7 +541,32 @@ fn float(bytes: &[u8]) -> Option<f64> {
     }
 }
 
-fn said_length(info: &[u8]) -> Option<Duration> {
+/// By how many ticks the first frames of a cluster begin before nought (RFC 9559, 10: block structure).
+fn before(cluster: &[u8]) -> i64 {
+    let mut begin = 0;
+    let mut least = 0i64;
+    for (id, inner) in children(cluster) {
+        let block = match id {
+            TIME => {
+                begin = i64::try_from(unsigned(inner)).unwrap_or(i64::MAX);
+                continue;
+            }
+            SIMPLE_BLOCK => Some(inner),
+            BLOCK_GROUP => children(inner).find(|(id, _)| *id == BLOCK).map(|(_, block)| block),
+            _ => None,
+        };
+        // After the number of the track, which nearly always is one byte.
+        if let Some(offset) =
+            block.filter(|b| b.first().is_some_and(|n| n & 0x80 != 0)).and_then(|b| number(b, 1))
+        {
+            least = least.min(begin.saturating_add(i64::from(i16::from_be_bytes(offset))));
+        }
+    }
+    -least
+}
+
+/// The length, and how many nanoseconds a tick is.
+fn said_length(info: &[u8]) -> (Option<Duration>, u64) {
     let (mut scale, mut length) = (1_000_000, None);
     for (id, inner) in children(info) {
         match id {
@@ -537,7 +575,8 @@ fn said_length(info: &[u8]) -> Option<Duration> {
             _ => {}
         }
     }
-    Duration::try_from_secs_f64(length? * scale as f64 / 1e9).ok().filter(|d| !d.is_zero())
+    let length = length.and_then(|l| Duration::try_from_secs_f64(l * scale as f64 / 1e9).ok());
+    (length.filter(|d| !d.is_zero()), scale)
 }
 
 /// Where an element is, after the segment's beginning.

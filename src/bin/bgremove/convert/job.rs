@@ -131,6 +131,13 @@ pub fn convert(
         plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
         account.planned(&plan);
     }
+    if input.header.before > 0.0 {
+        let text = format!(
+            "it begins {:.3} s before its nought, which GStreamer takes for nought: sound may come so much later",
+            input.header.before
+        );
+        note(job, account, &text);
+    }
     input.left_out.iter().for_each(|text| note(job, account, text));
     let end = match (stop, input.duration) {
         (Some(stop), Some(length)) => Some(stop.min(length)),
