@@ -4,7 +4,7 @@ use crate::kinds::{Kind, kind};
 
 /// Frames that a recording of uneven rate keeps.
 fn some(n: usize) -> bool {
-    n % 7 == 0 || n % 5 == 0 || n == 3
+    n.is_multiple_of(7) || n.is_multiple_of(5) || n == 3
 }
 
 pub fn rows() -> Vec<Kind> {

@@ -29,7 +29,7 @@ pub fn mend(path: &Path) -> io::Result<()> {
             continue;
         }
         // A pause may come first.
-        let Some((n, edit)) = track.edits.iter().enumerate().last() else { continue };
+        let Some((n, edit)) = track.edits.iter().enumerate().next_back() else { continue };
         let (Some(from), scale) = (edit.from, f64::from(track.scale.max(1))) else { continue };
         let (from, length) = if track.is_sound {
             // The track's clock is that of its samples.
