@@ -25,8 +25,8 @@ struct Args {
     /// A colour, `blur`, or a picture
     #[arg(long, default_value = "blur")]
     background: String,
-    /// Name of a network, or an ONNX file
-    #[arg(long, default_value = "light")]
+    /// Name of a network, or an ONNX file; auto: human, if it is installed and keeps the camera's pace here
+    #[arg(long, default_value = "auto")]
     model: String,
     /// Milliseconds to hold frames back, so that fast motion meets its own matte
     #[arg(long, default_value_t = 0)]
@@ -123,6 +123,8 @@ fn watch(
                     );
                 }
                 gst::MessageView::Warning(w) => eprintln!("warning: {}", w.error()),
+                // Which network it is, and why.
+                gst::MessageView::Info(i) => eprintln!("{}", i.error().message()),
                 gst::MessageView::Latency(_) => pipeline.recalculate_latency()?,
                 gst::MessageView::Eos(_) if is_clip => {
                     pipeline.seek_simple(

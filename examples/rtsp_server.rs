@@ -24,7 +24,7 @@ struct Args {
     /// A colour, `blur`, or a picture; the stream has no alpha
     #[arg(long, default_value = "blur")]
     background: String,
-    /// Name of a network, or an ONNX file
+    /// Name of a network, auto, or an ONNX file
     #[arg(long, default_value = "light")]
     model: String,
     /// Address to serve at; 0.0.0.0 serves to everybody

@@ -1,6 +1,7 @@
 //! GStreamer plugin that removes the background from video.
 
 pub mod animation;
+pub mod auto;
 pub mod backdrop;
 pub mod compose;
 pub mod element;

@@ -357,7 +357,7 @@ fn a_full_disk_ends_with_an_error() {
     assert!(out.stdout.is_empty(), "something is left: {text}");
     for name in ["out.webm", "out.png"] {
         let convert = format!(
-            "'{TOOL}' convert '{clip}' '{}/{name}'; code=$?; ls -A '{}'; exit $code",
+            "'{TOOL}' convert '{clip}' '{}/{name}' --model light; code=$?; ls -A '{}'; exit $code",
             disk.display(),
             disk.display()
         );

@@ -36,7 +36,7 @@ const VALUES: [(&str, &[&str]); 25] = [
     ("matte-delay", &["0", "50000000", "200000000"]),
     ("max-mask-age", &["0", "100000000", "18446744073709551615"]),
     ("max-inference-rate", &["0", "5"]),
-    ("model", &["light", "original"]),
+    ("model", &["light", "original", "auto"]),
     ("on-error", &["auto", "hold", "passthrough", "background"]),
     ("output", &["video", "matte"]),
     ("refine", &["best", "fast", "none"]),
@@ -226,7 +226,7 @@ impl Soak {
                 let (name, values) = VALUES[dice.below(VALUES.len() as u64) as usize];
                 self.set(name, values[dice.below(values.len() as u64) as usize]);
             }
-            10 => self.set("model", ["light", "original"][dice.below(2) as usize]),
+            10 => self.set("model", ["light", "original", "auto"][dice.below(3) as usize]),
             11 | 12 => {
                 let source = self.pipeline.by_name("in").unwrap();
                 source.send_event(gst::event::FlushStart::new());

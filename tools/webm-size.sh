@@ -13,7 +13,7 @@ if [ "${1:-}" = --convert ]; then
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     export GST_PLUGIN_PATH="$plugins"
-    "${plugins%%:*}/bgremove" convert "$clip" "$work/ours.webm"
+    "${plugins%%:*}/bgremove" convert "$clip" "$work/ours.webm" --model light
     read -r width height rate <<END
 $(ffprobe -v error -select_streams v:0 -show_entries stream=width,height,r_frame_rate -of csv=p=0 "$clip" | tr ',' ' ')
 END

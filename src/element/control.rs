@@ -1,17 +1,20 @@
 //! What the application sets: settings, backgrounds, networks, and what follows for a running stream.
 
 use super::caps;
+use super::choice::{Loaded, choose};
+use super::flow::frame_length;
 use super::imp::{BgRemove, CAT, lock};
 use super::pool;
 use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::worker::Worker;
+use crate::auto;
 use crate::compose::{self, Background, Meaning};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::runtime::{self, Runtime};
+use crate::runtime;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -155,8 +158,9 @@ impl BgRemove {
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        let behind = settings.is_async(self.was_live());
-        self.loader.ask(Arc::clone(&settings), move || load(runtime, &settings, aspect, behind));
+        let stream = (self.was_live(), lock(&self.pace).length);
+        let wanted = self.wanted(runtime, Arc::clone(&settings), aspect, stream);
+        self.loader.ask(settings, move || wanted.load(true, || false));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
@@ -168,14 +172,14 @@ impl BgRemove {
             return;
         }
         match network {
-            Ok(network) => {
+            Ok(Loaded { network, chosen }) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
                 if !settings.is_async(self.was_live()) {
                     // The masks of frames that are held back are still the old one's to make.
                     self.drain();
                 }
                 self.log_provider(&network);
-                *lock(&self.network) = Some(network.clone());
+                self.put_in_place(network.clone(), chosen);
                 self.employ(&network, &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Its first mask is on its way; until then the old one's is carried on.
@@ -210,7 +214,9 @@ impl BgRemove {
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
             return Err(runtime.lacks(provider));
         }
-        let choice = choose(&settings, None)?;
+        // What `auto` stands for is settled when it is known whether the stream waits; it cannot fail.
+        let named = if settings.model == auto::AUTO { auto::LIGHT } else { settings.model.as_str() };
+        let choice = choose(&settings, named, None)?;
         // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
         if let models::FileSource::File(_) = choice.source {
             // Whether the stream is live, nobody knows yet.
@@ -287,18 +293,21 @@ impl BgRemove {
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
-                let behind = settings.is_async(self.says_live().unwrap_or_default());
-                let network = match (load(runtime, &loaded, aspect, behind), &old) {
-                    (Ok(network), _) => network,
+                // What does not say whether it is live is taken for what is not, as its frames will be.
+                let stream = (self.says_live().unwrap_or_default(), frame_length(input.fps()));
+                let wanted = self.wanted(runtime, Arc::clone(&loaded), aspect, stream);
+                let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
+                let Loaded { network, chosen } = match (wanted.load(false, interrupted), &old) {
+                    (Ok(loaded), _) => loaded,
                     // Its file may be gone; it is in memory.
                     (Err(e), Some(old)) => {
                         gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
-                        old.network.clone()
+                        Loaded { network: old.network.clone(), chosen: lock(&self.chosen).clone() }
                     }
                     (Err(e), None) => return Err(e),
                 };
                 self.log_provider(&network);
-                *lock(&self.network) = Some(network.clone());
+                self.put_in_place(network.clone(), chosen);
                 self.employ(&network, &loaded);
                 State::new(input, output, network, loaded, old.map(|s| s.in_force))
             }
@@ -377,21 +386,6 @@ fn same_picture(a: &VideoInfo, b: &VideoInfo) -> bool {
         Some(caps)
     };
     a == b || without_rate(a).is_some_and(|caps| Some(caps) == without_rate(b))
-}
-
-/// The network that the settings mean, for frames of this shape.
-fn load(runtime: &'static Runtime, settings: &Settings, aspect: f64, behind: bool) -> Result<Network, Error> {
-    let choice = choose(settings, Some(aspect))?;
-    Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)
-}
-
-/// The file that the settings mean, and all that is said of it.
-fn choose(settings: &Settings, aspect: Option<f64>) -> Result<models::Choice, Error> {
-    let mut choice = models::resolve(&settings.model, aspect)?;
-    if let Some(options) = &settings.model_options {
-        choice.hints = models::from_structure(options)?.or(choice.hints);
-    }
-    Ok(choice)
 }
 
 /// The frame's width over its height, as it is seen.

@@ -140,7 +140,7 @@ pub enum Due {
 }
 
 /// What a frame takes on screen, as the caps say.
-fn frame_length(fps: gst::Fraction) -> Option<Duration> {
+pub fn frame_length(fps: gst::Fraction) -> Option<Duration> {
     (fps.numer() > 0).then(|| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
 }
 

@@ -10,6 +10,7 @@ use super::settings::*;
 use super::state::State;
 use super::stream::Pace;
 use super::worker::Worker;
+use crate::auto::Chosen;
 use crate::models::Network;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
@@ -39,6 +40,8 @@ pub struct BgRemove {
     pub(super) pool: Mutex<Option<Arc<rayon::ThreadPool>>>,
     /// The network in use, in memory from READY on.
     pub(super) network: Mutex<Option<Network>>,
+    /// What `auto` stands for, and why, from a run's first caps on; `None` where the network in use was named.
+    pub(super) chosen: Mutex<Option<Chosen>>,
     /// Taken by the streaming thread, and by others only while it stands still. It is held while a network runs and
     /// while messages are posted, which a handler may answer by setting a property: no property takes it.
     pub(super) state: Mutex<Option<State>>,
@@ -262,6 +265,7 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.pace) = Pace::default();
         *lock(&self.promised) = 0;
         lock(&self.warned).clear();
+        *lock(&self.chosen) = None;
         *lock(&self.explained) = false;
         *lock(&self.refusal) = None;
         self.worker().inspect(|w| w.resume());

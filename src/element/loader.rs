@@ -1,15 +1,15 @@
 //! The threads that load networks, and read pictures, beside a running stream: one at a time, and of those that are
 //! asked for meanwhile only the last.
 
+use super::choice::Loaded;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
-use crate::models::Network;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The settings that a network was loaded for, and what came of it.
-pub type Arrival = (Arc<Settings>, Result<Network>);
-type Load = Box<dyn FnOnce() -> Result<Network> + Send>;
+pub type Arrival = (Arc<Settings>, Result<Loaded>);
+type Load = Box<dyn FnOnce() -> Result<Loaded> + Send>;
 
 #[derive(Default)]
 pub struct Loader(Mutex<Loading>);
@@ -29,7 +29,7 @@ impl Loader {
     pub fn ask(
         self: &Arc<Self>,
         settings: Arc<Settings>,
-        load: impl FnOnce() -> Result<Network> + Send + 'static,
+        load: impl FnOnce() -> Result<Loaded> + Send + 'static,
     ) {
         let mut loading = self.lock();
         let dropped = loading.forget();

@@ -102,6 +102,8 @@ impl BgRemove {
         let bytes = lock(&self.network).as_ref().map_or(0, |n| n.bytes());
         let mut s = gst::Structure::builder("bgremove-stats")
             .field("job-id", self.job_id())
+            .field("model", self.active_model())
+            .field("model-reason", lock(&self.chosen).as_ref().map_or("", |c| c.reason.as_str()))
             .field("frames-in", stats.frames_in)
             .field("frames-out", stats.frames_out)
             .field("frames-dropped", stats.dropped)

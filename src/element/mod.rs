@@ -3,6 +3,7 @@
 #[cfg(feature = "analytics")]
 mod analytics;
 pub(crate) mod caps;
+mod choice;
 mod control;
 mod effort;
 mod flow;

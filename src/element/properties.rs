@@ -17,8 +17,10 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                 glib::ParamSpecString::builder("model")
                     .nick("Model")
                     .blurb(
-                        "The network that finds the subject: a preset (light, human, original, pro) or the path of an \
-                         .onnx file. While playing, the new one loads beside the old one and takes over between frames",
+                        "The network that finds the subject: a preset (light, human, original, pro), the path of an .onnx \
+                         file, or auto: human where it is installed and, if upstream is live, keeps the pace; else \
+                         light. What auto stands for is settled at the first caps (message bgremove-model; stats: \
+                         model). While playing, the new one loads beside the old one and takes over between frames",
                     )
                     .default_value(DEFAULT_MODEL)
                     .mutable_playing()

@@ -177,7 +177,7 @@ impl BgRemove {
 
     fn own_tags(&self) -> gst::TagList {
         let name = concat!("bgremove ", env!("CARGO_PKG_VERSION"));
-        let model = format!("bgremove-model={}", base_name(&self.settings().model));
+        let model = format!("bgremove-model={}", base_name(&self.active_model()));
         let mut tags = gst::TagList::new();
         let list = tags.make_mut();
         list.set_scope(gst::TagScope::Stream);
@@ -326,7 +326,10 @@ impl BgRemove {
             input.insert("duration_ns".into(), duration.nseconds().into());
         }
         let network = lock(&self.network).clone();
-        let mut model = object(json!({ "name": self.settings().model }));
+        let mut model = object(json!({ "name": self.active_model() }));
+        if let Some(chosen) = lock(&self.chosen).as_ref() {
+            model.insert("reason".into(), chosen.reason.clone().into());
+        }
         if let Some(network) = &network {
             let known = network.provenance();
             model.insert("title".into(), known.title.into());

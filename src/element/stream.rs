@@ -41,7 +41,7 @@ pub struct Pace {
     /// Frames in a row that took longer than they last on screen.
     slow: u64,
     /// What a frame lasts on screen, once that is known.
-    length: Option<Duration>,
+    pub(super) length: Option<Duration>,
     /// What downstream answered to the frames that were let go outside of a frame's own turn.
     pub(super) refused: Option<gst::FlowError>,
 }

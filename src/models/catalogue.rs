@@ -279,7 +279,7 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
     let path = Path::new(model);
     if !path.is_file() {
         return missing(format!(
-            "there is no model '{model}': it is neither a preset ({}) nor a file that can be read",
+            "there is no model '{model}': it is neither a preset (auto, {}) nor a file that can be read",
             presets().join(", ")
         ));
     }

@@ -79,8 +79,8 @@ fn hash(path: &Path) -> Option<String> {
     Some(format!("{:016x}", hasher.finish()))
 }
 
-/// The processor's name and features: optimised graphs are laid out for them.
-fn processor() -> String {
+/// The processor's name and features: optimised graphs are laid out for them, and what a run takes depends on them.
+pub fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = |key: &str| text.lines().find(|l| l.starts_with(key)).unwrap_or_default().to_string();
     line("model name") + &line("flags") + &line("Features") + std::env::consts::ARCH

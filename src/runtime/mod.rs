@@ -11,7 +11,9 @@ mod session;
 mod threads;
 mod version;
 
+pub(crate) use cache::processor;
 pub use provider::Provider;
+pub(crate) use provider::cache_folder;
 pub use session::{Cancel, Element, Input, Port, Session, Source, State, View, threads_of_a_run};
 pub use threads::step_back_here;
 

@@ -116,7 +116,7 @@ fn has_bfloat16() -> bool {
 }
 
 /// `$XDG_CACHE_HOME/bgremove`, made if need be.
-pub(super) fn cache_folder() -> Option<PathBuf> {
+pub fn cache_folder() -> Option<PathBuf> {
     let folder = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|p| p.is_absolute())

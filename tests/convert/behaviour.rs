@@ -80,6 +80,7 @@ pub fn start(arguments: &[&str]) -> (Child, Box<dyn BufRead>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bgremove"))
         .arg("convert")
         .args(arguments)
+        .args(model(arguments))
         .arg("--json")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

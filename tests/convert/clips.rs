@@ -32,7 +32,7 @@ fn mp4_needs_no_folder_for_temporary_files() {
     let path = folder.join("a.mp4");
     let out = Command::new(env!("CARGO_BIN_EXE_bgremove"))
         .args(["convert", silent().to_str().unwrap(), path.to_str().unwrap(), "--background", "white"])
-        .args(["--timeout", "20"])
+        .args(["--timeout", "20", "--model", "light"])
         .env("TMPDIR", "/no/such/folder")
         .output()
         .unwrap();
@@ -80,6 +80,7 @@ fn no_format_needs_room_for_temporary_files() {
             let done = Command::new(env!("CARGO_BIN_EXE_bgremove"))
                 .args(["convert", plain().to_str().unwrap(), out.join(name).to_str().unwrap()])
                 .args(["--background", "white", "--overwrite", "--timeout", "20", "--size", "96x96"])
+                .args(["--model", "light"])
                 .env("TMPDIR", place)
                 .output()
                 .unwrap();
@@ -157,6 +158,7 @@ fn what_a_killed_run_leaves_goes_with_the_next_one() {
         let start = || {
             Command::new(env!("CARGO_BIN_EXE_bgremove"))
                 .args(["convert", input.to_str().unwrap(), output.to_str().unwrap(), "--background", "blur"])
+                .args(["--model", "light"])
                 .spawn()
                 .unwrap()
         };

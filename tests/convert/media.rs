@@ -93,8 +93,14 @@ pub fn remux(from: &Path, name: &str, options: &[&str]) -> PathBuf {
     path
 }
 
+/// The network, where a test names none: the default depends on what is installed.
+pub fn model(arguments: &[&str]) -> &'static [&'static str] {
+    if arguments.contains(&"--model") { &[] } else { &["--model", "light"] }
+}
+
 pub fn bgremove(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bgremove")).arg("convert").args(arguments).output().unwrap()
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
+    tool.arg("convert").args(arguments).args(model(arguments)).output().unwrap()
 }
 
 /// What it said on standard error.

@@ -189,6 +189,8 @@ fn the_log_has_a_line_a_frame() {
             output.to_str().unwrap(),
             "--set",
             "inference-interval=2",
+            "--model",
+            "light",
         ])
         .env("GST_DEBUG", "bgremove:5")
         .env("GST_DEBUG_NO_COLOR", "1")

@@ -55,7 +55,7 @@ fn case(n: usize, whole: &[u8]) -> End {
     let mut child = Command::new(env!("CARGO_BIN_EXE_bgremove"))
         .arg("convert")
         .args([&input, &output])
-        .args(["--timeout", STALL, "--report"])
+        .args(["--timeout", STALL, "--model", "light", "--report"])
         .arg(&report)
         .args(more)
         .stdin(Stdio::null())

@@ -9,8 +9,10 @@ mod page;
 mod probe;
 mod speed;
 
+use crate::choice::Here;
 use crate::install::{self, State, Watch};
 use crate::{Failure, print};
+use gstbgremove::auto;
 use host::Home;
 use probe::Probe;
 use serde_json::{Map, Value, json};
@@ -109,6 +111,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
+    checks.push(choice(plugin.as_deref(), runs && !args.no_speed));
     checks.push(input());
     let mut made = Map::new();
     for trial in formats::TABLE {
@@ -290,6 +293,19 @@ fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure
         checks.push(check);
     }
     Ok(usable)
+}
+
+/// What `auto` chooses here. `measured`: what a run of the best network takes is measured, which live streams then know.
+fn choice(plugin: Option<&str>, measured: bool) -> Check {
+    const GROUP: &str = "Networks";
+    let failed = (measured && auto::look() == auto::Best::Installed)
+        .then(|| probe::ask(Probe::Pace, plugin.unwrap_or_default()).err())
+        .flatten();
+    let here = Here::look();
+    match failed {
+        Some(why) => Check::note(GROUP, auto::AUTO, format!("{}: {why}", here.line())),
+        None => Check::good(GROUP, auto::AUTO, here.line()),
+    }
 }
 
 /// Whether files can be opened, and frames made ready.

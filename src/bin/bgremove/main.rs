@@ -1,5 +1,6 @@
 //! `bgremove`: the command-line tool beside the plugin.
 
+mod choice;
 mod compare;
 mod convert;
 mod doctor;

@@ -1,10 +1,12 @@
 //! `bgremove models`: lists the networks, tells about one, installs and verifies them.
 
+use crate::choice::{self, Here};
 use crate::install::{
     self, Convert, Done, Job, Layout, Preset, State, Watch, licence, preset, presets, sha256, sha256_of,
 };
 use crate::{Failure, print};
 use clap::{Args, ValueEnum};
+use gstbgremove::auto;
 use gstbgremove::models::{self, Spec};
 use gstbgremove::runtime::{self, Port, Provider, Session, Source};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -23,7 +25,7 @@ pub enum Command {
     },
     /// Tells everything about one network, or what bgremove makes of an ONNX file
     Info {
-        /// The network's name, as `models list` shows it, or an ONNX file
+        /// The network's name, as `models list` shows it, auto, or an ONNX file
         name: String,
     },
     /// Fetches, checks and converts networks, and installs them for this user
@@ -74,6 +76,10 @@ enum LayoutName {
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::List { json } => list(json),
+        Command::Info { name } if name == auto::AUTO => {
+            print(&choice::page());
+            Ok(())
+        }
         Command::Info { name } => match preset(&name) {
             Err(_) if Path::new(&name).is_file() => info_of_file(&name),
             _ => info(&named(&name)?),
@@ -94,6 +100,7 @@ fn megabytes(bytes: u64) -> String {
 
 fn list(json: bool) -> Result<(), Failure> {
     let presets = presets()?;
+    let here = Here::look();
     if json {
         let list: Vec<_> = presets
             .iter()
@@ -106,6 +113,7 @@ fn list(json: bool) -> Result<(), Failure> {
                 serde_json::json!({
                     "name": p.name, "network": p.title, "bytes": p.bytes, "licence": p.licence,
                     "speed": p.speed, "finds": p.subject, "state": state.to_string(), "path": path,
+                    "auto": here.chooses(&p.name),
                 })
             })
             .collect();
@@ -125,6 +133,7 @@ fn list(json: bool) -> Result<(), Failure> {
         text += cells.join("  ").trim_end();
         text.push('\n');
     }
+    text += &format!("\nauto, the default of `bgremove convert`, takes here: {}\n", here.line());
     print(&text);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gstbgremove::auto;
 use gstbgremove::measure::Size;
 use gstbgremove::models::{self, FileSource};
 use gstbgremove::video;
@@ -190,7 +191,12 @@ impl Setting {
     /// The network's file for frames of a size and its SHA-256.
     pub fn model_file(&self, size: Size) -> Result<(String, String), String> {
         let aspect = size.width as f64 / size.height as f64;
-        let choice = models::resolve(self.model(), Some(aspect)).map_err(|e| e.to_string())?;
+        // Clips have no pace that has to be kept.
+        let model = match self.model() {
+            auto::AUTO => auto::for_files(&auto::look()).model,
+            named => named,
+        };
+        let choice = models::resolve(model, Some(aspect)).map_err(|e| e.to_string())?;
         match choice.source {
             FileSource::Embedded(name, bytes) => Ok((format!("{name} (built in)"), hash(bytes)?)),
             FileSource::File(path) => {

@@ -3,6 +3,7 @@
 use super::format::{Codec, Format};
 use super::tracks::Track;
 use super::{Background, Settings, Task, background, into_folder, output, record};
+use gstbgremove::auto;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ pub struct Args {
     /// The input, and the file to write; with --output-folder: inputs only
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The network: light, human, original, pro, or an ONNX file
-    #[arg(long, default_value = "light", value_name = "NAME")]
+    /// The network: light, human, original, pro, or an ONNX file; auto takes human if it is installed, else light, and
+    /// says so
+    #[arg(long, default_value = auto::AUTO, value_name = "NAME")]
     model: String,
     /// transparent; a colour (#00b140, white, …); blur or blur:PERCENT; a picture; a video, which plays
     /// round and round
@@ -79,7 +81,7 @@ pub struct Args {
     /// Give up after so many seconds in which nothing comes in or out; 0 never
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
     timeout: f64,
-    /// Tell of the work as JSON, an object a line: start, progress, note, warning, done, error, summary
+    /// Tell of the work as JSON, an object a line: model, start, progress, note, warning, done, error, summary
     #[arg(long)]
     pub json: bool,
     /// Write a record of the conversion in JSON (docs/report.schema.json), also when it fails: model, settings,

@@ -147,7 +147,7 @@ pub fn convert(
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
-    let played = play(&input, rest, &plan, (settings.fps, total), watch, job, account);
+    let played = play(&input, rest, &plan, (settings, total), watch, job, account);
     account.played(&input.pipeline.0);
     input.read_tags();
     account.tagged(&input);
@@ -202,7 +202,7 @@ fn play(
     input: &Input,
     rest: gst::Element,
     plan: &Plan,
-    (fps, total): (Option<u32>, Option<f64>),
+    (settings, total): (&Settings, Option<f64>),
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
@@ -216,7 +216,7 @@ fn play(
     let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {
-        times::mend(&pad, fps, move |fault| {
+        times::mend(&pad, settings.fps, move |fault| {
             wrong.wrong.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(fault);
         })
     });
@@ -252,6 +252,13 @@ fn play(
                 // Those of bgremove are in its own part of the record.
                 if !ours {
                     account.note(w.error().message());
+                }
+            }
+            // What was said before the work turned out otherwise.
+            Some(gst::MessageView::Info(i)) => {
+                let model = i.details().and_then(|d| d.get::<String>("model").ok());
+                if model.is_some() && model.as_deref() != settings.chosen().map(|c| c.model) {
+                    note(job, account, i.error().message());
                 }
             }
             Some(gst::MessageView::Eos(_)) => {

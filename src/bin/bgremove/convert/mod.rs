@@ -36,6 +36,7 @@ use crate::Failure;
 use fault::Fault;
 use format::{Codec, Format};
 use gst::prelude::*;
+use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
 use line::Line;
 use record::Account;
@@ -124,6 +125,11 @@ impl Settings {
         [("model", self.model.as_str()), ("lookahead", "2")].into_iter().chain(background).chain(set)
     }
 
+    /// What `auto` stands for, if that is asked for; files have no pace that has to be kept.
+    fn chosen(&self) -> Option<Chosen> {
+        (self.model == auto::AUTO).then(|| auto::for_files(&auto::look()))
+    }
+
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), Fault> {
         self.check_ranges().map_err(Fault::settings)?;
@@ -207,6 +213,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let watch = || Watch::new(Arc::clone(&stop), args.timeout());
     if args.print_pipeline {
         settings.check().map_err(|f| Failure::Failed(f.text))?;
+        if let Some(chosen) = settings.chosen() {
+            Report::new(false).chosen(&chosen);
+        }
         for task in &tasks {
             let told = |e| failure(&task.input, &e);
             let line = job::print(&settings, &task.input, &task.output, &watch()).map_err(told)?;
@@ -249,6 +258,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         settings.set.push(("threads".into(), (cores / jobs).max(1).to_string()));
     }
     let report = Report::new(args.json);
+    if let Some(chosen) = settings.chosen() {
+        report.chosen(&chosen);
+    }
     let alone = tasks.len() == 1;
     let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());

@@ -1,6 +1,7 @@
 //! What the user hears of the work: bars on a terminal, lines elsewhere, JSON for programs.
 
 use crate::print;
+use gstbgremove::auto::Chosen;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
@@ -84,6 +85,19 @@ impl Report {
 
     fn event(&self, value: &Value) {
         print(&format!("{value}\n"));
+    }
+
+    /// Which network there will be, where nobody has named one: before anything else.
+    pub fn chosen(&self, chosen: &Chosen) {
+        match &self.0 {
+            Way::Json => self.event(&json!({
+                "event": "model", "model": chosen.model, "reason": chosen.reason, "advice": chosen.advice,
+            })),
+            _ => {
+                tell(&chosen.line());
+                chosen.advice.iter().for_each(|advice| tell(advice));
+            }
+        }
     }
 
     /// Begins to tell of one input.

@@ -3,6 +3,7 @@
 use super::{formats, speed};
 use crate::{Failure, print};
 use gst::prelude::*;
+use gstbgremove::auto::Trial;
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Provider};
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub enum Probe {
     Format,
     /// How fast a preset is; with its name.
     Speed,
+    /// What `auto` chooses for a live stream, by a new measurement; with the plugin's folder.
+    Pace,
 }
 
 /// Asks a process of its own.
@@ -102,6 +105,7 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
         Probe::Input => formats::input(),
         Probe::Format => formats::answer(with),
         Probe::Speed => speed::answer(with),
+        Probe::Pace => pace(with),
     };
     print(&format!("{}\n", told.map_err(Failure::Failed)?));
     Ok(())
@@ -201,4 +205,10 @@ fn provider(with: &str) -> Result<Value, String> {
     let choice = models::resolve("light", None).map_err(|e| e.to_string())?;
     Network::load(found, &choice, Some(provider), 0, false).map_err(|e| e.to_string())?;
     Ok(json!({}))
+}
+
+/// Measures what a run of the best network takes, for the live streams to come.
+fn pace(folder: &str) -> Result<Value, String> {
+    let tried = Trial::usual(library(folder)?).run_anew().map_err(|e| e.to_string())?;
+    Ok(json!({ "nanoseconds": tried.run.as_nanos() as u64 }))
 }

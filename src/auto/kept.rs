@@ -1,0 +1,89 @@
+//! What a run takes, kept on disk: a file for each machine, network, runtime and way to run it.
+//!
+//! A file begins with all that its figure depends on, so that none is taken for another, and ends with the figure.
+
+use crate::runtime;
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// What the last line begins with.
+const FIGURE: &str = "nanoseconds ";
+
+/// Nothing is kept that took longer than this: it was not the network.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// The place of one figure.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What the figure depends on, a line each.
+    key: String,
+    path: PathBuf,
+}
+
+impl Place {
+    /// The place for a figure that depends on this; `None` where there is no folder for it.
+    pub fn new(key: String) -> Option<Self> {
+        Some(Self::within(&runtime::cache_folder()?, key))
+    }
+
+    fn within(folder: &std::path::Path, key: String) -> Self {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(key.as_bytes());
+        let path = folder.join("pace").join(format!("{:016x}.txt", hasher.finish()));
+        Self { key, path }
+    }
+
+    /// The figure, if there is one.
+    pub fn read(&self) -> Option<Duration> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let nanos = text.strip_prefix(&self.key)?.strip_prefix(FIGURE)?.strip_suffix('\n')?.parse().ok()?;
+        Some(Duration::from_nanos(nanos)).filter(|t| !t.is_zero() && *t < LONGEST)
+    }
+
+    /// Keeps a figure. Without it, the next one who wants to know measures again.
+    pub fn write(&self, figure: Duration) {
+        static DRAFTS: AtomicUsize = AtomicUsize::new(0);
+        let Some(folder) = self.path.parent() else { return };
+        let draft = format!(".{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed));
+        let draft = folder.join(draft);
+        let text = format!("{}{FIGURE}{}\n", self.key, figure.as_nanos());
+        let kept = fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&draft, text))
+            .and_then(|()| fs::rename(&draft, &self.path));
+        if kept.is_err() {
+            let _ = fs::remove_file(draft);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_is_found_again_and_taken_for_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |key: &str| Place::within(folder.path(), key.to_string());
+        let took = Duration::from_micros(12_345);
+        assert_eq!(place("network a\n").read(), None);
+        place("network a\n").write(took);
+        assert_eq!(place("network a\n").read(), Some(took));
+        assert_eq!(place("network b\n").read(), None);
+        // A file that got another's name.
+        fs::copy(place("network a\n").path, place("network b\n").path).unwrap();
+        assert_eq!(place("network b\n").read(), None);
+        // Damage.
+        for text in
+            ["", "network a\n", "network a\nnanoseconds 0\n", "network a\nnanoseconds 12", "network a\nx\n"]
+        {
+            fs::write(place("network a\n").path, text).unwrap();
+            assert_eq!(place("network a\n").read(), None, "{text:?}");
+        }
+        place("network a\n").write(took);
+        assert_eq!(place("network a\n").read(), Some(took));
+        assert_eq!(fs::read_dir(folder.path().join("pace")).unwrap().count(), 2, "no drafts are left");
+    }
+}

@@ -1,0 +1,182 @@
+//! The network that is loaded for a stream: the one that is named, or what `auto` stands for.
+
+use super::imp::{BgRemove, CAT, lock};
+use super::settings::Settings;
+use crate::auto::{self, Chosen, Trial};
+use crate::error::Error;
+use crate::models::{self, Network};
+use crate::runtime::Runtime;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the start of a live stream may wait until it is known what a run takes. It does so once a machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The name of the message's details that tells what `auto` stands for.
+pub(super) const MESSAGE: &str = "bgremove-model";
+
+/// A network that is ready to run, and why it is this one, if nobody has named it.
+pub struct Loaded {
+    pub network: Network,
+    pub chosen: Option<Chosen>,
+}
+
+/// What is to be loaded, and what for.
+#[derive(Clone)]
+pub struct Wanted {
+    pub runtime: &'static Runtime,
+    pub settings: Arc<Settings>,
+    /// The frame's width over its height.
+    pub aspect: f64,
+    /// The stream's own work goes before the network's.
+    pub behind: bool,
+    /// How long a mask may take, where the stream does not wait for it.
+    pub pace: Option<Duration>,
+    /// What `auto` stands for already: it does not change in mid-stream.
+    pub pinned: Option<Chosen>,
+}
+
+impl Wanted {
+    /// Loads it. `beside`: beside a running stream, where it may take its time; else only until it is `interrupted`,
+    /// or for the better network a moment.
+    ///
+    /// # Errors
+    /// When there is no such network, or it cannot be used.
+    pub fn load(&self, beside: bool, interrupted: impl Fn() -> bool) -> Result<Loaded, Error> {
+        if self.settings.model != auto::AUTO {
+            return Ok(Loaded { network: self.named(&self.settings.model)?, chosen: None });
+        }
+        if let Some(chosen) = &self.pinned {
+            return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
+        }
+        let mut tried = None;
+        let chosen = match self.pace {
+            None => auto::for_files(&auto::look()),
+            Some(length) => {
+                auto::for_pace(&auto::look(), length, || self.run(beside, interrupted, &mut tried))
+            }
+        };
+        let network = match tried.filter(|n: &Network| n.name == chosen.model) {
+            Some(network) => Ok(network),
+            None => self.named(chosen.model),
+        };
+        match network {
+            Ok(network) => Ok(Loaded { network, chosen: Some(chosen) }),
+            // Its length is right, and yet it is no network: the one that is built in cannot be broken.
+            Err(e) if chosen.model == auto::BEST => {
+                let chosen = Chosen::unusable(&e.text);
+                Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen) })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn named(&self, model: &str) -> Result<Network, Error> {
+        let s = &self.settings;
+        let choice = choose(s, model, Some(self.aspect))?;
+        Network::load(self.runtime, &choice, s.provider.wanted(), s.threads, self.behind)
+    }
+
+    /// What a run of the best network takes; the network, if it had to be loaded for that.
+    fn run(
+        &self,
+        beside: bool,
+        interrupted: impl Fn() -> bool,
+        network: &mut Option<Network>,
+    ) -> Result<Duration, String> {
+        let s = &self.settings;
+        let trial = Trial {
+            runtime: self.runtime,
+            provider: s.provider.wanted(),
+            threads: s.threads,
+            side: s.resolution,
+            aspect: self.aspect,
+            behind: self.behind,
+        };
+        if let Some(run) = trial.known() {
+            return Ok(run);
+        }
+        let tried = if beside {
+            trial.run_beside().map_err(|e| e.text)
+        } else {
+            trial.run_within(PATIENCE, interrupted)
+        }?;
+        // What `model-options` say is not in it.
+        *network = s.model_options.is_none().then_some(tried.network);
+        Ok(tried.run)
+    }
+}
+
+/// The file that a model's name means, and all that is said of it.
+pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<models::Choice, Error> {
+    let mut choice = models::resolve(model, aspect)?;
+    if let Some(options) = &settings.model_options {
+        choice.hints = models::from_structure(options)?.or(choice.hints);
+    }
+    Ok(choice)
+}
+
+impl BgRemove {
+    /// What is to be loaded for the settings, as the stream is now. `live`: as far as is known; `length`: of a frame.
+    pub(super) fn wanted(
+        &self,
+        runtime: &'static Runtime,
+        settings: Arc<Settings>,
+        aspect: f64,
+        (live, length): (bool, Option<Duration>),
+    ) -> Wanted {
+        let is_async = settings.is_async(live);
+        let pace = (live || is_async).then(|| {
+            let length = length.unwrap_or(auto::USUAL_FRAME).saturating_mul(settings.interval.max(1));
+            let rate = settings.max_rate;
+            // Nobody asks for more than so many a second.
+            let least =
+                if rate > 0.0 { Duration::try_from_secs_f64(1.0 / rate).unwrap_or(length) } else { length };
+            length.max(least)
+        });
+        let pinned = lock(&self.chosen).clone();
+        Wanted { runtime, settings, aspect, behind: is_async, pace, pinned }
+    }
+
+    /// A network takes its place: keeps why it is this one, and says it if that is news.
+    pub(super) fn put_in_place(&self, network: Network, chosen: Option<Chosen>) {
+        *lock(&self.network) = Some(network);
+        let news = {
+            let mut known = lock(&self.chosen);
+            let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();
+            *known = chosen;
+            news
+        };
+        if let Some(chosen) = news {
+            self.tell_choice(&chosen);
+        }
+    }
+
+    fn tell_choice(&self, chosen: &Chosen) {
+        let mut text = chosen.line();
+        let mut details = gst::Structure::builder(MESSAGE)
+            .field("job-id", self.job_id())
+            .field("model", chosen.model)
+            .field("reason", &chosen.reason);
+        if let Some(advice) = &chosen.advice {
+            details = details.field("advice", advice);
+            text += &format!("\n{advice}");
+        }
+        gst::info!(CAT, imp = self, "{text}");
+        // gst-launch-1.0 shows nothing of it but the part for debugging.
+        let message = gst::message::Info::builder(gst::LibraryError::Settings, &text)
+            .debug(&text)
+            .details(details.build())
+            .src(&*self.obj())
+            .build();
+        let _ = self.obj().post_message(message);
+    }
+
+    /// The name of what is active: a preset's or a file's as the property has it, and for `auto` what it stands for.
+    pub(super) fn active_model(&self) -> String {
+        let chosen = lock(&self.chosen).as_ref().map(|c| c.model.to_string());
+        chosen.unwrap_or_else(|| self.settings().model.clone())
+    }
+}
