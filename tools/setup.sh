@@ -4,7 +4,7 @@
 #   tools/setup.sh            what `make build` and `make demo` need
 #   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
-#   tools/setup.sh --models   also what `make models` needs (npm)
+#   tools/setup.sh --models   also what `make models` needs (npm), and `make demo` without LIGHT_ONLY=1
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
 #
 # As root it installs; otherwise it prints the command to run. Nothing missing: it says so and ends.
