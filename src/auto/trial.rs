@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 /// Rows of the frame that is tried.
 const ROWS: usize = 1080;
-/// Runs before those that count, and those.
-const WARM_UP: usize = 2;
-const RUNS: usize = 5;
-/// How often somebody who waits looks up.
+/// Runs at most.
+const RUNS: usize = 6;
+/// How often somebody who waits looks up, and how long it takes at most to end a run.
 const TICK: Duration = Duration::from_millis(20);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// What is tried: the best network as the element would run it.
 #[derive(Clone, Copy)]
@@ -72,7 +72,7 @@ impl Trial {
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
         if cancel.is_called() {
-            return Err(Error::new(Kind::Cancelled, "nobody waits for it any more"));
+            return Err(ended());
         }
         let network = self.load()?;
         // Found out by whoever was before us.
@@ -104,23 +104,24 @@ impl Trial {
                 let _ = tell.send(trial.run(&heeds, Self::known, true));
             })
             .map_err(|e| format!("there is no thread to measure {BEST} in: {e}"))?;
-        loop {
+        while begin.elapsed() < patience && !interrupted() {
             match told.recv_timeout(TICK) {
                 Ok(tried) => return tried.map_err(|e| e.text),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(format!("measuring {BEST} panicked; please report this"));
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) if begin.elapsed() > patience || interrupted() => {
-                    // It may still be loading, which nothing ends; it is not waited for.
-                    cancel.call();
-                    return Err(format!(
-                        "what a run of {BEST} takes could not be measured within {:.0} s: `bgremove doctor` measures \
-                         it once and for all",
-                        patience.as_secs_f64()
-                    ));
-                }
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
+        }
+        // The runs that there have been do. It may also be loading still, which nothing ends; that is not waited for.
+        cancel.call();
+        match told.recv_timeout(GRACE) {
+            Ok(Ok(tried)) => Ok(tried),
+            _ => Err(format!(
+                "what a run of {BEST} takes could not be measured within {:.0} s: `bgremove doctor` measures it once \
+                 and for all",
+                patience.as_secs_f64()
+            )),
         }
     }
 
@@ -162,12 +163,21 @@ fn measure(network: Network, side: u32, aspect: f64, cancel: &Cancel) -> Result<
     ];
     let frame = Frame { format: Format::I420, color: Color::BT709, width, height: ROWS, planes };
     let mut matting = Matting::new(network, side as usize, false);
-    let mut times = Vec::with_capacity(RUNS);
-    for n in 0..WARM_UP + RUNS {
-        matting.run(&frame, cancel)?;
-        if n >= WARM_UP {
-            times.push(matting.times().total());
+    let mut best = None;
+    for _ in 0..RUNS {
+        match matting.run(&frame, cancel) {
+            Ok(_) => {
+                let run = matting.times().total();
+                best = Some(best.map_or(run, |best: Duration| best.min(run)));
+            }
+            // One is better than none: the next start need not wait again.
+            Err(e) if e.kind == Kind::Cancelled && best.is_some() => break,
+            Err(e) => return Err(e),
         }
     }
-    Ok(times.into_iter().min().unwrap_or(Duration::MAX))
+    best.ok_or_else(ended)
+}
+
+fn ended() -> Error {
+    Error::new(Kind::Cancelled, "nobody waits for it any more")
 }
