@@ -7,7 +7,7 @@
 mod kept;
 mod trial;
 
-pub use trial::{Trial, Tried};
+pub use trial::Trial;
 
 use crate::models::{self, Entry};
 use std::path::PathBuf;

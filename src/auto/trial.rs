@@ -30,20 +30,12 @@ pub struct Trial {
     pub side: u32,
     /// The frame's width over its height.
     pub aspect: f64,
-    /// The stream's own work goes before the network's.
-    pub behind: bool,
-}
-
-/// What a run took, and the network that it was.
-pub struct Tried {
-    pub network: Network,
-    pub run: Duration,
 }
 
 impl Trial {
     /// The best network, at the element's defaults, on frames of 16:9.
     pub fn usual(runtime: &'static Runtime) -> Self {
-        Self { runtime, provider: None, threads: 0, side: 0, aspect: 16.0 / 9.0, behind: true }
+        Self { runtime, provider: None, threads: 0, side: 0, aspect: 16.0 / 9.0 }
     }
 
     /// What was found out before.
@@ -55,7 +47,7 @@ impl Trial {
     ///
     /// # Errors
     /// When the network does not load or does not run.
-    pub fn run_anew(&self) -> Result<Tried> {
+    pub fn run_anew(&self) -> Result<Duration> {
         self.run(&Cancel::default(), |_| None, true)
     }
 
@@ -63,11 +55,16 @@ impl Trial {
     ///
     /// # Errors
     /// When the network does not load or does not run.
-    pub fn run_beside(&self) -> Result<Tried> {
+    pub fn run_beside(&self) -> Result<Duration> {
         self.run(&Cancel::default(), Self::known, false)
     }
 
-    fn run(&self, cancel: &Cancel, known: impl Fn(&Self) -> Option<Duration>, keep: bool) -> Result<Tried> {
+    fn run(
+        &self,
+        cancel: &Cancel,
+        known: impl Fn(&Self) -> Option<Duration>,
+        keep: bool,
+    ) -> Result<Duration> {
         // Two at once would measure each other.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(|e| e.into_inner());
@@ -77,13 +74,13 @@ impl Trial {
         let network = self.load()?;
         // Found out by whoever was before us.
         if let Some(run) = known(self) {
-            return Ok(Tried { network, run });
+            return Ok(run);
         }
-        let run = measure(network.clone(), self.side, self.aspect, cancel)?;
+        let run = measure(network, self.side, self.aspect, cancel)?;
         if let Some(place) = self.place().filter(|_| keep) {
             place.write(run);
         }
-        Ok(Tried { network, run })
+        Ok(run)
     }
 
     /// Measures in a thread of its own, unless it is known by then, as long as `patience` lasts and nobody is `interrupted`.
@@ -94,7 +91,7 @@ impl Trial {
         &self,
         patience: Duration,
         interrupted: impl Fn() -> bool,
-    ) -> std::result::Result<Tried, String> {
+    ) -> std::result::Result<Duration, String> {
         let (tell, told) = mpsc::channel();
         let cancel = Cancel::default();
         let (trial, heeds, begin) = (*self, cancel.clone(), Instant::now());
@@ -106,7 +103,7 @@ impl Trial {
             .map_err(|e| format!("there is no thread to measure {BEST} in: {e}"))?;
         while begin.elapsed() < patience && !interrupted() {
             match told.recv_timeout(TICK) {
-                Ok(tried) => return tried.map_err(|e| e.text),
+                Ok(run) => return run.map_err(|e| e.text),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return Err(format!("measuring {BEST} panicked; please report this"));
                 }
@@ -116,7 +113,7 @@ impl Trial {
         // The runs that there have been do. It may also be loading still, which nothing ends; that is not waited for.
         cancel.call();
         match told.recv_timeout(GRACE) {
-            Ok(Ok(tried)) => Ok(tried),
+            Ok(Ok(run)) => Ok(run),
             _ => Err(format!(
                 "what a run of {BEST} takes could not be measured within {:.0} s: `bgremove doctor` measures it once \
                  and for all",
@@ -127,7 +124,9 @@ impl Trial {
 
     fn load(&self) -> Result<Network> {
         let choice = models::resolve(BEST, Some(self.aspect))?;
-        Network::load(self.runtime, &choice, self.provider, self.threads, self.behind)
+        // At its usual priority, also where it is going to stand behind the stream: what counts is what the machine can do,
+        // not who else wants it just now.
+        Network::load(self.runtime, &choice, self.provider, self.threads, false)
     }
 
     /// Where the figure is kept. Nothing has to be loaded to know that.

@@ -51,18 +51,12 @@ impl Wanted {
         if let Some(chosen) = &self.pinned {
             return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
-        let mut tried = None;
+        let best = auto::look();
         let chosen = match self.pace {
-            None => auto::for_files(&auto::look()),
-            Some(length) => {
-                auto::for_pace(&auto::look(), length, || self.run(beside, interrupted, &mut tried))
-            }
+            None => auto::for_files(&best),
+            Some(length) => auto::for_pace(&best, length, || self.run(beside, interrupted)),
         };
-        let network = match tried.filter(|n: &Network| n.name == chosen.model) {
-            Some(network) => Ok(network),
-            None => self.named(chosen.model),
-        };
-        match network {
+        match self.named(chosen.model) {
             Ok(network) => Ok(Loaded { network, chosen: Some(chosen) }),
             // Its length is right, and yet it is no network: the one that is built in cannot be broken.
             Err(e) if chosen.model == auto::BEST => {
@@ -79,13 +73,8 @@ impl Wanted {
         Network::load(self.runtime, &choice, s.provider.wanted(), s.threads, self.behind)
     }
 
-    /// What a run of the best network takes; the network, if it had to be loaded for that.
-    fn run(
-        &self,
-        beside: bool,
-        interrupted: impl Fn() -> bool,
-        network: &mut Option<Network>,
-    ) -> Result<Duration, String> {
+    /// What a run of the best network takes.
+    fn run(&self, beside: bool, interrupted: impl Fn() -> bool) -> Result<Duration, String> {
         let s = &self.settings;
         let trial = Trial {
             runtime: self.runtime,
@@ -93,19 +82,12 @@ impl Wanted {
             threads: s.threads,
             side: s.resolution,
             aspect: self.aspect,
-            behind: self.behind,
         };
-        if let Some(run) = trial.known() {
-            return Ok(run);
+        match trial.known() {
+            Some(run) => Ok(run),
+            None if beside => trial.run_beside().map_err(|e| e.text),
+            None => trial.run_within(PATIENCE, interrupted),
         }
-        let tried = if beside {
-            trial.run_beside().map_err(|e| e.text)
-        } else {
-            trial.run_within(PATIENCE, interrupted)
-        }?;
-        // What `model-options` say is not in it.
-        *network = s.model_options.is_none().then_some(tried.network);
-        Ok(tried.run)
     }
 }
 
