@@ -79,6 +79,40 @@ fn mov() {
     check_alpha(&frames(&path), 50.0, 24);
 }
 
+/// The colours of the straight file times its alpha, and the same alpha.
+#[test]
+fn premultiplied_mov() {
+    let folder_of_both = folder("premultiplied");
+    let paths = ["straight", "premultiplied"].map(|how| {
+        let path = folder_of_both.join(format!("{how}.mov"));
+        convert(&plain(), &path, &["--alpha", how, "--quality", "95", "--duration", "0.5"]);
+        path
+    });
+    let [straight, premultiplied] = paths.each_ref().map(|p| frames(p));
+    assert!(straight.len() == premultiplied.len() && straight.len() > 10);
+    let (mut mixed, mut off) = (0, 0.0);
+    for (s, p) in straight.iter().zip(&premultiplied) {
+        assert!(psnr(&alpha(s), &alpha(p)) > 60.0, "the alpha is the same");
+        for (s, p) in s.chunks_exact(4).zip(p.chunks_exact(4)).filter(|(s, _)| (1..255).contains(&s[3])) {
+            let part = f64::from(s[3]) / 255.0;
+            off += (0..3).map(|c| (f64::from(s[c]) * part - f64::from(p[c])).abs()).sum::<f64>() / 3.0;
+            mixed += 1;
+        }
+        let bright = p.chunks_exact(4).filter(|p| p[..3].iter().any(|c| *c > p[3].saturating_add(12)));
+        assert!(bright.count() < 50, "colours are no brighter than their alpha");
+    }
+    let off = off / f64::from(mixed);
+    assert!(mixed > 1000 && off < 4.0, "{mixed} mixed pixels, off by {off:.1}");
+    for (more, word) in [
+        (&["--alpha", "premultiplied", "--background", "white"][..], "background"),
+        (&["--alpha", "premultiplied", "--format", "webm"], "mov"),
+    ] {
+        let other = folder("premultiplied-refused").join("no.mov");
+        let said = refuse(&plain(), &other, more, 2);
+        assert!(said.contains(word), "{said}");
+    }
+}
+
 #[test]
 fn mp4() {
     let path = folder("mp4").join("a.mp4");

@@ -40,6 +40,9 @@ pub struct Args {
     /// The codec in a WebM file
     #[arg(long, default_value = "vp9")]
     codec: Codec,
+    /// Alpha as it is, or multiplied into the colours as some programs want a MOV file
+    #[arg(long, default_value = "straight", value_name = "HOW")]
+    alpha: Alpha,
     /// 0 (smallest) to 100 (best), 75 if nothing is said; for gif how many colours there are and how much is dithered.
     /// Not for png, which is exact
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -97,6 +100,12 @@ pub struct Args {
 enum Audio {
     Keep,
     Drop,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Alpha {
+    Straight,
+    Premultiplied,
 }
 
 impl Args {
@@ -164,7 +173,17 @@ impl Args {
             video_track: self.video_track.clone(),
             audio_track: self.audio_track.clone(),
             overwrite: self.overwrite,
+            premultiplied: self.alpha == Alpha::Premultiplied,
         };
+        if settings.premultiplied && format != Format::Mov {
+            return Err(format!(
+                "{} has straight alpha by its own rules, or none: --alpha premultiplied is for mov",
+                format.name()
+            ));
+        }
+        if settings.premultiplied && !settings.alpha() {
+            return Err("--alpha premultiplied needs a result with alpha: leave out --background".into());
+        }
         if settings.audio_track.is_some() && !settings.sound {
             return Err("--audio-track chooses a sound, and the result has none: leave it out".into());
         }

@@ -8,6 +8,7 @@ use super::input::{Input, Range};
 use super::output::Output;
 use super::picture;
 use super::plan::Plan;
+use super::premultiply;
 use super::record::Account;
 use super::report::{Job, State};
 use super::short::{Came, Part, Promise};
@@ -425,6 +426,9 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
     }
     let encoder = pad("encoder")?;
     encoder.parent_element().inspect(color::tell);
+    if plan.premultiplied {
+        encoder.parent_element().inspect(premultiply::each_frame);
+    }
     let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let shape = Mutex::new(None);

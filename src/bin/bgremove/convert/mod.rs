@@ -19,6 +19,7 @@ mod output;
 mod packets;
 mod picture;
 mod plan;
+mod premultiply;
 mod record;
 mod report;
 mod short;
@@ -83,6 +84,8 @@ struct Settings {
     video_track: Option<Track>,
     audio_track: Option<Track>,
     overwrite: bool,
+    /// Whether alpha is multiplied into the colours.
+    premultiplied: bool,
 }
 
 impl Settings {
@@ -230,6 +233,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             (
                 settings.format == Format::Mov,
                 "frames of the line's file do not say what their colours are, as those of convert do",
+            ),
+            (
+                settings.premultiplied,
+                "the line's file has straight alpha: no element of GStreamer multiplies it in",
             ),
         ] {
             if holds {

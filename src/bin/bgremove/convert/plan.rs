@@ -40,6 +40,8 @@ pub struct Plan {
     steps: Vec<Step>,
     encoding: Encoding,
     sound: bool,
+    /// Whether alpha is to be multiplied into the frames for the encoder.
+    pub premultiplied: bool,
     /// Size of the frames that come out.
     pub width: u32,
     pub height: u32,
@@ -134,7 +136,7 @@ impl Plan {
             uneven: facts.uneven,
             narrow: facts.narrow.clone(),
         };
-        Ok(Self { steps, encoding, sound, width, height })
+        Ok(Self { steps, encoding, sound, premultiplied: settings.premultiplied, width, height })
     }
 
     /// Whether sound comes along.

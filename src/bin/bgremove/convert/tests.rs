@@ -23,6 +23,7 @@ pub fn settings(format: Format) -> Settings {
         video_track: None,
         audio_track: None,
         overwrite: false,
+        premultiplied: false,
     }
 }
 
