@@ -184,6 +184,8 @@ impl BgRemove {
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Its first mask is on its way; until then the old one's is carried on.
                     state.flow.ask_again();
+                    // Nor is its matte held on to where nothing moves.
+                    state.smoother.reset();
                     (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
             }

@@ -43,6 +43,8 @@ const WAIT: u8 = 2;
 /// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
 const MOVING: f32 = 0.6;
 const COARSE: f32 = 5.0;
+/// The past's weight at the default strength.
+const USUAL: f32 = 0.84;
 /// How many times longer than the usual the mask's past lasts where the scene stands still.
 const LONGER: f32 = 10.0;
 /// Frames after the scene has come to rest that count alike.
@@ -52,8 +54,9 @@ const INSISTS: f32 = 0.25;
 const LASTING: f32 = 8.0;
 /// How sure it has to be to be heard at once, where it was of the same mind before.
 const SURE: f32 = 0.05;
-/// For how many frames it is followed then.
-const FREE: u8 = 12;
+/// For how many frames it is followed then, and the past's weight meanwhile.
+const FREE: u8 = 16;
+const HEARD: f32 = 0.5;
 /// The past's weight, of 255, from which on it is that of a scene that has stood still for long.
 const FIRM: u8 = 243;
 /// Samples of the mask that a thread takes at a time.
@@ -120,7 +123,7 @@ impl Smoother {
 
     /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
     /// `strength` runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that
-    /// noise falls to about 0.3 of itself at 0.6. Sizes that change reset; a mask that does not hold as much as
+    /// noise falls to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask that does not hold as much as
     /// its size says is left alone.
     pub fn mask(&mut self, frame: &Frame<'_>, mask: &mut [f32], mask_w: usize, mask_h: usize, strength: f32) {
         let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() == n);
@@ -134,6 +137,8 @@ impl Smoother {
         if self.started && self.mask_size == (mask_w, mask_h) {
             in_pool(|| self.blend_mask(mask, weight));
         } else {
+            // What was made of masks of another kind is not held on to.
+            self.alpha_kept &= self.mask_size == (mask_w, mask_h);
             self.mask_size = (mask_w, mask_h);
             self.mask.resize(mask.len(), 0.0);
             self.waiting.clear();
@@ -334,7 +339,9 @@ impl Smoother {
                         (*wait, *otherwise, *free) = (0, 0.0, FREE);
                         continue;
                     }
-                    let weight = if jump && *wait < WAIT { 1.0 } else { (weight * moving).max(long) * sure };
+                    // Where noise hides what moves, what the network insists on comes sooner.
+                    let usual = if age > 0 && *free > 0 { weight.min(HEARD) } else { weight * moving };
+                    let weight = if jump && *wait < WAIT { 1.0 } else { usual.max(long) * sure };
                     *wait = if jump { wait.saturating_add(1) } else { 0 };
                     *here += (there - *here) * weight * same;
                 }
@@ -448,10 +455,10 @@ fn weight(strength: f32) -> Option<f32> {
 }
 
 /// The past's weight where the scene has stood still for `age` frames and `weight` is what it is without: that of the
-/// mean of the first frames, from there on little is learnt.
+/// mean of the first frames, from there on little is learnt. Less where less is asked for than by default.
 fn lasting(age: u8, weight: f32) -> f32 {
     let part = if age < FIRST { 1.0 / (f32::from(age) + 1.0) } else { 0.0 };
-    1.0 - part.max((1.0 - weight) / LONGER)
+    (1.0 - part.max((1.0 - weight) / LONGER)) * (weight / USUAL).min(1.0)
 }
 
 /// Frame pixels in a sample of the luma that motion is looked for in, across.

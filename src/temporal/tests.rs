@@ -303,6 +303,48 @@ fn what_creeps_is_followed() {
     }
 }
 
+/// In noise that is stronger than the contrast nothing tells motion from rest but the network: it is followed.
+#[test]
+fn what_noise_hides_is_followed() {
+    for contrast in [0.07, 0.2] {
+        let (mut noise, mut smoother) = (Noise(7), Smoother::new());
+        let mut lags = Vec::new();
+        for n in 0..90 {
+            let cx = 200.0 + 3.0 * (n as f32 - 30.0).max(0.0);
+            let (luma, truth) = disc(cx, 240.0, 70.0);
+            let luma: Vec<f32> = luma.iter().map(|l| 60.0 + (l - 60.0) * contrast).collect();
+            let p = picture(Format::Gray8, &luma, &mut noise, 12.0);
+            let mut mask = shrink(&truth);
+            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+            smoother.apply(&p.frame(), &mut truth.clone(), 0.6);
+            if n > 40 {
+                let want = shrink(&truth);
+                let off: f32 = mask.iter().zip(&want).map(|(m, w)| (m - w).abs()).sum();
+                // Of the two edges that move, in frame pixels.
+                lags.push(off * 25.0 / (2.0 * 140.0));
+            }
+        }
+        let lag = lags.iter().sum::<f32>() / lags.len() as f32;
+        println!("contrast {contrast}: {lag}");
+        assert!(lag < 9.0, "contrast {contrast}: a lag of {lag} px");
+    }
+}
+
+/// A little strength is a little, also where nothing moves.
+#[test]
+fn a_little_smoothing_is_little_in_a_still_scene() {
+    let p = picture(Format::Gray8, &disc(320.0, 240.0, 70.0).0, &mut Noise(1), 0.0);
+    let mut smoother = Smoother::new();
+    for n in 0..40 {
+        // One half, a little more, and one half again.
+        let value = if n < 30 { 0.5 } else { 0.6 };
+        let mut mask = vec![value; W / 5 * (H / 5)];
+        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.05);
+        smoother.apply(&p.frame(), &mut vec![128; W * H], 0.05);
+        assert!((mask[W / 5 * 40 + 40] - value).abs() < 0.02, "frame {n}: {}", mask[W / 5 * 40 + 40]);
+    }
+}
+
 /// A network that wavers about one half of a still scene, faster and slower: what it said at first stays.
 #[test]
 fn a_mask_that_wavers_over_a_still_scene_is_held() {

@@ -318,7 +318,7 @@ mod tests {
                             }
                         }
                     }
-                    for colors in [Colors::All, Colors::Shared] {
+                    for colors in [Colors::All, Colors::Shared, Colors::Faded] {
                         let [a, b] = [&first, &second].map(|p| cut_out(p, &alpha, colors));
                         for c in &layout.color {
                             for (x, y) in hidden(c, &alpha, (w, h)) {
