@@ -351,8 +351,9 @@ impl State {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = !self.network.spec.states.is_empty();
-        // A recurrent network has steadied its mask itself; a second time costs detail.
-        if !recurrent {
+        // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
+        // hardly larger than the mask, motion is not known finely enough to carry it along.
+        if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
             self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();

@@ -57,6 +57,8 @@ const SURE: f32 = 0.05;
 /// For how many frames it is followed then, and the past's weight meanwhile.
 const FREE: u8 = 16;
 const HEARD: f32 = 0.5;
+/// Change of the matte, of 255, up to which it is held for long: more than that is more than noise.
+const QUIET: i32 = 16;
 /// The past's weight, of 255, from which on it is that of a scene that has stood still for long.
 const FIRM: u8 = 243;
 /// Samples of the mask that a thread takes at a time.
@@ -280,8 +282,6 @@ impl Smoother {
         self.track(|bx, by| wanted[by * wide + bx]);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
-        // On frames that are hardly larger than the mask, motion is not known finely enough to carry it along.
-        let carried = sx >= 2.0 && sy >= 2.0;
         let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
         let trust = MOVING * fine;
         let past = &self.mask;
@@ -335,10 +335,6 @@ impl Smoother {
                     let insists = otherwise.abs() > INSISTS || jump && *wait >= WAIT;
                     *free = if insists { FREE } else { free.saturating_sub(1) };
                     let long = if age > 0 && *free == 0 && !sure_now { lasting(age, weight) } else { 0.0 };
-                    if age == 0 && !carried {
-                        (*wait, *otherwise, *free) = (0, 0.0, FREE);
-                        continue;
-                    }
                     // Where noise hides what moves, what the network insists on comes sooner.
                     let usual = if age > 0 && *free > 0 { weight.min(HEARD) } else { weight * moving };
                     let weight = if jump && *wait < WAIT { 1.0 } else { usual.max(long) * sure };
@@ -398,7 +394,7 @@ impl Smoother {
         let round = self.round;
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
-            let mut keep = [0u8; BLOCK * 4];
+            let (mut keep, mut hold) = ([0u8; BLOCK * 4], [0u8; BLOCK * 4]);
             for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
                 let corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| corner(bx + x, by + y));
                 let weighs = corners.iter().any(|c| *c > 0.0);
@@ -429,15 +425,14 @@ impl Smoother {
                                     }
                                 }
                             }
-                            for (x, held) in held.iter_mut().enumerate() {
-                                let usual = left + (right - left) * at(x);
-                                *held = f32::from(same[x]) * usual.max(*held) + 0.5;
-                            }
-                            for (keep, &held) in keep.chunks_exact_mut(scale).zip(&held) {
-                                keep.fill(held as u8);
+                            let wide = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
+                            for (x, ((keep, hold), &held)) in wide.zip(&held).enumerate() {
+                                let (same, usual) = (f32::from(same[x]), left + (right - left) * at(x));
+                                keep.fill((same * usual + 0.5) as u8);
+                                hold.fill((same * usual.max(held) + 0.5) as u8);
                             }
                         }
-                        mix(row, past, &keep[..row.len()], round);
+                        mix(row, past, &keep[..row.len()], &hold[..row.len()], round);
                     }
                     past.copy_from_slice(row);
                 }
@@ -636,13 +631,15 @@ multiversion! {
 
 multiversion! {
     /// Moves each pixel from the past, of which `keep` (255: all) remains, towards the present; at least by one step,
-    /// so that solid becomes solid; where the past weighs more than [`FIRM`] a smaller step is taken once in a while.
-    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8], round: u8) {
-        for ((a, &p), &keep) in alpha.iter_mut().zip(past).zip(keep) {
+    /// so that solid becomes solid. Of a change that is no more than [`QUIET`], and leads to no solid, `hold` remains;
+    /// where that is more than [`FIRM`] a smaller step is taken once in a while.
+    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8], hold: &[u8], round: u8) {
+        for (((a, &p), &keep), &hold) in alpha.iter_mut().zip(past).zip(keep).zip(hold) {
             let gap = i32::from(*a) - i32::from(p);
-            let rest = 256 - i32::from(keep);
-            let up = if keep > FIRM { i32::from(round) } else { 255 };
-            let size = (gap.abs() * rest + up) >> 8;
+            let quiet = if *a == 0 || *a == 255 { 0 } else { gap.abs().min(QUIET) };
+            let up = if hold > FIRM && quiet == gap.abs() { i32::from(round) } else { 255 };
+            let more = gap.abs() - quiet;
+            let size = (quiet * (256 - i32::from(hold)) + more * (256 - i32::from(keep)) + up) >> 8;
             *a = (i32::from(p) + if gap < 0 { -size } else { size }) as u8;
         }
     }
