@@ -247,3 +247,30 @@ fn edit_lists_of_several_parts() {
         }
     }
 }
+
+/// What an edit list hides must not be seen where a part begins.
+#[test]
+fn a_part_that_begins_in_a_pause_shows_nothing_that_is_hidden() {
+    let (folder, made) = (folder("edits-pause"), folder("edits-pause-inputs"));
+    let source = clip("eight.mp4", 8.0, LOOP, &H264);
+    let whole = shown(&source, &folder, &[]);
+    let source = std::fs::read(source).unwrap();
+    // The first frame that is to come (places are those of `with_edits`, a little before), and how many at most.
+    for (name, edits, more, first, most) in [
+        ("late", &[(500, -1, 1.0), (3000, 2000, 1.0)][..], &["--duration", "2"][..], 59, 46),
+        (
+            "pause",
+            &[(1000, 0, 1.0), (500, -1, 1.0), (1000, 2000, 1.0)],
+            &["--start", "1.2", "--duration", "1"],
+            59,
+            22,
+        ),
+    ] {
+        let input = made.join(format!("{name}.mp4"));
+        std::fs::write(&input, with_edits(&source, edits)).unwrap();
+        let got = places(&shown(&input, &folder, more), &whole);
+        // Where the clip begins anew, its frames are hard to tell apart.
+        assert_eq!(got[0] % 120, first, "{name}: {got:?}");
+        assert!((most - 2..=most).contains(&got.len()), "{name}: {got:?}");
+    }
+}

@@ -76,6 +76,13 @@ impl Cut {
         Left::After
     }
 
+    /// Whether a frame that came before may be seen where the part begins: in a pause of an edit list nothing is, and what
+    /// it hides is never seen.
+    fn may_stand(&self, time: i64) -> bool {
+        let first = self.pieces.first().filter(|p| p.from <= self.zero);
+        first.is_some_and(|p| time.saturating_add(p.shift) < p.from)
+    }
+
     /// Does it to all that goes through a pad. `end` is called when nothing more is to come.
     pub fn apply(
         self,
@@ -136,7 +143,10 @@ impl Cutter {
                 true
             }
             Some(Left::Before) => {
-                state.before = running(&state.segment, buffer.pts().unwrap_or_default());
+                let time = running(&state.segment, buffer.pts().unwrap_or_default());
+                if let Some(time) = time.filter(|t| self.cut.may_stand(*t)) {
+                    state.before = Some(time);
+                }
                 false
             }
             Some(Left::After) => {
@@ -154,7 +164,8 @@ impl Cutter {
     pub fn standing(&self) -> Option<(i64, i64)> {
         let state = self.lock();
         let late = state.late.filter(|late| *late > MOST && state.sound.is_none())?;
-        Some((state.before?, late))
+        let first = self.cut.pieces.first()?;
+        Some((state.before?, late.min(first.to - self.cut.zero)))
     }
 }
 
@@ -321,5 +332,15 @@ mod tests {
         assert_eq!(part.left(2500 * MS, 40 * MS, 0), some(0, 0, 40));
         assert_eq!(part.left(2690 * MS, 40 * MS, 0), some(190, 0, 10));
         assert_eq!(part.left(2700 * MS, 40 * MS, 0), Left::After);
+    }
+
+    #[test]
+    fn what_an_edit_list_hides_stands_nowhere() {
+        let pieces = [Piece { at: 0.5, from: 2.0, to: 3.0 }, Piece { at: 2.0, from: 4.0, to: 5.0 }];
+        let stands = |start, t: i64| cut(start, 9000, Some(&pieces)).may_stand(t * MS);
+        // In the pauses before and between them.
+        assert!(!stands(0, 1900) && !stands(1700, 2900) && !stands(1700, 3900));
+        assert!(stands(1000, 2400) && !stands(1000, 2600) && !stands(1000, 3900));
+        assert!(stands(2500, 4400) && cut(1000, 9000, None).may_stand(900 * MS));
     }
 }
