@@ -407,3 +407,51 @@ fn a_picture_becomes_a_video_of_one_frame() {
         }
     }
 }
+
+/// A clock that jumps is no reason to refuse a file; what GStreamer loses by it is told, with a command that helps.
+#[test]
+fn transport_streams_whose_clock_jumps() {
+    let (folder, made) = (folder("clock"), crate::media::folder("clock-inputs"));
+    let path = |name: &str| made.join(name);
+    let small = ["--size", "96x96", "--timeout", "20", "--overwrite"];
+    let run = |input: &Path, more: &[&str]| {
+        let out = folder.join("a.mov");
+        let all = [&[input.to_str().unwrap(), out.to_str().unwrap()], &small[..], more].concat();
+        let done = bgremove(&all);
+        assert!(done.status.success(), "{}: {}", input.display(), said(&done));
+        (times(&out), onsets(&out), said(&done))
+    };
+    // Two recordings in one file, of which the second has a later clock: nothing is lost, and nothing is said.
+    let ts = |offset| std::fs::read(remux(&plain(), "clock.ts", &["-output_ts_offset", offset])).unwrap();
+    std::fs::write(path("both.ts"), [ts("0"), ts("100")].concat()).unwrap();
+    let (frames, beeps, words) = run(&path("both.ts"), &[]);
+    assert_eq!((frames.len(), beeps.len()), (120, 4), "{words}");
+    assert!(!words.contains("convert/clock"), "{words}");
+    // A picture that stands while the sound goes on.
+    let filter = ",select='not(between(n,75,119))'";
+    let options = [&["-fps_mode", "vfr", "-c:a", "aac"], &FAST[..]].concat();
+    let gap = clip("clock-gap.ts", 6.0, &[",loop=loop=1:size=120", filter].concat(), &options);
+    let (frames, _, words) = run(&gap, &[]);
+    assert_eq!(frames.len(), 135);
+    let wanted =
+        ["warning: after 2.", "stands still for 1.5", "-map 0:v -map 0:a? -c copy", "(convert/clock)"];
+    assert!(wanted.iter().all(|w| words.contains(w)), "{words}");
+    // Which is not asked for.
+    assert!(!run(&gap, &["--duration", "1.5"]).2.contains("convert/clock"));
+    // What it says helps.
+    let other = path("other.mkv");
+    let maps = ["-map", "0:v", "-map", "0:a?", "-c", "copy", other.to_str().unwrap()];
+    tool("ffmpeg", &[&["-v", "error", "-i", gap.to_str().unwrap()], &maps[..]].concat());
+    let (frames, beeps, words) = run(&other, &[]);
+    assert!(!words.contains("convert/clock"), "{words}");
+    assert_eq!((frames.len(), beeps.len()), (135, 6));
+    assert!(frames.windows(2).any(|w| (w[1] - w[0] - 1.533).abs() < 0.02), "{frames:?}");
+    // Packets that were never received: the rest comes, and it is said.
+    let whole = std::fs::read(clip("clock.ts", 6.0, ",loop=loop=1:size=120", &options)).unwrap();
+    let packets = whole.len() / 188;
+    let lost = [&whole[..packets * 2 / 5 * 188], &whole[packets * 3 / 5 * 188..]].concat();
+    std::fs::write(path("lost.ts"), lost).unwrap();
+    let (frames, _, words) = run(&path("lost.ts"), &[]);
+    assert!(frames.len() > 120, "{}", frames.len());
+    assert!(words.contains("are missing") && words.contains("(convert/clock)"), "{words}");
+}

@@ -64,20 +64,16 @@ pub struct Written {
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
-    check(input, watch)?;
+    refuse(input)?;
     let mut opened = Input::open(input, settings, None, watch)?;
     opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
 }
 
 /// Refuses files of which GStreamer loses something without a word.
-fn check(path: &Path, watch: &Watch) -> Result<(), Fault> {
+fn refuse(path: &Path) -> Result<(), Fault> {
     // What is read once cannot be looked at first.
-    if !path.is_file() {
-        return Ok(());
-    }
-    picture::refuse_animation(path)?;
-    ts::check(path, watch)
+    if path.is_file() { picture::refuse_animation(path) } else { Ok(()) }
 }
 
 /// Converts an input.
@@ -102,7 +98,14 @@ pub fn convert(
     });
     // A pipe is read once.
     let at_once = range.filter(|_| !task.input.is_file());
-    check(&task.input, watch)?;
+    refuse(&task.input)?;
+    if task.input.is_file() {
+        let stop = stop.map(|t| t.nseconds() as f64 / 1e9);
+        if let Some(text) = ts::check(&task.input, stop, watch)? {
+            job.warning(ts::CODE, &text);
+            account.warning(ts::CODE, &text);
+        }
+    }
     let opened = Input::open(&task.input, settings, at_once, watch);
     let mut input = opened.map_err(|fault| picture::explain(&task.input, fault))?;
     input.facts.uneven = !even;
