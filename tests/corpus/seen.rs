@@ -127,7 +127,8 @@ fn webp(path: &Path) -> Seen {
         frames.push(Look::new(frame.data(), w as usize, h as usize));
         ends.push(f64::from(frame.timestamp()) / 1000.0);
     }
-    let length = ends.pop();
+    // One frame alone is written as a still picture, which has none.
+    let length = ends.pop().filter(|_| frames.len() > 1);
     Seen { frames, times: Some(ends), size: (f64::from(w), f64::from(h)), beeps: None, length }
 }
 

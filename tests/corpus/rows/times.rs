@@ -7,6 +7,13 @@ fn some(n: usize) -> bool {
     n.is_multiple_of(7) || n.is_multiple_of(5) || n == 3
 }
 
+/// Pictures that stand for ten seconds each; no part of them begins where one does.
+fn slides(name: &'static str, with: &'static str) -> Kind {
+    let sound = if name.ends_with("mp4") { "aac" } else { "flac" };
+    let make = format!("-vf setpts=N*10/TB -fps_mode passthrough H264 -c:a {sound}");
+    kind(name, make.leak()).frames(3, (25, 1)).sound(0.0, 30.0).with(with)
+}
+
 pub fn rows() -> Vec<Kind> {
     let ticks = "-fps_mode vfr -enc_time_base 1/90000 H264 -x264-params fps=90000:force-cfr=0 -c:a aac";
     let uneven = "-vf select='not(mod(n,7))+not(mod(n,5))+eq(n,3)' -fps_mode vfr H264 -c:a aac";
@@ -42,6 +49,17 @@ pub fn rows() -> Vec<Kind> {
             .keep(|n| n == 9 || n > 39)
             .at(|n| if n == 9 { 1.0 } else { n as f64 / 25.0 })
             .part(1.0, 2.0),
+        slides("slides.mkv", "--start 5 --duration 1").keep(|n| n == 0).at(|_| 5.0).part(5.0, 6.0).lasts(6.0),
+        slides("slides.mp4", "--start 12.2 --duration 1")
+            .keep(|n| n == 1)
+            .at(|_| 12.2)
+            .part(12.2, 13.2)
+            .lasts(13.2),
+        slides("slides-last.mkv", "--start 25 --duration 1")
+            .keep(|n| n == 2)
+            .at(|_| 25.0)
+            .part(25.0, 26.0)
+            .lasts(26.0),
         kind("b-frames.avi", "-c:v mpeg4 -bf 2 -vtag XVID -q:v 2 -c:a pcm_s16le")
             .told("webm mov mp4 gif webp", "of its frames had the time of the one before"),
         kind("open-gop.ts", "H264 -x264-params open-gop=1:keyint=12:bframes=3:b-adapt=0 -c:a aac"),

@@ -160,12 +160,22 @@ impl Cutter {
 }
 
 impl Cutter {
-    /// The frame before the first one that is taken, where that is late: when it came and how long it stands.
-    pub fn standing(&self) -> Option<(i64, i64)> {
+    /// The frame before the first one that is taken, where that is late or there is none at all: when it came and how long
+    /// it stands. `end` is that of the whole video; nothing stands after it.
+    pub fn standing(&self, end: Option<gst::ClockTime>) -> Option<(i64, i64)> {
         let state = self.lock();
-        let late = state.late.filter(|late| *late > MOST && state.sound.is_none())?;
-        let first = self.cut.pieces.first()?;
-        Some((state.before?, late.min(first.to - self.cut.zero)))
+        if state.sound.is_some() || state.late.is_some_and(|late| late <= MOST) {
+            return None;
+        }
+        let (first, zero) = (self.cut.pieces.first()?, self.cut.zero);
+        let until = match state.late {
+            Some(late) => zero.saturating_add(late),
+            // One came after the part.
+            None if state.ended => first.to,
+            None => i64::try_from(end?.nseconds()).ok()?,
+        };
+        let length = until.min(first.to).saturating_sub(zero);
+        Some((state.before?, length)).filter(|_| length > 0)
     }
 }
 
@@ -224,9 +234,12 @@ impl State {
                 let at = running(&self.segment, pts).unwrap_or(0);
                 let length = duration.map_or(0, |d| i64::try_from(d.nseconds()).unwrap_or(0));
                 let Left::Some { at, length, .. } = cut.left(at, length, 0) else {
-                    // A stream that has nothing more may tell so by this alone.
-                    self.ended |= cut.left(at, length, 0) == Left::After;
-                    return gst::PadProbeReturn::Drop;
+                    // A stream that has nothing more may tell so by this alone; but a decoder may still hold the frame that
+                    // stands here.
+                    let may_end = self.sound.is_some() || self.late.is_some();
+                    self.ended |= may_end && cut.left(at, length, 0) == Left::After;
+                    // GStreamer would free once more what is dropped.
+                    return gst::PadProbeReturn::Handled;
                 };
                 *event = gst::event::Gap::builder(clock(at)).duration(clock(length)).build();
             }
@@ -264,7 +277,7 @@ impl State {
             // In place of the lesser half of the frame before.
             (at, rest) = (0, rest + at);
         }
-        let lasts = buffer.duration().is_some() || rest < length;
+        let lasts = buffer.duration().is_some() || rest != length;
         if let Some(info) = &self.sound
             && (skipped > 0 || rest < length)
         {

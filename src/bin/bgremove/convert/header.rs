@@ -160,6 +160,12 @@ impl Header {
         !self.has_odd_edits() && self.tracks.iter().any(|t| (t.is_video || t.is_sound) && t.hides())
     }
 
+    /// When a video of an ISO base media file ends.
+    pub fn end(&self, id: Option<u32>) -> Option<Duration> {
+        let track = self.tracks.iter().find(|t| t.is_video && Some(t.id) == id)?;
+        Duration::try_from_secs_f64(track.shown()).ok()
+    }
+
     /// Whether its edit lists show something twice, in another order or at another speed.
     pub fn has_odd_edits(&self) -> bool {
         self.tracks.iter().any(|t| (t.is_video || t.is_sound) && t.pieces().is_none())

@@ -279,9 +279,29 @@ impl Input {
             }));
         }
         let video = choose(&videos, settings.video_track.as_ref(), "video", "--video-track")?;
+        let duration = match header.family {
+            // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
+            Family::Isom if header.has_hidden_parts() => {
+                header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
+            }
+            Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
+            // Of a raw stream the length would be a guess.
+            _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
+            _ => None,
+        };
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
-            let told = watch.failure(&pipeline.0).or(range.map(|_| none_within()));
+            let failure = watch.failure(&pipeline.0);
+            // The part may lie wholly within the time of the frame before it.
+            let again = range.filter(|r| r.standing.is_none() && failure.is_none() && path.is_file());
+            let end =
+                header.end(track_id(&video)).and_then(|l| gst::ClockTime::try_from(l).ok()).or(duration);
+            let cutter = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.cutter.clone());
+            if let (Some(range), Some(standing)) = (again, cutter.and_then(|c| c.standing(end))) {
+                drop(pipeline);
+                return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watch);
+            }
+            let told = failure.or(range.map(|_| none_within()));
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
         }
         let audio = match sounds.is_empty() || !settings.sound {
@@ -294,16 +314,6 @@ impl Input {
         left_out.extend(missing.iter().map(|decoder| {
             format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
         }));
-        let duration = match header.family {
-            // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
-            Family::Isom if header.has_hidden_parts() => {
-                header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
-            }
-            Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
-            // Of a raw stream the length would be a guess.
-            _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
-            _ => None,
-        };
         color::complete(&video);
         let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
@@ -396,8 +406,9 @@ impl Input {
             lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
+        // There may be one that stands there, which is found by decoding all before.
         if none {
-            return Err(none_within());
+            return Ok(false);
         }
         self.drop_empty_sound(watch)?;
         Ok(self.is_at(start))
@@ -457,7 +468,7 @@ impl Input {
 
     /// The picture that stands where the part begins, if it was opened in one.
     pub fn standing(&self) -> Option<(i64, i64)> {
-        lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing()
+        lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing(None)
     }
 
     /// Whether its streams lie in a container.

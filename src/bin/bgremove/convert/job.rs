@@ -377,7 +377,8 @@ fn pass_gaps(rest: &gst::Bin) {
     sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
         Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Gap => {
             src.push_event(event.clone());
-            gst::PadProbeReturn::Drop
+            // GStreamer would free once more what is dropped.
+            gst::PadProbeReturn::Handled
         }
         _ => gst::PadProbeReturn::Ok,
     });
