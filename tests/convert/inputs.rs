@@ -377,6 +377,12 @@ fn a_missing_decoder_is_named() {
     let text = said(&out);
     assert_eq!(out.status.code(), Some(1), "{text}");
     assert!(text.contains("H.264") && text.contains("gstreamer1.0-libav"), "{text}");
+    // Also where there is sound that can be decoded.
+    let out = without(&video, &plain(), "a.webm");
+    let text = said(&out);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    let wanted = ["no H.264", "gstreamer1.0-libav"];
+    assert!(wanted.iter().all(|w| text.contains(w)) && !text.contains("ffmpeg"), "{text}");
     let sound = ["avdec_aac", "avdec_aac_fixed", "avdec_aac_latm", "faad", "fdkaacdec"];
     let out = without(&sound, &plain(), "b.webm");
     let text = said(&out);

@@ -67,10 +67,21 @@ impl From<String> for Fault {
     }
 }
 
-/// What a message says that a decoder or demuxer is missing for, where other streams can be decoded.
-pub fn missing(message: &gst::MessageRef) -> Option<String> {
+/// A decoder or demuxer that is missing, where other streams can be decoded.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    pub name: String,
+    /// It would be for video of a codec that GStreamer knows: of others the name is only that of their caps.
+    pub is_known_video: bool,
+}
+
+/// What a message says that one is missing for.
+pub fn missing(message: &gst::MessageRef) -> Option<Missing> {
     let said = message.structure().filter(|s| s.name() == "missing-plugin")?;
-    Some(said.get::<String>("name").unwrap_or_else(|_| "plugin for one of its streams".into()))
+    let name = said.get::<String>("name").unwrap_or_else(|_| "plugin for one of its streams".into());
+    let caps = said.get::<gst::Caps>("detail").ok();
+    let is_video = caps.is_some_and(|c| c.structure(0).is_some_and(|s| s.name().starts_with("video/")));
+    Some(Missing { is_known_video: is_video && !name.starts_with("video/"), name })
 }
 
 /// What GStreamer warns of, as words in brackets.

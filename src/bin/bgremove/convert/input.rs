@@ -271,6 +271,17 @@ impl Input {
         };
         let (videos, sounds) = (all("video/x-raw"), all("audio/x-raw"));
         if videos.is_empty() {
+            // A package helps there; the file that the other text advises would be H.264, which may be what is missing.
+            if let Some(decoder) = missing.iter().find(|m| m.is_known_video) {
+                return Err(Fault::new(
+                    "core/missing-plugin",
+                    format!(
+                        "GStreamer lacks a plugin for its video (no {}): install it ({})",
+                        decoder.name,
+                        fault::PACKAGES
+                    ),
+                ));
+            }
             let is_unknown = unknown.load(Ordering::SeqCst) || header.tracks.iter().any(|t| t.is_video);
             return Err(Fault::input(match sounds.is_empty() {
                 _ if is_unknown => NO_DECODER,
@@ -312,7 +323,7 @@ impl Input {
             left_out.push("its subtitles are left out".into());
         }
         left_out.extend(missing.iter().map(|decoder| {
-            format!("a stream of it is left out: GStreamer has no {decoder} ({})", fault::PACKAGES)
+            format!("a stream of it is left out: GStreamer has no {} ({})", decoder.name, fault::PACKAGES)
         }));
         color::complete(&video);
         let mut facts = facts(&video, audio.as_ref())?;

@@ -64,7 +64,7 @@ impl Watch {
         pipeline: &gst::Pipeline,
         is_file: bool,
         mut done: impl FnMut() -> bool,
-    ) -> Result<Vec<String>, Fault> {
+    ) -> Result<Vec<fault::Missing>, Fault> {
         let (mut warned, mut missing) = (String::new(), Vec::new());
         while !done() {
             let message = match self.next(pipeline) {
