@@ -461,3 +461,22 @@ fn transport_streams_whose_clock_jumps() {
     assert!(frames.len() > 120, "{}", frames.len());
     assert!(words.contains("are missing") && words.contains("(convert/clock)"), "{words}");
 }
+
+/// Of sound that may come later nothing is said where none is kept.
+#[test]
+fn what_begins_before_nought_is_told_where_sound_is_kept() {
+    let folder = folder("before-nought");
+    let input = remux(&plain(), "before.mkv", &["-avoid_negative_ts", "disabled"]);
+    for (name, more, told) in
+        [("a.webm", &[][..], true), ("b.webm", &["--audio", "drop"], false), ("a.gif", &[], false)]
+    {
+        let out = folder.join(name);
+        let all = [&[input.to_str().unwrap(), out.to_str().unwrap(), "--size", "96x96"], more].concat();
+        let done = bgremove(&all);
+        assert!(
+            done.status.success() && said(&done).contains("before its nought") == told,
+            "{}",
+            said(&done)
+        );
+    }
+}

@@ -443,6 +443,18 @@ fn children(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
+/// The same where the last one may go on after the bytes.
+fn beginnings(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let (id, size, head) = element(bytes.get(at..)?)?;
+        let end = at.checked_add(head)?.checked_add(usize::try_from(size?).ok()?)?;
+        let inner = bytes.get(at + head..end.min(bytes.len()))?;
+        at = end;
+        Some((id, inner))
+    })
+}
+
 fn unsigned(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |v, b| v << 8 | u64::from(*b))
 }
@@ -460,6 +472,7 @@ const TRACK: u32 = 0xae;
 const NUMBER: u32 = 0xd7;
 const VIDEO: u32 = 0xe0;
 const PROJECTION: u32 = 0x7670;
+const PROJECTION_TYPE: u32 = 0x7671;
 const ROLL: u32 = 0x7675;
 const TIME: u32 = 0xe7;
 const SIMPLE_BLOCK: u32 = 0xa3;
@@ -471,7 +484,7 @@ const CLUSTER: u32 = 0x1f43_b675;
 fn matroska(file: &mut File, length: u64) -> Option<Header> {
     let mut header = Header { family: Family::Matroska, ..Header::default() };
     let mut at = 0;
-    let (mut segment, mut tracks_at, mut scale) = (None, None, 1_000_000);
+    let (mut segment, mut tracks_at, mut scale, mut has_tracks) = (None, None, 1_000_000, false);
     for _ in 0..BOXES {
         file.seek(SeekFrom::Start(at)).ok()?;
         let mut head = Vec::new();
@@ -500,8 +513,8 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
                 if id == INFO {
                     (header.length, scale) = said_length(&bytes);
                 } else if id == TRACKS {
-                    header.rolls =
-                        children(&bytes).filter(|(i, _)| *i == TRACK).filter_map(|(_, t)| roll(t)).collect();
+                    header.rolls = rolls(&bytes);
+                    has_tracks = true;
                 } else {
                     let place = |id| place(&bytes, id).map(|p| segment.unwrap_or(0).saturating_add(p));
                     header.indexed |= place(CUES).is_some_and(|p| p < length);
@@ -516,13 +529,14 @@ fn matroska(file: &mut File, length: u64) -> Option<Header> {
             break;
         }
     }
-    // Where they were changed later, they may come behind the frames.
-    if let Some(at) = tracks_at.filter(|at| *at < length) {
+    // Where they were changed later, they may come behind the frames. The place may also be one where they were before.
+    if let Some(at) = tracks_at.filter(|at| *at < length && !has_tracks) {
         file.seek(SeekFrom::Start(at)).ok()?;
         let mut bytes = Vec::new();
         file.take(1 << 20).read_to_end(&mut bytes).ok()?;
-        header.rolls =
-            children(&bytes).find(|(id, _)| *id == TRACKS).map_or(Vec::new(), |(_, all)| rolls(all));
+        if let Some((_, all)) = children(&bytes).find(|(id, _)| *id == TRACKS) {
+            header.rolls = rolls(all);
+        }
     }
     Some(header)
 }
@@ -535,7 +549,12 @@ fn rolls(tracks: &[u8]) -> Vec<(u64, f64)> {
 /// The number of a track, and by how much its picture is to be turned.
 fn roll(track: &[u8]) -> Option<(u64, f64)> {
     let within = |bytes, id| children(bytes).find(|(i, _)| *i == id).map(|(_, inner)| inner);
-    let roll = within(within(within(track, VIDEO)?, PROJECTION)?, ROLL)?;
+    let projection = within(within(track, VIDEO)?, PROJECTION)?;
+    // Of a sphere it is the way that one looks at first (RFC 9559, 5.1.4.1.28.41): nought is a flat picture, as is none.
+    if within(projection, PROJECTION_TYPE).is_some_and(|kind| unsigned(kind) != 0) {
+        return None;
+    }
+    let roll = within(projection, ROLL)?;
     Some((unsigned(within(track, NUMBER)?), float(roll)?))
 }
 
@@ -551,14 +570,14 @@ fn float(bytes: &[u8]) -> Option<f64> {
 fn before(cluster: &[u8]) -> i64 {
     let mut begin = 0;
     let mut least = 0i64;
-    for (id, inner) in children(cluster) {
+    for (id, inner) in beginnings(cluster) {
         let block = match id {
             TIME => {
                 begin = i64::try_from(unsigned(inner)).unwrap_or(i64::MAX);
                 continue;
             }
             SIMPLE_BLOCK => Some(inner),
-            BLOCK_GROUP => children(inner).find(|(id, _)| *id == BLOCK).map(|(_, block)| block),
+            BLOCK_GROUP => beginnings(inner).find(|(id, _)| *id == BLOCK).map(|(_, block)| block),
             _ => None,
         };
         // After the number of the track, which nearly always is one byte.
@@ -628,6 +647,53 @@ mod tests {
         ] {
             assert_eq!(pieces(odd), None::<Vec<(f64, f64, f64)>>);
         }
+    }
+
+    /// An element of Matroska; its size takes four bytes.
+    fn made(id: u32, content: &[u8]) -> Vec<u8> {
+        let id = id.to_be_bytes();
+        let skip = id.iter().take_while(|b| **b == 0).count();
+        let size = (content.len() as u32 | 0x1000_0000).to_be_bytes();
+        [&id[skip..], &size, content].concat()
+    }
+
+    fn read_matroska(parts: &[Vec<u8>]) -> Header {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes = [made(0x1a45_dfa3, &[]), made(SEGMENT, &parts.concat())].concat();
+        std::fs::write(file.path(), bytes).unwrap();
+        Header::read(file.path())
+    }
+
+    #[test]
+    fn a_large_first_block_that_begins_before_nought() {
+        let block = [&[0x81, 0xff, 0xea, 0x80][..], &vec![0; 100_000]].concat();
+        for block in [made(SIMPLE_BLOCK, &block), made(BLOCK_GROUP, &made(BLOCK, &block))] {
+            let cluster = made(CLUSTER, &[made(TIME, &[0]), block].concat());
+            let before = read_matroska(&[cluster]).before;
+            assert!((before - 0.022).abs() < 1e-9, "{before}");
+        }
+    }
+
+    #[test]
+    fn only_a_flat_picture_is_turned_and_by_the_tracks_that_are_there() {
+        let tracks = |kind: Option<u8>| {
+            let kind = kind.map_or(Vec::new(), |k| made(PROJECTION_TYPE, &[k]));
+            let projection = [kind, made(ROLL, &(-90f32).to_be_bytes())].concat();
+            let video = made(VIDEO, &made(PROJECTION, &projection));
+            made(TRACKS, &made(TRACK, &[made(NUMBER, &[1]), video].concat()))
+        };
+        for (kind, turned) in [(None, true), (Some(0), true), (Some(1), false), (Some(2), false)] {
+            assert_eq!(read_matroska(&[tracks(kind)]).rolls.len(), usize::from(turned), "{kind:?}");
+        }
+        // The place leads to what is no longer there, or to what is behind the frames.
+        let place = |at: u32| {
+            let entry = [made(SEEK_ID, &TRACKS.to_be_bytes()), made(SEEK_POSITION, &at.to_be_bytes())];
+            made(SEEK_HEAD, &made(SEEK, &entry.concat()))
+        };
+        let cluster = made(CLUSTER, &made(TIME, &[0]));
+        let after = (place(0).len() + cluster.len()) as u32;
+        assert_eq!(read_matroska(&[place(3), tracks(None), cluster.clone()]).rolls, [(1, -90.0)]);
+        assert_eq!(read_matroska(&[place(after), cluster, tracks(None)]).rolls, [(1, -90.0)]);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub fn convert(
         plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
         account.planned(&plan);
     }
-    if input.header.before > 0.0 {
+    if input.header.before > 0.0 && plan.sound() {
         let text = format!(
             "it begins {:.3} s before its nought, which GStreamer takes for nought: sound may come so much later",
             input.header.before
