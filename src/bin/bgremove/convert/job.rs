@@ -99,7 +99,11 @@ pub fn convert(
     // A pipe is read once.
     let at_once = range.filter(|_| !task.input.is_file());
     refuse(&task.input)?;
-    if task.input.is_file() {
+    if !task.input.is_file() {
+        let text = "it is no regular file and is read once: its header is not looked at, and what GStreamer gets wrong in \
+                    it (edit lists, turned Matroska, animated pictures) is neither mended nor told";
+        note(job, account, text);
+    } else {
         let stop = stop.map(|t| t.nseconds() as f64 / 1e9);
         if let Some(text) = ts::check(&task.input, stop, watch)? {
             job.warning(ts::CODE, &text);
