@@ -6,11 +6,12 @@
 
 mod common;
 
-use common::onnx::{Onnx, Type};
+use common::onnx::{Attr, Onnx, Type};
 use common::record::record;
 use common::{Running, clip, init};
 use gst::prelude::*;
-use gstbgremove::auto::{self, Best, Trial};
+use gstbgremove::auto::{self, Best, Trial, Unknown};
+use gstbgremove::runtime::Cancel;
 use gstbgremove::{models, runtime};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -59,26 +60,44 @@ impl Shelf {
 
     /// Puts the best network on the shelf.
     fn install(&self) {
-        static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
-        let bytes = BYTES.get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let network = Onnx::new()
-                .input("src", Type::F32, &[1, 3, -1, -1])
-                .f32s("none", &[1, 3, 1, 1], &[0.0; 3])
-                .op("Conv", "src none", "zero")
-                .scalar("one", 1.0)
-                .op("Add", "zero one", "pha")
-                .output("pha", Type::F32, &[1, 1, -1, -1]);
-            let mut bytes = std::fs::read(network.save(folder.path(), "x.onnx")).unwrap();
-            let length = models::entries().iter().find(|e| e.preset == "human").unwrap().bytes as usize;
-            // As long as the real one, by a text of four bytes' length (ModelProto.doc_string).
-            let rest = length - bytes.len() - 5;
-            assert!((1 << 21..1 << 28).contains(&rest));
-            bytes.push(6 << 3 | 2);
-            bytes.extend((0..4).map(|i| (rest >> (7 * i)) as u8 & 0x7f | if i < 3 { 0x80 } else { 0 }));
-            bytes.resize(length, b' ');
-            bytes
-        });
+        let network = Onnx::new()
+            .input("src", Type::F32, &[1, 3, -1, -1])
+            .f32s("none", &[1, 3, 1, 1], &[0.0; 3])
+            .op("Conv", "src none", "zero")
+            .scalar("one", 1.0)
+            .op("Add", "zero one", "pha");
+        self.put(network);
+    }
+
+    /// The same one, and a run takes some milliseconds where the short side is 64, and a second or so at 288.
+    fn install_slow(&self) {
+        const STEPS: usize = 2500;
+        let mut network = Onnx::new()
+            .input("src", Type::F32, &[1, 3, -1, -1])
+            .f32s("none", &[1, 3, 1, 1], &[0.0; 3])
+            .op("Conv", "src none", "zero")
+            .node("Transpose", "zero", "turned", &[("perm", Attr::Ints(&[0, 1, 3, 2]))])
+            .op("MatMul", "zero turned", "m0");
+        for k in 0..STEPS {
+            network = network.op("MatMul", &format!("m{k} m0"), &format!("m{}", k + 1));
+        }
+        let network = network
+            .op("ReduceMean", &format!("m{STEPS}"), "last")
+            .scalar("one", 1.0)
+            .op("Add", "last one", "white")
+            .op("Add", "zero white", "pha");
+        self.put(network);
+    }
+
+    fn put(&self, network: Onnx) {
+        let mut bytes = network.output("pha", Type::F32, &[1, 1, -1, -1]).bytes();
+        let length = models::entries().iter().find(|e| e.preset == "human").unwrap().bytes as usize;
+        // As long as the real one, by a text of four bytes' length (ModelProto.doc_string).
+        let rest = length - bytes.len() - 5;
+        assert!((1 << 21..1 << 28).contains(&rest));
+        bytes.push(6 << 3 | 2);
+        bytes.extend((0..4).map(|i| (rest >> (7 * i)) as u8 & 0x7f | if i < 3 { 0x80 } else { 0 }));
+        bytes.resize(length, b' ');
         std::fs::write(self.human(), bytes).unwrap();
         assert_eq!(auto::look(), Best::Installed);
     }
@@ -253,21 +272,147 @@ fn a_live_stream_gets_it_if_it_keeps_the_pace_which_is_measured_once() {
     assert_ne!(std::fs::read(shelf.figure()).unwrap(), b"nanoseconds 1\n");
 }
 
+fn until(what: &str, done: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn the_start_of_a_stream_is_not_held_up() {
     let shelf = Shelf::empty();
-    shelf.install();
+    shelf.install_slow();
     let trial = Trial::usual(runtime::open(None).unwrap());
+    // Who is stopped does not wait, and nothing is kept of what has been called off.
     let begin = Instant::now();
-    let why = trial.run_within(Duration::ZERO, || false).unwrap_err();
+    let told = trial.run_within(Duration::from_secs(60), &Cancel::default(), || true);
+    assert!(told == Err(Unknown::Interrupted) && begin.elapsed() < Duration::from_millis(500));
+    let begin = Instant::now();
+    let told = trial.run_within(Duration::from_secs(60), &Cancel::default(), || {
+        begin.elapsed() > Duration::from_millis(2000)
+    });
+    assert_eq!(told, Err(Unknown::Interrupted));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(trial.known(), None);
+    // When patience is over, it is measured all the same, until it is called off.
+    let trial = Trial { side: 96, ..trial };
+    let cancel = Cancel::default();
+    let begin = Instant::now();
+    let Err(Unknown::Because(why)) = trial.run_within(Duration::ZERO, &cancel, || false) else { panic!() };
     assert!(why.contains("bgremove doctor") && begin.elapsed() < Duration::from_millis(500), "{why}");
-    // Who is stopped does not wait either.
-    let begin = Instant::now();
-    assert!(trial.run_within(Duration::from_secs(60), || true).is_err());
-    assert!(begin.elapsed() < Duration::from_millis(500));
+    until("it is known", || trial.known().is_some());
+    let figure = trial.known().unwrap();
+    assert!(figure.beside && figure.provider == "cpu", "{figure:?}");
+    assert_eq!(trial.run_within(Duration::ZERO, &cancel, || false), Ok(figure));
+    trial.forget();
+    let Err(Unknown::Because(_)) = trial.run_within(Duration::ZERO, &cancel, || false) else { panic!() };
+    cancel.call();
     // With patience it is known, and then no time is needed.
-    let run = trial.run_within(Duration::from_secs(60), || false).unwrap();
-    assert_eq!(trial.known(), Some(run));
+    let patient = || trial.run_within(Duration::from_secs(60), &Cancel::default(), || false);
+    let figure = patient().unwrap();
+    assert!(!figure.beside && trial.known() == Some(figure.clone()), "{figure:?}");
+    assert_eq!(patient(), Ok(figure.clone()));
+    // Portraits and what is a little narrower are no other matter; what is much wider is.
+    for (aspect, same) in [(9.0 / 16.0, true), (1.6, true), (4.0 / 3.0, false), (21.0 / 9.0, false)] {
+        assert_eq!(Trial { aspect, ..trial }.known() == Some(figure.clone()), same, "{aspect}");
+    }
+    shelf.figure();
+}
+
+#[test]
+fn who_waits_for_another_who_measures_gets_that_figure() {
+    let shelf = Shelf::empty();
+    shelf.install_slow();
+    let trial = Trial { side: 96, ..Trial::usual(runtime::open(None).unwrap()) };
+    let told: Vec<_> = std::thread::scope(|scope| {
+        let one = || trial.run_within(Duration::from_secs(60), &Cancel::default(), || false);
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
+        threads.into_iter().map(|t| t.join().unwrap().unwrap()).collect()
+    });
+    assert!(told.iter().all(|figure| *figure == told[0]), "{told:?}");
+    // One that is called off while it waits for its turn does not go on waiting for it.
+    trial.forget();
+    let long = Trial { side: 0, ..trial };
+    let (cancel, other) = (Cancel::default(), Cancel::default());
+    std::thread::scope(|scope| {
+        let measures = scope.spawn(|| long.run_beside(&cancel));
+        std::thread::sleep(Duration::from_millis(500));
+        let waits = scope.spawn(|| trial.run_beside(&other));
+        std::thread::sleep(Duration::from_millis(100));
+        other.call();
+        let begin = Instant::now();
+        assert!(waits.join().unwrap().is_err() && begin.elapsed() < Duration::from_millis(500));
+        assert!(!measures.is_finished(), "it was to be slow");
+        cancel.call();
+        assert!(measures.join().unwrap().is_err());
+    });
+}
+
+#[test]
+fn what_was_measured_on_another_provider_does_not_count() {
+    let shelf = Shelf::empty();
+    shelf.install();
+    assert_eq!(play(LIVE, "5/1", "").agree()[0], "human");
+    // It was measured while there was a GPU.
+    let kept = std::fs::read_to_string(shelf.figure()).unwrap();
+    let (key, _) = kept.split_once("ran on cpu\n").unwrap();
+    std::fs::write(shelf.figure(), format!("{key}ran on cuda\nnanoseconds 1234567\n")).unwrap();
+    let [model, reason, _] = play(LIVE, "5/1", "").agree();
+    assert!(model == "human" && !reason.contains("1.2 ms"), "{reason}");
+    assert!(std::fs::read_to_string(shelf.figure()).unwrap().contains("ran on cpu\n"));
+    // And without it the network is much too slow.
+    let key = key.to_string();
+    shelf.install_slow();
+    std::fs::write(shelf.figure(), format!("{key}ran on cuda\nnanoseconds 1234567\n")).unwrap();
+    let [model, reason, _] = play(LIVE, "5/1", "").agree();
+    assert!(model == "light" && !reason.contains("1.2 ms"), "{reason}");
+    // Whatever was still being measured ended with the stream.
+    let begin = Instant::now();
+    shelf.install();
+    Trial::usual(runtime::open(None).unwrap()).run_anew().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_flush_while_it_is_measured_settles_nothing() {
+    let shelf = Shelf::empty();
+    shelf.install_slow();
+    let b = gst::ElementFactory::make("bgremove").build().unwrap();
+    b.set_property("model", "auto");
+    b.set_property_from_str("inference-mode", "async");
+    let bus = gst::Bus::new();
+    b.set_bus(Some(&bus));
+    let sink = b.static_pad("sink").unwrap();
+    let stats = |name: &str| b.property::<gst::Structure>("stats").get::<String>(name).unwrap();
+    let mut harness = gst_check::Harness::with_element(&b, Some("sink"), Some("src"));
+    harness.play();
+    let info = common::info(gst_video::VideoFormat::I420, 320, 180);
+    std::thread::scope(|scope| {
+        // The caps wait for what a run takes.
+        let caps = scope.spawn(|| harness.set_src_caps(info.to_caps().unwrap()));
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(!caps.is_finished(), "it was to be slow");
+        let begin = Instant::now();
+        assert!(sink.send_event(gst::event::FlushStart::new()));
+        caps.join().unwrap();
+        assert!(begin.elapsed() < Duration::from_millis(500), "{:?}", begin.elapsed());
+        assert!(sink.send_event(gst::event::FlushStop::new(false)));
+    });
+    assert_eq!(choices(&bus).len(), 0);
+    assert_eq!((stats("model"), stats("model-reason")), ("light".into(), String::new()));
+    // The same caps are no news; the choice is made before the first frame. By now the network is another one.
+    shelf.install();
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    assert!(harness.push_event(gst::event::Segment::new(&segment)));
+    for n in 0..3 {
+        harness.push(common::portrait(&info, n)).unwrap();
+    }
+    let told = choices(&bus);
+    assert!(told.len() == 1 && told[0][1].contains("that a frame lasts"), "{told:?}");
+    assert_eq!((stats("model"), stats("model-reason")), (told[0][0].clone(), told[0][1].clone()));
+    shelf.figure();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a run takes, kept on disk: a file for each machine, network, runtime and way to run it.
 //!
-//! A file begins with all that its figure depends on, so that none is taken for another, and ends with the figure.
+//! A file begins with all that its figure depends on, so that none is taken for another, and ends with how the figure
+//! came about and the figure.
 
 use crate::runtime;
 use std::fs;
@@ -9,11 +10,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What the last line begins with.
+/// What the last two lines begin with, and how the first of them may end.
+const RAN: &str = "ran on ";
+const BESIDE: &str = ", beside a stream";
 const FIGURE: &str = "nanoseconds ";
 
 /// Nothing is kept that took longer than this: it was not the network.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// What a run takes, and how that was found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    pub run: Duration,
+    /// The name of the provider that it ran on; another day the machine may have another.
+    pub provider: String,
+    /// It was measured beside a running stream, with which it takes longer.
+    pub beside: bool,
+}
 
 /// The place of one figure.
 #[derive(Clone, Debug)]
@@ -37,19 +50,29 @@ impl Place {
     }
 
     /// The figure, if there is one.
-    pub fn read(&self) -> Option<Duration> {
+    pub fn read(&self) -> Option<Figure> {
         let text = fs::read_to_string(&self.path).ok()?;
-        let nanos = text.strip_prefix(&self.key)?.strip_prefix(FIGURE)?.strip_suffix('\n')?.parse().ok()?;
-        Some(Duration::from_nanos(nanos)).filter(|t| !t.is_zero() && *t < LONGEST)
+        let (how, last) = text.strip_prefix(&self.key)?.strip_prefix(RAN)?.split_once('\n')?;
+        let nanos = last.strip_prefix(FIGURE)?.strip_suffix('\n')?.parse().ok()?;
+        let run = Some(Duration::from_nanos(nanos)).filter(|t| !t.is_zero() && *t < LONGEST)?;
+        let provider = how.strip_suffix(BESIDE).unwrap_or(how);
+        Some(Figure { run, provider: provider.to_string(), beside: how.ends_with(BESIDE) })
+    }
+
+    /// Takes the figure away.
+    pub fn forget(&self) {
+        let _ = fs::remove_file(&self.path);
     }
 
     /// Keeps a figure. Without it, the next one who wants to know measures again.
-    pub fn write(&self, figure: Duration) {
+    pub fn write(&self, figure: &Figure) {
         static DRAFTS: AtomicUsize = AtomicUsize::new(0);
         let Some(folder) = self.path.parent() else { return };
         let draft = format!(".{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed));
         let draft = folder.join(draft);
-        let text = format!("{}{FIGURE}{}\n", self.key, figure.as_nanos());
+        let beside = if figure.beside { BESIDE } else { "" };
+        let text =
+            format!("{}{RAN}{}{beside}\n{FIGURE}{}\n", self.key, figure.provider, figure.run.as_nanos());
         let kept = fs::create_dir_all(folder)
             .and_then(|()| fs::write(&draft, text))
             .and_then(|()| fs::rename(&draft, &self.path));
@@ -67,23 +90,32 @@ mod tests {
     fn a_figure_is_found_again_and_taken_for_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let place = |key: &str| Place::within(folder.path(), key.to_string());
-        let took = Duration::from_micros(12_345);
+        let took =
+            |beside| Figure { run: Duration::from_micros(12_345), provider: "cpu".to_string(), beside };
         assert_eq!(place("network a\n").read(), None);
-        place("network a\n").write(took);
-        assert_eq!(place("network a\n").read(), Some(took));
+        for beside in [true, false] {
+            place("network a\n").write(&took(beside));
+            assert_eq!(place("network a\n").read(), Some(took(beside)));
+        }
         assert_eq!(place("network b\n").read(), None);
         // A file that got another's name.
         fs::copy(place("network a\n").path, place("network b\n").path).unwrap();
         assert_eq!(place("network b\n").read(), None);
         // Damage.
+        let how = "network a\nran on cpu\n";
         for text in
-            ["", "network a\n", "network a\nnanoseconds 0\n", "network a\nnanoseconds 12", "network a\nx\n"]
+            ["", "network a\n", how, &format!("{how}nanoseconds 0\n"), &format!("{how}nanoseconds 12")]
         {
             fs::write(place("network a\n").path, text).unwrap();
             assert_eq!(place("network a\n").read(), None, "{text:?}");
         }
-        place("network a\n").write(took);
-        assert_eq!(place("network a\n").read(), Some(took));
+        // Of before it was kept what it ran on.
+        fs::write(place("network a\n").path, "network a\nnanoseconds 12\n").unwrap();
+        assert_eq!(place("network a\n").read(), None);
+        place("network a\n").write(&took(false));
+        assert_eq!(place("network a\n").read(), Some(took(false)));
         assert_eq!(fs::read_dir(folder.path().join("pace")).unwrap().count(), 2, "no drafts are left");
+        place("network a\n").forget();
+        assert_eq!(place("network a\n").read(), None);
     }
 }

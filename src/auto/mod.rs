@@ -7,7 +7,8 @@
 mod kept;
 mod trial;
 
-pub use trial::Trial;
+pub use kept::Figure;
+pub use trial::{Trial, Unknown};
 
 use crate::models::{self, Entry};
 use std::path::PathBuf;
@@ -51,6 +52,14 @@ impl Chosen {
         format!("model {}, chosen by auto: {}", self.model, self.reason)
     }
 
+    /// The best one is there, and keeps no provider: it was measured on one and runs on another, time and again.
+    pub fn unsteady(measured: &str, runs: &str) -> Self {
+        let reason = format!(
+            "the stream does not wait, and {BEST} runs on {runs} now, and ran on {measured} when it was measured"
+        );
+        Self::light(reason, None)
+    }
+
     /// The best one is there, and turned out not to load.
     pub fn unusable(why: &str) -> Self {
         Self::light(why.to_string(), Some(format!("`bgremove models verify {BEST}`, then `{INSTALL}`")))
@@ -91,23 +100,26 @@ pub fn for_files(best: &Best) -> Chosen {
 
 /// For a stream whose frames come when they come and last so long. `run`: what one run of the best network takes, or
 /// why that is not known.
-pub fn for_pace(best: &Best, length: Duration, run: impl FnOnce() -> Result<Duration, String>) -> Chosen {
+pub fn for_pace(best: &Best, length: Duration, run: impl FnOnce() -> Result<Figure, String>) -> Chosen {
     if let Some(chosen) = without(best) {
         return chosen;
     }
     let last = ms(length);
     match run() {
-        Ok(run) if run <= length.mul_f64(SHARE) => Chosen::best(format!(
+        Ok(Figure { run, .. }) if run <= length.mul_f64(SHARE) => Chosen::best(format!(
             "the stream does not wait, and a run of {BEST} takes {} ms here, of {last} ms that a frame lasts",
             ms(run)
         )),
-        Ok(run) => Chosen::light(
+        Ok(Figure { run, beside, .. }) => Chosen::light(
             format!(
                 "the stream does not wait, and a run of {BEST} takes {} ms here, more than half of the {last} ms that \
                  a frame lasts",
                 ms(run)
             ),
-            None,
+            beside.then(|| {
+                "that was measured beside a running stream: `bgremove doctor` measures it by itself"
+                    .to_string()
+            }),
         ),
         Err(why) => Chosen::light(format!("the stream does not wait, and {why}"), None),
     }
@@ -157,13 +169,19 @@ mod tests {
 
     #[test]
     fn live_streams_get_the_best_one_that_keeps_the_pace() {
-        let at = |run: u64, length: u64| for_pace(&Best::Installed, MS(length), || Ok(MS(run)));
+        let figure = |run, beside| Figure { run: MS(run), provider: "cpu".to_string(), beside };
+        let at = |run: u64, length: u64| for_pace(&Best::Installed, MS(length), || Ok(figure(run, false)));
         assert_eq!((at(16, 33).model, at(17, 33).model, at(30, 100).model), ("human", "light", "human"));
         assert!(
             at(17, 33).reason.contains("17 ms") && at(17, 33).reason.contains("33 ms"),
             "{:?}",
             at(17, 33)
         );
+        // One that was measured in company is too long, if anything.
+        assert_eq!(at(17, 33).advice, None);
+        let beside = |run| for_pace(&Best::Installed, MS(33), || Ok(figure(run, true)));
+        assert_eq!((beside(16).model, beside(16).advice, beside(17).model), ("human", None, "light"));
+        assert!(beside(17).advice.unwrap().contains("bgremove doctor"));
         // What cannot be found out is not hoped for.
         let unknown = for_pace(&Best::Installed, MS(33), || Err("nobody knows".into()));
         assert!(unknown.model == "light" && unknown.reason.contains("nobody knows"), "{unknown:?}");

@@ -2,16 +2,18 @@
 
 use super::imp::{BgRemove, CAT, lock};
 use super::settings::Settings;
-use crate::auto::{self, Chosen, Trial};
+use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
 use crate::error::Error;
 use crate::models::{self, Network};
-use crate::runtime::Runtime;
+use crate::runtime::{Cancel, Runtime};
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_video::VideoInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the start of a live stream may wait until it is known what a run takes. It does so once a machine.
+/// How long the start of a live stream may wait until it is known what a run takes.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name of the message's details that tells what `auto` stands for.
@@ -20,6 +22,7 @@ pub(super) const MESSAGE: &str = "bgremove-model";
 /// A network that is ready to run, and why it is this one, if nobody has named it.
 pub struct Loaded {
     pub network: Network,
+    /// `None` for `auto`, too, where it was interrupted: then it is not settled yet.
     pub chosen: Option<Chosen>,
 }
 
@@ -39,12 +42,17 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Loads it. `beside`: beside a running stream, where it may take its time; else only until it is `interrupted`,
-    /// or for the better network a moment.
+    /// Loads it. `beside`: beside a running stream, where it may take its time until `cancel` is called; else only until
+    /// it is `interrupted`, or for the better network a moment, after which that is measured until `cancel` is called.
     ///
     /// # Errors
     /// When there is no such network, or it cannot be used.
-    pub fn load(&self, beside: bool, interrupted: impl Fn() -> bool) -> Result<Loaded, Error> {
+    pub fn load(
+        &self,
+        beside: bool,
+        cancel: &Cancel,
+        interrupted: impl Fn() -> bool,
+    ) -> Result<Loaded, Error> {
         if self.settings.model != auto::AUTO {
             return Ok(Loaded { network: self.named(&self.settings.model)?, chosen: None });
         }
@@ -52,19 +60,55 @@ impl Wanted {
             return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
         let best = auto::look();
-        let chosen = match self.pace {
-            None => auto::for_files(&best),
-            Some(length) => auto::for_pace(&best, length, || self.run(beside, interrupted)),
-        };
-        match self.named(chosen.model) {
-            Ok(network) => Ok(Loaded { network, chosen: Some(chosen) }),
-            // Its length is right, and yet it is no network: the one that is built in cannot be broken.
-            Err(e) if chosen.model == auto::BEST => {
-                let chosen = Chosen::unusable(&e.text);
-                Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen) })
-            }
-            Err(e) => Err(e),
+        match self.choose(&best, beside, cancel, &interrupted)? {
+            Choice::Moved(..) => match self.choose(&best, beside, cancel, &interrupted)? {
+                Choice::Moved(chosen) => self.settled(chosen),
+                Choice::Settled(loaded) => Ok(loaded),
+            },
+            Choice::Settled(loaded) => Ok(loaded),
         }
+    }
+
+    fn choose(
+        &self,
+        best: &Best,
+        beside: bool,
+        cancel: &Cancel,
+        interrupted: impl Fn() -> bool,
+    ) -> Result<Choice, Error> {
+        let (mut figure, mut unsettled) = (None, false);
+        let chosen = match self.pace {
+            None => auto::for_files(best),
+            Some(length) => auto::for_pace(best, length, || match self.run(beside, cancel, interrupted) {
+                Ok(run) => Ok(figure.insert(run).clone()),
+                Err(Unknown::Because(why)) => Err(why),
+                Err(Unknown::Interrupted) => {
+                    unsettled = true;
+                    Err(String::new())
+                }
+            }),
+        };
+        if unsettled {
+            // Somebody has no time; what `auto` stands for is asked again, and this serves until then.
+            return Ok(Choice::Settled(Loaded { network: self.named(chosen.model)?, chosen: None }));
+        }
+        if chosen.model != auto::BEST {
+            return self.settled(chosen).map(Choice::Settled);
+        }
+        match (self.named(chosen.model), figure) {
+            // It was measured where there was another provider, which makes all the difference.
+            (Ok(network), Some(Figure { provider, .. })) if provider != network.session.provider.name() => {
+                self.trial().forget();
+                Ok(Choice::Moved(Chosen::unsteady(&provider, network.session.provider.name())))
+            }
+            (Ok(network), _) => Ok(Choice::Settled(Loaded { network, chosen: Some(chosen) })),
+            // Its length is right, and yet it is no network: the one that is built in cannot be broken.
+            (Err(e), _) => self.settled(Chosen::unusable(&e.text)).map(Choice::Settled),
+        }
+    }
+
+    fn settled(&self, chosen: Chosen) -> Result<Loaded, Error> {
+        Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen) })
     }
 
     fn named(&self, model: &str) -> Result<Network, Error> {
@@ -74,21 +118,33 @@ impl Wanted {
     }
 
     /// What a run of the best network takes.
-    fn run(&self, beside: bool, interrupted: impl Fn() -> bool) -> Result<Duration, String> {
+    fn run(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Figure, Unknown> {
+        let trial = self.trial();
+        match trial.known() {
+            Some(run) => Ok(run),
+            None if beside => Ok(trial.run_beside(cancel)?),
+            None => trial.run_within(PATIENCE, cancel, interrupted),
+        }
+    }
+
+    /// The best network as it would be run.
+    fn trial(&self) -> Trial {
         let s = &self.settings;
-        let trial = Trial {
+        Trial {
             runtime: self.runtime,
             provider: s.provider.wanted(),
             threads: s.threads,
             side: s.resolution,
             aspect: self.aspect,
-        };
-        match trial.known() {
-            Some(run) => Ok(run),
-            None if beside => trial.run_beside().map_err(|e| e.text),
-            None => trial.run_within(PATIENCE, interrupted),
         }
     }
+}
+
+/// What came of a choice.
+enum Choice {
+    Settled(Loaded),
+    /// The best one runs elsewhere than where it was measured, which is forgotten. What to take if that goes on.
+    Moved(Chosen),
 }
 
 /// The file that a model's name means, and all that is said of it.
@@ -158,7 +214,33 @@ impl BgRemove {
 
     /// The name of what is active: a preset's or a file's as the property has it, and for `auto` what it stands for.
     pub(super) fn active_model(&self) -> String {
+        let settings = self.settings();
         let chosen = lock(&self.chosen).as_ref().map(|c| c.model.to_string());
-        chosen.unwrap_or_else(|| self.settings().model.clone())
+        // Also as long as it is not settled.
+        let running = || {
+            let network = lock(&self.network);
+            network.as_ref().filter(|_| settings.model == auto::AUTO).map(|n| n.name.clone())
+        };
+        chosen.or_else(running).unwrap_or_else(|| settings.model.clone())
+    }
+
+    /// Whether what `auto` stands for is still to be settled for a network that was loaded for these settings.
+    pub(super) fn is_unsettled(&self, settings: &Settings) -> bool {
+        settings.model == auto::AUTO && lock(&self.chosen).is_none()
+    }
+
+    /// Settles what a flush has interrupted: the same caps do not come again by themselves.
+    ///
+    /// # Errors
+    /// As at new caps.
+    pub(super) fn settle(&self) -> Result<(), Error> {
+        let unsettled =
+            lock(&self.state).as_ref().filter(|s| self.is_unsettled(&s.loaded)).map(|s| s.input.clone());
+        let caps = self.obj().src_pad().current_caps();
+        let output = caps.and_then(|caps| VideoInfo::from_caps(&caps).ok());
+        match unsettled.zip(output) {
+            Some((input, output)) => self.configure(&input, &output),
+            None => Ok(()),
+        }
     }
 }

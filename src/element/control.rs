@@ -160,7 +160,7 @@ impl BgRemove {
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
         let stream = (self.was_live(), lock(&self.pace).length);
         let wanted = self.wanted(runtime, Arc::clone(&settings), aspect, stream);
-        self.loader.ask(settings, move || wanted.load(true, || false));
+        self.loader.ask(settings, move |cancel| wanted.load(true, cancel, || false));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
@@ -281,7 +281,7 @@ impl BgRemove {
         let mut beside = false;
         let mut state = match old {
             // What is remembered still holds; a network that was asked for meanwhile is on its way.
-            Some(mut old) if same_picture(&old.input, input) => {
+            Some(mut old) if same_picture(&old.input, input) && !self.is_unsettled(&old.loaded) => {
                 old.input = input.clone();
                 old.with_output(output)
             }
@@ -290,7 +290,7 @@ impl BgRemove {
                 *lock(&self.aspect) = Some(aspect);
                 // What was asked for with the old shape in mind is asked for again. In this order: whoever sets
                 // something from here on asks with the new shape in mind.
-                self.loader.forget();
+                let cancel = self.loader.forget();
                 let settings = self.settings();
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
@@ -299,7 +299,7 @@ impl BgRemove {
                 let stream = (self.says_live().unwrap_or_default(), frame_length(input.fps()));
                 let wanted = self.wanted(runtime, Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
-                let Loaded { network, chosen } = match (wanted.load(false, interrupted), &old) {
+                let Loaded { network, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
                     // Its file may be gone; it is in memory.
                     (Err(e), Some(old)) => {

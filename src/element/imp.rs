@@ -444,6 +444,10 @@ impl BaseTransformImpl for BgRemove {
                 return Err(e);
             }
         }
+        if let Err(e) = self.settle() {
+            self.post(&e);
+            return Err(gst::FlowError::Error);
+        }
         match self.take_queued_buffer() {
             Some(buffer) => self.arrive(buffer, discont),
             None => Ok(gst::FlowSuccess::Ok),

@@ -4,6 +4,7 @@
 use super::choice::Loaded;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
+use crate::runtime::Cancel;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -18,6 +19,8 @@ pub struct Loader(Mutex<Loading>);
 struct Loading {
     wanted: Option<(Arc<Settings>, Load)>,
     arrived: Option<Arrival>,
+    /// Ends what is under way for the last request.
+    cancel: Cancel,
     /// Counts the requests; what an earlier one brings is dropped.
     requests: u64,
     /// The thread is there.
@@ -29,11 +32,12 @@ impl Loader {
     pub fn ask(
         self: &Arc<Self>,
         settings: Arc<Settings>,
-        load: impl FnOnce() -> Result<Loaded> + Send + 'static,
+        load: impl FnOnce(&Cancel) -> Result<Loaded> + Send + 'static,
     ) {
         let mut loading = self.lock();
         let dropped = loading.forget();
-        loading.wanted = Some((Arc::clone(&settings), Box::new(load)));
+        let cancel = loading.cancel.clone();
+        loading.wanted = Some((Arc::clone(&settings), Box::new(move || load(&cancel))));
         if std::mem::replace(&mut loading.busy, true) {
             return;
         }
@@ -50,10 +54,14 @@ impl Loader {
         }
     }
 
-    /// Nothing that was asked for so far is wanted any more.
-    pub fn forget(&self) {
-        let dropped = self.lock().forget();
+    /// Nothing that was asked for so far is wanted any more. Gives what ends whatever begins now, when this happens again.
+    pub fn forget(&self) -> Cancel {
+        let mut loading = self.lock();
+        let dropped = loading.forget();
+        let cancel = loading.cancel.clone();
+        drop(loading);
         drop(dropped);
+        cancel
     }
 
     /// The network that was asked for last, once it is there.
@@ -148,6 +156,7 @@ impl Loading {
     /// What was wanted and what has come, to be dropped without the lock.
     fn forget(&mut self) -> impl Sized + use<> {
         self.requests += 1;
+        std::mem::take(&mut self.cancel).call();
         (self.wanted.take(), self.arrived.take())
     }
 }

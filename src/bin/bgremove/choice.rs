@@ -1,7 +1,9 @@
 //! What `auto` would choose on this machine, for those who want to know before.
 
-use gstbgremove::auto::{self, Chosen, Trial, USUAL_FRAME};
-use gstbgremove::runtime;
+use crate::doctor::probe::{self, Probe};
+use gstbgremove::auto::{self, Chosen, Figure, USUAL_FRAME};
+use serde_json::Value;
+use std::time::Duration;
 
 /// What it would choose, as far as that is known without measuring anything.
 pub struct Here {
@@ -11,19 +13,16 @@ pub struct Here {
 }
 
 impl Here {
-    pub fn look() -> Self {
+    /// `known`: what a run of the best network takes, or why that is not known.
+    pub fn look(known: impl FnOnce() -> Result<Figure, String>) -> Self {
         let best = auto::look();
-        let known = || {
-            let runtime = runtime::open(None).map_err(|_| "ONNX Runtime does not open".to_string())?;
-            let not_yet = || {
-                format!(
-                    "what a run of {} takes is not known yet: `bgremove doctor`, or the first live stream, measures it",
-                    auto::BEST
-                )
-            };
-            Trial::usual(runtime).known().ok_or_else(not_yet)
-        };
         Self { files: auto::for_files(&best), live: auto::for_pace(&best, USUAL_FRAME, known) }
+    }
+
+    /// With what was measured before. `folder`: the plugin's, if that has been looked for.
+    pub fn look_up(folder: Option<&str>) -> Self {
+        // ONNX Runtime opens in a process of its own, which may crash.
+        Self::look(|| figure(&probe::ask(Probe::Known, folder.unwrap_or_default())?))
     }
 
     /// For which streams it would choose a network.
@@ -46,9 +45,22 @@ impl Here {
     }
 }
 
+/// What a probe says of a run of the best network.
+pub fn figure(told: &Value) -> Result<Figure, String> {
+    let not_yet = || {
+        format!(
+            "what a run of {} takes is not known yet: `bgremove doctor`, or the first live stream, measures it",
+            auto::BEST
+        )
+    };
+    let run = Duration::from_nanos(told["nanoseconds"].as_u64().ok_or_else(not_yet)?);
+    let provider = told["provider"].as_str().unwrap_or_default().to_string();
+    Ok(Figure { run, provider, beside: told["beside"] == true })
+}
+
 /// What `bgremove models info auto` prints.
 pub fn page() -> String {
-    let here = Here::look();
+    let here = Here::look_up(None);
     let mut lines = vec![
         ("name", auto::AUTO.to_string()),
         ("network", format!("{} where it is installed and keeps the pace, else {}", auto::BEST, auto::LIGHT)),

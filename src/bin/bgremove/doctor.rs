@@ -6,10 +6,10 @@
 mod formats;
 mod host;
 mod page;
-mod probe;
+pub mod probe;
 mod speed;
 
-use crate::choice::Here;
+use crate::choice::{self, Here};
 use crate::install::{self, State, Watch};
 use crate::{Failure, print};
 use gstbgremove::auto;
@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
-    checks.push(choice(plugin.as_deref(), runs && !args.no_speed));
+    checks.push(auto_choice(plugin.as_deref(), runs, !args.no_speed));
     checks.push(input());
     let mut made = Map::new();
     for trial in formats::TABLE {
@@ -295,17 +295,22 @@ fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure
     Ok(usable)
 }
 
-/// What `auto` chooses here. `measured`: what a run of the best network takes is measured, which live streams then know.
-fn choice(plugin: Option<&str>, measured: bool) -> Check {
+/// What `auto` chooses here. `runs`: ONNX Runtime does. `measure`: what a run of the best network takes is measured, which
+/// live streams then know.
+fn auto_choice(plugin: Option<&str>, runs: bool, measure: bool) -> Check {
     const GROUP: &str = "Networks";
-    let failed = (measured && auto::look() == auto::Best::Installed)
-        .then(|| probe::ask(Probe::Pace, plugin.unwrap_or_default()).err())
-        .flatten();
-    let here = Here::look();
-    match failed {
-        Some(why) => Check::note(GROUP, auto::AUTO, format!("{}: {why}", here.line())),
-        None => Check::good(GROUP, auto::AUTO, here.line()),
-    }
+    let mut failed = false;
+    let here = Here::look(|| {
+        if !runs {
+            failed = true;
+            return Err("ONNX Runtime does not run".to_string());
+        }
+        let kind = if measure { Probe::Pace } else { Probe::Known };
+        let told = probe::ask(kind, plugin.unwrap_or_default()).inspect_err(|_| failed = true)?;
+        choice::figure(&told)
+    });
+    let mark = if failed { Mark::Note } else { Mark::Good };
+    Check::new(GROUP, auto::AUTO, mark, here.line())
 }
 
 /// Whether files can be opened, and frames made ready.

@@ -100,7 +100,7 @@ fn megabytes(bytes: u64) -> String {
 
 fn list(json: bool) -> Result<(), Failure> {
     let presets = presets()?;
-    let here = Here::look();
+    let here = Here::look_up(None);
     if json {
         let list: Vec<_> = presets
             .iter()

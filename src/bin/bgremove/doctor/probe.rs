@@ -3,7 +3,7 @@
 use super::{formats, speed};
 use crate::{Failure, print};
 use gst::prelude::*;
-use gstbgremove::auto::Trial;
+use gstbgremove::auto::{Figure, Trial};
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Provider};
 use serde_json::{Value, json};
@@ -33,8 +33,10 @@ pub enum Probe {
     Format,
     /// How fast a preset is; with its name.
     Speed,
-    /// What `auto` chooses for a live stream, by a new measurement; with the plugin's folder.
+    /// What a run of the best network takes, by a new measurement; with the plugin's folder.
     Pace,
+    /// The same as it was measured before; the plugin's folder may be left open.
+    Known,
 }
 
 /// Asks a process of its own.
@@ -106,6 +108,7 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
         Probe::Format => formats::answer(with),
         Probe::Speed => speed::answer(with),
         Probe::Pace => pace(with),
+        Probe::Known => known(with),
     };
     print(&format!("{}\n", told.map_err(Failure::Failed)?));
     Ok(())
@@ -207,8 +210,26 @@ fn provider(with: &str) -> Result<Value, String> {
     Ok(json!({}))
 }
 
-/// Measures what a run of the best network takes, for the live streams to come.
+/// Measures what a run of the best network takes, for the live streams to come: of 16:9, and of what is not as wide.
 fn pace(folder: &str) -> Result<Value, String> {
-    let run = Trial::usual(library(folder)?).run_anew().map_err(|e| e.to_string())?;
-    Ok(json!({ "nanoseconds": run.as_nanos() as u64 }))
+    let usual = Trial::usual(library(folder)?);
+    let figure = usual.run_anew().map_err(|e| e.to_string())?;
+    Trial { aspect: 4.0 / 3.0, ..usual }.run_anew().map_err(|e| e.to_string())?;
+    Ok(told(&figure))
+}
+
+fn known(folder: &str) -> Result<Value, String> {
+    // The library is the one that the plugin would find.
+    let folder = match folder {
+        "" => plugin()?["path"].as_str().and_then(|p| Path::new(p).parent()?.to_str().map(String::from)),
+        folder => Some(folder.to_string()),
+    };
+    let trial = Trial::usual(library(&folder.unwrap_or_default())?);
+    Ok(trial.known().map_or(json!({}), |figure| told(&figure)))
+}
+
+fn told(figure: &Figure) -> Value {
+    json!({
+        "nanoseconds": figure.run.as_nanos() as u64, "provider": figure.provider, "beside": figure.beside,
+    })
 }
