@@ -277,6 +277,45 @@ fn variables_that_are_in_the_way() {
 }
 
 #[test]
+fn a_library_that_ends_whoever_opens_it() {
+    let place = Place::new();
+    let source = place.at("dies.c");
+    fs::write(
+        &source,
+        "#include <stdlib.h>\n__attribute__((constructor)) static void die(void) { abort(); }\n",
+    )
+    .unwrap();
+    let library = place.at("libdies.so");
+    let mut compiler = Command::new("cc");
+    let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+    if !made.is_ok_and(|status| status.success()) {
+        skip("a_library_that_ends_whoever_opens_it", "there is no C compiler");
+        return;
+    }
+    // `auto` has a choice only where the best network is there; nobody reads it here.
+    let length = gstbgremove::models::entries().iter().find(|e| e.preset == "human").unwrap().bytes;
+    fs::File::create(place.at("data/bgremove/models/human.onnx")).unwrap().set_len(length).unwrap();
+    let variable = [("ORT_DYLIB_PATH", library.to_str().unwrap())];
+    let (page, _) = place.doctor_by(Command::new(place.at("bin/bgremove")).arg("doctor"), &variable);
+    let auto = page["checks"].as_array().unwrap().iter().find(|c| c["name"] == "auto").unwrap();
+    assert_eq!(auto["state"], "note", "{auto}");
+    assert!(auto["detail"].as_str().unwrap().contains("ONNX Runtime does not run"), "{auto}");
+    // Nor does it end those who only want to know.
+    for arguments in [["models", "list", "--json"], ["models", "info", "auto"]] {
+        let out = Command::new(place.at("bin/bgremove"))
+            .args(arguments)
+            .envs([("XDG_DATA_HOME", place.at("data")), ("XDG_CACHE_HOME", place.at("cache"))])
+            .env("GST_PLUGIN_SYSTEM_PATH_1_0", place.at("plugins"))
+            .env("GST_REGISTRY_1_0", place.at("registry.bin"))
+            .envs(variable)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout);
+        assert!(out.status.success() && text.contains("human"), "{arguments:?}: {:?} {text}", out.status);
+    }
+}
+
+#[test]
 fn where_no_command_mends_one_shows_the_cause() {
     let place = Place::new();
     // GStreamer's registry is written now, and not below, where files may not grow.
