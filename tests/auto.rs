@@ -368,11 +368,41 @@ fn what_was_measured_on_another_provider_does_not_count() {
     std::fs::write(shelf.figure(), format!("{key}ran on cuda\nnanoseconds 1234567\n")).unwrap();
     let [model, reason, _] = play(LIVE, "5/1", "").agree();
     assert!(model == "light" && !reason.contains("1.2 ms"), "{reason}");
-    // Whatever was still being measured ended with the stream.
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_measured_on() {
+    let shelf = Shelf::empty();
+    shelf.install_slow();
+    // A run takes some seconds, and there are to be several.
+    let slow = "resolution=576";
+    let free = |what: &str| {
+        let begin = Instant::now();
+        let trial = Trial { side: 64, ..Trial::usual(runtime::open(None).unwrap()) };
+        trial.run_beside(&Cancel::default()).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(6), "{what}: {:?}", begin.elapsed());
+    };
+    // The stream begins without it, and its end is the end of that.
+    let [model, reason, _] = play(LIVE, "5/1", slow).agree();
+    assert!(model == "light" && reason.contains("within 2 s"), "{reason}");
+    free("the stream has ended");
+    // So is the wish for another network.
+    let pipeline = pipeline(&format!(
+        "videotestsrc is-live=true ! video/x-raw,width=320,height=180,framerate=30/1 ! bgremove name=b {slow} ! fakesink"
+    ));
+    let b = pipeline.by_name("b").unwrap();
+    let model = || b.property::<gst::Structure>("stats").get::<String>("model").unwrap();
+    let inferences = || b.property::<gst::Structure>("stats").get::<u64>("inferences").unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    until("it runs", || inferences() > 0);
+    b.set_property("model", "auto");
+    std::thread::sleep(Duration::from_secs(1));
     let begin = Instant::now();
-    shelf.install();
-    Trial::usual(runtime::open(None).unwrap()).run_anew().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    b.set_property("model", "original");
+    until("original takes over", || model() == "original");
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    free("another network is there");
+    assert!(!shelf.folder.join("cache/bgremove/pace").exists(), "nothing is kept");
 }
 
 #[test]

@@ -98,7 +98,11 @@ impl Wanted {
         match (self.named(chosen.model), figure) {
             // It was measured where there was another provider, which makes all the difference.
             (Ok(network), Some(Figure { provider, .. })) if provider != network.session.provider.name() => {
-                self.trial().forget();
+                let trial = self.trial();
+                // Unless somebody else has measured it again already.
+                if trial.known().is_some_and(|now| now.provider == provider) {
+                    trial.forget();
+                }
                 Ok(Choice::Moved(Chosen::unsteady(&provider, network.session.provider.name())))
             }
             (Ok(network), _) => Ok(Choice::Settled(Loaded { network, chosen: Some(chosen) })),
