@@ -233,7 +233,8 @@ impl BgRemove {
         settings.model == auto::AUTO && lock(&self.chosen).is_none()
     }
 
-    /// Settles what a flush has interrupted: the same caps do not come again by themselves.
+    /// Settles what a flush has interrupted. Caps that it has kept from going downstream are negotiated again by themselves;
+    /// those that were faster are not.
     ///
     /// # Errors
     /// As at new caps.
@@ -246,5 +247,35 @@ impl BgRemove {
             Some((input, output)) => self.configure(&input, &output),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element;
+
+    #[test]
+    fn what_was_interrupted_is_settled_before_the_next_frame() {
+        gst::init().unwrap();
+        let bg = glib::Object::new::<element::BgRemove>();
+        bg.set_property("model", auto::AUTO);
+        let bus = gst::Bus::new();
+        bg.set_bus(Some(&bus));
+        let mut harness = gst_check::Harness::with_element(&bg, Some("sink"), Some("src"));
+        harness.set_src_caps_str("video/x-raw,format=RGBA,width=16,height=16,framerate=5/1");
+        harness.play();
+        let mut push = || harness.push(gst::Buffer::from_mut_slice(vec![0u8; 16 * 16 * 4])).unwrap();
+        let messages = || std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Info])).count();
+        push();
+        let chosen = lock(&bg.imp().chosen).clone();
+        assert!(chosen.is_some() && messages() == 1);
+        // The caps are downstream, and nothing is settled.
+        *lock(&bg.imp().chosen) = None;
+        assert_eq!(bg.imp().active_model(), chosen.as_ref().unwrap().model);
+        push();
+        assert_eq!((lock(&bg.imp().chosen).clone(), messages()), (chosen, 1));
+        push();
+        assert_eq!(messages(), 0);
     }
 }
