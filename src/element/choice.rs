@@ -60,22 +60,24 @@ impl Wanted {
             return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
         let best = auto::look();
+        if let Ok(loaded) = self.choose(&best, beside, cancel, &interrupted)? {
+            return Ok(loaded);
+        }
         match self.choose(&best, beside, cancel, &interrupted)? {
-            Choice::Moved(..) => match self.choose(&best, beside, cancel, &interrupted)? {
-                Choice::Moved(chosen) => self.settled(chosen),
-                Choice::Settled(loaded) => Ok(loaded),
-            },
-            Choice::Settled(loaded) => Ok(loaded),
+            Ok(loaded) => Ok(loaded),
+            Err(instead) => self.settled(instead),
         }
     }
 
+    /// Chooses once. In vain if the best one runs elsewhere than where it was measured, which is forgotten then: gives what
+    /// to take if that goes on.
     fn choose(
         &self,
         best: &Best,
         beside: bool,
         cancel: &Cancel,
         interrupted: impl Fn() -> bool,
-    ) -> Result<Choice, Error> {
+    ) -> Result<Result<Loaded, Chosen>, Error> {
         let (mut figure, mut unsettled) = (None, false);
         let chosen = match self.pace {
             None => auto::for_files(best),
@@ -90,10 +92,10 @@ impl Wanted {
         };
         if unsettled {
             // Somebody has no time; what `auto` stands for is asked again, and this serves until then.
-            return Ok(Choice::Settled(Loaded { network: self.named(chosen.model)?, chosen: None }));
+            return Ok(Ok(Loaded { network: self.named(chosen.model)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
-            return self.settled(chosen).map(Choice::Settled);
+            return self.settled(chosen).map(Ok);
         }
         match (self.named(chosen.model), figure) {
             // It was measured where there was another provider, which makes all the difference.
@@ -103,11 +105,11 @@ impl Wanted {
                 if trial.known().is_some_and(|now| now.provider == provider) {
                     trial.forget();
                 }
-                Ok(Choice::Moved(Chosen::unsteady(&provider, network.session.provider.name())))
+                Ok(Err(Chosen::unsteady(&provider, network.session.provider.name())))
             }
-            (Ok(network), _) => Ok(Choice::Settled(Loaded { network, chosen: Some(chosen) })),
+            (Ok(network), _) => Ok(Ok(Loaded { network, chosen: Some(chosen) })),
             // Its length is right, and yet it is no network: the one that is built in cannot be broken.
-            (Err(e), _) => self.settled(Chosen::unusable(&e.text)).map(Choice::Settled),
+            (Err(e), _) => self.settled(Chosen::unusable(&e.text)).map(Ok),
         }
     }
 
@@ -142,13 +144,6 @@ impl Wanted {
             aspect: self.aspect,
         }
     }
-}
-
-/// What came of a choice.
-enum Choice {
-    Settled(Loaded),
-    /// The best one runs elsewhere than where it was measured, which is forgotten. What to take if that goes on.
-    Moved(Chosen),
 }
 
 /// The file that a model's name means, and all that is said of it.
