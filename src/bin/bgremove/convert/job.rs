@@ -99,7 +99,7 @@ pub fn convert(
     // A pipe is read once.
     let at_once = range.filter(|_| !task.input.is_file());
     refuse(&task.input)?;
-    if !task.input.is_file() {
+    if std::fs::metadata(&task.input).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         let text = "it is no regular file and is read once: its header is not looked at, and what GStreamer gets wrong in \
                     it (edit lists, turned Matroska, animated pictures) is neither mended nor told";
         note(job, account, text);
