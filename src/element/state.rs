@@ -265,17 +265,12 @@ impl State {
             Kind::Transparent => {
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
                 let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
-                let faded = if fades { Colors::Faded } else { which };
-                let own_colors = self.foreground.prepare(
-                    &colors,
-                    &self.matte,
-                    if had_alpha { which } else { faded },
-                    !had_alpha,
-                );
+                let kept = if fades { Colors::Faded } else { Colors::Shared };
+                let first = if had_alpha || settings.decontaminate { which } else { kept };
+                let own_colors = self.foreground.prepare(&colors, &self.matte, first, !had_alpha);
                 // Nothing of what was hidden before shows in chroma that is shared, nor is it carried.
-                let last = if fades { Colors::Faded } else { Colors::Shared };
                 let seen =
-                    had_alpha.then(|| self.seen.prepare(&colors, &self.alpha, last, true).over(&own_colors));
+                    had_alpha.then(|| self.seen.prepare(&colors, &self.alpha, kept, true).over(&own_colors));
                 let own_colors = seen.as_ref().unwrap_or(&own_colors);
                 compose::transparent(own_colors, own_colors, &mut out, alpha);
             }

@@ -32,7 +32,7 @@ pub fn tool(program: &str, arguments: &[&str]) -> Vec<u8> {
     out.stdout
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -151,13 +151,23 @@ pub fn has_sound(path: &Path) -> bool {
 
 /// Seconds that a file lasts.
 pub fn seconds(path: &Path) -> f64 {
-    let out =
-        tool("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", text(path)]);
-    String::from_utf8(out).unwrap().trim().parse().unwrap()
+    figure(path, "duration").unwrap()
+}
+
+/// A figure of the whole file, if it has one. ffmpeg counts from its `start_time` where it decodes.
+pub fn figure(path: &Path, what: &str) -> Option<f64> {
+    let entries = format!("format={what}");
+    let all = ["-v", "error", "-show_entries", &entries, "-of", "csv=p=0", text(path)];
+    String::from_utf8(tool("ffprobe", &all)).unwrap().trim().parse().ok()
 }
 
 /// Seconds at which frames are seen.
 pub fn times(path: &Path) -> Vec<f64> {
+    times_if_said(path).unwrap()
+}
+
+/// The same; none where the file does not say.
+pub fn times_if_said(path: &Path) -> Option<Vec<f64>> {
     let out = tool(
         "ffprobe",
         &[
@@ -175,23 +185,27 @@ pub fn times(path: &Path) -> Vec<f64> {
     let lines = String::from_utf8(out).unwrap();
     // Lines about side data are empty.
     let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
-    lines.map(|l| l.parse().unwrap()).collect()
+    lines.map(|l| l.parse().ok()).collect()
 }
 
 /// A decoded frame as R, G, B, A.
 pub type Frame = Vec<u8>;
+
+/// ffmpeg's options for a codec: its own decoders of VP8 and VP9 pass the alpha over.
+pub fn decoder(codec: &str) -> &'static [&'static str] {
+    match codec {
+        "vp9" => &["-c:v", "libvpx-vp9"],
+        "vp8" => &["-c:v", "libvpx"],
+        _ => &[],
+    }
+}
 
 /// The frames of a file, every one once, as they are seen.
 pub fn frames(path: &Path) -> Vec<Frame> {
     let width: usize = probe(path, "v:0", "width").lines().next().unwrap().parse().unwrap();
     let height: usize = probe(path, "v:0", "height").lines().next().unwrap().parse().unwrap();
     let mut arguments = vec!["-v", "error"];
-    // ffmpeg's own decoders of VP8 and VP9 pass the alpha over.
-    match probe(path, "v:0", "codec_name").as_str() {
-        "vp9" => arguments.extend(["-c:v", "libvpx-vp9"]),
-        "vp8" => arguments.extend(["-c:v", "libvpx"]),
-        _ => {}
-    }
+    arguments.extend(decoder(&probe(path, "v:0", "codec_name")));
     arguments.extend(["-i", text(path), "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "-"]);
     let bytes = tool("ffmpeg", &arguments);
     assert_eq!(bytes.len() % (width * height * 4), 0);

@@ -1,6 +1,6 @@
 //! What is in a file, as ffmpeg and ffprobe see it; animated WebP, which ffmpeg cannot read, as libwebp does.
 
-use crate::media::{pictures, probe, tool};
+use crate::media::{decoder, figure, pictures, probe, text, times_if_said, tool};
 use crate::source::{BEHIND, BITS, HOLE, PLAIN, bit};
 use std::path::Path;
 
@@ -49,39 +49,9 @@ impl Look {
     }
 }
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// The first line of a figure.
 fn first(path: &Path, what: &str) -> String {
     probe(path, "v:0", what).lines().next().unwrap_or_default().trim_end_matches(',').to_string()
-}
-
-/// Seconds at which frames are seen; none where the file does not say.
-fn times(path: &Path) -> Option<Vec<f64>> {
-    let all = [
-        "-v",
-        "error",
-        "-select_streams",
-        "v:0",
-        "-show_entries",
-        "frame=pts_time",
-        "-of",
-        "csv=p=0",
-        text(path),
-    ];
-    let lines = String::from_utf8(tool("ffprobe", &all)).unwrap();
-    // Lines about side data are empty.
-    let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
-    lines.map(|l| l.parse().ok()).collect()
-}
-
-/// A figure of the whole file. ffmpeg counts from its `start_time` where it decodes.
-fn figure(path: &Path, what: &str) -> Option<f64> {
-    let entries = format!("format={what}");
-    let all = ["-v", "error", "-show_entries", &entries, "-of", "csv=p=0", text(path)];
-    String::from_utf8(tool("ffprobe", &all)).unwrap().trim().parse().ok()
 }
 
 /// Seconds at which beeps begin.
@@ -150,7 +120,7 @@ pub fn look(path: &Path) -> Seen {
     let has_sound = !probe(path, "a:0", "codec_name").is_empty();
     Seen {
         frames: frames.iter().map(|f| Look::new(f, w, h)).collect(),
-        times: times(path),
+        times: times_if_said(path),
         size: (w as f64 * aspect.filter(|a| *a > 0.0).unwrap_or(1.0), h as f64),
         beeps: has_sound.then(|| beeps(path)),
         length: figure(path, "duration"),
@@ -160,12 +130,7 @@ pub fn look(path: &Path) -> Seen {
 /// The frames of the first video of a file, upright, as R, G, B, A.
 pub fn decoded(path: &Path) -> (Vec<Vec<u8>>, (usize, usize)) {
     let mut all = vec!["-v", "error"];
-    // ffmpeg's own decoders of VP8 and VP9 pass the alpha over.
-    match first(path, "codec_name").as_str() {
-        "vp9" => all.extend(["-c:v", "libvpx-vp9"]),
-        "vp8" => all.extend(["-c:v", "libvpx"]),
-        _ => {}
-    }
+    all.extend(decoder(&first(path, "codec_name")));
     // Netpbm's PAM says its size in each picture's header, whatever turns the frames.
     all.extend(["-i", text(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "image2pipe"]);
     all.extend(["-c:v", "pam", "-pix_fmt", "rgba", "-"]);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{blocks::runs, with_local},
-    Foreground,
+    Foreground, Side,
 };
 use crate::frame::{Component, Frame};
 use crate::simd::multiversion;
@@ -17,22 +17,8 @@ impl Foreground {
         let cells = &mut self.levels[0];
         let wide = cells.wide;
         let [front, back] = &mut cells.sides;
-        let [f0, f1, f2] = &mut front.color;
-        let [b0, b1, b2] = &mut back.color;
-        let fronts = front
-            .weight
-            .par_chunks_mut(wide)
-            .zip(f0.par_chunks_mut(wide))
-            .zip(f1.par_chunks_mut(wide))
-            .zip(f2.par_chunks_mut(wide));
-        let backs = back
-            .weight
-            .par_chunks_mut(wide)
-            .zip(b0.par_chunks_mut(wide))
-            .zip(b1.par_chunks_mut(wide))
-            .zip(b2.par_chunks_mut(wide));
-        fronts.zip(backs).enumerate().for_each(|(cy, ((((fw, f0), f1), f2), (((bw, b0), b1), b2)))| {
-            let mut sides = [[fw, f0, f1, f2], [bw, b0, b1, b2]];
+        rows(front, wide).zip(rows(back, wide)).enumerate().for_each(|(cy, (front, back))| {
+            let mut sides = [front, back];
             let (need, band) = (&need[cy * wide..][..wide], &band[cy * wide..][..wide]);
             sides.iter_mut().flatten().for_each(|row| row.fill(0.0));
             for cx in (0..wide).filter(|&cx| need[cx] && !band[cx]) {
@@ -50,6 +36,13 @@ impl Foreground {
             });
         });
     }
+}
+
+/// The rows of a side: of its weights, and of its colours.
+fn rows(side: &mut Side, wide: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
+    let Side { weight, color: [a, b, c] } = side;
+    let colors = a.par_chunks_mut(wide).zip(b.par_chunks_mut(wide)).zip(c.par_chunks_mut(wide));
+    weight.par_chunks_mut(wide).zip(colors).map(|(weight, ((a, b), c))| [weight, a, b, c])
 }
 
 /// Of a cell of one piece, whether that is foreground, and its colours; four of its pixels will do.

@@ -113,7 +113,7 @@ impl Foreground {
         let (w, h) = (frame.width, frame.height);
         let layout = frame.format.layout();
         if !outward
-            && colors == Colors::Shared
+            && colors != Colors::All
             && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0)
         {
             return false;
@@ -296,9 +296,10 @@ impl Foreground {
                         stretch(plane, finest, (across, rows), y, x0, out, &mut l.tmp);
                     }
                     let data = &mut row[c.offset + x0 * c.step..];
-                    seen.clear();
-                    if colors != Colors::All {
+                    if colors == Colors::Faded {
                         most_seen(alpha, (w, h), c, y, x0, n, seen);
+                    }
+                    if colors != Colors::All {
                         leave_seen(alpha, (w, h), c, y, x0, part);
                     }
                     match c.step {
@@ -332,28 +333,31 @@ impl<'a> Unmixed<'a> {
     pub fn over(self, from: &'a dyn Rows) -> Self {
         Self { from, ..self }
     }
+
+    /// The estimate, where it may replace anything of a row.
+    fn touching(&self, plane: usize, y: usize) -> Option<&'a Foreground> {
+        self.foreground.filter(|f| f.touches(self.frame.format, plane, y, self.colors, self.outward))
+    }
+
+    fn unmix(&self, foreground: &Foreground, plane: usize, y: usize, row: &mut [u8]) {
+        let size = (self.frame.width, self.frame.height);
+        let (format, alpha) = (self.frame.format, self.alpha);
+        foreground.unmix_row(format, plane, y, size, alpha, self.colors, self.outward, row);
+    }
 }
 
 impl Rows for Unmixed<'_> {
     fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
-        let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
-        let Some(foreground) =
-            self.foreground.filter(|f| f.touches(format, plane, y, self.colors, self.outward))
-        else {
-            return self.from.row(plane, y, room);
-        };
+        let Some(foreground) = self.touching(plane, y) else { return self.from.row(plane, y, room) };
         self.from.copy_row(plane, y, room);
-        foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, self.outward, room);
+        self.unmix(foreground, plane, y, room);
         room
     }
 
     fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
-        let (format, size) = (self.frame.format, (self.frame.width, self.frame.height));
         self.from.copy_row(plane, y, to);
-        if let Some(foreground) =
-            self.foreground.filter(|f| f.touches(format, plane, y, self.colors, self.outward))
-        {
-            foreground.unmix_row(format, plane, y, size, self.alpha, self.colors, self.outward, to);
+        if let Some(foreground) = self.touching(plane, y) {
+            self.unmix(foreground, plane, y, to);
         }
     }
 }
@@ -457,6 +461,7 @@ fn most_seen(
     out: &mut Vec<f32>,
 ) {
     let rows = (0..1 << c.vsub).map(|dy| &alpha[((y << c.vsub) + dy).min(h - 1) * w..][..w]);
+    out.clear();
     out.extend((from..from + n).map(|x| {
         let of = |row: &[u8]| row[x << c.hsub..((x + 1) << c.hsub).min(w)].iter().fold(0, |m, a| *a.max(&m));
         f32::from(rows.clone().map(of).fold(0, u8::max)) / 255.0

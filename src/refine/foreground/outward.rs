@@ -46,9 +46,7 @@ impl Outward {
             v.resize(cells, false);
         }
     }
-}
 
-impl Outward {
     /// The mask under a row of a component, from its sample `x` on, which begins a pair.
     pub(super) fn row(&self, c: &Component, y: usize, x: usize) -> &[u8] {
         &self.mask[((y << c.vsub) / 2) * self.wide..][(x << c.hsub) / 2..self.wide]

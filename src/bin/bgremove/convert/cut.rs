@@ -157,9 +157,7 @@ impl Cutter {
             }
         }
     }
-}
 
-impl Cutter {
     /// The frame before the first one that is taken, where that is late or there is none at all: when it came and how long
     /// it stands. `end` is that of the whole video; nothing stands after it.
     pub fn standing(&self, end: Option<gst::ClockTime>) -> Option<(i64, i64)> {

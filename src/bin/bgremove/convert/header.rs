@@ -432,27 +432,26 @@ fn element(bytes: &[u8]) -> Option<(u32, Option<u64>, usize)> {
     Some((id, (!unknown).then_some(size), id_length + length))
 }
 
-fn children(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let (id, size, head) = element(bytes.get(at..)?)?;
-        let end = at.checked_add(head)?.checked_add(usize::try_from(size?).ok()?)?;
-        let inner = bytes.get(at + head..end)?;
-        at = end;
-        Some((id, inner))
-    })
-}
-
-/// The same where the last one may go on after the bytes.
-fn beginnings(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+/// Elements one after the other, and whether each is there as a whole: the last one may go on after the bytes.
+fn elements(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8], bool)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let (id, size, head) = element(bytes.get(at..)?)?;
         let end = at.checked_add(head)?.checked_add(usize::try_from(size?).ok()?)?;
         let inner = bytes.get(at + head..end.min(bytes.len()))?;
         at = end;
-        Some((id, inner))
+        Some((id, inner, end <= bytes.len()))
     })
+}
+
+/// Those that are whole.
+fn children(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    elements(bytes).map_while(|(id, inner, is_whole)| is_whole.then_some((id, inner)))
+}
+
+/// The beginnings of all.
+fn beginnings(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    elements(bytes).map(|(id, inner, _)| (id, inner))
 }
 
 fn unsigned(bytes: &[u8]) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 
 /// How a still picture has to be turned, by what its file says (EXIF, as the standard CIPA DC-008 numbers it), and
@@ -59,7 +59,8 @@ fn animation(path: &Path) -> Option<&'static str> {
             (head.starts_with(b"WEBPVP8X") && head[12] & 2 != 0).then_some("WebP")
         }
         [b'G', b'I', b'F', b'8', ..] => {
-            let mut decoder = gif::Decoder::new(BufReader::new(File::open(path).ok()?)).ok()?;
+            file.rewind().ok()?;
+            let mut decoder = gif::Decoder::new(file).ok()?;
             let mut next = || decoder.next_frame_info().ok().flatten().is_some();
             (next() && next()).then_some("GIF")
         }
