@@ -352,7 +352,10 @@ impl State {
             self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();
-        self.refiner.refine(frame, &mask.data, mask.width, mask.height, quality.into(), &mut self.matte);
+        let of = (frame, &mask.data[..], mask.width, mask.height);
+        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), &mut self.matte) {
+            self.smoother.disturb();
+        }
         let begin = Instant::now();
         self.smoother.apply(frame, &mut self.matte, strength);
         temporal += begin.elapsed();

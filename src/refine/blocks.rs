@@ -6,6 +6,16 @@ use rayon::prelude::*;
 /// Side of a block in samples of the finest level.
 pub const BLOCK: usize = 16;
 
+/// Blocks of a frame whose matte stays as it was in the frame before.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// The side of a block in frame pixels; blocks in a row.
+    pub side: usize,
+    pub wide: usize,
+    /// Row by row.
+    pub blocks: &'a [bool],
+}
+
 /// A grid of blocks over the frame.
 #[derive(Debug, Default)]
 pub struct Blocks {
@@ -17,10 +27,25 @@ pub struct Blocks {
     pub need: Vec<bool>,
     /// Blocks of `core` that the coarser levels have not settled.
     pub live: Vec<bool>,
+    /// Blocks whose models are those of an earlier frame, with or without the finest level's, and which blocks have
+    /// models to keep.
+    kept: Vec<bool>,
+    solved: Vec<Solved>,
     /// Blocks that are all foreground, if they are of one value.
     front: Vec<bool>,
     tmp: Vec<bool>,
     cells: Vec<u8>,
+}
+
+/// What a block was solved down to when it was last looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Solved {
+    /// Not at all: it is of one value.
+    #[default]
+    No,
+    /// Without the finest level.
+    Coarse,
+    Fine,
 }
 
 /// Cells in a block, across, by which [`Blocks::settle`] looks at alpha; one beside a block counts for it.
@@ -29,14 +54,28 @@ const PARTS: usize = 4;
 const SETTLED: f32 = 0.01;
 
 impl Blocks {
-    /// Marks blocks of `side` frame pixels over a frame of `width · height`; `reach` in blocks.
-    pub fn mark(&mut self, band: &Band, width: usize, height: usize, side: usize, reach: usize) {
+    /// Marks blocks of `side` frame pixels over a frame of `width · height`; `reach` in blocks. Blocks that lie in those
+    /// of `keep` and were solved in the frame before are left as they are.
+    pub fn mark(
+        &mut self,
+        band: &Band,
+        width: usize,
+        height: usize,
+        side: usize,
+        reach: usize,
+        keep: Option<Kept<'_>>,
+    ) {
         (self.wide, self.high) = (width.div_ceil(side), height.div_ceil(side));
         let n = self.wide * self.high;
-        for v in [&mut self.core, &mut self.need, &mut self.live, &mut self.front, &mut self.tmp] {
+        for v in [&mut self.core, &mut self.need, &mut self.live, &mut self.tmp, &mut self.kept] {
             v.clear();
             v.resize(n, false);
         }
+        if self.solved.len() != n {
+            self.solved.clear();
+            self.solved.resize(n, Solved::No);
+        }
+        self.front.resize(n, false);
         let (sx, sy) = (width as f32 / band.width as f32, height as f32 / band.height as f32);
         // Bilinear stretching carries a sample half a sample beyond its own cell, and the models are stretched
         // by a level's pixel more.
@@ -55,10 +94,26 @@ impl Blocks {
                 }
             }
         }
-        for (block, front) in self.front.iter_mut().enumerate() {
+        if let Some(keep) = keep {
+            for (block, kept) in self.kept.iter_mut().enumerate() {
+                let (x, y) = (block % self.wide * side, block / self.wide * side);
+                let last = |at: usize, size: usize| (at + side).min(size) - 1;
+                let (x, y) =
+                    (x / keep.side..=last(x, width) / keep.side, y / keep.side..=last(y, height) / keep.side);
+                *kept = self.solved[block] != Solved::No
+                    && y.clone().all(|y| x.clone().all(|x| keep.blocks[y * keep.wide + x]));
+                self.core[block] &= !*kept;
+            }
+        }
+        for (block, front) in self.front.iter_mut().enumerate().filter(|(block, _)| !self.kept[*block]) {
             *front = band.solid(block % self.wide, block / self.wide, self.wide, self.high) > 127;
         }
         self.live.copy_from_slice(&self.core);
+        for ((solved, &core), _) in
+            self.solved.iter_mut().zip(&self.core).zip(&self.kept).filter(|(_, k)| !**k)
+        {
+            *solved = if core { Solved::Fine } else { Solved::No };
+        }
         {
             let to = &mut self.need;
             for (row, out) in self.core.chunks_exact(self.wide).zip(self.tmp.chunks_exact_mut(self.wide)) {
@@ -88,12 +143,15 @@ impl Blocks {
         const CELL: usize = BLOCK / 2 / PARTS;
         let (wide, high) = (PARTS * self.wide, PARTS * self.high);
         self.cells.resize(wide * high, 0);
-        let (core, front) = (&self.core, &self.front);
+        let (core, front, kept) = (&self.core, &self.front, &self.kept);
         self.cells.par_chunks_mut(PARTS * wide).enumerate().for_each(|(by, cells)| {
             // Where nothing is in doubt, blocks are of one value.
             for row in cells.chunks_exact_mut(wide) {
                 for (bx, cells) in row.chunks_exact_mut(PARTS).enumerate() {
                     let at = by * self.wide + bx;
+                    if kept[at] {
+                        continue;
+                    }
                     cells.fill(if core[at] { 3 } else { 1 + u8::from(front[at]) });
                 }
             }
@@ -130,14 +188,27 @@ impl Blocks {
                     }
                     self.live[block] = all == 0;
                     self.front[block] = all == 2;
+                    self.solved[block] = if all == 0 { Solved::Fine } else { Solved::Coarse };
                 }
             }
         }
     }
 
+    /// The part of all blocks that has band in it, and how many blocks there are.
+    pub fn crowded(&self) -> (f32, usize) {
+        let busy = self.core.iter().zip(&self.kept).filter(|(core, kept)| **core || **kept).count();
+        (busy as f32 / self.core.len().max(1) as f32, self.core.len())
+    }
+
     /// What a block holds where nothing is left to do, 0 or 255.
     pub fn solid(&self, bx: usize, by: usize) -> u8 {
         if self.front[by * self.wide + bx] { 255 } else { 0 }
+    }
+
+    /// Whether a block has models of an earlier frame that hold; `finest`: those of the finest level.
+    pub fn keeps(&self, bx: usize, by: usize, finest: bool) -> bool {
+        let at = by * self.wide + bx;
+        self.kept[at] && (!finest || self.solved[at] == Solved::Fine)
     }
 
     /// Whether a block or one beside it is marked in `live`.

@@ -14,6 +14,7 @@ mod levels;
 mod planes;
 mod strips;
 
+pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};
 pub(crate) use planes::{component_row, halve_plane};
@@ -49,6 +50,10 @@ const CONTRAST: [f32; 2] = [1.9, 1.3];
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
 const RADII: [f32; 3] = [3.0, 4.0, 2.5];
+/// From this size of the coarsest window's samples on, in pixels, and of the mask's, the finest level is at half the frame's
+/// resolution, at a quarter of the work; finer masks would lose by it (docs/refine.md).
+const HALF_FROM: f32 = 5.6;
+const COARSE_MASK: f32 = 3.0;
 /// Smallest and largest radius of the coarsest windows in samples of the mask.
 const MASK_REACH: (f32, f32) = (5.0, 10.0);
 /// The band reaches this many pixels of a 720p frame beyond the doubt.
@@ -97,6 +102,8 @@ pub struct Refiner {
     /// The finest level whose models are made, unless there is too much to do.
     last: usize,
     crowded: bool,
+    /// Down to which level the models of the last frame were made, if they were.
+    made: Option<usize>,
     band: Band,
     blocks: Blocks,
     stretch: Stretch,
@@ -141,25 +148,48 @@ impl Refiner {
         quality: Quality,
         out: &mut [u8],
     ) {
+        self.refine_but((frame, mask, mask_w, mask_h), quality, None, out);
+    }
+
+    /// As [`Refiner::refine`], but for what is kept of the last frame's matte, whose blocks in `out` are left undefined. Gives
+    /// whether it was; if not, `out` is whole.
+    pub fn refine_but(
+        &mut self,
+        (frame, mask, mask_w, mask_h): (&Frame<'_>, &[f32], usize, usize),
+        quality: Quality,
+        kept: Option<Kept<'_>>,
+        out: &mut [u8],
+    ) -> bool {
         let (w, h) = (frame.width, frame.height);
         let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() >= n);
         if !sized || w == 0 || h == 0 || out.len() < w * h || !readable(frame) {
             out.fill(0);
-            return;
+            return false;
         }
         let (mask, out) = (&mask[..mask_w * mask_h], &mut out[..w * h]);
         if quality == Quality::None {
-            return self.bilinear(w, mask, mask_w, mask_h, out);
+            self.bilinear(w, mask, mask_w, mask_h, out);
+            self.made = None;
+            return false;
         }
-        self.plan(frame, mask_w, mask_h, quality);
+        if !self.plan(frame, mask_w, mask_h, quality) {
+            self.made = None;
+        }
+        // The models of levels that were not made last time are older than those of the others.
+        let mut kept = kept.filter(|_| self.made.is_some());
         let cell = cell(w, h, mask_w, mask_h);
         let samples = |px: f32| (px * w.min(h) as f32 / 720.0 / cell).round().clamp(1.0, 16.0) as usize;
         let side = BLOCK * self.levels[0].scale;
         in_pool(|| {
             self.band.find(mask, mask_w, mask_h, samples(GROW), samples(CLEAR_REACH));
-            self.blocks.mark(&self.band, w, h, side, self.reach());
-            self.strips.fill(frame, &self.blocks);
+            self.blocks.mark(&self.band, w, h, side, self.reach(), kept);
             let last = self.finest();
+            if kept.is_some() && self.made != Some(last) {
+                kept = None;
+                self.blocks.mark(&self.band, w, h, side, self.reach(), kept);
+            }
+            self.made = Some(last);
+            self.strips.fill(frame, &self.blocks);
             for n in (last..self.levels.len()).rev() {
                 self.fit(n, noise(frame));
                 if n == 1 && last == 0 {
@@ -168,14 +198,14 @@ impl Refiner {
             }
             self.finish(frame, last, out);
         });
+        kept.is_some()
     }
 
     /// The finest level that is worth its time on this frame.
     fn finest(&mut self) -> usize {
-        let core = &self.blocks.core;
-        let part = core.iter().filter(|b| **b).count() as f32 / core.len().max(1) as f32;
+        let (part, count) = self.blocks.crowded();
         // Small frames are cheap.
-        let large = core.len() >= LARGE;
+        let large = count >= LARGE;
         self.crowded = large && part > if self.crowded { CROWDED.1 } else { CROWDED.0 };
         if self.crowded { self.last.max(1).min(self.levels.len() - 1) } else { self.last }
     }
@@ -214,20 +244,23 @@ impl Refiner {
         });
     }
 
-    /// Chooses levels and makes room for them.
-    fn plan(&mut self, frame: &Frame<'_>, mask_w: usize, mask_h: usize, quality: Quality) {
+    /// Chooses levels and makes room for them; whether they were so before.
+    fn plan(&mut self, frame: &Frame<'_>, mask_w: usize, mask_h: usize, quality: Quality) -> bool {
         let (w, h) = (frame.width, frame.height);
         let want = Some((frame.format, w, h, mask_w, mask_h, quality));
         if self.plan == want {
-            return;
+            return true;
         }
         self.plan = want;
         let short = w.min(h) as f32;
         // The coarsest window's radius is a thirtieth of the frame, or less for a finer mask and more for a coarser.
         let cell = cell(w, h, mask_w, mask_h);
         let window = (short * RADII[0] / 90.0).clamp(MASK_REACH.0 * cell, MASK_REACH.1 * cell).max(RADII[0]);
-        let coarsest = 1usize << (window / RADII[0]).log2() as u32;
-        let ratio = window / RADII[0] / coarsest as f32; // 1..2
+        let mut coarsest = 1usize << (window / RADII[0]).log2() as u32;
+        if coarsest == 4 && window / RADII[0] >= HALF_FROM && cell >= COARSE_MASK {
+            coarsest = 8;
+        }
+        let ratio = window / RADII[0] / coarsest as f32; // 0.7..2
         let finest = (coarsest / 4).clamp(1, 2).max(coarsest / 16);
         let count = (coarsest / finest).ilog2() as usize + 1;
         self.last = usize::from(quality == Quality::Fast && count > 1);
@@ -260,6 +293,7 @@ impl Refiner {
             (width, height) = (wide, high);
         }
         self.strips.plan(w, h, finest, count);
+        false
     }
 
     /// The models of level `n`.
@@ -294,7 +328,8 @@ impl Refiner {
                 // Beside the band the model is what was settled there.
                 for by in block_rows.0..block_rows.1 {
                     let near = |bx: usize| {
-                        if n == 0 { blocks.near_live(bx, by) } else { blocks.need_row(by)[bx] }
+                        let near = if n == 0 { blocks.near_live(bx, by) } else { blocks.need_row(by)[bx] };
+                        near && !blocks.keeps(bx, by, n == 0)
                     };
                     let y = (by * side / per)..((by + 1) * side).div_ceil(per);
                     let rows = (y.start.max(y0) - y0)..(y.end.min(y1) - y0);

@@ -95,7 +95,7 @@ mod tests {
             let mut band = Band::default();
             band.find(&[0.5; 4], 2, 2, 1, 1);
             let mut blocks = Blocks::default();
-            blocks.mark(&band, w, h, BLOCK * scale, 1);
+            blocks.mark(&band, w, h, BLOCK * scale, 1, None);
             let mut strips = Strips::default();
             strips.plan(w, h, scale, 4);
             strips.fill(&picture.frame(), &blocks);

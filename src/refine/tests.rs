@@ -83,3 +83,43 @@ fn the_edge_is_the_pictures() {
         assert!(fast < 0.6 * none && best < 0.3 * none, "{format:?}: none {none}, fast {fast}, best {best}");
     }
 }
+
+/// What is kept changes nothing of what is not: the models of the last frame stand in for those that are not made.
+#[test]
+fn what_is_kept_leaves_the_rest_as_it_is() {
+    for (w, h) in [(1280, 720), (960, 540), (641, 359), (320, 180)] {
+        let picture = noise(Format::I420, w, h, 5);
+        let mask = disc(128, 72);
+        // Of blocks that are smaller than those of refinement, as large, and larger.
+        for side in [16, 32, 48] {
+            let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+            let (mut refiner, mut out) = (Refiner::new(), vec![0; w * h]);
+            let run = |refiner: &mut Refiner, kept: Option<&[bool]>, out: &mut [u8]| {
+                let kept = kept.map(|blocks| Kept { side, wide, blocks });
+                refiner.refine_but((&picture.frame(), &mask, 128, 72), Quality::Best, kept, out)
+            };
+            assert!(
+                !run(&mut refiner, Some(&vec![true; wide * high]), &mut out),
+                "there was nothing to keep"
+            );
+            let whole = out.clone();
+            for seed in 1..9usize {
+                let blocks: Vec<bool> =
+                    (0..wide * high).map(|i| (i * 7919 + seed * 104_729) % 11 < seed + 2).collect();
+                out.fill(7);
+                assert!(run(&mut refiner, Some(&blocks), &mut out));
+                let made = (0..w * h).filter(|i| !blocks[i / w / side * wide + i % w / side]);
+                let off = made.filter(|i| out[*i] != whole[*i]).count();
+                assert_eq!(off, 0, "{w}x{h}, blocks of {side}, seed {seed}");
+            }
+            // Another quality keeps nothing.
+            let of = (&picture.frame(), &mask[..], 128, 72);
+            let blocks = vec![true; wide * high];
+            let kept = Some(Kept { side, wide, blocks: &blocks });
+            assert!(!refiner.refine_but(of, Quality::Fast, kept, &mut out));
+            assert!(refiner.refine_but(of, Quality::Fast, kept, &mut out));
+            assert!(!refiner.refine_but(of, Quality::None, kept, &mut out));
+            assert!(!refiner.refine_but(of, Quality::Best, kept, &mut out));
+        }
+    }
+}

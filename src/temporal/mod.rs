@@ -11,6 +11,7 @@ mod carry;
 mod change;
 mod cut;
 mod motion;
+mod rest;
 mod still;
 mod view;
 
@@ -21,8 +22,10 @@ pub use cut::CutDetector;
 use rayon::prelude::*;
 
 use crate::frame::{Component, Frame};
+use crate::refine::Kept;
 use crate::simd::{in_pool, multiversion, unsettled};
 use motion::{Grey, Motion};
+use rest::{Rest, Steadied};
 use std::cell::RefCell;
 use still::{LONG, Still};
 use view::{Pair, Tints, View, pairs};
@@ -102,8 +105,9 @@ pub struct Smoother {
     free: Vec<u8>,
     /// Goes round with the frames: what is too small a step for eight bits is taken now and then.
     round: u8,
-    /// Where the scene stands still.
+    /// Where the scene stands still, and where the matte is kept for it.
     still: Still,
+    rest: Rest,
     /// Where the mask's columns lie in luma, or luma's in the mask; kept for its room only.
     columns: Vec<usize>,
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
@@ -120,6 +124,7 @@ impl Smoother {
     /// Forgets the past; the next matte goes out as it comes.
     pub fn reset(&mut self) {
         self.still.reset();
+        self.rest.disturb();
         (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
     }
 
@@ -136,8 +141,15 @@ impl Smoother {
             self.look(frame);
             self.still.take(&self.now);
         });
+        self.rest.disturb();
         if self.started && self.mask_size == (mask_w, mask_h) {
             in_pool(|| self.blend_mask(mask, weight));
+            // Who asks for less than is usual wants to see changes.
+            if self.alpha_kept && weight > USUAL - 0.01 {
+                let now = Steadied { mask, size: self.mask_size, free: &self.free };
+                let luma = (self.width.div_ceil(self.scale), self.height.div_ceil(self.scale));
+                self.rest.find(&self.still, luma, &now);
+            }
         } else {
             // What was made of masks of another kind is not held on to.
             self.alpha_kept &= self.mask_size == (mask_w, mask_h);
@@ -153,6 +165,18 @@ impl Smoother {
         self.mask.copy_from_slice(mask);
     }
 
+    /// The blocks whose matte is kept as it went out last, if there are any: [`Smoother::apply`] puts it there. Whoever
+    /// cannot keep to that says so by [`Smoother::disturb`].
+    pub fn kept(&self) -> Option<Kept<'_>> {
+        let (side, blocks) = (BLOCK * self.scale, self.rest.kept());
+        (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
+    }
+
+    /// Nothing is kept of this frame.
+    pub fn disturb(&mut self) {
+        self.rest.disturb();
+    }
+
     /// Smooths the refined `alpha` (tight rows of the frame's size) in place where the scene stands still.
     /// `strength` as for [`Smoother::mask`]. An `alpha` of another size than the frame is left alone.
     pub fn apply(&mut self, frame: &Frame<'_>, alpha: &mut [u8], strength: f32) {
@@ -163,6 +187,7 @@ impl Smoother {
         if !self.current {
             self.look(frame);
             self.still.reset();
+            self.rest.disturb();
         }
         if self.started && self.alpha_kept {
             in_pool(|| self.blend_matte(alpha, weight));
@@ -170,6 +195,8 @@ impl Smoother {
             self.alpha.copy_from_slice(alpha);
             self.mixed.fill(true);
         }
+        self.rest.made(&self.mask);
+        self.rest.disturb();
         (self.alpha_kept, self.current, self.started) = (true, false, true);
         std::mem::swap(&mut self.motion, &mut self.motion_before);
         std::mem::swap(&mut self.now, &mut self.before);
@@ -355,14 +382,23 @@ impl Smoother {
         let mut busy = std::mem::take(&mut self.wanted);
         busy.clear();
         busy.resize(self.known.len(), false);
-        let parts = alpha.par_chunks(side * w).zip(past.par_chunks(side * w));
+        let parts = alpha.par_chunks_mut(side * w).zip(past.par_chunks(side * w));
         let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
-        parts.for_each(|((busy, mixed), (alpha, past))| {
+        let kept = self.rest.kept();
+        parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
+            let kept = kept.get(by * wide..).unwrap_or_default();
+            for (bx, _) in kept.iter().take(wide).enumerate().filter(|(_, kept)| **kept) {
+                let x = bx * side..((bx + 1) * side).min(w);
+                for (row, past) in alpha.chunks_exact_mut(w).zip(past.chunks_exact(w)) {
+                    row[x.clone()].copy_from_slice(&past[x.clone()]);
+                }
+            }
             ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
-            // A block that is of one value, and was of the same, has nothing to do.
+            // A block that is of one value, and was of the same, has nothing to do; nor has one that is kept.
             for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
                 let now = *busy;
                 *busy |= *was || alpha[x * side] != past[x * side];
+                *busy &= !kept.get(x).is_some_and(|kept| *kept);
                 *was = now;
             }
         });

@@ -401,3 +401,78 @@ fn what_was_held_for_long_yields_to_a_network_that_insists() {
     }
     assert!(left.0[119] < 0.5 && left.1[119] < 75, "{:?} {:?}", &left.0[98..], &left.1[98..]);
 }
+
+/// What stands still is kept, and made anew now and then; what changes, in the picture or in the mask, is made anew at once.
+#[test]
+fn a_matte_is_kept_where_nothing_changes() {
+    let (w, h) = (W / 5, H / 5);
+    let (mut noise, mut smoother) = (Noise(11), Smoother::new());
+    let (luma, truth) = disc(320.0, 240.0, 120.0);
+    let wide = W.div_ceil(32);
+    // Blocks at the disc's left and right edges.
+    let [left, right] = [200, 440].map(|x| 240 / 32 * wide + x / 32);
+    let mut since = [0; 2];
+    for n in 0..80 {
+        let mut luma = luma.clone();
+        let mut mask = shrink(&truth);
+        if n >= 60 {
+            // A hand beside the left edge; the network is of another mind at the right one.
+            for y in 200..280 {
+                luma[y * W + 160..y * W + 200].fill(230.0);
+            }
+        }
+        if (40..60).contains(&n) {
+            for y in 44..52 {
+                mask[y * w + 86..y * w + 92].fill(if n < 44 { 1.0 } else { 0.7 });
+            }
+        }
+        let p = picture(Format::I420, &luma, &mut noise, 3.0);
+        smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
+        let kept = smoother.kept().map_or(vec![false; wide * 15], |k| k.blocks.to_vec());
+        let before = smoother.alpha.clone();
+        let mut alpha: Vec<u8> =
+            truth.iter().map(|&a| if a == 255 { 255 } else { a.saturating_add((n % 7) as u8) }).collect();
+        for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * wide + i % W / 32]) {
+            *a = 99;
+        }
+        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        let undefined = (0..W * H).filter(|i| kept[i / W / 32 * wide + i % W / 32]);
+        assert!(undefined.clone().all(|i| alpha[i] == before[i]), "frame {n}");
+        assert!(smoother.kept().is_none(), "what was kept of a frame is not of the next");
+        for (since, at) in since.iter_mut().zip([left, right]) {
+            *since = if kept[at] { *since + 1 } else { 0 };
+            assert!(*since < 8, "frame {n}: a block is as it was for {since} frames");
+        }
+        match n {
+            0..8 => assert!(!kept.contains(&true), "frame {n}"),
+            20..40 => {
+                let part = kept.iter().filter(|k| **k).count() as f32 / kept.len() as f32;
+                assert!(part > 0.6, "frame {n}: {part} of the blocks are kept");
+            }
+            60..72 => assert!(!kept[left], "frame {n}: a hand is there"),
+            _ => {}
+        }
+        if (46..52).contains(&n) {
+            assert!(!kept[right], "frame {n}: the mask is another one");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_kept_of_little_smoothing_or_after_a_reset() {
+    let p = picture(Format::Gray8, &disc(320.0, 240.0, 70.0).0, &mut Noise(1), 0.0);
+    let (mut mask, mut alpha) = (vec![0.5; W / 5 * (H / 5)], vec![128; W * H]);
+    for strength in [0.3, 0.6] {
+        let mut smoother = Smoother::new();
+        assert!(smoother.kept().is_none());
+        for n in 0..40 {
+            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
+            assert!(strength > 0.5 || smoother.kept().is_none(), "frame {n}");
+            smoother.apply(&p.frame(), &mut alpha, strength);
+        }
+        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
+        assert_eq!(smoother.kept().is_some(), strength > 0.5);
+        smoother.reset();
+        assert!(smoother.kept().is_none());
+    }
+}
