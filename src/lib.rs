@@ -1,5 +1,6 @@
 //! GStreamer plugin that removes the background from video.
 
+pub mod alphaextract;
 pub mod animation;
 pub mod auto;
 pub mod backdrop;
@@ -38,7 +39,8 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     element::register(plugin)?;
     webm::register(plugin)?;
     animation::register(plugin)?;
-    backdrop::register(plugin)
+    backdrop::register(plugin)?;
+    alphaextract::register(plugin)
 }
 
 gst::plugin_define!(

@@ -70,6 +70,45 @@ pub fn write<'a>(
     write_as(frame, info, format(info.format())?)
 }
 
+/// One component of a frame that is not subsampled, of any format whose pixels lie in whole bytes.
+pub struct Component<'a> {
+    data: &'a [u8],
+    stride: usize,
+    /// Bytes from one pixel to the next.
+    pub step: usize,
+}
+
+impl Component<'_> {
+    /// Row `y` from its first pixel's sample to the end of its last one's, of `bytes` each.
+    pub fn row(&self, y: usize, width: usize, bytes: usize) -> Option<&[u8]> {
+        let from = y.checked_mul(self.stride)?;
+        self.data.get(from..from.checked_add((width.checked_sub(1)?) * self.step + bytes)?)
+    }
+}
+
+/// A component of a mapped frame to read. `None` when the buffer is smaller than its caps say; whether it holds the rows
+/// themselves, [`Component::row`] tells.
+pub fn component<'a>(
+    frame: &'a VideoFrameRef<&'a gst::BufferRef>,
+    info: &VideoInfo,
+    number: usize,
+) -> Option<Component<'a>> {
+    let (buffer, format) = (frame.info(), info.format_info());
+    let fits = buffer.width() >= info.width() && buffer.height() >= info.height();
+    if !fits || buffer.format() != info.format() {
+        return None;
+    }
+    let plane = *format.plane().get(number)? as usize;
+    let stride = usize::try_from(*frame.plane_stride().get(plane)?).ok()?;
+    let step = usize::try_from(*format.pixel_stride().get(number)?).ok().filter(|step| *step > 0)?;
+    let offset = *format.poffset().get(number)? as usize;
+    let (data, bytes) = mapped(frame.as_ptr(), plane)?;
+    // SAFETY: `mapped` has found that these bytes lie in memory that stays mapped for reading as long as `frame` lives,
+    // which the result borrows.
+    let data = unsafe { std::slice::from_raw_parts(data, bytes) };
+    Some(Component { data: data.get(offset..)?, stride, step })
+}
+
 /// As [`write`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
 pub fn write_as<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,

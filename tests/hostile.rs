@@ -242,6 +242,10 @@ fn stage(element: &str) -> (String, Vec<VideoFormat>) {
             vec![VideoFormat::Rgba, VideoFormat::A420],
         ),
         "gifalphaenc" | "webpalphaenc" => ("".into(), vec![VideoFormat::Rgba]),
+        "alphaextract" => (
+            "".into(),
+            vec![VideoFormat::Rgba, VideoFormat::A420, VideoFormat::Argb64, VideoFormat::A44410le],
+        ),
         "vp8alphaenc" | "vp9alphaenc" => ("deadline=realtime cpu-used=8".into(), vec![VideoFormat::A420]),
         "webmalphamux" => ("".into(), vec![]),
         other => panic!("no test here knows {other}"),
@@ -427,7 +431,9 @@ fn events_keep_their_numbers() {
         // a transform are its base class's.
         let kept: &[EventType] = match &*name {
             "webmalphamux" => &[Segment],
-            "bgremove" | "videobackdrop" => &[StreamStart, Segment, Tag, CustomDownstream, Eos],
+            "bgremove" | "videobackdrop" | "alphaextract" => {
+                &[StreamStart, Segment, Tag, CustomDownstream, Eos]
+            }
             _ => &[StreamStart, Caps, Segment, Tag, CustomDownstream, Eos],
         };
         let pipeline = Running(

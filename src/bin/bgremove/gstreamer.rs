@@ -7,7 +7,7 @@ use std::path::Path;
 fn package(element: &str) -> &'static str {
     match element {
         "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "gifalphaenc" | "webpalphaenc" | "videobackdrop"
-        | "bgremove" => "gstreamer1.0-bgremove",
+        | "alphaextract" | "bgremove" => "gstreamer1.0-bgremove",
         "vp8enc" | "vp9enc" | "vp8dec" | "vp9dec" | "qtmux" | "mp4mux" | "qtdemux" | "matroskademux"
         | "pngenc" | "pngdec" | "multifilesink" | "deinterlace" | "videoflip" | "videocrop" => {
             "gstreamer1.0-plugins-good"
