@@ -4,7 +4,10 @@
 //!     cargo run --release --example camera -- --background beach.jpg --model original
 //!     cargo run --release --example camera -- --source clip.mp4                   # a clip in place of a camera
 //!
-//! A virtual camera, that a browser or a meeting program takes for a real one (Debian: v4l2loopback-dkms):
+//! A virtual camera, that a browser or a meeting program takes for a real one: through PipeWire, which most desktops
+//! run (Debian: gstreamer1.0-pipewire), or with a kernel module (v4l2loopback-dkms):
+//!
+//!     cargo run --release --example camera -- --virtual-camera pipewire
 //!
 //!     sudo modprobe v4l2loopback video_nr=10 exclusive_caps=1 card_label=bgremove
 //!     cargo run --release --example camera -- --virtual-camera /dev/video10
@@ -31,7 +34,7 @@ struct Args {
     /// Milliseconds to hold frames back, so that fast motion meets its own matte
     #[arg(long, default_value_t = 0)]
     matte_delay: u64,
-    /// A v4l2loopback device to write to, instead of a window
+    /// `pipewire`, or a v4l2loopback device to write to, instead of a window
     #[arg(long)]
     virtual_camera: Option<String>,
     /// The last elements, instead of a window, as gst-launch-1.0 would take them
@@ -41,6 +44,11 @@ struct Args {
     #[arg(long)]
     seconds: Option<u64>,
 }
+
+/// A PipeWire node that other programs take for a camera: browsers want the role. That sink lends out buffers without
+/// memory, at which a converter before it crashes; `identity` keeps it from being asked for any.
+const PIPEWIRE_CAMERA: &str = "video/x-raw,format=YUY2 ! identity drop-allocation=true ! pipewiresink mode=provide \
+     stream-properties=\"props,media.class=Video/Source,media.role=Camera,node.name=bgremove,node.description=bgremove\"";
 
 type Error = Box<dyn std::error::Error>;
 
@@ -52,8 +60,12 @@ fn main() -> Result<(), Error> {
         return Err("a camera has no alpha: choose a colour, blur or a picture with --background".into());
     }
     let is_clip = Path::new(&args.source).is_file();
-    let sink = match (&args.virtual_camera, &args.sink) {
+    let sink = match (args.virtual_camera.as_deref(), &args.sink) {
         // Most programs expect YUY2 of a camera.
+        (Some("pipewire"), _) if gst::ElementFactory::find("pipewiresink").is_none() => {
+            return Err("GStreamer has no pipewiresink; on Debian: apt install gstreamer1.0-pipewire".into());
+        }
+        (Some("pipewire"), _) => PIPEWIRE_CAMERA.into(),
         (Some(device), _) => format!("video/x-raw,format=YUY2 ! v4l2sink device={device} sync=false"),
         (None, Some(sink)) => sink.clone(),
         // autovideosink would try DirectFB, which crashes where there is no screen.

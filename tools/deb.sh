@@ -70,6 +70,11 @@ su - somebody -c '
 '
 ls /usr/share/man/man1/bgremove-doctor.1.gz /usr/share/bash-completion/completions/bgremove \
     /usr/share/doc/gstreamer1.0-bgremove/copyright >/dev/null
+# What Cheese offers, made as Cheese makes it.
+for effect in /usr/share/gnome-video-effects/bgremove-*.effect; do
+    gst-launch-1.0 -q videotestsrc num-buffers=5 ! videoconvert ! $(sed -n 's/^PipelineDescription=//p' "$effect") ! \
+        videoconvert ! fakesink
+done
 # And it goes away without a trace.
 apt-get purge -y -qq gstreamer1.0-bgremove >/dev/null
 ! ls -d /usr/lib/*/bgremove /usr/bin/bgremove 2>/dev/null

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 use std::io::Write;
+use std::process::{Command, Output};
 
 /// The tests that may be skipped in CI, one a line, each with its reason.
 pub const LIST: &str = include_str!("../skips.txt");
@@ -35,5 +36,17 @@ pub fn skip(test: &str, why: &str) {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
         // One write, so that lines of tests that run beside each other do not mix.
         let _ = file.and_then(|mut f| f.write_all(format!("{line}\n").as_bytes()));
+    }
+}
+
+/// Runs a tool; `None`, said loudly, when there is none.
+pub fn tool(test: &str, program: &str, package: &str, arguments: &[&str]) -> Option<Output> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => Some(output),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skip(test, &format!("no {program} (Debian package {package})"));
+            None
+        }
+        Err(error) => panic!("{program}: {error}"),
     }
 }

@@ -1,12 +1,10 @@
 //! (i) Browsers play the file over stripes: the page in `examples/web`, seen as a screenshot.
 
 use gst::prelude::*;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::chromium::Chromium;
 use crate::firefox::Firefox;
 use crate::media::*;
 
@@ -15,11 +13,10 @@ pub trait Browser {
     /// Goes to an address.
     fn open(&self, page: &str);
 
-    /// An answer that holds the page's title.
+    /// The page's title.
     fn title(&self) -> String;
 
-    /// An answer whose `value` is a PNG in base 64.
-    fn screenshot(&self) -> String;
+    fn screenshot(&self) -> image::RgbaImage;
 
     /// The page with a file, standing at a second, and what more its address says.
     fn show(&self, file: &Path, time: f64, more: &str) -> image::RgbaImage {
@@ -27,16 +24,14 @@ pub trait Browser {
         let start = Instant::now();
         loop {
             let title = self.title();
-            if title.contains("\"ready\"") {
+            if title == "ready" {
                 break;
             }
             assert!(!title.contains("error"), "{title}");
             assert!(start.elapsed() < Duration::from_secs(30), "no frame within 30 s: {title}");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let answer = self.screenshot();
-        let png = gst::glib::base64_decode(text_after(&answer, "\"value\":\""));
-        image::load_from_memory(&png).unwrap().to_rgba8()
+        self.screenshot()
     }
 }
 
@@ -46,132 +41,24 @@ fn page(file: &Path, more: &str) -> String {
     format!("file://{}?src=file://{}{more}", page.display(), file.display())
 }
 
-/// A WebDriver session; the browser and its driver end with it.
-struct Chromium {
-    driver: Child,
-    port: u16,
-    session: String,
-    _profile: std::path::PathBuf,
-}
-
-impl Chromium {
-    fn start(test: &str) -> Option<Self> {
-        for (program, package) in [("chromium", "chromium"), ("chromedriver", "chromium-driver")] {
-            tool(test, program, package, &["--version"])?;
-        }
-        let mut driver = Command::new("chromedriver")
-            .args(["--port=0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        // "ChromeDriver was started successfully on port 12345."
-        let port = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            line.contains("started successfully on port").then(|| {
-                let digits: String = line.chars().rev().skip_while(|c| !c.is_ascii_digit()).collect();
-                let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
-                digits.chars().rev().collect::<String>().parse::<u16>().unwrap()
-            })
-        });
-        std::thread::spawn(move || lines.for_each(drop));
-        let profile = path(&format!("chromium-{}-{test}", std::process::id()));
-        let flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--allow-file-access-from-files",
-            "--force-device-scale-factor=1",
-            "--window-size=800,600",
-            &format!("--user-data-dir={}", profile.display()),
-        ]
-        .map(|flag| format!("\"{flag}\""))
-        .join(",");
-        let mut browser =
-            Self { driver, port: port.expect("chromedriver"), session: String::new(), _profile: profile };
-        let body = format!(
-            "{{\"capabilities\":{{\"alwaysMatch\":{{\"browserName\":\"chrome\",\
-             \"goog:chromeOptions\":{{\"args\":[{flags}]}}}}}}}}"
-        );
-        let answer = browser.ask("POST", "/session", &body);
-        browser.session = text_after(&answer, "\"sessionId\":\"").to_string();
-        Some(browser)
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: close\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.port,
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        let mut reader = BufReader::new(stream);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line).unwrap();
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-        }
-        reader.take(length).read_to_string(&mut answer).unwrap();
-        assert!(!answer.contains("\"error\":"), "{method} {path}: {answer:.500}");
-        answer
-    }
-
-    fn command(&self, method: &str, what: &str, body: &str) -> String {
-        self.ask(method, &format!("/session/{}/{what}", self.session), body)
-    }
-}
-
 impl Browser for Chromium {
     fn open(&self, page: &str) {
-        self.command("POST", "url", &format!("{{\"url\":\"{page}\"}}"));
+        self.open(page);
     }
 
     fn title(&self) -> String {
-        self.command("GET", "title", "")
+        self.title()
     }
 
-    fn screenshot(&self) -> String {
-        self.command("GET", "screenshot", "")
+    fn screenshot(&self) -> image::RgbaImage {
+        self.screenshot()
     }
-}
-
-impl Drop for Chromium {
-    fn drop(&mut self) {
-        if !self.session.is_empty() {
-            self.ask("DELETE", &format!("/session/{}", self.session), "");
-        }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
-        let _ = std::fs::remove_dir_all(&self._profile);
-    }
-}
-
-fn text_after<'a>(text: &'a str, start: &str) -> &'a str {
-    let at = text.find(start).unwrap_or_else(|| panic!("no {start} in {text:.300}")) + start.len();
-    text[at..].split('"').next().unwrap()
 }
 
 #[test]
 fn chromium_shows_stripes_where_the_alpha_is_none() {
     init();
-    if let Some(browser) = Chromium::start("chromium") {
+    if let Some(browser) = Chromium::start("chromium_shows_stripes_where_the_alpha_is_none", &[], &[]) {
         check(&browser, "chromium");
     }
 }
@@ -239,7 +126,7 @@ fn check(browser: &dyn Browser, name: &str) {
 #[test]
 fn chromium_shows_no_rim_where_it_scales() {
     init();
-    let Some(browser) = Chromium::start("rim") else { return };
+    let Some(browser) = Chromium::start("chromium_shows_no_rim_where_it_scales", &[], &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     let network = crate::onnx::Onnx::constant(1.0, 64, 48).save(folder.path(), "x.onnx");
     let (w, h) = (320, 240);
@@ -289,7 +176,7 @@ fn chromium_shows_no_rim_where_it_scales() {
 #[test]
 fn chromium_plays_a_stream_without_sizes() {
     init();
-    let Some(browser) = Chromium::start("stream") else { return };
+    let Some(browser) = Chromium::start("chromium_plays_a_stream_without_sizes", &[], &[]) else { return };
     let file = path("browser-stream.webm");
     let pipeline = launch(&format!(
         "appsrc name=v ! vp9alphaenc ! webmalphamux name=m streamable=true ! filesink location={} \
@@ -300,15 +187,15 @@ fn chromium_plays_a_stream_without_sizes() {
     feed_sound(&gst::prelude::GstBinExt::by_name(&pipeline, "s").unwrap(), 3);
     run(&pipeline).unwrap();
     browser.open(&page(&file, "&background=stripes"));
-    let script = "{\"script\":\"const v = document.getElementById('video'); return v.error ? \
-                  'error ' + v.error.message : v.currentTime > 1 ? 'played' : 'wait'\",\"args\":[]}";
+    let script = "const v = document.getElementById('video'); return v.error ? 'error ' + v.error.message : \
+                  v.currentTime > 1 ? 'played' : 'wait'";
     let start = Instant::now();
     loop {
-        let answer = browser.command("POST", "execute/sync", script);
-        if answer.contains("played") {
+        let answer = browser.run(script);
+        if answer == "played" {
             break;
         }
-        assert!(answer.contains("wait"), "{answer}");
+        assert_eq!(answer, "wait");
         assert!(start.elapsed() < Duration::from_secs(30), "it does not play");
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -81,6 +81,7 @@ impl Firefox {
         String::from_utf8(text).unwrap()
     }
 
+    /// The `value` of what comes back, if it is a text.
     fn ask(&self, command: &str, parameters: &str) -> String {
         self.count.set(self.count.get() + 1);
         let message = format!("[0,{},\"{command}\",{parameters}]", self.count.get());
@@ -88,7 +89,8 @@ impl Firefox {
         let answer = self.read();
         // [1, number, error, result]
         assert!(answer.starts_with(&format!("[1,{},null,", self.count.get())), "{command}: {answer:.500}");
-        answer
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer[3]["value"].as_str().unwrap_or_default().to_string()
     }
 }
 
@@ -101,8 +103,9 @@ impl crate::browser::Browser for Firefox {
         self.ask("WebDriver:GetTitle", "{}")
     }
 
-    fn screenshot(&self) -> String {
-        self.ask("WebDriver:TakeScreenshot", "{\"full\":false}")
+    fn screenshot(&self) -> image::RgbaImage {
+        let png = gst::glib::base64_decode(&self.ask("WebDriver:TakeScreenshot", "{\"full\":false}"));
+        image::load_from_memory(&png).unwrap().to_rgba8()
     }
 }
 

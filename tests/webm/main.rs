@@ -3,6 +3,8 @@
 //! Tools that are not there make a test skip, or fail where none may. Debian packages: ffmpeg, mkvtoolnix,
 //! chromium, firefox-esr, gstreamer1.0-plugins-{base,good,bad}.
 
+#[path = "../common/chromium.rs"]
+mod chromium;
 #[path = "../common/onnx.rs"]
 #[allow(dead_code)]
 mod onnx;

@@ -1,8 +1,8 @@
 //! Pictures and sound whose every frame can be told, and ways to write and read them.
 
-use crate::skip::skip;
+pub use crate::skip::tool;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+
 use std::sync::{Arc, Mutex, Once};
 
 use gst::prelude::*;
@@ -21,18 +21,6 @@ pub fn init() {
         gst::init().unwrap();
         gstbgremove::plugin_register_static().unwrap();
     });
-}
-
-/// Runs a tool; `None`, said loudly, when there is none.
-pub fn tool(test: &str, program: &str, package: &str, arguments: &[&str]) -> Option<Output> {
-    match Command::new(program).args(arguments).output() {
-        Ok(output) => Some(output),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            skip(test, &format!("no {program} (Debian package {package})"));
-            None
-        }
-        Err(error) => panic!("{program}: {error}"),
-    }
 }
 
 /// A path in a folder for test files.
