@@ -3,7 +3,7 @@
 
 use crate::chromium::Chromium;
 use crate::common::{clip, init};
-use crate::program::{Program, example, plugins, small_clip};
+use crate::program::{Program, alone, example, plugins, small_clip};
 use crate::skip::tool;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -145,6 +145,7 @@ fn is_right([r, g, b]: [u8; 3], [fr, _, fb]: [u8; 3]) -> bool {
 
 #[test]
 fn a_virtual_camera_through_pipewire() {
+    let _alone = alone();
     let test = "a_virtual_camera_through_pipewire";
     let Some(mut session) = Session::start(test) else { return };
     let mut camera = example("camera");
@@ -161,6 +162,7 @@ fn a_virtual_camera_through_pipewire() {
 /// The README's line for gst-launch-1.0, with a picture in the camera's place.
 #[test]
 fn the_line_of_the_readme_makes_a_camera() {
+    let _alone = alone();
     let Some(mut session) = Session::start("the_line_of_the_readme_makes_a_camera") else { return };
     let readme = include_str!("../../README.md");
     let start = readme

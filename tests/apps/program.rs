@@ -4,7 +4,7 @@ use crate::common::clip;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// An example, which `cargo test` builds.
@@ -18,6 +18,12 @@ pub fn example(name: &str) -> Command {
 pub fn plugins() -> PathBuf {
     assert!(built().join("libgstbgremove.so").exists(), "the plugin is missing: run `cargo build`");
     built()
+}
+
+/// One at a time: each of these tests keeps a machine of two cores busy.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The portrait's clip at a third of its size: what is tested is not speed, and browsers decode beside it.

@@ -1,7 +1,7 @@
 //! The example `webrtc`, watched by Chromium: from its own page (WHEP), and through a server that it sends to (WHIP).
 
 use crate::chromium::Chromium;
-use crate::program::{Program, example, small_clip};
+use crate::program::{Program, alone, example, small_clip};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 use tiny_http::{Header, Method, Response};
@@ -95,6 +95,7 @@ fn watch(browser: &Chromium, seconds: u64) {
 
 #[test]
 fn a_browser_watches_goes_and_comes_back() {
+    let _alone = alone();
     let test = "a_browser_watches_goes_and_comes_back";
     let mut server = webrtc(&["--port", "0"]);
     let address = server.wait_for("watch at ");
@@ -279,6 +280,7 @@ impl MediaServer {
 
 #[test]
 fn a_server_is_sent_to() {
+    let _alone = alone();
     let test = "a_server_is_sent_to";
     let server = MediaServer::start();
     let room = format!("{}/room", server.address);
@@ -310,6 +312,7 @@ fn a_server_is_sent_to() {
 /// The README's lines for the example, with a clip of ours.
 #[test]
 fn the_lines_of_the_readme_run() {
+    let _alone = alone();
     let readme = include_str!("../../README.md");
     let lines = readme.lines().filter_map(|l| l.split_once("--example webrtc -- ").map(|(_, rest)| rest));
     let lines: Vec<&str> = lines.map(|l| l.split('#').next().unwrap().trim()).collect();
