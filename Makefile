@@ -2,6 +2,8 @@
 # Every target can be run again; what is there already is left alone.
 
 CARGO ?= cargo
+# Asked when it is wanted: what it looks for may have to be installed first.
+FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
 .PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep corpus sanitize analytics audit sheet edges clips models light clean
 
@@ -18,11 +20,11 @@ demo-input: # before anything is built
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	@tools/install_runtime.sh openvino --if-possible
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
 	@rm -f build/skipped.txt
-	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" $(CARGO) test
-	BGREMOVE_SIMD=plain $(CARGO) test --lib -- compose:: refine:: temporal:: matte:: spread::
-	BGREMOVE_SIMD=avx2 $(CARGO) test --lib -- compose:: refine:: temporal:: matte:: spread::
+	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" $(CARGO) test $(FEATURES)
+	BGREMOVE_SIMD=plain $(CARGO) test $(FEATURES) --lib -- compose:: refine:: temporal:: matte:: spread::
+	BGREMOVE_SIMD=avx2 $(CARGO) test $(FEATURES) --lib -- compose:: refine:: temporal:: matte:: spread::
 	@if [ -s build/skipped.txt ]; then echo "$$(wc -l <build/skipped.txt) parts of tests did not run:"; sort -u build/skipped.txt; else echo "No test was skipped."; fi
 
 bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)
@@ -30,7 +32,7 @@ bench: deps-bench runtime clips ## speed beside decoding, the bare networks and 
 	@tools/bench.sh $(BENCH)
 
 build: deps ## the plugin and the tool: target/release/libgstbgremove.so, target/release/bgremove
-	$(CARGO) build --release
+	$(CARGO) build --release $(FEATURES)
 
 deps: ## Debian packages, and a look whether Rust is there
 	@tools/setup.sh

@@ -123,3 +123,108 @@ fn a_clip_stands_in_for_a_camera() {
     let (ok, _, err) = run(camera().args(["--source", "test", "--sink", sink, "--background", "nocolour"]));
     assert!(!ok && err.contains("nocolour"), "{err}");
 }
+
+const SIZE: (usize, usize) = (640, 360);
+
+/// A frame of a rendered timeline, R, G, B.
+struct Picture<'a>(&'a [u8]);
+
+impl Picture<'_> {
+    /// How far a pixel is from a colour, in the component that differs most.
+    fn far(&self, x: usize, y: usize, color: [f64; 3]) -> f64 {
+        let pixel = &self.0[(y * SIZE.0 + x) * 3..][..3];
+        pixel.iter().zip(color).map(|(p, c)| (f64::from(*p) - c).abs()).fold(0.0, f64::max)
+    }
+
+    /// The pixels that are neither a colour nor far from it: those of a soft edge to it.
+    fn nearly(&self, color: [f64; 3]) -> usize {
+        let all = (0..SIZE.1).flat_map(|y| (0..SIZE.0).map(move |x| (x, y)));
+        all.filter(|&(x, y)| (16.0..70.0).contains(&self.far(x, y, color))).count()
+    }
+}
+
+#[test]
+fn a_timeline_of_two_layers_with_key_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let behind = folder.path().join("behind.png");
+    image::RgbImage::from_pixel(64, 36, image::Rgb([200, 30, 160])).save(&behind).unwrap();
+    let (file, raw) = (folder.path().join("out.webm"), folder.path().join("raw"));
+    let mut program = Command::new("/usr/bin/python3");
+    output(program.arg(source("timeline.py")).args([&clip("astronaut.mp4"), &behind, &file]));
+    let line = format!(
+        "filesrc location={} ! matroskademux ! vp8dec ! videoconvert ! \
+         video/x-raw,format=RGB,width={},height={} ! filesink location={}",
+        file.display(),
+        SIZE.0,
+        SIZE.1,
+        raw.display()
+    );
+    output(Command::new("gst-launch-1.0").arg("-q").args(line.split_whitespace()));
+    let bytes = std::fs::read(&raw).unwrap();
+    let frames: Vec<Picture> = bytes.chunks_exact(SIZE.0 * SIZE.1 * 3).map(Picture).collect();
+    assert!((118..=122).contains(&frames.len()), "{}", frames.len());
+
+    // A colour through the encoder and back.
+    let near = 14.0;
+    for n in [1, 30, 58] {
+        let (corner, face) =
+            (frames[n].far(630, 8, [200.0, 30.0, 160.0]), frames[n].far(300, 150, [200.0, 30.0, 160.0]));
+        assert!(corner < near && face > 3.0 * near, "frame {n}: {corner}, {face}");
+    }
+    // From green at two seconds to blue at four.
+    let color = |n: usize| {
+        let part = (n as f64 / 30.0 - 2.0) / 2.0;
+        [[0.0, 0.0], [177.0, 64.0], [64.0, 208.0]].map(|[a, b]| a * (1.0 - part) + b * part)
+    };
+    for n in [61, 75, 90, 105, 117] {
+        let (corner, face) = (frames[n].far(630, 8, color(n)), frames[n].far(300, 150, color(n)));
+        assert!(corner < near && face > 3.0 * near, "frame {n}: {corner}, {face}");
+    }
+    let (hard, soft) = (frames[75].nearly(color(75)), frames[117].nearly(color(117)));
+    assert!(soft > hard * 3 / 2, "{hard} pixels of the edge at first, {soft} at the end");
+}
+
+#[test]
+fn a_timeline_says_what_is_wrong() {
+    let program = || Command::new("/usr/bin/python3");
+    let (ok, _, err) = run(program().arg(source("timeline.py")));
+    assert!(!ok && err.contains("which clip"), "{err}");
+    let args = [&source("none.mp4"), &source("none.mp4"), &source("none.webm")];
+    let (ok, _, err) = run(program().arg(source("timeline.py")).args(args));
+    assert!(!ok && err.contains("none.mp4"), "{err}");
+}
+
+/// Red for the first half second, then blue, by a control binding for texts, which GStreamer has none for.
+const STEPS: &str = r#"
+import gi
+gi.require_version("Gst", "1.0")
+from gi.repository import GObject, Gst
+Gst.init(None)
+
+class Steps(Gst.ControlBinding):
+    def do_sync_values(self, element, time, last_sync):
+        element.set_property("background", "red" if time < Gst.SECOND // 2 else "blue")
+        return True
+
+pipeline = Gst.parse_launch(
+    "videotestsrc num-buffers=20 pattern=black ! video/x-raw,width=64,height=64,format=RGB,framerate=20/1 ! "
+    "bgremove name=bg background=green ! fakesink name=out signal-handoffs=true sync=false"
+)
+element = pipeline.get_by_name("bg")
+element.add_control_binding(GObject.new(Steps, object=element, name="background"))
+show = lambda sink, buffer, pad: print("frame", [*buffer.extract_dup(0, 3), buffer.pts // Gst.MSECOND])
+pipeline.get_by_name("out").connect("handoff", show)
+pipeline.set_state(Gst.State.PLAYING)
+pipeline.get_bus().timed_pop_filtered(Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+pipeline.set_state(Gst.State.NULL)
+"#;
+
+#[test]
+fn a_text_is_key_framed_by_a_binding_of_ones_own() {
+    let text = output(Command::new("/usr/bin/python3").args(["-c", STEPS]));
+    let frames = pixels(&text, "frame");
+    assert_eq!(frames.len(), 20, "{text}");
+    for [r, g, b, time] in frames {
+        assert_eq!([r, g, b], if time < 500 { [255, 0, 0] } else { [0, 0, 255] }, "at {time} ms");
+    }
+}

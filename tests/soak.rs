@@ -21,8 +21,13 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 10 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 25] = [
-    ("background", &["transparent", "#204060", "blur", "blur:8", "tomato", "PICTURE", "/no/such.png"]),
+const VALUES: [(&str, &[&str]); 27] = [
+    (
+        "background",
+        &["transparent", "#204060", "blur", "blur:8", "tomato", "color", "PICTURE", "/no/such.png"],
+    ),
+    ("background-color", &["4278235456", "4294901760"]),
+    ("background-blur", &["3", "12.5"]),
     ("background-fit", &["cover", "contain", "stretch"]),
     ("black-point", &["0", "0.1"]),
     ("decontaminate", &["true", "false"]),

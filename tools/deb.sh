@@ -23,7 +23,7 @@ cp "$(readlink -f "$work/data/bgremove/runtime/libonnxruntime.so")" "$work/runti
 cp "$work/data/bgremove/runtime/LICENSE" "$work/runtime/LICENSE.txt"
 cp "$work/data/bgremove/runtime/ThirdPartyNotices.txt" "$work/runtime/"
 
-cargo build --release
+cargo build --release ${FEATURES:+"$FEATURES"}
 tool=${CARGO_TARGET_DIR:-target}/release/bgremove
 "$tool" generate man "$work/man"
 gzip -9n "$work"/man/*.1
@@ -64,6 +64,7 @@ su - somebody -c '
     set -eu
     bgremove doctor
     gst-inspect-1.0 bgremove | head -n 4
+    gst-inspect-1.0 bgremove | grep "webcam blur"
     gst-launch-1.0 -q videotestsrc num-buffers=10 ! video/x-raw,width=320,height=180 ! bgremove ! vp9alphaenc ! \
         webmalphamux ! filesink location=out.webm
     [ -s out.webm ]

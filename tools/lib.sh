@@ -9,6 +9,9 @@ case ${XDG_DATA_HOME:-} in
 /*) DATA_DIR=$XDG_DATA_HOME/bgremove ;;
 *) DATA_DIR=$HOME/.local/share/bgremove ;;
 esac
+# For cargo: the matte goes as metadata, too, where the GStreamer that is built for knows such.
+# shellcheck disable=SC2034
+FEATURES=$(pkg-config --exists 'gstreamer-analytics-1.0 >= 1.26' 2>/dev/null && echo --features=analytics || :)
 
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*"; }
 die() {

@@ -77,6 +77,12 @@ impl BgRemove {
     /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
         let early = lock(&self.ready).is_none();
+        if self.settings().elsewhere(&text).is_some() {
+            return self.change(|s| {
+                let backdrop = s.elsewhere(&text);
+                s.put(text, backdrop);
+            });
+        }
         match compose::meaning(&text) {
             Ok(Meaning::Known(backdrop)) => self.change(|s| s.put(text, Some(backdrop))),
             Ok(Meaning::Picture(path)) if !early => self.read_beside(text, path),

@@ -72,7 +72,10 @@ impl ObjectSubclass for BgRemove {
     const NAME: &'static str = "GstBgRemove";
     type Type = super::BgRemove;
     type ParentType = gst_video::VideoFilter;
+    type Interfaces = (gst::Preset,);
 }
+
+impl PresetImpl for BgRemove {}
 
 impl ObjectImpl for BgRemove {
     fn constructed(&self) {
@@ -101,6 +104,14 @@ impl ObjectImpl for BgRemove {
             "model-options" => self.change_network(|s| s.model_options = value.get().unwrap_or_default()),
             "resolution" => self.change_network(|s| s.resolution = value.get().unwrap_or_default()),
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
+            "background-color" => self.change(|s| {
+                s.color = value.get().unwrap_or_default();
+                s.look_elsewhere();
+            }),
+            "background-blur" => self.change(|s| {
+                s.blur = value.get().unwrap_or_default();
+                s.look_elsewhere();
+            }),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
@@ -147,6 +158,8 @@ impl ObjectImpl for BgRemove {
                 lock(&self.network).as_ref().map_or("", |n| n.session.provider.name()).to_value()
             }
             "background" => settings.background.to_value(),
+            "background-color" => settings.color.to_value(),
+            "background-blur" => settings.blur.to_value(),
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
@@ -197,8 +210,8 @@ impl ElementImpl for BgRemove {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
         static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
             gst::subclass::ElementMetadata::new(
-                "Background remover",
-                "Filter/Effect/Converter/Video",
+                "Background Remover",
+                "Filter/Effect/Video",
                 "Takes the background out of video: transparent frames, or the subject on a colour, a picture or its \
                  own blurred background",
                 "The bgremove authors",
@@ -427,6 +440,10 @@ impl BaseTransformImpl for BgRemove {
         lock(&self.log).goes_on();
         if let Some(refused) = self.take_refusal() {
             return Err(refused);
+        }
+        // What it needs other caps for is negotiated before it, if no earlier frame still wants the old ones.
+        if lock(&self.state).as_ref().is_none_or(|s| s.flow.held() == 0) {
+            self.follow_controllers(buffer.pts());
         }
         // `is_discont` is also set after a frame that was dropped here: the picture goes on all the same.
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);

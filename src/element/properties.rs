@@ -1,6 +1,7 @@
 //! The properties as `gst-inspect-1.0` shows them.
 
 use super::settings::*;
+use crate::compose::LEAST_BLUR;
 use gst::prelude::*;
 use std::sync::LazyLock;
 
@@ -10,10 +11,98 @@ pub const MAX_MATTE_DELAY: u64 = 10_000_000_000;
 /// Most frames that are held back for the network to run ahead.
 pub const MAX_LOOKAHEAD: u32 = 16;
 
-/// All properties of the element.
+/// All properties of the element, in the order of a settings dialog: what one sees comes first. Controllable is what a
+/// frame that leaves takes from them, and nothing that the network is asked with.
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let defaults = Settings::default();
     vec![
+                // What one sees.
+                glib::ParamSpecString::builder("background")
+                    .nick("Background")
+                    .blurb(
+                        "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
+                         CSS name); 'color' for the one of background-color; 'blur' for as much as background-blur says, or \
+                         'blur:P' (P = standard deviation in percent of the frame's height, 3 to 50); or the path or file:// URI of a PNG, JPEG or WebP picture, which from READY on is \
+                         read beside the stream: until it is there, what was there before stays in force",
+                    )
+                    .default_value(DEFAULT_BACKGROUND)
+                    .mutable_playing()
+                    .controllable()
+                    .build(),
+                glib::ParamSpecUInt::builder("background-color")
+                    .nick("Background colour")
+                    .blurb("The colour of background=color, 0xAARRGGBB; it is opaque, whatever AA says")
+                    .default_value(DEFAULT_COLOR)
+                    .mutable_playing()
+                    .controllable()
+                    .build(),
+                float(
+                    "background-blur",
+                    "Background blur",
+                    "How much background=blur blurs: standard deviation in percent of the frame's height",
+                    (LEAST_BLUR, MOST_BLUR, defaults.blur),
+                ),
+                glib::ParamSpecEnum::builder_with_default("background-fit", defaults.fit)
+                    .nick("Background fit")
+                    .blurb("How a picture meets a frame of another shape")
+                    .mutable_playing()
+                    .controllable()
+                    .build(),
+                glib::ParamSpecEnum::builder_with_default("output", defaults.output)
+                    .nick("Output")
+                    .blurb("What is put out: the video, or the matte alone")
+                    .mutable_playing()
+                    .build(),
+                // The matte's edges, in space and time.
+                glib::ParamSpecEnum::builder_with_default("refine", defaults.refine)
+                    .nick("Refine")
+                    .blurb("How the network's mask becomes a matte with the frame's own edges")
+                    .mutable_playing()
+                    .build(),
+                float(
+                    "edge-shift",
+                    "Edge shift",
+                    "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
+                    (-20.0, 20.0, defaults.controls.edge_shift),
+                ),
+                float(
+                    "edge-softness",
+                    "Edge softness",
+                    "Feathers the edge, inward and outward alike, in pixels of a frame 1080 pixels high",
+                    (0.0, 64.0, defaults.controls.edge_softness),
+                ),
+                float(
+                    "black-point",
+                    "Black point",
+                    "Alpha up to here becomes 0",
+                    (0.0, 1.0, defaults.controls.black_point),
+                ),
+                float(
+                    "white-point",
+                    "White point",
+                    "Alpha from here on becomes 1",
+                    (0.0, 1.0, defaults.controls.white_point),
+                ),
+                glib::ParamSpecBoolean::builder("decontaminate")
+                    .nick("Decontaminate")
+                    .blurb("At the edge, hand on the foreground's own colours instead of its mix with the old background")
+                    .default_value(defaults.decontaminate)
+                    .mutable_playing()
+                    .controllable()
+                    .build(),
+                float(
+                    "temporal-smoothing",
+                    "Temporal smoothing",
+                    "How much the matte is steadied from frame to frame (0 = not at all)",
+                    (0.0, 1.0, defaults.temporal_smoothing),
+                ),
+                glib::ParamSpecBoolean::builder("scene-detection")
+                    .nick("Scene detection")
+                    .blurb("Forget earlier frames at a hard cut")
+                    .default_value(defaults.scene_detection)
+                    .mutable_playing()
+                    .build(),
+                // The network and what it runs on.
                 glib::ParamSpecString::builder("model")
                     .nick("Model")
                     .blurb(
@@ -43,25 +132,13 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(defaults.resolution)
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecString::builder("background")
-                    .nick("Background")
+                glib::ParamSpecBoolean::builder("follow-subject")
+                    .nick("Follow subject")
                     .blurb(
-                        "What stands behind the subject: 'transparent'; a colour (#RRGGBB, 0xRRGGBB, rgb(r,g,b) or a \
-                         CSS name); 'blur' or 'blur:P' (P = standard deviation in percent of the frame's height, 3 to \
-                         50, 3 if not said); or the path or file:// URI of a PNG, JPEG or WebP picture, which from READY on is \
-                         read beside the stream: until it is there, what was there before stays in force",
+                        "Run the network on a region around a subject that is small in the frame, and follow it \
+                         (not for recurrent networks)",
                     )
-                    .default_value(DEFAULT_BACKGROUND)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("background-fit", defaults.fit)
-                    .nick("Background fit")
-                    .blurb("How a picture meets a frame of another shape")
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecEnum::builder_with_default("output", defaults.output)
-                    .nick("Output")
-                    .blurb("What is put out: the video, or the matte alone")
+                    .default_value(defaults.follow_subject)
                     .mutable_playing()
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("execution-provider", defaults.provider)
@@ -75,62 +152,14 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value("")
                     .read_only()
                     .build(),
-                glib::ParamSpecBoolean::builder("follow-subject")
-                    .nick("Follow subject")
-                    .blurb(
-                        "Run the network on a region around a subject that is small in the frame, and follow it \
-                         (not for recurrent networks)",
-                    )
-                    .default_value(defaults.follow_subject)
-                    .mutable_playing()
+                glib::ParamSpecUInt::builder("threads")
+                    .nick("Threads")
+                    .blurb("Threads of one inference (0 = as many as the machine has cores, one for small networks)")
+                    .maximum(256)
+                    .default_value(defaults.threads)
+                    .mutable_ready()
                     .build(),
-                glib::ParamSpecEnum::builder_with_default("refine", defaults.refine)
-                    .nick("Refine")
-                    .blurb("How the network's mask becomes a matte with the frame's own edges")
-                    .mutable_playing()
-                    .build(),
-                float(
-                    "temporal-smoothing",
-                    "Temporal smoothing",
-                    "How much the matte is steadied from frame to frame (0 = not at all)",
-                    (0.0, 1.0, defaults.temporal_smoothing),
-                ),
-                glib::ParamSpecBoolean::builder("decontaminate")
-                    .nick("Decontaminate")
-                    .blurb("At the edge, hand on the foreground's own colours instead of its mix with the old background")
-                    .default_value(defaults.decontaminate)
-                    .mutable_playing()
-                    .build(),
-                float(
-                    "black-point",
-                    "Black point",
-                    "Alpha up to here becomes 0",
-                    (0.0, 1.0, defaults.controls.black_point),
-                ),
-                float(
-                    "white-point",
-                    "White point",
-                    "Alpha from here on becomes 1",
-                    (0.0, 1.0, defaults.controls.white_point),
-                ),
-                float(
-                    "edge-shift",
-                    "Edge shift",
-                    "Chokes (negative) or spreads (positive) the matte, in pixels of a frame 1080 pixels high",
-                    (-20.0, 20.0, defaults.controls.edge_shift),
-                ),
-                float(
-                    "edge-softness",
-                    "Edge softness",
-                    "Feathers the edge, inward and outward alike, in pixels of a frame 1080 pixels high",
-                    (0.0, 64.0, defaults.controls.edge_softness),
-                ),
-                glib::ParamSpecBoolean::builder("scene-detection")
-                    .nick("Scene detection")
-                    .blurb("Forget earlier frames at a hard cut")
-                    .default_value(defaults.scene_detection)
-                    .mutable_playing()
-                    .build(),
+                // Speed, delay, and what happens when the network is late.
                 glib::ParamSpecEnum::builder_with_default("inference-mode", defaults.mode)
                     .nick("Inference mode")
                     .blurb("Whether a frame waits for its own matte, or leaves on time with the newest one carried to it")
@@ -152,13 +181,17 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(defaults.max_rate)
                     .mutable_playing()
                     .build(),
-                float(
-                    "reuse-threshold",
-                    "Reuse threshold",
-                    "Change since the last inference, of the part of the picture that has changed most and in parts of \
-                     full scale, up to which its mask serves again (0 = never; 0.02 is about the noise of a webcam)",
-                    (0.0, 1.0, defaults.reuse_threshold),
-                ),
+                glib::ParamSpecFloat::builder("reuse-threshold")
+                    .nick("Reuse threshold")
+                    .blurb(
+                        "Change since the last inference, of the part of the picture that has changed most and in parts \
+                         of full scale, up to which its mask serves again (0 = never; 0.02 is about the noise of a webcam)",
+                    )
+                    .minimum(0.0)
+                    .maximum(1.0)
+                    .default_value(defaults.reuse_threshold)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecUInt::builder("lookahead")
                     .nick("Lookahead")
                     .blurb(
@@ -201,6 +234,23 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("What goes out when an inference fails or takes too long")
                     .mutable_playing()
                     .build(),
+                // What is told of it.
+                #[cfg(feature = "analytics")]
+                glib::ParamSpecBoolean::builder("segmentation-meta")
+                    .nick("Segmentation metadata")
+                    .blurb(
+                        "Put the matte on each buffer as analytics metadata, too: a semantic segmentation whose mask is 1 \
+                         (foreground) where alpha is 50 % or more, and 0 (background) elsewhere",
+                    )
+                    .default_value(defaults.segmentation_meta)
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecBoolean::builder("write-tags")
+                    .nick("Write tags")
+                    .blurb("Tag the stream with this application's name and the model's, without its folders")
+                    .default_value(defaults.write_tags)
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecString::builder("job-id")
                     .nick("Job ID")
                     .blurb("Stands in messages, logs and the report; made up for each run when empty")
@@ -215,28 +265,6 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     )
                     .mutable_playing()
                     .build(),
-                glib::ParamSpecUInt64::builder("stats-interval")
-                    .nick("Statistics interval")
-                    .blurb("Post the element message bgremove-stats so often (ns, 0 = not)")
-                    .default_value(0)
-                    .mutable_playing()
-                    .build(),
-                glib::ParamSpecBoolean::builder("write-tags")
-                    .nick("Write tags")
-                    .blurb("Tag the stream with this application's name and the model's, without its folders")
-                    .default_value(defaults.write_tags)
-                    .mutable_ready()
-                    .build(),
-                #[cfg(feature = "analytics")]
-                glib::ParamSpecBoolean::builder("segmentation-meta")
-                    .nick("Segmentation metadata")
-                    .blurb(
-                        "Put the matte on each buffer as analytics metadata, too: a semantic segmentation whose mask is 1 \
-                         (foreground) where alpha is 50 % or more, and 0 (background) elsewhere",
-                    )
-                    .default_value(defaults.segmentation_meta)
-                    .mutable_playing()
-                    .build(),
                 glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
                     .nick("Statistics")
                     .blurb(
@@ -246,17 +274,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     )
                     .read_only()
                     .build(),
-                glib::ParamSpecUInt::builder("threads")
-                    .nick("Threads")
-                    .blurb("Threads of one inference (0 = as many as the machine has cores, one for small networks)")
-                    .maximum(256)
-                    .default_value(defaults.threads)
-                    .mutable_ready()
+                glib::ParamSpecUInt64::builder("stats-interval")
+                    .nick("Statistics interval")
+                    .blurb("Post the element message bgremove-stats so often (ns, 0 = not)")
+                    .default_value(0)
+                    .mutable_playing()
                     .build(),
             ]
 });
 
-/// A number that may change while playing: least, most, default.
+/// A number that may change from frame to frame, also by a controller: least, most, default.
 fn float(
     name: &'static str,
     nick: &str,
@@ -270,5 +297,6 @@ fn float(
         .maximum(most)
         .default_value(default)
         .mutable_playing()
+        .controllable()
         .build()
 }

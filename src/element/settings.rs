@@ -1,6 +1,6 @@
 //! The element's properties as one plain struct.
 
-use crate::compose::{self, Background};
+use crate::compose::{self, Background, LEAST_BLUR};
 use crate::refine;
 use crate::runtime::Provider;
 use std::time::Duration;
@@ -136,6 +136,10 @@ pub enum OnError {
 
 pub const DEFAULT_MODEL: &str = "light";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
+/// The green of green screens, as 0xAARRGGBB.
+pub const DEFAULT_COLOR: u32 = 0xff00_b140;
+/// Percent of the frame's height.
+pub const MOST_BLUR: f32 = 50.0;
 
 /// What the properties say. The streaming thread works on a copy.
 #[derive(Clone, Debug)]
@@ -154,6 +158,10 @@ pub struct Settings {
     pub shown: String,
     /// Counts the texts: the picture of an earlier one is not wanted any more.
     pub texts: u64,
+    /// What the word `color` stands for: 0xAARRGGBB, whose A is not looked at.
+    pub color: u32,
+    /// What the word `blur` stands for, in percent of the frame's height.
+    pub blur: f32,
     pub fit: BackgroundFit,
     pub output: Output,
     pub provider: ExecutionProvider,
@@ -206,6 +214,8 @@ impl Default for Settings {
             backdrop: Some(Background::Transparent),
             shown: DEFAULT_BACKGROUND.into(),
             texts: 0,
+            color: DEFAULT_COLOR,
+            blur: LEAST_BLUR,
             fit: BackgroundFit::default(),
             output: Output::default(),
             provider: ExecutionProvider::default(),
@@ -252,6 +262,25 @@ impl Settings {
         self.texts += 1;
         self.shown.clone_from(&text);
         (self.background, self.backdrop) = (text, backdrop);
+    }
+
+    /// What a text means that leaves the rest to another property.
+    pub fn elsewhere(&self, text: &str) -> Option<Background> {
+        match text.trim() {
+            "color" => {
+                let [_, r, g, b] = self.color.to_be_bytes();
+                Some(Background::Color([r, g, b]))
+            }
+            "blur" => Some(Background::Blur(self.blur)),
+            _ => None,
+        }
+    }
+
+    /// Takes over what that other property says now, if what is in force leaves it to one.
+    pub fn look_elsewhere(&mut self) {
+        if let Some(backdrop) = self.elsewhere(&self.shown) {
+            self.backdrop = Some(backdrop);
+        }
     }
 
     /// Whether another network, or another size of its input, is asked for.

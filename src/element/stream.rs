@@ -225,6 +225,8 @@ impl BgRemove {
     /// may be under way.
     pub(super) fn leave(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
+        let next = lock(&self.state).as_ref().and_then(|s| s.flow.oldest()).map(|held| held.buffer.pts());
+        self.follow_controllers(next.flatten());
         let settings = self.settings();
         let live = self.was_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
@@ -304,6 +306,22 @@ impl BgRemove {
         self.tell_stats();
         self.note_pace(&held, left.waited, &settings, live, length);
         Ok(Some(buffer))
+    }
+
+    /// Gives controlled properties the values that they have at a frame's time.
+    pub(super) fn follow_controllers(&self, pts: Option<gst::ClockTime>) {
+        let obj = self.obj();
+        if !obj.has_active_control_bindings() {
+            return;
+        }
+        let segment = obj.segment();
+        let time = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.to_stream_time(pts));
+        if let Some(time) = time
+            && let Err(e) = obj.sync_values(time)
+        {
+            // As where a control source has no value for this time: what was there stays.
+            gst::debug!(CAT, imp = self, "not all controlled properties have a value at {time}: {e}");
+        }
     }
 
     /// Passes on the events that no frame is before any more.
