@@ -14,7 +14,24 @@ mod imp;
 use gst::prelude::*;
 
 glib::wrapper! {
-    /// The `videobackdrop` element.
+    /**
+     * SECTION:element-videobackdrop
+     * @title: videobackdrop
+     * @short_description: a video behind a video with alpha
+     * @see_also: bgremove, compositor
+     *
+     * Every frame keeps its time, where a compositor would make frames evenly spaced. The file that
+     * #GstBgVideoBackdrop:location names covers the frame, begins with its first one, and begins again at its end; its sound
+     * is not heard.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! bgremove ! videobackdrop location=beach.mp4 ! videoconvert ! autovideosink
+     * ```
+     *
+     * Since: 0.1.0
+     */
     pub struct VideoBackdrop(ObjectSubclass<imp::VideoBackdrop>) @extends gst_base::BaseTransform, gst::Element,
         gst::Object;
 }

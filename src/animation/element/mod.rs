@@ -12,13 +12,46 @@ use gst_video::{VideoCodecFrame, VideoFormat, VideoFrameRef, VideoInfo};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 glib::wrapper! {
-    /// `gifalphaenc`.
+    /**
+     * SECTION:element-gifalphaenc
+     * @title: gifalphaenc
+     * @short_description: animated GIF with transparency
+     * @see_also: webpalphaenc
+     *
+     * A GIF's pixel is there or not: #GstBgGifAlphaEnc:alpha-threshold says from which alpha on. Each frame has up to
+     * #GstBgGifAlphaEnc:colors colours, which stay steady where nothing moves. Times are hundredths of a second, and frames
+     * that come closer than two of them are left out.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! videoscale ! video/x-raw,width=320,height=180 ! bgremove ! videoconvert ! gifalphaenc ! filesink location=out.gif
+     * ```
+     *
+     * Since: 0.1.0
+     */
     pub struct GifAlphaEnc(ObjectSubclass<gif::GifAlphaEnc>) @extends gst_video::VideoEncoder, gst::Element,
         gst::Object, @implements gst::Preset;
 }
 
 glib::wrapper! {
-    /// `webpalphaenc`.
+    /**
+     * SECTION:element-webpalphaenc
+     * @title: webpalphaenc
+     * @short_description: animated WebP with alpha
+     * @see_also: gifalphaenc, webpenc
+     *
+     * Whole alpha, times in milliseconds, and colours that are lossy, or exact with #GstBgWebpAlphaEnc:lossless. The frames are
+     * kept until the end of the stream, when the file comes as one buffer.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! videoscale ! video/x-raw,width=320,height=180 ! bgremove ! videoconvert ! webpalphaenc quality=75 ! filesink location=out.webp
+     * ```
+     *
+     * Since: 0.1.0
+     */
     pub struct WebpAlphaEnc(ObjectSubclass<webp::WebpAlphaEnc>) @extends gst_video::VideoEncoder, gst::Element,
         gst::Object, @implements gst::Preset;
 }

@@ -37,13 +37,47 @@ glib::wrapper! {
 }
 
 glib::wrapper! {
-    /// `vp8alphaenc`.
+    /**
+     * SECTION:element-vp8alphaenc
+     * @title: vp8alphaenc
+     * @short_description: VP8 with alpha
+     * @see_also: vp9alphaenc, webmalphamux, vp8alphadecodebin
+     *
+     * Encodes A420 as two VP8 streams, one of the colours and one of the alpha, whose frames go out together: the alpha rides
+     * on each buffer as #GstVideoCodecAlphaMeta, which webmalphamux writes and vp8alphadecodebin reads. Both have their key
+     * frames at the same times. The encoders within are children (#GstChildProxy) named `colour-encoder` and `alpha-encoder`.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 videotestsrc num-buffers=30 ! video/x-raw,width=320,height=180 ! bgremove ! vp8alphaenc deadline=realtime cpu-used=8 end-usage=cbr target-bitrate=2000000 ! webmalphamux ! filesink location=out.webm
+     * ```
+     * As fast as for a live stream, at a bitrate.
+     *
+     * Since: 0.1.0
+     */
     pub struct Vp8AlphaEnc(ObjectSubclass<imp::Vp8AlphaEnc>) @extends AlphaEnc, gst::Bin, gst::Element,
         gst::Object, @implements gst::ChildProxy;
 }
 
 glib::wrapper! {
-    /// `vp9alphaenc`.
+    /**
+     * SECTION:element-vp9alphaenc
+     * @title: vp9alphaenc
+     * @short_description: VP9 with alpha
+     * @see_also: vp8alphaenc, webmalphamux, vp9alphadecodebin
+     *
+     * As vp8alphaenc, with VP9, which makes smaller files and takes longer. With #GstBgVp9AlphaEnc:alpha-cq-level at 0 the
+     * alpha comes back exactly.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 videotestsrc num-buffers=30 ! video/x-raw,width=320,height=180 ! bgremove ! vp9alphaenc alpha-cq-level=0 cpu-used=8 ! webmalphamux ! filesink location=out.webm
+     * ```
+     *
+     * Since: 0.1.0
+     */
     pub struct Vp9AlphaEnc(ObjectSubclass<imp::Vp9AlphaEnc>) @extends AlphaEnc, gst::Bin, gst::Element,
         gst::Object, @implements gst::ChildProxy;
 }

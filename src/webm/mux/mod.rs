@@ -21,7 +21,25 @@ use gst::glib;
 use gst::prelude::*;
 
 glib::wrapper! {
-    /// `webmalphamux`.
+    /**
+     * SECTION:element-webmalphamux
+     * @title: webmalphamux
+     * @short_description: WebM whose video may have alpha
+     * @see_also: vp9alphaenc, webmmux
+     *
+     * Writes VP8 and VP9 with the alpha that their buffers carry (BlockAdditions, AlphaMode 1), Opus and Vorbis. Where there
+     * is no alpha it writes what webmmux does. The file begins when each request pad has given its first frame or ended, and
+     * a file that is cut short plays up to its last whole cluster.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 webmalphamux name=m ! filesink location=out.webm videotestsrc num-buffers=30 ! video/x-raw,width=320,height=180 ! bgremove ! vp8alphaenc ! queue ! m. audiotestsrc num-buffers=44 ! audioconvert ! audioresample ! opusenc ! queue ! m.
+     * ```
+     * With sound.
+     *
+     * Since: 0.1.0
+     */
     pub struct WebmAlphaMux(ObjectSubclass<imp::WebmAlphaMux>)
         @extends gst_base::Aggregator, gst::Element, gst::Object, @implements gst::TagSetter;
 }
