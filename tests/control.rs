@@ -1,4 +1,4 @@
-//! What editors do with the element: key frames, presets, and a timeline's layers.
+//! What editors do with the element: key frames and presets. tests/examples.rs renders a timeline.
 
 mod common;
 
