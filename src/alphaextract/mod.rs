@@ -11,7 +11,23 @@ mod imp;
 use gst::prelude::*;
 
 glib::wrapper! {
-    /// The `alphaextract` element.
+    /**
+     * SECTION:element-alphaextract
+     * @title: alphaextract
+     * @short_description: the alpha of frames as frames of grey
+     * @see_also: bgremove, alphacombine
+     *
+     * Takes any format with alpha and gives its alpha as GRAY8, with the frame's own times. Behind a tee, cut-out and matte come
+     * from one inference.
+     *
+     * ## Example launch line
+     *
+     * ```bash
+     * gst-launch-1.0 videotestsrc num-buffers=30 ! video/x-raw,width=320,height=180 ! bgremove ! tee name=t ! queue ! vp8alphaenc ! webmalphamux ! filesink location=out.webm t. ! queue ! alphaextract ! videoconvert ! autovideosink
+     * ```
+     *
+     * Since: 0.1.0
+     */
     pub struct AlphaExtract(ObjectSubclass<imp::AlphaExtract>) @extends gst_base::BaseTransform, gst::Element,
         gst::Object;
 }
