@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Asked when it is wanted: what it looks for may have to be installed first.
 FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep corpus sanitize analytics audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -85,6 +85,15 @@ sweep: deps clips runtime ## 10,000 damaged files through GStreamer's decoders a
 
 corpus: deps runtime ## kinds of input (containers, codecs, times, streams, alpha) to each of the six formats, as a table
 	BGREMOVE_CORPUS=all $(CARGO) test --test corpus -- --nocapture
+
+parts: deps runtime clips ## a minute in 1, 3 and 7 parts beside the minute in one piece, as docs/parts-*.png; with human where it is installed
+	$(CARGO) test --release --test parts -- --ignored --nocapture --test-threads 1 light
+	@if [ -f "$${XDG_DATA_HOME:-$$HOME/.local/share}/bgremove/models/human.onnx" ]; then \
+		$(CARGO) test --release --test parts -- --ignored --nocapture --test-threads 1 human; \
+	else echo "SKIPPED human: it is not installed (make models)"; fi
+
+ray: build runtime clips ## examples/cluster/convert_ray.py on a Ray cluster of three nodes here, one of which goes in mid-run
+	@tools/ray.sh
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
 	@tools/sanitize.sh

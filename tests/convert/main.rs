@@ -5,8 +5,10 @@ mod clips;
 mod color;
 mod formats;
 mod inputs;
+mod join;
 mod media;
 mod parts;
+mod pipes;
 #[path = "../common/record.rs"]
 mod record;
 mod report;

@@ -6,8 +6,11 @@ mod convert;
 mod doctor;
 mod generate;
 mod gstreamer;
+mod inbox;
 mod install;
+mod join;
 mod models;
+mod parts;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;
@@ -41,6 +44,9 @@ enum Command {
     /// A clip without its background: webm, mov, mp4, gif, webp or pictures
     #[command(after_help = convert::EXIT_CODES, after_long_help = convert::EXIT_CODES)]
     Convert(convert::Args),
+    /// Puts parts of a clip together (convert --part), with the source's sound, and without encoding a frame again
+    #[command(after_help = join::EXIT_CODES, after_long_help = join::EXIT_CODES)]
+    Join(join::Args),
     /// Looks at everything that bgremove needs on this machine, and measures its speed
     #[command(after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
     Doctor(doctor::Args),
@@ -103,6 +109,7 @@ fn main() -> ExitCode {
         Command::Models(command) => models::run(command),
         Command::Compare(args) => compare::run(&args).map_err(Failure::Failed),
         Command::Convert(args) => convert::run(&args),
+        Command::Join(args) => join::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Generate(command) => generate::run(command, Arguments::command()),
     };

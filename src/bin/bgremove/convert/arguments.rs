@@ -1,8 +1,10 @@
 //! The command line of `bgremove convert`.
 
 use super::format::{Codec, Format};
+use super::raw::{self, Raw};
 use super::tracks::Track;
 use super::{Background, Settings, Task, background, into_folder, output, record};
+use crate::parts::{self, Ask, Share, Wanted};
 use gstbgremove::auto;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,8 +25,8 @@ Examples:
 /// What is converted to what.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The input, and the file to write; with --output-folder: inputs only
-    #[arg(required = true, value_name = "FILE")]
+    /// The input, and the file to write; - is standard input, - or out:- standard output; with --output-folder: inputs only
+    #[arg(required_unless_present = "watch", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The network: light, human, original, pro, or an ONNX file; auto takes human if it is installed, else light, and
     /// says so
@@ -47,12 +49,30 @@ pub struct Args {
     /// Not for png, which is exact
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     quality: Option<u32>,
+    /// The input is nothing but frames: how large, how many a second, and their pixel format as ffmpeg calls it
+    #[arg(long, value_name = "WIDTHxHEIGHT@RATE,FORMAT", conflicts_with_all = ["part", "range", "print_pipeline"])]
+    raw: Option<Raw>,
     /// Begin here: seconds, or [HOURS:]MINUTES:SECONDS
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<gst::ClockTime>,
     /// Convert only so much
     #[arg(long, value_name = "TIME", value_parser = time)]
     duration: Option<gst::ClockTime>,
+    /// Only the Kth of N parts of about equal length, into a file with that number in its name; `bgremove join` puts them
+    /// together. auto/N takes K from the environment of an array job (Kubernetes, Slurm, AWS Batch), auto N as well
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["start", "duration", "range", "print_pipeline"])]
+    part: Option<Share>,
+    /// Only these frames (120..240, counted from 0) or that time (4s..8s, 0:04..0:08), as a part for `bgremove join`
+    #[arg(long, value_name = "START..END", value_parser = range,
+        conflicts_with_all = ["start", "duration", "print_pipeline"])]
+    range: Option<(String, Ask)>,
+    /// So many frames before a part are inferred and not written, so that no seam is seen; 30 if nothing is said, 60 for
+    /// networks that remember earlier frames
+    #[arg(long, value_name = "FRAMES")]
+    warm_up: Option<u64>,
+    /// What is there already and whole is not made again
+    #[arg(long, conflicts_with = "print_pipeline")]
+    resume: bool,
     /// As large as fits into so many pixels; the shape stays
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
     size: Option<(u32, u32)>,
@@ -78,6 +98,11 @@ pub struct Args {
     /// Put the results into this folder, named after the inputs
     #[arg(long, short, value_name = "FOLDER")]
     pub output_folder: Option<PathBuf>,
+    /// Convert what comes into this folder, each file once when it is whole, until Ctrl-C; what cannot be converted goes
+    /// into failed/ in it, with a record
+    #[arg(long, value_name = "FOLDER", requires = "output_folder",
+        conflicts_with_all = ["files", "part", "range", "overwrite", "resume", "print_pipeline"])]
+    pub watch: Option<PathBuf>,
     /// Convert so many inputs at the same time
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = at_least_one)]
     pub jobs: usize,
@@ -131,9 +156,17 @@ impl Args {
             (None, [_]) => return Err("where to? Name the output, or a folder with --output-folder".into()),
             (None, _) => return Err("several inputs need --output-folder FOLDER".into()),
         };
+        let output = output.map(|path| raw::output(path));
+        let output = output.as_ref();
+        let inputs: Vec<PathBuf> = inputs.iter().map(|path| raw::input(path)).collect();
         let opaque = background != Background::Transparent;
         let format = match (self.format, output) {
             (Some(format), _) => format,
+            (None, Some(path)) if raw::is_pipe(path) => {
+                // Y4M has no alpha.
+                let matte = self.set.iter().any(|(n, v)| n == "output" && (v == "matte" || v == "1"));
+                if opaque || matte { Format::Y4m } else { Format::Raw }
+            }
             (None, Some(path)) => Format::of(path).ok_or_else(|| {
                 format!(
                     "{}: the extension tells no format that can be written ({}): choose one, or give --format",
@@ -157,6 +190,7 @@ impl Args {
                 Format::names(Format::has_quality)
             ));
         }
+        let part = self.part(format)?;
         let settings = Settings {
             format,
             codec: self.codec,
@@ -168,12 +202,16 @@ impl Args {
             duration: self.duration,
             size: self.size,
             fps: self.fps,
-            sound: self.audio != Some(Audio::Drop) && format.has_sound(),
+            // Of parts the sound is laid over the whole.
+            sound: self.audio != Some(Audio::Drop) && format.has_sound() && part.is_none(),
             drop_sound: self.audio == Some(Audio::Drop),
             video_track: self.video_track.clone(),
             audio_track: self.audio_track.clone(),
             overwrite: self.overwrite,
             premultiplied: self.alpha == Alpha::Premultiplied,
+            raw: self.raw.clone(),
+            part,
+            resume: self.resume,
         };
         if settings.premultiplied && format != Format::Mov {
             return Err(format!(
@@ -184,7 +222,7 @@ impl Args {
         if settings.premultiplied && !settings.alpha() {
             return Err("--alpha premultiplied needs a result with alpha: leave out --background".into());
         }
-        if settings.audio_track.is_some() && !settings.sound {
+        if settings.audio_track.is_some() && (settings.drop_sound || !format.has_sound()) {
             return Err("--audio-track chooses a sound, and the result has none: leave it out".into());
         }
         if settings.matte() && opaque {
@@ -201,14 +239,31 @@ impl Args {
                 Format::names(Format::has_alpha)
             ));
         }
-        let tasks = match (&self.output_folder, output) {
-            (Some(folder), _) => into_folder(inputs, folder, format, self.report.as_deref())?,
+        if let Some(path) = output.filter(|path| raw::is_pipe(path)) {
+            if !format.is_streamable() {
+                return Err(format!(
+                    "{} cannot be written to a pipe: webm, y4m and raw can; or name a file",
+                    format.name()
+                ));
+            }
+            if settings.part.is_some() || settings.resume {
+                return Err(format!(
+                    "{} is no file, which --part, --range and --resume need",
+                    path.display()
+                ));
+            }
+        }
+        let mut tasks = match (&self.output_folder, output) {
+            (Some(folder), _) => into_folder(&inputs, folder, format, self.report.as_deref())?,
             (None, Some(path)) => {
                 let (input, output) = (inputs[0].clone(), output::target(path, format));
                 vec![Task { input, output, report: self.report.clone() }]
             }
             (None, None) => Vec::new(),
         };
+        if let Some(share) = self.part {
+            tasks.iter_mut().for_each(|task| task.output = parts::name(&task.output, share));
+        }
         for task in &tasks {
             if same_file(&task.input, &task.output) {
                 return Err(format!("{} would replace itself: choose another name", task.input.display()));
@@ -223,11 +278,32 @@ impl Args {
                 record::check(report)?;
             }
             // One that is in the way of many is told of with the others, in its turn.
-            if tasks.len() == 1 && !self.print_pipeline {
+            if tasks.len() == 1 && !self.print_pipeline && !self.resume && !raw::is_pipe(&task.output) {
                 output::check(&task.output, format, self.overwrite)?;
             }
         }
         Ok((settings, tasks))
+    }
+
+    /// The part that is asked for, if it is not the whole.
+    fn part(&self, format: Format) -> Result<Option<Wanted>, String> {
+        let (ask, asked) = match (self.part, &self.range) {
+            (Some(share), _) => (Ask::Share(share), format!("{}/{}", share.number, share.of)),
+            (None, Some((asked, ask))) => (*ask, asked.clone()),
+            (None, None) if self.warm_up.is_some() => {
+                return Err("--warm-up is for a part: give --part or --range with it".into());
+            }
+            (None, None) => return Ok(None),
+        };
+        if matches!(format, Format::Gif | Format::Webp) {
+            return Err(format!(
+                "{} cannot be put together from parts, since what it writes of a frame hangs on those before: take one of {}",
+                format.name(),
+                Format::names(|f| !matches!(f, Format::Gif | Format::Webp))
+            ));
+        }
+        let model = if self.model == auto::AUTO { auto::for_files(&auto::look()).model } else { &self.model };
+        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up.unwrap_or_else(|| parts::warm_up(model)) }))
     }
 }
 
@@ -254,6 +330,10 @@ fn time(text: &str) -> Result<gst::ClockTime, String> {
     Ok(gst::ClockTime::from_nseconds((seconds * 1e9).round() as u64))
 }
 
+fn range(text: &str) -> Result<(String, Ask), String> {
+    Ask::range(text, time).map(|ask| (text.into(), ask))
+}
+
 fn size(text: &str) -> Result<(u32, u32), String> {
     let wrong = || "give WIDTHxHEIGHT in pixels, each 16 to 8192: 1280x720".to_string();
     let (w, h) = text.split_once(['x', '×']).ok_or_else(wrong)?;
@@ -272,7 +352,7 @@ fn property(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub fn seconds(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|s: &f64| (0.0..=1e9).contains(s))

@@ -22,6 +22,8 @@ pub struct Cut {
     pieces: Vec<Taken>,
     /// When the frame of a video comes that stands where the part begins, and how long it stands in it.
     standing: Option<(i64, i64)>,
+    /// Whether the first frame keeps its distance from the beginning.
+    exact: bool,
 }
 
 /// A piece that is taken, in the time that a player shows.
@@ -48,12 +50,17 @@ impl Cut {
             None => vec![Taken { from: zero, to: stop, shift: 0 }],
             Some(pieces) => pieces.iter().map(taken).filter(|t| t.from < t.to).collect(),
         };
-        Self { zero, pieces, standing: None }
+        Self { zero, pieces, standing: None, exact: false }
     }
 
     /// The same with a frame before the beginning that is seen then.
     pub fn with_standing(self, standing: Option<(i64, i64)>) -> Self {
         Self { standing, ..self }
+    }
+
+    /// The same with every frame at its own time.
+    pub fn exact(self, exact: bool) -> Self {
+        Self { exact, ..self }
     }
 
     /// What of a frame at a time and of a length is left: where it begins after the beginning of the result, how much
@@ -271,7 +278,7 @@ impl State {
         let length = self.length(buffer);
         let Some(Left::Some { mut at, skipped, length: mut rest }) = self.left(cut, buffer) else { return };
         let is_first = !std::mem::replace(&mut self.begun, true);
-        if is_first && at <= self.rounding(length) {
+        if is_first && !cut.exact && at <= self.rounding(length) {
             // In place of the lesser half of the frame before.
             (at, rest) = (0, rest + at);
         }

@@ -1,6 +1,7 @@
 //! The formats, what each can hold, and the encoders that make it.
 
 use super::line::{Line, text};
+use super::raw;
 use std::path::Path;
 
 /// A kind of file to write.
@@ -18,11 +19,16 @@ pub enum Format {
     Webp,
     /// A folder of numbered pictures with alpha, no sound
     Png,
+    /// Plain frames in YUV 4:2:0, no alpha, no sound: for a pipe
+    Y4m,
+    /// Nothing but frames in RGBA: for a pipe
+    Raw,
 }
 
 use Format::*;
 
 impl Format {
+    /// Those that are files for people.
     pub const ALL: [Format; 6] = [Webm, Mov, Mp4, Gif, Webp, Png];
 
     /// As on the command line, and the extension of its files.
@@ -34,13 +40,15 @@ impl Format {
             Gif => "gif",
             Webp => "webp",
             Png => "png",
+            Y4m => "y4m",
+            Raw => "raw",
         }
     }
 
     /// By the extension of a file's name.
     pub fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_lowercase();
-        Self::ALL.into_iter().find(|f| f.name() == extension)
+        Self::ALL.into_iter().chain([Y4m]).find(|f| f.name() == extension)
     }
 
     /// Names of those that a condition holds for.
@@ -49,17 +57,17 @@ impl Format {
     }
 
     pub fn has_alpha(self) -> bool {
-        self != Mp4
+        !matches!(self, Mp4 | Y4m)
     }
 
     /// Whether its pixels are red, green and blue.
     pub fn is_rgb(self) -> bool {
-        matches!(self, Gif | Webp | Png)
+        matches!(self, Gif | Webp | Png | Raw)
     }
 
     /// Whether it can be made smaller for the price of quality.
     pub fn has_quality(self) -> bool {
-        self != Png
+        !matches!(self, Png | Y4m | Raw)
     }
 
     pub fn has_sound(self) -> bool {
@@ -74,12 +82,17 @@ impl Format {
 
     /// Whether it can say that pixels are not square.
     pub fn has_pixel_aspect(self) -> bool {
-        matches!(self, Webm | Mov | Mp4)
+        matches!(self, Webm | Mov | Mp4 | Y4m)
+    }
+
+    /// Whether it can be written to a pipe, where nothing that is written can be changed.
+    pub fn is_streamable(self) -> bool {
+        matches!(self, Webm | Y4m | Raw)
     }
 
     /// Width and height have to be multiples of this: 4:2:0 in H.264 has no half samples.
     pub fn step(self) -> u32 {
-        if self == Mp4 { 2 } else { 1 }
+        if matches!(self, Mp4 | Y4m) { 2 } else { 1 }
     }
 }
 
@@ -124,6 +137,25 @@ impl Encoding {
         video: impl FnOnce(&mut Line) -> Result<(), String>,
         sound: Option<impl FnOnce(&mut Line)>,
     ) -> Result<(), String> {
+        let encoded = |line: &mut Line| {
+            video(line)?;
+            self.video(line);
+            Ok(())
+        };
+        self.file(line, output, encoded, sound)
+    }
+
+    /// The same for frames that are encoded already, which `video` writes.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn file(
+        &self,
+        line: &mut Line,
+        output: &Path,
+        video: impl FnOnce(&mut Line) -> Result<(), String>,
+        sound: Option<impl FnOnce(&mut Line)>,
+    ) -> Result<(), String> {
         let muxer = self.muxer();
         if let Some(muxer) = muxer {
             line.words(muxer).words(&["name=mux"]);
@@ -131,10 +163,9 @@ impl Encoding {
                 // Beside the file, which has room or not: in the folder for temporary files, mp4mux of 1.22 hangs.
                 line.set("faststart-file", text(&super::output::beside(output))?);
             }
-            line.then("filesink").name("file").set("location", text(output)?);
+            sink(line, output)?;
         }
         video(line)?;
-        self.video(line);
         match self.format {
             // The muxer waits for both streams, so each has to be able to wait.
             _ if muxer.is_some() => line.then("queue").then("mux.video_0"),
@@ -143,7 +174,7 @@ impl Encoding {
                 let pattern = text(&pattern)?.replace('%', "%%").replace("%%05d.png", "%05d.png");
                 line.then("multifilesink").name("file").set("index", "1").set("location", &pattern)
             }
-            _ => line.then("filesink").name("file").set("location", text(output)?),
+            _ => sink(line, output)?,
         };
         if let Some(sound) = sound {
             sound(line);
@@ -205,6 +236,13 @@ impl Encoding {
             Webp => {
                 line.then("videoconvert").then("webpalphaenc").name("encoder");
                 line.set("quality", &self.quality.to_string());
+            }
+            // Four bytes a pixel have no gaps between rows.
+            Raw => {
+                line.then("videoconvert").then("video/x-raw,format=RGBA").then("identity").name("encoder");
+            }
+            Y4m => {
+                line.then("videoconvert").then("video/x-raw,format=I420").then("y4menc").name("encoder");
             }
             Png => {
                 let format = if self.alpha { "RGBA" } else { "RGB" };
@@ -278,9 +316,17 @@ impl Encoding {
             Webm => Some(&["webmalphamux"]),
             Mov => Some(&["qtmux"]),
             Mp4 => Some(&["mp4mux", "faststart=true"]),
-            Gif | Webp | Png => None,
+            Gif | Webp | Png | Y4m | Raw => None,
         }
     }
+}
+
+/// What writes a file, or to standard output.
+fn sink<'a>(line: &'a mut Line, output: &Path) -> Result<&'a mut Line, String> {
+    if raw::is_pipe(output) {
+        return Ok(line.then("fdsink").name("file").set("fd", "1"));
+    }
+    Ok(line.then("filesink").name("file").set("location", text(output)?))
 }
 
 #[cfg(test)]

@@ -58,6 +58,8 @@ pub struct Track {
     pub scale: u32,
     /// When each frame of a video is shown, by the media's own clock, rising.
     pub times: Vec<i64>,
+    /// Those of them that decoding can begin at; empty where it can at each.
+    pub keys: Vec<i64>,
     /// When the last one ends.
     pub end: i64,
     pub edits: Vec<Edit>,
@@ -364,9 +366,17 @@ fn track(bytes: &[u8], base: u64, movie_scale: u32, left: &mut usize) -> Option<
                 frame += 1;
             }
         }
-        track.times.sort_unstable();
-        late = track.times.first().copied().unwrap_or(0);
+        late = track.times.iter().min().copied().unwrap_or(0);
     }
+    if let Some((_, stss)) = find(stbl, at, b"stss") {
+        for n in 0..u32_at(stss, 4)? as usize {
+            // Counted from 1, in the order of storing.
+            let Some(frame) = (u32_at(stss, 8 + n * 4)? as usize).checked_sub(1) else { continue };
+            track.keys.extend(track.times.get(frame));
+        }
+        track.keys.sort_unstable();
+    }
+    track.times.sort_unstable();
     track.end = time.checked_add(late)?;
     let length_at = length_at(mdhd, mdhd_at, track.scale);
     Some((track, length_at))

@@ -53,6 +53,8 @@ pub struct Range {
     pub stop: Option<gst::ClockTime>,
     /// A frame before the beginning that is seen then: when it comes and how long it stands, in nanoseconds.
     pub standing: Option<(i64, i64)>,
+    /// For what is put together again: every frame at its own time, and what a Matroska file's clock says at its beginning.
+    pub exact: Option<gst::ClockTime>,
 }
 
 /// A decoded stream that is held at its first frame.
@@ -180,6 +182,8 @@ pub struct Input {
     pub left_out: Vec<String>,
     /// A part was gone to.
     sought: bool,
+    /// What a Matroska file's clock says at a place that was gone to and has to be exact.
+    clock: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
 }
@@ -198,7 +202,8 @@ impl Input {
         watch: &Watch,
     ) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
-        let header = if path.is_file() { Header::read(path) } else { Header::default() };
+        let header =
+            if path.is_file() && settings.raw.is_none() { Header::read(path) } else { Header::default() };
         let (source, file) = source(path).map_err(Fault::input)?;
         if header.has_odd_edits() {
             return Err(Fault::input(
@@ -217,7 +222,14 @@ impl Input {
         let unknown = demux::hear_unknown(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
-        source.link(&decoder).map_err(odd)?;
+        match &settings.raw {
+            None => source.link(&decoder).map_err(odd)?,
+            Some(raw) => {
+                let parser = raw.parser()?;
+                pipeline.0.add(&parser).map_err(odd)?;
+                gst::Element::link_many([&source, &parser, &decoder]).map_err(odd)?;
+            }
+        }
         let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
         let complete = Arc::new(AtomicBool::new(false));
         let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
@@ -228,6 +240,7 @@ impl Input {
             change(&source, header.without_edits());
             tracks.clone_from(&header.tracks);
         }
+        let is_matroska = header.family == Family::Matroska;
         decoder.connect_pad_added(move |_, pad| {
             let ended = Arc::new(AtomicBool::new(false));
             let mut cutter = None;
@@ -238,6 +251,11 @@ impl Input {
                 let ended = Arc::clone(&ended);
                 let cut = Cut::new(start, stop, shown.as_deref());
                 let cut = cut.with_standing(range.and_then(|r| r.standing));
+                let begin = range.and_then(|r| r.exact);
+                if let Some(begin) = begin.filter(|_| is_matroska) {
+                    demux::begin_at(pad, begin);
+                }
+                let cut = cut.exact(begin.is_some());
                 cutter = Some(cut.apply(pad, &alive, move |pad| {
                     ended.store(true, Ordering::SeqCst);
                     hand_on_the_end(pad);
@@ -349,6 +367,7 @@ impl Input {
             duration,
             left_out,
             sought: false,
+            clock: None,
             _file: file,
         };
         input.drop_empty_sound(watch)?;
@@ -399,6 +418,8 @@ impl Input {
             return Ok(false);
         }
         self.sought = true;
+        // Places are sought from where the file begins; what comes has its own clock.
+        self.clock = range.exact.map(|own| own + start);
         for stream in lock(&self.streams).iter() {
             stream.held.store(false, Ordering::SeqCst);
             stream.ended.store(false, Ordering::SeqCst);
@@ -474,7 +495,8 @@ impl Input {
         let taken = streams.iter().filter(|s| s.pad == self.video || self.audio.as_ref() == Some(&s.pad));
         let is_whole = !self.sought && streams.iter().all(|s| s.cutter.is_none());
         let begin = taken.filter_map(|s| *lock(&s.pts)).min();
-        begin.filter(|_| self.header.family == Family::Matroska && is_whole)
+        let begin = if self.sought { self.clock } else { begin.filter(|_| is_whole) };
+        begin.filter(|_| self.header.family == Family::Matroska)
     }
 
     /// The picture that stands where the part begins, if it was opened in one.

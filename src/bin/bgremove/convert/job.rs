@@ -17,6 +17,8 @@ use super::ts;
 use super::uneven::uneven;
 use super::watch::Watch;
 use super::{Settings, Task, short};
+use crate::parts::mark::There;
+use crate::parts::{self, Slice};
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,7 +86,22 @@ pub fn convert(
     job: &Job<'_>,
     account: &mut Account<'_>,
 ) -> Result<(), Fault> {
-    let result = Output::begin(&task.output, settings.format, settings.overwrite).map_err(Fault::output)?;
+    let mut overwrite = settings.overwrite;
+    if settings.resume {
+        match parts::there(settings, task).map_err(Fault::output)? {
+            There::Whole => {
+                job.kept();
+                return Ok(());
+            }
+            There::Broken => overwrite = true,
+            There::Nothing => {}
+            There::Other(what) if !overwrite => {
+                return Err(Fault::output(format!("{what}: give --overwrite to replace it")));
+            }
+            There::Other(_) => {}
+        }
+    }
+    let result = Output::begin(&task.output, settings.format, overwrite).map_err(Fault::output)?;
     if result.swept > 0 {
         let text = format!("{} unfinished parts of conversions that were ended are taken away", result.swept);
         note(job, account, &text);
@@ -95,15 +112,25 @@ pub fn convert(
         start: settings.start,
         stop,
         standing: None,
+        exact: None,
     });
     // A pipe is read once.
     let at_once = range.filter(|_| !task.input.is_file());
-    refuse(&task.input)?;
+    if settings.part.is_some() && !task.input.is_file() {
+        return Err(Fault::input(
+            "a part of it cannot be found, since it is no file and can be read only once",
+        ));
+    }
+    if settings.raw.is_none() {
+        refuse(&task.input)?;
+    }
     if std::fs::metadata(&task.input).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         let text = "it is no regular file and is read once: its header is not looked at, and what GStreamer gets wrong in \
                     it (edit lists, turned Matroska, animated pictures) is neither mended nor told";
-        note(job, account, text);
-    } else {
+        if settings.raw.is_none() {
+            note(job, account, text);
+        }
+    } else if settings.raw.is_none() {
         let stop = stop.map(|t| t.nseconds() as f64 / 1e9);
         if let Some(text) = ts::check(&task.input, stop, watch)? {
             job.warning(ts::CODE, &text);
@@ -114,6 +141,8 @@ pub fn convert(
     let mut input = opened.map_err(|fault| picture::explain(&task.input, fault))?;
     input.facts.uneven = !even;
     account.opened(&input);
+    let slice = settings.part.as_ref().map(|part| part.slice(settings, &input, watch)).transpose()?;
+    let range = slice.as_ref().map_or(range, Slice::range);
     let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
     account.planned(&plan);
     if input.facts.hlg {
@@ -151,10 +180,15 @@ pub fn convert(
         (Some(stop), Some(length)) => Some(stop.min(length)),
         (stop, length) => stop.or(length),
     };
-    let total = end.map(|end| end.saturating_sub(settings.start).nseconds() as f64 / 1e9);
+    let mut total = end.map(|end| end.saturating_sub(settings.start).nseconds() as f64 / 1e9);
+    if let Some(slice) = &slice {
+        let end = slice.end.map(gst::ClockTime::from_nseconds).or(input.duration);
+        total = end.map(|end| (end.nseconds() as f64 - slice.time as f64) / 1e9);
+    }
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
+    let cropped = slice.as_ref().map(|slice| parts::crop(&rest, slice)).transpose()?;
     let played = play(&input, rest, &plan, (settings, total), watch, job, account);
     account.played(&input.pipeline.0);
     input.read_tags();
@@ -162,14 +196,16 @@ pub fn convert(
     let rate = input.facts.rate;
     // What has stalled may hold what would be asked.
     let (state, came) = played?;
-    let (mut promise, part) = promise(&input, settings);
+    let (mut promise, part) = promise(&input, range);
     // The file is closed before it is looked at.
     drop(input);
     if state.frames == 0 {
         return Err(Fault::damaged("not a single frame came out of it"));
     }
     promise.look(&task.input, part, &came, rate, watch)?;
-    if let Some(short) = promise.short(&came, part, rate, settings.fps.is_some()) {
+    // Of a part, frames that warm up are not encoded.
+    let thinned = settings.fps.is_some() || slice.is_some();
+    if let Some(short) = promise.short(&came, part, rate, thinned) {
         if short.substantial {
             return Err(short.into());
         }
@@ -180,21 +216,29 @@ pub fn convert(
         let written = edits::mend(result.path());
         written.map_err(|e| Fault::output(format!("its edit lists cannot be written: {e}")))?;
     }
+    if let (Some(part), Some(slice), Some(cropped)) = (&settings.part, &slice, &cropped) {
+        let made = parts::Made { settings, task, slice, stream: account.stream() };
+        if let Some(text) = part.mark(&made, cropped, result.path()).map_err(Fault::output)? {
+            job.warning(parts::CODE, &text);
+            account.warning(parts::CODE, &text);
+        }
+    }
     let bytes = result.finish().map_err(Fault::output)?;
-    if bytes == 0 {
+    if bytes == Some(0) {
         return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }
+    let bytes = bytes.unwrap_or(0);
     account.written(&Written { frames: state.frames, bytes });
     job.done(&state, bytes);
     Ok(())
 }
 
 /// What the input says is in the part of it that is asked for.
-fn promise(input: &Input, settings: &Settings) -> (Promise, Part) {
+fn promise(input: &Input, range: Option<Range>) -> (Promise, Part) {
     let seconds = |t: gst::ClockTime| t.nseconds() as f64 / 1e9;
     let part = Part {
-        start: seconds(settings.start),
-        stop: settings.duration.map_or(f64::INFINITY, |d| seconds(settings.start + d)),
+        start: range.map_or(0.0, |r| seconds(r.start)),
+        stop: range.and_then(|r| r.stop).map_or(f64::INFINITY, seconds),
     };
     (Promise::new(input, part), part)
 }

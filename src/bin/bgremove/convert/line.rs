@@ -85,7 +85,7 @@ pub fn text(path: &Path) -> Result<&str, String> {
 }
 
 /// A value as the pipeline syntax wants it.
-fn quoted(value: &str) -> String {
+pub fn quoted(value: &str) -> String {
     let safe = |c: char| c.is_alphanumeric() || "_./:%+@,#-~".contains(c);
     if !value.is_empty() && value.chars().all(safe) {
         return value.into();

@@ -4,42 +4,46 @@
 //! waits at its first frame until everything is known ([`input`], [`plan`]), the result is written under
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`report`]).
 
-mod arguments;
+pub(crate) mod arguments;
 mod color;
 mod cut;
 mod demux;
-mod edits;
-mod fault;
+pub(crate) mod edits;
+pub(crate) mod fault;
 pub mod format;
-mod header;
-mod input;
+pub(crate) mod header;
+pub(crate) mod input;
 mod job;
 pub mod line;
-mod output;
-mod packets;
+pub(crate) mod output;
+pub(crate) mod packets;
 mod picture;
-mod plan;
+pub(crate) mod plan;
 mod premultiply;
-mod record;
-mod report;
+mod raw;
+pub(crate) mod record;
+pub(crate) mod report;
 mod short;
 #[cfg(test)]
 mod tests;
 mod times;
-mod tracks;
+pub(crate) mod tracks;
 mod ts;
 mod uneven;
-mod watch;
+pub(crate) mod watch;
 
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
+use crate::inbox::{self, Come, Inbox};
+use crate::parts::Wanted;
 use fault::Fault;
 use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
 use line::Line;
+use raw::Raw;
 use record::Account;
 use report::Report;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -47,12 +51,13 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tracks::Track;
 use watch::Watch;
 
 /// What stands behind the subject.
 #[derive(Clone, Debug, PartialEq)]
-enum Background {
+pub(crate) enum Background {
     Transparent,
     /// What bgremove's own property takes: a colour, a blur, a picture.
     Text(String),
@@ -62,33 +67,64 @@ enum Background {
 
 /// What is to be done to every input.
 #[derive(Clone, Debug)]
-struct Settings {
-    format: Format,
-    codec: Codec,
-    quality: u32,
-    model: String,
-    background: Background,
+pub(crate) struct Settings {
+    pub format: Format,
+    pub codec: Codec,
+    pub quality: u32,
+    pub model: String,
+    pub background: Background,
     /// Further properties of bgremove.
-    set: Vec<(String, String)>,
+    pub set: Vec<(String, String)>,
     /// Least and most of the input: from where, how long.
-    start: gst::ClockTime,
-    duration: Option<gst::ClockTime>,
+    pub start: gst::ClockTime,
+    pub duration: Option<gst::ClockTime>,
     /// The box that frames are fitted into.
-    size: Option<(u32, u32)>,
-    fps: Option<u32>,
+    pub size: Option<(u32, u32)>,
+    pub fps: Option<u32>,
     /// Whether the result has sound where the input has.
-    sound: bool,
+    pub sound: bool,
     /// Whether sound was asked to be dropped.
-    drop_sound: bool,
+    pub drop_sound: bool,
     /// Which of several streams, if that is said.
-    video_track: Option<Track>,
-    audio_track: Option<Track>,
-    overwrite: bool,
+    pub video_track: Option<Track>,
+    pub audio_track: Option<Track>,
+    pub overwrite: bool,
     /// Whether alpha is multiplied into the colours.
-    premultiplied: bool,
+    pub premultiplied: bool,
+    /// How frames lie in inputs that are nothing but frames.
+    pub raw: Option<Raw>,
+    /// Which part of it, if not the whole.
+    pub part: Option<Wanted>,
+    /// What is there already is not made again.
+    pub resume: bool,
 }
 
 impl Settings {
+    /// What is asked for, if nothing is said but the format.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            codec: Codec::default(),
+            quality: 75,
+            model: auto::AUTO.into(),
+            background: Background::Transparent,
+            set: Vec::new(),
+            start: gst::ClockTime::ZERO,
+            duration: None,
+            size: None,
+            fps: None,
+            sound: true,
+            drop_sound: false,
+            video_track: None,
+            audio_track: None,
+            overwrite: false,
+            premultiplied: false,
+            raw: None,
+            part: None,
+            resume: false,
+        }
+    }
+
     /// Whether frames keep their alpha up to the encoder.
     fn alpha(&self) -> bool {
         self.background == Background::Transparent && !self.matte()
@@ -105,7 +141,7 @@ impl Settings {
         matches!(compose::parse(text), Ok(compose::Background::Color(_) | compose::Background::Image(_)))
     }
 
-    fn sound_wanted(&self) -> bool {
+    pub fn sound_wanted(&self) -> bool {
         !self.drop_sound
     }
 
@@ -118,7 +154,7 @@ impl Settings {
     }
 
     /// What is set of bgremove, by name.
-    fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
         let background = match &self.background {
             Background::Text(text) => Some(("background", text.as_str())),
             _ => None,
@@ -129,7 +165,7 @@ impl Settings {
     }
 
     /// What `auto` stands for, if that is asked for; files have no pace that has to be kept.
-    fn chosen(&self) -> Option<Chosen> {
+    pub fn chosen(&self) -> Option<Chosen> {
         (self.model == auto::AUTO).then(|| auto::for_files(&auto::look()))
     }
 
@@ -190,22 +226,21 @@ fn range(property: &glib::ParamSpec) -> Option<(f64, f64)> {
 
 /// An input and where it goes.
 #[derive(Clone, Debug)]
-struct Task {
-    input: PathBuf,
-    output: PathBuf,
+pub(crate) struct Task {
+    pub input: PathBuf,
+    pub output: PathBuf,
     /// Where the record goes.
-    report: Option<PathBuf>,
+    pub report: Option<PathBuf>,
 }
 
-/// Converts.
+/// GStreamer with our elements, and what says that somebody has had enough.
 ///
 /// # Errors
-/// With one input, why it failed; with several, that some did.
-pub fn run(args: &Args) -> Result<(), Failure> {
+/// It does not start.
+pub(crate) fn start() -> Result<Arc<AtomicBool>, Failure> {
     gst::init().map_err(|e| Failure::Failed(format!("GStreamer does not start: {e}")))?;
     gstbgremove::plugin_register_static()
         .map_err(|e| Failure::Failed(format!("the bgremove element: {e}")))?;
-    let (mut settings, tasks) = args.read().map_err(Failure::Usage)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         // Who presses Ctrl-C twice does not want to wait.
@@ -213,6 +248,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .map_err(|e| Failure::Failed(format!("cannot watch for signals: {e}")))?;
     }
+    Ok(stop)
+}
+
+/// Converts.
+///
+/// # Errors
+/// With one input, why it failed; with several, that some did.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let stop = start()?;
+    let (mut settings, tasks) = args.read().map_err(Failure::Usage)?;
     let watch = || Watch::new(Arc::clone(&stop), args.timeout());
     if args.print_pipeline {
         settings.check().map_err(|f| Failure::Failed(f.text))?;
@@ -254,51 +299,31 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     tasks.iter().filter_map(|t| t.report.as_deref()).try_for_each(record::probe).map_err(Failure::Failed)?;
     if let Err(fault) = settings.check() {
         for task in &tasks {
-            Account::new(&settings, task).close(Err(&fault)).map_err(Failure::Failed)?;
+            Account::new(&settings, task)
+                .close(task.report.as_deref(), Err(&fault))
+                .map_err(Failure::Failed)?;
         }
         return Err(Failure::Failed(fault.text));
     }
-    let jobs = args.jobs.min(tasks.len()).max(1);
+    let watched = args.watch.is_some();
+    let jobs = if watched { args.jobs } else { args.jobs.min(tasks.len()).max(1) };
     if jobs > 1 && !settings.set.iter().any(|(n, _)| n == "threads") {
         // Several networks share the processors.
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         settings.set.push(("threads".into(), (cores / jobs).max(1).to_string()));
     }
-    let report = Report::new(args.json);
+    // What is written to standard output is alone there.
+    let report = Report::beside(args.json, tasks.iter().any(|t| raw::is_pipe(&t.output)));
     if let Some(chosen) = settings.chosen() {
         report.chosen(&chosen);
     }
-    let alone = tasks.len() == 1;
-    let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
-    let failed = Mutex::new(Vec::new());
-    let done = Mutex::new(0);
-    let lock = || work.lock().unwrap_or_else(|e| e.into_inner());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let Some(task) = lock().pop_front() else { break };
-                    if stop.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let job = report.job(&task.input, &task.output);
-                    let mut account = Account::new(&settings, &task);
-                    let ended = job::convert(&settings, &task, &watch(), &job, &mut account);
-                    let kept = account.close(ended.as_ref().map(|_| ()));
-                    let kept = kept.map_err(|e| Fault::new("convert/report", e));
-                    match ended.and(kept) {
-                        Ok(()) => *done.lock().unwrap_or_else(|e| e.into_inner()) += 1,
-                        Err(fault) => {
-                            job.failed(&fault.code, &fault.text, alone || fault.is_interrupted());
-                            failed.lock().unwrap_or_else(|e| e.into_inner()).push((task.input, fault));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let done = done.into_inner().unwrap_or_else(|e| e.into_inner());
-    let failed = failed.into_inner().unwrap_or_else(|e| e.into_inner());
+    let alone = tasks.len() == 1 && !watched;
+    let work =
+        Work { settings: &settings, report: &report, stop: &stop, timeout: args.timeout(), jobs, alone };
+    if let (Some(folder), Some(into)) = (&args.watch, &args.output_folder) {
+        return work.watch(folder, into, args.report_folder().map(PathBuf::as_path));
+    }
+    let Ended { done, failed } = work.each(&tasks, |_| None);
     if stop.load(Ordering::Relaxed) && done < tasks.len() {
         let whole = if alone { String::new() } else { format!("; {done} of {} were whole", tasks.len()) };
         return Err(Failure::Interrupted(format!("interrupted; nothing unfinished is kept{whole}")));
@@ -312,6 +337,97 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let failed: Vec<_> = failed.into_iter().map(|(i, fault)| (i.display().to_string(), fault.text)).collect();
     report.summary(done, &failed);
     if failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
+}
+
+/// What conversions have in common.
+struct Work<'a> {
+    settings: &'a Settings,
+    report: &'a Report,
+    stop: &'a Arc<AtomicBool>,
+    timeout: Option<Duration>,
+    jobs: usize,
+    /// There is but one, of whose failure the tool itself tells.
+    alone: bool,
+}
+
+/// How they went.
+struct Ended {
+    done: usize,
+    failed: Vec<(PathBuf, Fault)>,
+}
+
+impl Work<'_> {
+    /// Does all, several at a time. `aside` says where the record of one that fails goes, if none is asked for.
+    fn each(&self, tasks: &[Task], aside: impl Fn(&Task) -> Option<PathBuf> + Sync) -> Ended {
+        let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
+        let ended = Mutex::new(Ended { done: 0, failed: Vec::new() });
+        let next = || work.lock().unwrap_or_else(|e| e.into_inner()).pop_front();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| {
+                    while let Some(task) = next() {
+                        if self.stop.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let job = self.report.job(&task.input, &task.output);
+                        let mut account = Account::new(self.settings, &task);
+                        let watch = Watch::new(Arc::clone(self.stop), self.timeout);
+                        let done = job::convert(self.settings, &task, &watch, &job, &mut account);
+                        let failed = done.as_ref().is_err_and(|fault| !fault.is_interrupted());
+                        let record = task.report.clone().or_else(|| aside(&task).filter(|_| failed));
+                        let kept = account.close(record.as_deref(), done.as_ref().map(|_| ()));
+                        let kept = kept.map_err(|e| Fault::new("convert/report", e));
+                        let mut ended = ended.lock().unwrap_or_else(|e| e.into_inner());
+                        match done.and(kept) {
+                            Ok(()) => ended.done += 1,
+                            Err(fault) => {
+                                job.failed(&fault.code, &fault.text, self.alone || fault.is_interrupted());
+                                ended.failed.push((task.input, fault));
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        ended.into_inner().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Converts what comes into a folder, until somebody has had enough.
+    fn watch(&self, folder: &Path, into: &Path, reports: Option<&Path>) -> Result<(), Failure> {
+        let mut inbox = Inbox::new(folder).map_err(Failure::Failed)?;
+        let format = self.settings.format;
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut tasks = Vec::new();
+            for come in inbox.look(|input| target_in(input, into, format)).map_err(Failure::Failed)? {
+                match come {
+                    Come::Whole(input) => {
+                        let report = reports.map(|r| record_in(&input, r));
+                        tasks.push(Task { output: target_in(&input, into, format), input, report });
+                    }
+                    Come::Doubled(input, other) => {
+                        let job = self.report.job(&input, &target_in(&input, into, format));
+                        let why = format!("{} has its result's name: give it another one", other.display());
+                        job.failed("convert/settings", &why, false);
+                        inbox.set_aside(&input).unwrap_or_else(|note| {
+                            job.note(&note);
+                            input.clone()
+                        });
+                    }
+                }
+            }
+            let ended = self.each(&tasks, |task| inbox.record(&task.input));
+            for (input, fault) in ended.failed.iter().filter(|f| !f.1.is_interrupted()) {
+                let job = self.report.job(input, &target_in(input, into, format));
+                match inbox.set_aside(input) {
+                    Ok(to) => job.note(&format!("it is set aside as {} ({})", to.display(), fault.code)),
+                    Err(note) => job.note(&note),
+                }
+            }
+            std::thread::sleep(inbox::PAUSE);
+        }
+        // That is how watching ends.
+        Ok(())
+    }
 }
 
 fn failure(input: &Path, fault: &Fault) -> Failure {
@@ -334,6 +450,22 @@ fn background(text: &str) -> Result<Background, String> {
     }
 }
 
+/// Where an input's result goes in a folder.
+fn target_in(input: &Path, folder: &Path, format: Format) -> PathBuf {
+    let mut name = input.file_stem().unwrap_or_default().to_os_string();
+    if format != Format::Png {
+        name.push(format!(".{}", format.name()));
+    }
+    folder.join(name)
+}
+
+/// And its record.
+fn record_in(input: &Path, folder: &Path) -> PathBuf {
+    let mut name = input.file_stem().unwrap_or_default().to_os_string();
+    name.push(".json");
+    folder.join(name)
+}
+
 /// Where each input goes in a folder.
 fn into_folder(
     inputs: &[PathBuf],
@@ -344,12 +476,8 @@ fn into_folder(
     let mut seen: HashMap<PathBuf, &Path> = HashMap::new();
     let mut tasks = Vec::new();
     for input in inputs {
-        let stem = input.file_stem().ok_or_else(|| format!("{} is no name of a file", input.display()))?;
-        let mut name = stem.to_os_string();
-        if format != Format::Png {
-            name.push(format!(".{}", format.name()));
-        }
-        let output = folder.join(name);
+        input.file_stem().ok_or_else(|| format!("{} is no name of a file", input.display()))?;
+        let output = target_in(input, folder, format);
         if let Some(other) = seen.insert(output.clone(), input) {
             return Err(format!(
                 "{} and {} would both become {}: convert them one by one",
@@ -358,11 +486,7 @@ fn into_folder(
                 output.display()
             ));
         }
-        let report = reports.map(|folder| {
-            let mut name = stem.to_os_string();
-            name.push(".json");
-            folder.join(name)
-        });
+        let report = reports.map(|folder| record_in(input, folder));
         tasks.push(Task { input: input.clone(), output, report });
     }
     Ok(tasks)

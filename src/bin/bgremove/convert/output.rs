@@ -1,6 +1,7 @@
 //! Where the result goes: written under another name, put in its place when it is whole.
 
 use super::format::Format;
+use super::raw;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -12,6 +13,8 @@ use tempfile::{Builder, NamedTempFile, TempDir};
 enum Part {
     File(NamedTempFile),
     Folder(TempDir, Option<File>),
+    /// Standard output, where nothing can be put in its place.
+    Pipe,
 }
 
 /// How the names of parts begin and end. Short, so that any name that is possible can be that of the result.
@@ -151,6 +154,10 @@ fn is_picture(name: &str) -> bool {
 impl Output {
     /// Begins a result.
     pub fn begin(target: &Path, format: Format, overwrite: bool) -> Result<Self, String> {
+        if raw::is_pipe(target) {
+            let _beside = Beside(PathBuf::new());
+            return Ok(Self { target: target.into(), overwrite, part: Part::Pipe, _beside, swept: 0 });
+        }
         check(target, format, overwrite)?;
         let folder = match target.parent() {
             Some(p) if !p.as_os_str().is_empty() => p,
@@ -180,6 +187,7 @@ impl Output {
         let path = match &part {
             Part::File(file) => file.path(),
             Part::Folder(folder, _) => folder.path(),
+            Part::Pipe => Path::new(""),
         };
         let _beside = Beside(beside(path));
         Ok(Self { target: target.to_path_buf(), overwrite, part, _beside, swept })
@@ -190,11 +198,12 @@ impl Output {
         match &self.part {
             Part::File(file) => file.path(),
             Part::Folder(folder, _) => folder.path(),
+            Part::Pipe => &self.target,
         }
     }
 
-    /// Puts the whole result in its place; its size in bytes.
-    pub fn finish(self) -> Result<u64, String> {
+    /// Puts the whole result in its place; its size in bytes, where that is known.
+    pub fn finish(self) -> Result<Option<u64>, String> {
         let name = self.target.display().to_string();
         let said = |e: std::io::Error| match e.kind() {
             ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => {
@@ -211,7 +220,7 @@ impl Output {
                     file.persist_noclobber(&self.target)
                 };
                 put.map_err(|e| said(e.error))?;
-                Ok(bytes)
+                Ok(Some(bytes))
             }
             Part::Folder(folder, _lock) => {
                 let mut bytes = 0;
@@ -228,8 +237,9 @@ impl Output {
                 // Onto nothing, or an empty folder.
                 fs::rename(folder.path(), &self.target).map_err(said)?;
                 let _ = folder.keep();
-                Ok(bytes)
+                Ok(Some(bytes))
             }
+            Part::Pipe => Ok(None),
         }
     }
 }
@@ -248,7 +258,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), "old");
         let output = Output::begin(&file, Format::Webm, true).unwrap();
         fs::write(output.path(), "newer").unwrap();
-        assert_eq!(output.finish().unwrap(), 5);
+        assert_eq!(output.finish().unwrap(), Some(5));
         assert_eq!(fs::read_to_string(&file).unwrap(), "newer");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left");
 
@@ -271,9 +281,9 @@ mod tests {
             }
             output.finish()
         };
-        assert_eq!(write(false, 3), Ok(3));
+        assert_eq!(write(false, 3), Ok(Some(3)));
         assert!(write(false, 3).is_err_and(|e| e.contains("--overwrite")));
-        assert_eq!(write(true, 2), Ok(2));
+        assert_eq!(write(true, 2), Ok(Some(2)));
         assert_eq!(fs::read_dir(&target).unwrap().count(), 2, "none of the old frames stays");
         fs::write(target.join("letter.txt"), "mine").unwrap();
         assert!(write(true, 2).is_err_and(|e| e.contains("letter.txt")));

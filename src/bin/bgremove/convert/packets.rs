@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Packet {
     pub is_video: bool,
     pub is_sound: bool,
+    /// Whether decoding can begin with it.
+    pub is_key: bool,
     /// The id of its stream, which is the same whenever the file is read.
     pub stream: Option<Arc<str>>,
     pub pts: gst::ClockTime,
@@ -66,6 +68,7 @@ pub fn look_through(
                 let packet = Packet {
                     is_video,
                     is_sound,
+                    is_key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
                     stream: stream.clone(),
                     pts,
                     stream_time: segment.and_then(|s| s.to_stream_time(pts)),

@@ -150,6 +150,7 @@ impl Plan {
         match self.encoding.format {
             Format::Webm | Format::Mov | Format::Mp4 => Some(("mux", "video_0")),
             Format::Png => Some(("file", "sink")),
+            Format::Y4m | Format::Raw => Some(("file", "sink")),
             Format::Gif | Format::Webp => None,
         }
     }

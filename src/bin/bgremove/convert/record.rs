@@ -22,7 +22,6 @@ const ASKING: Duration = Duration::from_secs(3);
 /// What is found out in the course of one conversion.
 pub struct Account<'a> {
     settings: &'a Settings,
-    task: &'a Task,
     started: SystemTime,
     /// The element's own, once there is one.
     stream: Option<Record>,
@@ -46,7 +45,6 @@ impl<'a> Account<'a> {
         }));
         Self {
             settings,
-            task,
             started: SystemTime::now(),
             stream: None,
             source,
@@ -115,18 +113,23 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// What the element knows of the stream, once it has been.
+    pub fn stream(&self) -> Option<&Record> {
+        self.stream.as_ref()
+    }
+
     /// The result is whole and in its place.
     pub fn written(&mut self, written: &Written) {
         self.destination.insert("frames".into(), written.frames.into());
         self.destination.insert("bytes".into(), written.bytes.into());
     }
 
-    /// Writes the record, if one is asked for.
+    /// Writes the record, if it is to be anywhere.
     ///
     /// # Errors
     /// That it could not be written.
-    pub fn close(self, ended: Result<(), &Fault>) -> Result<(), String> {
-        let Some(path) = &self.task.report else { return Ok(()) };
+    pub fn close(self, path: Option<&Path>, ended: Result<(), &Fault>) -> Result<(), String> {
+        let Some(path) = path else { return Ok(()) };
         let mut record = match self.stream {
             Some(record) => record,
             None => unborn(self.settings),
@@ -223,6 +226,7 @@ impl Format {
             Self::Gif => ("GIF", None),
             Self::Webp => ("WebP", None),
             Self::Png => ("PNG", None),
+            Self::Y4m | Self::Raw => ("raw video", None),
         }
     }
 }

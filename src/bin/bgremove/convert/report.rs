@@ -61,7 +61,11 @@ enum Way {
 }
 
 /// Tells of several conversions that may run at the same time.
-pub struct Report(Way);
+pub struct Report {
+    way: Way,
+    /// Standard output is somebody else's.
+    aside: bool,
+}
 
 /// How often lines and JSON tell of progress.
 const LINES: Duration = Duration::from_secs(10);
@@ -74,22 +78,32 @@ fn tell(text: &str) {
 
 impl Report {
     pub fn new(json: bool) -> Self {
-        Self(match (json, std::io::stderr().is_terminal()) {
+        Self::beside(json, false)
+    }
+
+    /// The same; `aside`, nothing is written to standard output.
+    pub fn beside(json: bool, aside: bool) -> Self {
+        let way = match (json, std::io::stderr().is_terminal()) {
             (true, _) => Way::Json,
             (false, true) => {
                 Way::Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(8)))
             }
             (false, false) => Way::Lines,
-        })
+        };
+        Self { way, aside }
     }
 
     fn event(&self, value: &Value) {
-        print(&format!("{value}\n"));
+        self.print(&format!("{value}\n"));
+    }
+
+    fn print(&self, text: &str) {
+        if self.aside { tell(text.trim_end()) } else { print(text) }
     }
 
     /// Which network there will be, where nobody has named one: before anything else.
     pub fn chosen(&self, chosen: &Chosen) {
-        match &self.0 {
+        match &self.way {
             Way::Json => self.event(&json!({
                 "event": "model", "model": chosen.model, "reason": chosen.reason, "advice": chosen.advice,
             })),
@@ -103,7 +117,7 @@ impl Report {
     /// Begins to tell of one input.
     pub fn job(&self, input: &Path, output: &Path) -> Job<'_> {
         let name = input.file_name().unwrap_or(input.as_os_str()).to_string_lossy().into_owned();
-        let bar = match &self.0 {
+        let bar = match &self.way {
             Way::Bars(all) => {
                 let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %  {msg}");
                 let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("#>-");
@@ -122,7 +136,7 @@ impl Report {
 
     /// Tells how several inputs went.
     pub fn summary(&self, done: usize, failed: &[(String, String)]) {
-        match &self.0 {
+        match &self.way {
             Way::Json => self.event(&json!({"event": "summary", "done": done, "failed": failed.len()})),
             _ => {
                 let mut text = format!("{done} of {} converted", done + failed.len());
@@ -164,7 +178,7 @@ impl Job<'_> {
         {
             bar.set_style(style);
         }
-        if let Way::Json = self.report.0 {
+        if let Way::Json = self.report.way {
             self.report.event(&json!({
                 "event": "start", "input": self.input, "output": self.output, "width": width, "height": height,
                 "seconds": total, "sound": sound,
@@ -174,7 +188,7 @@ impl Job<'_> {
 
     /// Something that the user should know and need not do anything about.
     pub fn note(&self, text: &str) {
-        match self.report.0 {
+        match self.report.way {
             Way::Json => self.report.event(&json!({"event": "note", "input": self.input, "text": text})),
             _ => self.line(&format!("{}: {text}", self.input)),
         }
@@ -182,7 +196,7 @@ impl Job<'_> {
 
     /// Something that is not as it should be.
     pub fn warning(&self, code: &str, text: &str) {
-        match self.report.0 {
+        match self.report.way {
             Way::Json => self
                 .report
                 .event(&json!({"event": "warning", "input": self.input, "code": code, "text": text})),
@@ -191,7 +205,7 @@ impl Job<'_> {
     }
 
     pub fn progress(&self, state: &State) {
-        let every = match self.report.0 {
+        let every = match self.report.way {
             Way::Bars(_) => Duration::ZERO,
             Way::Lines => LINES,
             Way::Json => EVENTS,
@@ -201,7 +215,7 @@ impl Job<'_> {
             return;
         }
         *last = Instant::now();
-        match (&self.report.0, &self.bar) {
+        match (&self.report.way, &self.bar) {
             (Way::Json, _) => self.report.event(&json!({
                 "event": "progress", "input": self.input, "frames": state.frames, "seconds": state.seconds,
                 "percent": state.part().map(|p| (p * 1000.0).round() / 10.0),
@@ -225,24 +239,37 @@ impl Job<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        match self.report.0 {
+        match self.report.way {
             Way::Json => self.report.event(&json!({
                 "event": "done", "input": self.input, "output": self.output, "frames": state.frames,
                 "seconds": state.seconds, "bytes": bytes, "fps": (state.fps() * 100.0).round() / 100.0,
             })),
             _ => {
+                let size = if bytes > 0 { format!(" {:.1} MB,", bytes as f64 / 1e6) } else { String::new() };
                 let text = format!(
-                    "{}: {} frames, {:.1} MB, {:.1} frames a second\n",
+                    "{}: {} frames,{size} {:.1} frames a second\n",
                     self.output,
                     state.frames,
-                    bytes as f64 / 1e6,
                     state.fps()
                 );
-                match &self.report.0 {
-                    Way::Bars(all) => all.suspend(|| print(&text)),
-                    _ => print(&text),
+                match &self.report.way {
+                    Way::Bars(all) => all.suspend(|| self.report.print(&text)),
+                    _ => self.report.print(&text),
                 }
             }
+        }
+    }
+
+    /// The result was there already, and whole.
+    pub fn kept(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        match self.report.way {
+            Way::Json => {
+                self.report.event(&json!({"event": "kept", "input": self.input, "output": self.output}))
+            }
+            _ => self.report.print(&format!("{}: there already\n", self.output)),
         }
     }
 
@@ -251,7 +278,7 @@ impl Job<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        match self.report.0 {
+        match self.report.way {
             Way::Json => {
                 self.report.event(&json!({"event": "error", "input": self.input, "code": code, "text": why}))
             }

@@ -1,30 +1,13 @@
 //! Plans, without a pipeline.
 
-use super::format::{Codec, Format};
+use super::format::Format;
 use super::plan::{Facts, Plan};
 use super::{Background, Settings, into_folder};
 use std::path::{Path, PathBuf};
 
 /// What is asked for, if nothing is said but the format.
 pub fn settings(format: Format) -> Settings {
-    Settings {
-        format,
-        codec: Codec::Vp9,
-        quality: 75,
-        model: "auto".into(),
-        background: Background::Transparent,
-        set: Vec::new(),
-        start: gst::ClockTime::ZERO,
-        duration: None,
-        size: None,
-        fps: None,
-        sound: true,
-        drop_sound: false,
-        video_track: None,
-        audio_track: None,
-        overwrite: false,
-        premultiplied: false,
-    }
+    Settings::new(format)
 }
 
 fn facts(width: u32, height: u32) -> Facts {

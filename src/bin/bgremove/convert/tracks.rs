@@ -2,6 +2,7 @@
 //! default, else the first; and a line on what is left out.
 
 use gst::prelude::*;
+use std::fmt;
 use std::str::FromStr;
 
 /// A track as one asks for it.
@@ -11,6 +12,15 @@ pub enum Track {
     Number(usize),
     /// A language as the file writes it (ISO 639: `en`, `eng`).
     Language(String),
+}
+
+impl fmt::Display for Track {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(n) => n.fmt(f),
+            Self::Language(language) => language.fmt(f),
+        }
+    }
 }
 
 impl FromStr for Track {

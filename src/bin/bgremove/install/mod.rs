@@ -216,7 +216,8 @@ pub fn sha256_of(bytes: &[u8]) -> String {
     hex(Sha256::new_with_prefix(bytes))
 }
 
-fn hex(hash: Sha256) -> String {
+/// A finished sum in hexadecimal.
+pub fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 

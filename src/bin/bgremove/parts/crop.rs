@@ -1,0 +1,63 @@
+//! Keeps the frames that only warm up, and those that are only looked ahead at, out of a part's file.
+
+use super::slice::Slice;
+use gst::prelude::*;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// When each frame of a part is shown in the whole, and how long, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Written(Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Written {
+    fn lock(&self) -> MutexGuard<'_, Vec<(u64, u64)>> {
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub fn times(&self) -> Vec<(u64, u64)> {
+        self.lock().clone()
+    }
+}
+
+/// Lets time run before the network as it does when the whole is converted, whatever was gone to, and of what comes out
+/// only the frames of a part through to the encoder, from nought on. `input` is the pad where frames come in.
+pub fn crop(input: &gst::Pad, encoder: &gst::Pad, slice: &Slice) -> Written {
+    input.set_offset(slice.from.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)));
+    let written = Written::default();
+    let (own, slice) = (written.clone(), slice.clone());
+    let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
+    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    encoder.add_probe(what, move |_, info| {
+        let mut segment = segment.lock().unwrap_or_else(|e| e.into_inner());
+        match &mut info.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Segment(s) = event.view()
+                    && let Some(s) = s.segment().downcast_ref::<gst::ClockTime>()
+                {
+                    *segment = s.clone();
+                    let plain = gst::FormattedSegment::<gst::ClockTime>::new();
+                    *event = gst::event::Segment::builder(&plain).seqnum(event.seqnum()).build();
+                }
+            }
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let Some(time) = segment.to_running_time(buffer.pts()).map(gst::ClockTime::nseconds) else {
+                    return gst::PadProbeReturn::Handled;
+                };
+                if slice.begin.is_some_and(|b| time < b) || slice.end.is_some_and(|e| time >= e) {
+                    // GStreamer would free once more what is dropped.
+                    return gst::PadProbeReturn::Handled;
+                }
+                let length = buffer.duration().unwrap_or_default().nseconds();
+                let mut written = own.lock();
+                written.push((time, length));
+                let first = written[0].0;
+                drop(written);
+                let buffer = buffer.make_mut();
+                buffer.set_pts(gst::ClockTime::from_nseconds(time.saturating_sub(first)));
+                buffer.set_dts(gst::ClockTime::NONE);
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+    written
+}

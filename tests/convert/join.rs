@@ -1,0 +1,219 @@
+//! A clip in parts, and the parts joined: what the whole is held against is the run in one piece.
+
+use crate::media::*;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const LOOP: &str = ",loop=loop=1:size=120";
+/// Key frames a second apart, two B-frames, sound.
+const H264: [&str; 10] = ["-c:v", "libx264", "-preset", "veryfast", "-g", "30", "-bf", "2", "-c:a", "aac"];
+const SMALL: [&str; 2] = ["--size", "160x160"];
+
+fn run(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
+    let network: &[&str] = if command == "convert" { model(arguments) } else { &[] };
+    tool.arg(command).args(arguments).args(network).envs(environment.iter().copied()).output().unwrap()
+}
+
+fn must(command: &str, arguments: &[&str]) {
+    let out = run(command, arguments, &[]);
+    assert!(out.status.success(), "{command} {arguments:?}: {}", said(&out));
+}
+
+/// The parts of a conversion, and the joined file.
+fn in_parts(input: &Path, output: &Path, of: u32, more: &[&str]) {
+    for number in 1..=of {
+        let share = format!("{number}/{of}");
+        must("convert", &[&[text(input), text(output), "--part", &share], more].concat());
+    }
+    must("join", &[text(output)]);
+}
+
+fn part(output: &Path, number: u32, of: u32) -> PathBuf {
+    let extension = output.extension().map_or(String::new(), |e| format!(".{}", e.to_str().unwrap()));
+    let stem = output.file_stem().unwrap().to_str().unwrap();
+    output.with_file_name(format!("{stem}.part-{number}-of-{of}{extension}"))
+}
+
+/// Times and lengths of a file's packets of a kind as they are stored, and their bytes' sums where asked for.
+fn packets(path: &Path, stream: &str, sums: bool) -> Vec<String> {
+    let what = format!("packet=pts,duration{}", if sums { ",data_hash" } else { "" });
+    let all = [
+        "-v",
+        "error",
+        "-show_data_hash",
+        "md5",
+        "-select_streams",
+        stream,
+        "-show_entries",
+        &what,
+        "-of",
+        "csv=p=0",
+    ];
+    let out = tool("ffprobe", &[&all[..], &[text(path)]].concat());
+    String::from_utf8(out).unwrap().lines().map(str::to_string).collect()
+}
+
+/// Greatest and mean distance of two files' alpha, each frame's own mean, of 255.
+fn distance(a: &[Frame], b: &[Frame]) -> (f64, f64) {
+    assert_eq!(a.len(), b.len());
+    let of = |(a, b): (&Frame, &Frame)| {
+        let off = alpha(a).iter().zip(alpha(b)).map(|(a, b)| f64::from(a.abs_diff(b))).sum::<f64>();
+        off / (a.len() / 4) as f64
+    };
+    let all: Vec<f64> = a.iter().zip(b).map(of).collect();
+    (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>() / all.len() as f64)
+}
+
+#[test]
+fn parts_become_the_whole() {
+    let folder = folder("join");
+    let input = clip("join.mp4", 4.0, LOOP, &H264);
+    let whole = folder.join("whole.webm");
+    convert(&input, &whole, &SMALL);
+    let joined = folder.join("joined.webm");
+    in_parts(&input, &joined, 3, &SMALL);
+    // Frames, their times and lengths, and the sound to the bit.
+    assert_eq!(packets(&joined, "v:0", false), packets(&whole, "v:0", false));
+    assert_eq!(packets(&joined, "a:0", true), packets(&whole, "a:0", true));
+    for what in ["width", "height", "r_frame_rate", "color_range", "color_space", "codec_name"] {
+        assert_eq!(probe(&joined, "v:0", what), probe(&whole, "v:0", what), "{what}");
+    }
+    assert!((seconds(&joined) - seconds(&whole)).abs() < 0.0005);
+    let (most, mean) = distance(&frames(&joined), &frames(&whole));
+    assert!(most <= 3.0 && mean <= 1.0, "alpha is off by {most} of 255 in a frame, {mean} in the mean");
+    // Each begins with a key frame and stands for itself.
+    for number in 1..=3 {
+        let one = part(&joined, number, 3);
+        assert_eq!(times(&one)[0], 0.0);
+        assert!(!has_sound(&one));
+    }
+}
+
+#[test]
+fn every_format_that_is_joined() {
+    let folder = folder("join-formats");
+    let input = clip("join.mp4", 4.0, LOOP, &H264);
+    for (format, more) in
+        [("mov", &[][..]), ("mp4", &["--background", "green"]), ("png", &[]), ("webm", &["--codec", "vp8"])]
+    {
+        let more = [&SMALL[..], more].concat();
+        let name = |n: &str| folder.join(format!("{n}.{format}"));
+        let (whole, joined) = (name("whole"), name("joined"));
+        convert(&input, &whole, &more);
+        in_parts(&input, &joined, 2, &more);
+        if format == "png" {
+            let [joined, whole] = [joined, whole].map(|p| pictures(&p.with_extension("")));
+            let (most, mean) = distance(&joined, &whole);
+            assert!(most <= 3.0 && mean <= 1.0, "{most} {mean}");
+            continue;
+        }
+        assert_eq!(times(&joined), times(&whole), "{format}");
+        assert_eq!(packets(&joined, "a:0", true), packets(&whole, "a:0", true), "{format}");
+        assert!((seconds(&joined) - seconds(&whole)).abs() < 0.0015, "{format}");
+        let (joined, whole) = (frames(&joined), frames(&whole));
+        let worst = joined.iter().zip(&whole).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
+        assert!(worst > 30.0, "{format}: {worst} dB");
+    }
+    for format in ["gif", "webp"] {
+        let out =
+            run("convert", &[text(&input), text(&folder.join(format!("a.{format}"))), "--part", "1/2"], &[]);
+        assert!(
+            out.status.code() == Some(2) && said(&out).contains("cannot be put together"),
+            "{}",
+            said(&out)
+        );
+    }
+}
+
+/// Sources whose times are not plain: no index, a late beginning, uneven frames, an edit list that hides frames.
+#[test]
+fn sources_of_all_kinds() {
+    let (folder, made) = (folder("join-sources"), folder("join-sources-inputs"));
+    let source = clip("join.mp4", 4.0, LOOP, &H264);
+    let from = |name: &str, before: &[&str], options: &[&str]| -> PathBuf {
+        let path = made.join(name);
+        let head = [&["-v", "error"], before, &["-i", text(&source)]].concat();
+        tool("ffmpeg", &[&head[..], options, &[text(&path)]].concat());
+        path
+    };
+    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-g", "40", "-c:a", "libopus"];
+    for input in [
+        from("a.webm", &[], &vp8),
+        from("late.mkv", &[], &["-c", "copy", "-output_ts_offset", "3.21"]),
+        from("live.webm", &[], &[&vp8[..], &["-live", "1"]].concat()),
+        from("a.ts", &[], &["-c", "copy"]),
+        from("cut.mp4", &["-ss", "1.37"], &["-c", "copy"]),
+        clip(
+            "uneven.mp4",
+            4.0,
+            ",loop=loop=1:size=120,select='not(eq(mod(n\\,7)\\,3))'",
+            &[&["-vsync", "vfr"], &H264[..]].concat(),
+        ),
+    ] {
+        let name = input.file_name().unwrap().to_str().unwrap().to_string();
+        let (whole, joined) =
+            (folder.join(format!("{name}.whole.webm")), folder.join(format!("{name}.webm")));
+        convert(&input, &whole, &SMALL);
+        in_parts(&input, &joined, 2, &SMALL);
+        assert_eq!(packets(&joined, "v:0", false), packets(&whole, "v:0", false), "{name}");
+        assert_eq!(packets(&joined, "a:0", true), packets(&whole, "a:0", true), "{name}");
+        let (most, mean) = distance(&frames(&joined), &frames(&whole));
+        assert!(most <= 3.0 && mean <= 1.0, "{name}: {most} {mean}");
+    }
+}
+
+#[test]
+fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
+    let folder = folder("join-refused");
+    let input = clip("join.mp4", 4.0, LOOP, &H264);
+    let output = folder.join("a.webm");
+    let make = |share: &str, more: &[&str]| {
+        run(
+            "convert",
+            &[&[text(&input), text(&output), "--size", "96x96", "--part", share], more].concat(),
+            &[],
+        )
+    };
+    let refused = |word: &str| {
+        let out = run("join", &[text(&output)], &[]);
+        assert_eq!(out.status.code(), Some(1), "{word}");
+        assert!(said(&out).contains(word), "{word}: {}", said(&out));
+        assert!(!output.exists());
+    };
+    refused("no parts lie beside it");
+    assert!(make("1/3", &[]).status.success() && make("3/3", &[]).status.success());
+    refused("missing: 2");
+    // The index of an array job counts from nought.
+    let auto = [text(&input), text(&output), "--size", "96x96", "--part", "auto/3"];
+    assert!(run("convert", &auto, &[("JOB_COMPLETION_INDEX", "1")]).status.success());
+    let second = part(&output, 2, 3);
+    let bytes = std::fs::read(&second).unwrap();
+    // It is there; and with --resume that is well.
+    assert!(said(&make("2/3", &[])).contains("exists"));
+    let before = second.metadata().unwrap().modified().unwrap();
+    let kept = make("2/3", &["--resume"]);
+    assert!(kept.status.success() && String::from_utf8_lossy(&kept.stdout).contains("there already"));
+    assert_eq!(second.metadata().unwrap().modified().unwrap(), before);
+    let finer = make("2/3", &["--resume", "--quality", "80"]);
+    assert!(!finer.status.success() && said(&finer).contains("another quality"), "{}", said(&finer));
+    // Half a copy.
+    std::fs::write(&second, &bytes[..bytes.len() / 2]).unwrap();
+    refused("is not what was written there");
+    assert!(make("2/3", &["--resume"]).status.success());
+    assert_eq!(std::fs::read(&second).unwrap().len(), bytes.len());
+    let other = folder.join("other.webm");
+    let all = [&part(&output, 1, 3), &second, &part(&output, 3, 3)].map(|p| text(p).to_string());
+    let [one, two, three] = all.each_ref().map(String::as_str);
+    must("join", &[text(&other), three, one, two]);
+    let twice = run("join", &[text(&output), one, two, two, three], &[]);
+    assert!(said(&twice).contains("same frames"), "{}", said(&twice));
+    assert!(make("2/3", &["--overwrite", "--quality", "80"]).status.success());
+    refused("another quality");
+    // A source that has changed since is none.
+    assert!(make("2/3", &["--overwrite"]).status.success());
+    let out = run("join", &[text(&output), "--source", text(&plain())], &[]);
+    assert!(said(&out).contains("is not the clip"), "{}", said(&out));
+    must("join", &[text(&output)]);
+    assert_eq!(times(&output).len(), times(&input).len());
+}

@@ -1,0 +1,136 @@
+//! Frames through pipes, and a folder that is watched.
+
+use crate::media::*;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs the tool with bytes on its standard input.
+fn fed(bytes: Vec<u8>, arguments: &[&str]) -> Output {
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
+    tool.arg("convert").args(arguments).args(["--model", "light"]);
+    let mut child = tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut into = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || into.write_all(&bytes));
+    let out = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    assert!(out.status.success(), "{arguments:?}: {}", said(&out));
+    out
+}
+
+fn decoded(input: &Path, options: &[&str]) -> Vec<u8> {
+    tool("ffmpeg", &[&["-v", "error", "-i", text(input)], options, &["-"]].concat())
+}
+
+#[test]
+fn frames_come_in_through_a_pipe() {
+    let folder = folder("pipes-in");
+    let input = silent();
+    let want = folder.join("want.webm");
+    convert(&input, &want, &[]);
+    for (name, options, raw) in [
+        ("rgb", &["-f", "rawvideo", "-pix_fmt", "rgb24"][..], &["--raw", "320x180@30/1,rgb24"][..]),
+        ("yuv", &["-f", "rawvideo", "-pix_fmt", "yuv420p"], &["--raw", "320x180@30,yuv420p"]),
+        ("y4m", &["-f", "yuv4mpegpipe"], &[]),
+    ] {
+        let output = folder.join(format!("{name}.webm"));
+        fed(decoded(&input, options), &[&["-", text(&output)], raw].concat());
+        let times = |p: &Path| times(p).iter().map(|t| (t * 1000.0).round() as i64).collect::<Vec<_>>();
+        assert_eq!(times(&output), times(&want), "{name}");
+        let (got, want) = (frames(&output), frames(&want));
+        let worst = got.iter().zip(&want).map(|(a, b)| psnr(&alpha(a), &alpha(b))).fold(99.0, f64::min);
+        assert!(worst > 28.0, "{name}: {worst} dB");
+    }
+    // From a file as well, of which a part is taken.
+    let file = folder.join("frames.rgb");
+    std::fs::write(&file, decoded(&input, &["-f", "rawvideo", "-pix_fmt", "rgb24"])).unwrap();
+    let output = folder.join("part.webm");
+    convert(&file, &output, &["--raw", "320x180@30/1,rgb24", "--start", "0.5"]);
+    assert_eq!(times(&output).len(), 15);
+}
+
+#[test]
+fn frames_go_out_through_a_pipe() {
+    let folder = folder("pipes-out");
+    let input = silent();
+    let pictures_of = |more: &[&str]| {
+        let name = folder.join("p");
+        convert(&input, &name, &[&["--format", "png", "--overwrite"], more].concat());
+        pictures(&name)
+    };
+    // Nothing but the frames, to the bit.
+    let out = bgremove(&[text(&input), "out:-"]);
+    assert!(out.status.success(), "{}", said(&out));
+    assert!(said(&out).contains("30 frames"), "{}", said(&out));
+    let want = pictures_of(&[]);
+    assert_eq!(out.stdout.len(), want.len() * 320 * 180 * 4);
+    assert!(out.stdout.chunks_exact(320 * 180 * 4).zip(&want).all(|(a, b)| a == b), "other frames");
+    // Y4M where nothing is transparent, also of sides that are no multiple of eight.
+    for size in ["320x180", "200x112", "170x96"] {
+        let out = bgremove(&[text(&input), "-", "--background", "green", "--size", size]);
+        assert!(out.status.success() && out.stdout.starts_with(b"YUV4MPEG2"), "{size}: {}", said(&out));
+        let file = folder.join("a.y4m");
+        std::fs::write(&file, out.stdout).unwrap();
+        let (got, want) = (frames(&file), pictures_of(&["--background", "green", "--size", size]));
+        assert_eq!(got.len(), 30);
+        // Pictures may have an odd side, of which Y4M has one less.
+        if got[0].len() == want[0].len() {
+            let worst = got.iter().zip(&want).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
+            assert!(worst > 30.0, "{size}: {worst} dB");
+        }
+    }
+    let out = bgremove(&[text(&input), "-", "--format", "webm", "--json"]);
+    let film = folder.join("a.webm");
+    std::fs::write(&film, &out.stdout).unwrap();
+    assert_eq!(frames(&film).len(), 30);
+    for (more, word) in [
+        (&["--format", "mov"][..], "pipe"),
+        (&["--format", "y4m"], "transparency"),
+        (&["--part", "1/2"], "no file"),
+    ] {
+        let out = bgremove(&[&[text(&input), "-"], more].concat());
+        assert!(out.status.code() == Some(2) && said(&out).contains(word), "{}", said(&out));
+    }
+}
+
+#[test]
+fn a_folder_that_is_watched() {
+    let (inside, out) = (folder("inbox"), folder("inbox-out"));
+    let start = || {
+        let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
+        let what =
+            ["convert", "--watch", text(&inside), "-o", text(&out), "--model", "light", "--size", "96x96"];
+        tool.args(what).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let begin = Instant::now();
+        while !done() {
+            assert!(begin.elapsed() < Duration::from_secs(90), "{what} did not come about");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    let end = |mut child: std::process::Child| {
+        // SAFETY: the child is not waited for yet, so the number is still its own.
+        unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+        assert!(child.wait().unwrap().success());
+    };
+    std::fs::copy(silent(), inside.join("one.mp4")).unwrap();
+    std::fs::write(inside.join("bad.mp4"), "no film").unwrap();
+    let watching = start();
+    until("the first result", &|| out.join("one.webm").exists());
+    until("the failure", &|| inside.join("failed/bad.mp4").exists());
+    end(watching);
+    let record: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(inside.join("failed/bad.mp4.json")).unwrap()).unwrap();
+    assert_eq!(record["result"], "failed");
+    assert!(!inside.join("bad.mp4").exists());
+    let made = out.join("one.webm").metadata().unwrap().modified().unwrap();
+    let watching = start();
+    std::fs::copy(silent(), inside.join("two.mp4")).unwrap();
+    until("the second result", &|| out.join("two.webm").exists());
+    end(watching);
+    assert_eq!(out.join("one.webm").metadata().unwrap().modified().unwrap(), made, "once is enough");
+    let left: Vec<_> = std::fs::read_dir(&out).unwrap().flatten().map(|f| f.file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+}
