@@ -6,11 +6,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const FRAMES: usize = 1800;
 const PIXELS: usize = 1280 * 720;
 /// How far alpha may be off, of 255: in the mean over all frames, and over any one frame.
 const MEAN: f64 = 1.0;
 const MOST: f64 = 3.0;
+
+/// How long the clip is: a minute, or what `BGREMOVE_PARTS_SECONDS` says, where nobody has the time.
+fn seconds() -> u32 {
+    std::env::var("BGREMOVE_PARTS_SECONDS").map_or(60, |s| s.parse().unwrap())
+}
+
+fn frames() -> usize {
+    seconds() as usize * 30
+}
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -30,15 +38,22 @@ fn bgremove(arguments: &[&str]) {
 fn minute(folder: &Path) -> PathBuf {
     let clips = Path::new(env!("CARGO_MANIFEST_DIR")).join("build/clips");
     let path = folder.join("minute.mp4");
-    let both = "[0]scale=1280:720,fps=30,loop=-1:size=120,trim=end=22,setpts=N/30/TB,split[a][b];\
-                [1]scale=1280:-2,crop=1280:720,fps=30,loop=-1:size=370,trim=end=8,setpts=N/30/TB,split[c][d];\
-                [a][c][b][d]concat=n=4,format=yuv420p[v]";
+    let (long, short) = (seconds() * 11 / 30, seconds() * 4 / 30);
+    let both = format!(
+        "[0]scale=1280:720,fps=30,setsar=1,loop=-1:size=120,trim=end={long},setpts=N/30/TB,split[a][b];\
+         [1]scale=1280:-2,crop=1280:720,fps=30,setsar=1,loop=-1:size=370,trim=end={short},setpts=N/30/TB,split=3[c][d][e];\
+         [a][c][b][d][e]concat=n=5,format=yuv420p[v]"
+    );
+    let length = seconds().to_string();
     let beeps = "aevalsrc='if(between(mod(t,1),0.5,0.6),0.5*sin(2*PI*1000*t),0)':s=48000:c=stereo";
     let [portrait, car] = ["astronaut.mp4", "carphone_pristine.mp4"].map(|n| clips.join(n));
     let inputs = ["-v", "error", "-y", "-i", text(&portrait), "-i", text(&car), "-f", "lavfi", "-i", beeps];
     let coding =
-        ["-t", "60", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", text(&path)];
-    run("ffmpeg", &[&inputs[..], &["-filter_complex", both, "-map", "[v]", "-map", "2:a"], &coding].concat());
+        ["-t", &length, "-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-c:a", "aac", text(&path)];
+    run(
+        "ffmpeg",
+        &[&inputs[..], &["-filter_complex", &both, "-map", "[v]", "-map", "2:a"], &coding].concat(),
+    );
     path
 }
 
@@ -99,7 +114,7 @@ fn seams(output: &Path, of: u32) -> Vec<usize> {
 /// A row for each run over time: how far it is off, where parts meet, and the most that is allowed.
 fn strip(rows: &[(Vec<f64>, Vec<usize>)], path: &Path) {
     const HIGH: u32 = 80;
-    let mut picture = RgbImage::from_pixel(FRAMES as u32, rows.len() as u32 * (HIGH + 8), Rgb([255; 3]));
+    let mut picture = RgbImage::from_pixel(frames() as u32, rows.len() as u32 * (HIGH + 8), Rgb([255; 3]));
     for (n, (off, seams)) in rows.iter().enumerate() {
         let base = n as u32 * (HIGH + 8) + HIGH;
         for x in seams {
@@ -109,7 +124,7 @@ fn strip(rows: &[(Vec<f64>, Vec<usize>)], path: &Path) {
             let high = (off / MOST * f64::from(HIGH)).min(f64::from(HIGH)) as u32;
             (base - high..=base).for_each(|y| picture.put_pixel(x as u32, y, Rgb([40, 90, 200])));
         }
-        for x in 0..FRAMES as u32 {
+        for x in 0..frames() as u32 {
             picture.put_pixel(x, base - HIGH, Rgb([180; 3]));
             picture.put_pixel(x, base + 1, Rgb([0; 3]));
         }
@@ -148,7 +163,7 @@ fn prove(model: &str) {
             );
         }
         let off = distances(&whole, &joined, 0);
-        assert_eq!(off.len(), FRAMES);
+        assert_eq!(off.len(), frames());
         let (mean, most) = told(&off);
         println!("{model} in {of} parts: mean {mean:.3}, most {most:.3} of 255");
         rows.push((off, seams(&joined, of)));

@@ -20,6 +20,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # Sixteen seconds of the portrait, with sound.
 ffmpeg -nostdin -v error -stream_loop 3 -i build/clips/astronaut.mp4 -f lavfi -i sine=440:r=48000 -t 16 \
-    -vf scale=640:360 -c:v libx264 -preset veryfast -g 60 -c:a aac "$work/clip.mp4"
+    -vf scale=320:180 -c:v libx264 -preset veryfast -g 60 -c:a aac "$work/clip.mp4"
 tool=$(realpath "${CARGO_TARGET_DIR:-target}/release/bgremove")
 RAY_DEDUP_LOGS=0 "$venv/bin/python" examples/cluster/three_nodes.py "$work/clip.mp4" "$work" "$tool"

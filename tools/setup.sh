@@ -2,7 +2,7 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build` and `make demo` need
-#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject, PipeWire, ICE, GES)
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject, PipeWire, ICE, GES, GNU parallel)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm), and `make demo` without LIGHT_ONLY=1
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
@@ -28,7 +28,7 @@ fi
 for arg; do
     case $arg in
     --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix python3-gst-1.0
-        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0) ;;
+        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0 parallel) ;;
     --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;

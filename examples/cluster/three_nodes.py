@@ -19,7 +19,7 @@ SECONDS = 2.0
 
 def main(clip, folder, tool):
     folder = Path(folder)
-    options = ["--model", "light", "--size", "640x360", "--set", "threads=1"]
+    options = ["--model", "light", "--size", "320x180", "--set", "threads=1"]
     nodes = dict(num_cpus=1, object_store_memory=100 << 20)
     cluster = Cluster(initialize_head=True, head_node_args=nodes)
     others = [cluster.add_node(**nodes) for _ in range(2)]

@@ -115,6 +115,9 @@ fn every_format_that_is_joined() {
         let worst = joined.iter().zip(&whole).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
         assert!(worst > 30.0, "{format}: {worst} dB");
     }
+    let behind = ["--background", text(&input), "--part", "1/2"];
+    let out = run("convert", &[&[text(&input), text(&folder.join("a.mp4"))], &behind[..]].concat(), &[]);
+    assert!(out.status.code() == Some(2) && said(&out).contains("begin anew"), "{}", said(&out));
     for format in ["gif", "webp"] {
         let out =
             run("convert", &[text(&input), text(&folder.join(format!("a.{format}"))), "--part", "1/2"], &[]);
@@ -216,4 +219,41 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     assert!(said(&out).contains("is not the clip"), "{}", said(&out));
     must("join", &[text(&output)]);
     assert_eq!(times(&output).len(), times(&input).len());
+}
+
+#[test]
+fn gnu_parallel_and_slurms_script_make_the_same() {
+    let folder = folder("join-engines");
+    let input = silent();
+    let tool = Path::new(env!("CARGO_BIN_EXE_bgremove")).parent().unwrap();
+    let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
+    let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cluster");
+    let whole = folder.join("whole.webm");
+    convert(&input, &whole, &SMALL);
+    let engine = |script: &str, output: &Path, more: &[&str], environment: &[(&str, &str)]| {
+        let mut shell = Command::new("bash");
+        shell
+            .arg(cluster.join(script))
+            .args([text(&input), text(output)])
+            .args(more)
+            .args(SMALL)
+            .args(["--model", "light"]);
+        let out = shell.env("PATH", &path).envs(environment.iter().copied()).output().unwrap();
+        assert!(out.status.success(), "{script}: {}", said(&out));
+    };
+    if Command::new("parallel").arg("--version").output().is_ok() {
+        let output = folder.join("parallel.webm");
+        engine("parallel.sh", &output, &["3"], &[]);
+        assert_eq!(packets(&output, "v:0", false), packets(&whole, "v:0", false));
+    } else {
+        crate::skip::skip("gnu_parallel_and_slurms_script_make_the_same", "GNU parallel is not installed");
+    }
+    let output = folder.join("slurm.webm");
+    for id in ["4", "5"] {
+        let task =
+            [("SLURM_ARRAY_TASK_ID", id), ("SLURM_ARRAY_TASK_MIN", "4"), ("SLURM_ARRAY_TASK_COUNT", "2")];
+        engine("convert.slurm", &output, &[], &task);
+    }
+    must("join", &[text(&output)]);
+    assert_eq!(packets(&output, "v:0", false), packets(&whole, "v:0", false));
 }

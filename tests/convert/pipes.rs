@@ -42,6 +42,34 @@ fn frames_come_in_through_a_pipe() {
         let worst = got.iter().zip(&want).map(|(a, b)| psnr(&alpha(a), &alpha(b))).fold(99.0, f64::min);
         assert!(worst > 28.0, "{name}: {worst} dB");
     }
+    // Rows that are no multiple of four bytes long have no gaps between them.
+    let odd = ["-vf", "scale=101:75,setsar=1", "-f", "rawvideo", "-pix_fmt"];
+    let output = folder.join("odd.webm");
+    let want = folder.join("odd");
+    let file = folder.join("odd.mkv");
+    tool(
+        "ffmpeg",
+        &[
+            "-v",
+            "error",
+            "-i",
+            text(&input),
+            "-vf",
+            "scale=101:75,setsar=1",
+            "-c:v",
+            "ffv1",
+            "-pix_fmt",
+            "bgr0",
+            text(&file),
+        ],
+    );
+    convert(&file, &want, &["--format", "png", "--background", "green"]);
+    fed(
+        decoded(&input, &[&odd[..], &["rgb24"]].concat()),
+        &["-", text(&output), "--raw", "101x75@30,rgb24", "--background", "green"],
+    );
+    let worst = frames(&output).iter().zip(pictures(&want)).map(|(a, b)| psnr(a, &b)).fold(99.0, f64::min);
+    assert!(worst > 25.0, "{worst} dB");
     // From a file as well, of which a part is taken.
     let file = folder.join("frames.rgb");
     std::fs::write(&file, decoded(&input, &["-f", "rawvideo", "-pix_fmt", "rgb24"])).unwrap();
@@ -77,7 +105,8 @@ fn frames_go_out_through_a_pipe() {
         // Pictures may have an odd side, of which Y4M has one less.
         if got[0].len() == want[0].len() {
             let worst = got.iter().zip(&want).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
-            assert!(worst > 30.0, "{size}: {worst} dB");
+            // Y4M does not say by which matrix its colours are meant.
+            assert!(worst > 25.0, "{size}: {worst} dB");
         }
     }
     let out = bgremove(&[text(&input), "-", "--format", "webm", "--json"]);

@@ -239,6 +239,11 @@ impl Args {
                 Format::names(Format::has_alpha)
             ));
         }
+        if settings.part.is_some() && matches!(settings.background, Background::Clip(_)) {
+            return Err("a video behind would begin anew with every part: make parts that are transparent, join them, and put \
+                        the joined file on the video"
+                .into());
+        }
         if let Some(path) = output.filter(|path| raw::is_pipe(path)) {
             if !format.is_streamable() {
                 return Err(format!(

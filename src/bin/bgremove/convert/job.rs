@@ -9,6 +9,7 @@ use super::output::Output;
 use super::picture;
 use super::plan::Plan;
 use super::premultiply;
+use super::raw;
 use super::record::Account;
 use super::report::{Job, State};
 use super::short::{Came, Part, Promise};
@@ -188,6 +189,12 @@ pub fn convert(
     job.started(plan.width, plan.height, total, plan.sound());
 
     let rest = plan.run(settings, result.path())?.launch()?;
+    if settings.format == Format::Y4m
+        && let Some(pad) =
+            rest.downcast_ref::<gst::Bin>().and_then(|b| b.by_name("encoder")?.static_pad("sink"))
+    {
+        raw::pack(&pad);
+    }
     let cropped = slice.as_ref().map(|slice| parts::crop(&rest, slice)).transpose()?;
     let played = play(&input, rest, &plan, (settings, total), watch, job, account);
     account.played(&input.pipeline.0);

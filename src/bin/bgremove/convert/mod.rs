@@ -280,6 +280,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 "frames of the line's file do not say what their colours are, as those of convert do",
             ),
             (
+                settings.format == Format::Y4m,
+                "y4menc garbles frames of a width that is no multiple of 8, which convert packs for it",
+            ),
+            (
                 settings.premultiplied,
                 "the line's file has straight alpha: no element of GStreamer multiplies it in",
             ),

@@ -1,5 +1,7 @@
 //! Frames without a file about them, as programs hand them to each other through pipes.
 
+use gst::prelude::*;
+use gst_video::prelude::*;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -65,21 +67,93 @@ impl FromStr for Raw {
 }
 
 impl Raw {
+    /// Bytes a row and rows of each plane, one after the other without a gap, as ffmpeg writes them.
+    fn planes(&self) -> Vec<(u32, u32)> {
+        let (w, h) = (self.width, self.height);
+        let (half, low) = (w.div_ceil(2), h.div_ceil(2));
+        match self.format {
+            "rgb" | "bgr" => vec![(3 * w, h)],
+            "i420" => vec![(w, h), (half, low), (half, low)],
+            "nv12" => vec![(w, h), (2 * half, low)],
+            "y42b" => vec![(w, h), (half, h), (half, h)],
+            "y444" => vec![(w, h); 3],
+            "yuy2" | "uyvy" => vec![(4 * half, h)],
+            "gray8" => vec![(w, h)],
+            _ => vec![(4 * w, h)],
+        }
+    }
+
     /// What divides bytes into frames.
     ///
     /// # Errors
     /// It is missing.
     pub fn parser(&self) -> Result<gst::Element, String> {
-        let parser = gst::ElementFactory::make("rawvideoparse");
-        let parser = parser
-            .property("width", self.width as i32)
-            .property("height", self.height as i32)
-            .property("framerate", self.rate)
-            .property_from_str("format", self.format);
-        parser.build().map_err(|_| {
+        let parser = gst::ElementFactory::make("rawvideoparse").build().map_err(|_| {
             "GStreamer's rawvideoparse is missing; install gstreamer1.0-plugins-base".to_string()
-        })
+        })?;
+        parser.set_property("width", self.width as i32);
+        parser.set_property("height", self.height as i32);
+        parser.set_property("framerate", self.rate);
+        parser.set_property_from_str("format", self.format);
+        // GStreamer's own rows are padded to multiples of four bytes.
+        let (mut offset, mut offsets, mut strides) = (0u32, Vec::new(), Vec::new());
+        for (stride, rows) in self.planes() {
+            offsets.push(format!("(int){offset}"));
+            strides.push(format!("(int){stride}"));
+            let bytes = stride.checked_mul(rows).and_then(|n| offset.checked_add(n));
+            offset = bytes.filter(|n| *n <= i32::MAX as u32).ok_or("frames of that size are too large")?;
+        }
+        let list = |v: &[String]| format!("<{}>", v.join(","));
+        parser.set_property_from_str("plane-strides", &list(&strides));
+        parser.set_property_from_str("plane-offsets", &list(&offsets));
+        parser.set_property("frame-size", offset);
+        Ok(parser)
     }
+}
+
+/// Takes the gaps between rows out of the frames of planar YUV 4:2:0 on their way through a pad: y4menc of 1.22 writes
+/// them along where the width is no multiple of eight.
+pub fn pack(pad: &gst::Pad) {
+    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    let info = std::sync::Mutex::new(None);
+    pad.add_probe(what, move |_, probe| {
+        let mut info = info.lock().unwrap_or_else(|e| e.into_inner());
+        match &mut probe.data {
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Caps(caps) = event.view() {
+                    *info = gst_video::VideoInfo::from_caps(caps.caps()).ok();
+                }
+            }
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                if let Some(packed) = info.as_ref().and_then(|info| packed(buffer, info)) {
+                    *buffer = packed;
+                }
+            }
+            _ => {}
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn packed(buffer: &gst::Buffer, info: &gst_video::VideoInfo) -> Option<gst::Buffer> {
+    let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info).ok()?;
+    let (w, h) = (info.width() as usize, info.height() as usize);
+    let mut bytes = Vec::with_capacity(w * h * 3 / 2);
+    for (plane, (width, rows)) in
+        [(w, h), (w.div_ceil(2), h.div_ceil(2)), (w.div_ceil(2), h.div_ceil(2))].into_iter().enumerate()
+    {
+        let stride = usize::try_from(frame.plane_stride()[plane]).ok()?;
+        let data = frame.plane_data(plane as u32).ok()?;
+        for row in 0..rows {
+            bytes.extend_from_slice(data.get(row * stride..row * stride + width)?);
+        }
+    }
+    let mut packed = gst::Buffer::from_mut_slice(bytes);
+    let new = packed.get_mut()?;
+    new.set_pts(buffer.pts());
+    new.set_dts(buffer.dts());
+    new.set_duration(buffer.duration());
+    Some(packed)
 }
 
 /// An input as one names it.
@@ -122,6 +196,11 @@ mod tests {
             let raw: Raw = format!("64x48@25/1,{ffmpeg}").parse().unwrap();
             assert_eq!(raw.format, own);
             raw.parser().unwrap();
+            // Rows of 67 bytes and columns of 33 fit no multiple.
+            let odd = Raw { width: 67, height: 33, ..raw };
+            let parser = odd.parser().unwrap();
+            let bytes: u32 = odd.planes().iter().map(|(stride, rows)| stride * rows).sum();
+            assert_eq!(parser.property::<u32>("frame-size"), bytes, "{ffmpeg}");
         }
     }
 }

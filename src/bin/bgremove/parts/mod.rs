@@ -52,6 +52,16 @@ impl Wanted {
     /// # Errors
     /// There is no such part, or the input cannot be looked through.
     pub fn slice(&self, settings: &Settings, input: &Input, watch: &Watch) -> Result<Slice, Fault> {
+        // Told now, and not when all parts are made and joined.
+        let most = settings.format.most_channels().filter(|_| settings.sound_wanted());
+        if let (Some(most), Some(channels)) = (most, input.facts.channels)
+            && channels > most
+        {
+            return Err(Fault::settings(format!(
+                "its sound has {channels} channels, and {} takes {most} at most: --audio drop leaves it out",
+                settings.format.name()
+            )));
+        }
         let ahead = settings
             .properties()
             .filter(|(n, _)| *n == "lookahead")
