@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 VIDEO = {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts", ".mxf", ".flv", ".mpg", ".mpeg", ".ogv", ".3gp", ".wmv"}
 
@@ -119,7 +120,9 @@ def bar(done, total, began):
 def run(args, on_progress=None):
     """Converts; a list of (input, output or None, what went wrong or None)."""
     ended, jobs, waiting = [], {}, {}
-    progress = Progress.remote()
+    # Beside this program, which has to stay anyway: another node may go.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    progress = Progress.options(scheduling_strategy=here).remote()
     out = Path(args.output).resolve()
     out.mkdir(parents=True, exist_ok=True)
     total, taken = 0.0, {}
@@ -147,6 +150,7 @@ def run(args, on_progress=None):
             options = ["--format", args.format, *args.options]
             waiting[make.remote(args.bgremove, source, output, number, parts, options, progress)] = output
     began = told = time.monotonic()
+    done = 0.0
     while waiting:
         ready, _ = ray.wait(list(waiting), timeout=1)
         for task in ready:
@@ -171,7 +175,11 @@ def run(args, on_progress=None):
                 waiting[last] = output
                 # So that its end is known for that of the whole.
                 whole.add(last)
-        done = ray.get(progress.done.remote())
+        try:
+            done = ray.get(progress.done.remote())
+        except ray.exceptions.RayError:
+            # A bar that stands still for a moment is no reason to stop.
+            pass
         if on_progress:
             on_progress(done, total)
         if time.monotonic() - told > (1 if sys.stderr.isatty() else 10) or not waiting:
