@@ -102,7 +102,8 @@ pub fn convert(
             There::Other(_) => {}
         }
     }
-    let result = Output::begin(&task.output, settings.format, overwrite).map_err(Fault::output)?;
+    let begin = if settings.part.is_some() { Output::among_others } else { Output::begin };
+    let result = begin(&task.output, settings.format, overwrite).map_err(Fault::output)?;
     if result.swept > 0 {
         let text = format!("{} unfinished parts of conversions that were ended are taken away", result.swept);
         note(job, account, &text);

@@ -151,20 +151,30 @@ fn is_picture(name: &str) -> bool {
     number.is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Output {
-    /// Begins a result.
+    /// Begins a result, and takes away what others have left unfinished in its folder.
     pub fn begin(target: &Path, format: Format, overwrite: bool) -> Result<Self, String> {
+        let mut output = Self::among_others(target, format, overwrite)?;
+        if !raw::is_pipe(target) {
+            output.swept = sweep(folder_of(target));
+        }
+        Ok(output)
+    }
+
+    /// The same where other machines may be at work in the folder, whose locks are not always seen from here: nothing is
+    /// taken away.
+    pub fn among_others(target: &Path, format: Format, overwrite: bool) -> Result<Self, String> {
         if raw::is_pipe(target) {
             let _beside = Beside(PathBuf::new());
             return Ok(Self { target: target.into(), overwrite, part: Part::Pipe, _beside, swept: 0 });
         }
         check(target, format, overwrite)?;
-        let folder = match target.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
+        let folder = folder_of(target);
         target.file_name().ok_or_else(|| format!("{} is no name for a result", target.display()))?;
-        let swept = sweep(folder);
         let mut builder = Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX);
         // As any new file, not for its owner alone.
@@ -190,7 +200,7 @@ impl Output {
             Part::Pipe => Path::new(""),
         };
         let _beside = Beside(beside(path));
-        Ok(Self { target: target.to_path_buf(), overwrite, part, _beside, swept })
+        Ok(Self { target: target.to_path_buf(), overwrite, part, _beside, swept: 0 })
     }
 
     /// Where to write for now.

@@ -87,7 +87,7 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
     }
     let source = args.source.clone().unwrap_or_else(|| PathBuf::from(&whole.source().location));
     let job = report.job(&source, &target);
-    let result = Output::begin(&target, format, args.overwrite).map_err(Fault::output)?;
+    let result = Output::among_others(&target, format, args.overwrite).map_err(Fault::output)?;
     let began = Instant::now();
     let frames = match format {
         Format::Png => pictures::join(&whole, result.path(), watch)?,
