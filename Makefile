@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Asked when it is wanted: what it looks for may have to be installed first.
 FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -19,6 +19,7 @@ demo-input: # before anything is built
 
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	@tools/install_runtime.sh openvino --if-possible
+	@tools/install_runtime.sh webgpu --if-possible
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
 	@rm -f build/skipped.txt
@@ -54,6 +55,13 @@ runtime: deps ## ONNX Runtime, for this user
 
 runtime-openvino: deps ## ONNX Runtime with OpenVINO beside it, several times faster for the larger networks (x86-64, 127 MB)
 	@tools/install_runtime.sh openvino
+
+runtime-webgpu: deps ## ONNX Runtime with WebGPU beside it: any maker's GPU, through its Vulkan driver (x86-64, 25 MB)
+	@tools/setup.sh --gpu
+	@tools/install_runtime.sh webgpu
+
+runtime-cuda: deps ## ONNX Runtime with CUDA and the libraries it needs beside it, for NVIDIA's GPUs (x86-64, 1.3 GB fetched)
+	@tools/install_runtime.sh cuda
 
 clips: deps ## the clips of the demo and the tests, into build/clips/
 	@tools/fetch_clips.sh

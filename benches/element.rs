@@ -26,7 +26,7 @@ fn benches(c: &mut Criterion) {
 
     let choice = models::resolve("light", Some(16.0 / 9.0)).unwrap_or_else(|e| panic!("{e}"));
     let network =
-        Network::load(runtime, &choice, Some(Provider::Cpu), 0, false).unwrap_or_else(|e| panic!("{e}"));
+        Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap_or_else(|e| panic!("{e}"));
     let (w, h) = network.spec.input_size(1920, 1080, 0);
     let shape = network.spec.input_shape(w, h);
     let tensor = vec![0.5f32; 3 * w * h];

@@ -103,7 +103,7 @@ fn view(rgb: &[u8]) -> Frame<'_> {
 
 fn network(runtime: &Runtime, model: &str) -> Network {
     let choice = models::resolve(model, Some(W as f64 / H as f64)).unwrap_or_else(|e| panic!("{e}"));
-    Network::load(runtime, &choice, Some(Provider::Cpu), 0, false).unwrap_or_else(|e| panic!("{e}"))
+    Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// Smooths and refines as the element does.

@@ -142,7 +142,7 @@ fn main() {
         };
         for provider in PROVIDERS.into_iter().filter(|p| p.is_available()) {
             let name = provider.name();
-            match Network::load(runtime, &choice, Some(provider), 0, false) {
+            match Network::load(runtime, &choice, &provider.into(), 0, false) {
                 Ok(loaded) => table.extend(network(&mut c, &mut Bare::new(loaded), preset, name)),
                 // The library has the provider, but the machine lacks what it runs on.
                 Err(e) => table.push(format!("{preset:<10}{name:<10}left out: {e}")),

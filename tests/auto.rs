@@ -297,7 +297,7 @@ fn the_start_of_a_stream_is_not_held_up() {
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(trial.known(), None);
     // When patience is over, it is measured all the same, until it is called off.
-    let trial = Trial { side: 96, ..trial };
+    let trial = Trial { side: 96, ..trial.clone() };
     let cancel = Cancel::default();
     let begin = Instant::now();
     let Err(Unknown::Because(why)) = trial.run_within(Duration::ZERO, &cancel, || false) else { panic!() };
@@ -316,7 +316,7 @@ fn the_start_of_a_stream_is_not_held_up() {
     assert_eq!(patient(), Ok(figure.clone()));
     // Portraits and what is a little narrower are no other matter; what is much wider is.
     for (aspect, same) in [(9.0 / 16.0, true), (1.6, true), (4.0 / 3.0, false), (21.0 / 9.0, false)] {
-        assert_eq!(Trial { aspect, ..trial }.known() == Some(figure.clone()), same, "{aspect}");
+        assert_eq!(Trial { aspect, ..trial.clone() }.known() == Some(figure.clone()), same, "{aspect}");
     }
     shelf.figure();
 }
@@ -334,7 +334,7 @@ fn who_waits_for_another_who_measures_gets_that_figure() {
     assert!(told.iter().all(|figure| *figure == told[0]), "{told:?}");
     // One that is called off while it waits for its turn does not go on waiting for it.
     trial.forget();
-    let long = Trial { side: 0, ..trial };
+    let long = Trial { side: 0, ..trial.clone() };
     let (cancel, other) = (Cancel::default(), Cancel::default());
     std::thread::scope(|scope| {
         let measures = scope.spawn(|| long.run_beside(&cancel));

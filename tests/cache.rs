@@ -103,7 +103,7 @@ fn optimised_graphs_are_kept_used_and_mended() {
             for threads in 1..=6 {
                 let choice = &choice;
                 s.spawn(move || {
-                    Network::load(runtime, choice, Some(Provider::Cpu), threads, false).unwrap();
+                    Network::load(runtime, choice, &Provider::Cpu.into(), threads, false).unwrap();
                 });
             }
         });

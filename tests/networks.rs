@@ -912,7 +912,7 @@ fn elements_share_one_network() {
     let path = plain().save(folder.path(), "x.onnx");
     let runtime = runtime::open(None).unwrap();
     let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
-    let load = |threads| Network::load(runtime, &choice, Some(Provider::Cpu), threads, false).unwrap();
+    let load = |threads| Network::load(runtime, &choice, &Provider::Cpu.into(), threads, false).unwrap();
     let (one, two, other) = (load(0), load(0), load(1));
     assert!(Arc::ptr_eq(&one.session, &two.session));
     assert!(!Arc::ptr_eq(&one.session, &other.session));
@@ -942,7 +942,7 @@ fn runs_of_one_network_go_on_side_by_side_and_each_is_cancelled_alone() {
     let path = onnx::slow_when_large().save(folder.path(), "x.onnx");
     let runtime = runtime::open(None).unwrap();
     let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
-    let network = Network::load(runtime, &choice, Some(Provider::Cpu), 1, false).unwrap();
+    let network = Network::load(runtime, &choice, &Provider::Cpu.into(), 1, false).unwrap();
     let run = |side: usize, cancel: &Cancel| {
         let (x, shape) = (vec![0.5; 3 * side * side], [1, 3, side as i64, side as i64]);
         let input = [("x", &shape[..], Input::F32(&x))];
@@ -986,7 +986,7 @@ fn a_network_is_known_by_the_file_that_was_loaded_and_not_by_what_lies_there_sin
         let path = network.save(folder.path(), name);
         let bytes = std::fs::read(&path).unwrap();
         let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
-        let loaded = Network::load(runtime, &choice, Some(Provider::Cpu), 0, false).unwrap();
+        let loaded = Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap();
         std::fs::write(&path, b"something else").unwrap();
         for _ in 0..2 {
             let known = loaded.provenance();
@@ -996,7 +996,7 @@ fn a_network_is_known_by_the_file_that_was_loaded_and_not_by_what_lies_there_sin
         }
     }
     let light = models::resolve("light", None).unwrap();
-    let known = Network::load(runtime, &light, Some(Provider::Cpu), 0, false).unwrap().provenance();
+    let known = Network::load(runtime, &light, &Provider::Cpu.into(), 0, false).unwrap().provenance();
     assert!(known.title.is_some() && known.sha256.is_some_and(|s| s.len() == 64), "{:?}", known.title);
 }
 
@@ -1007,7 +1007,7 @@ fn streams_that_wait_do_not_run_on_threads_that_have_stepped_back() {
     let path = plain().save(folder.path(), "x.onnx");
     let runtime = runtime::open(None).unwrap();
     let choice = models::resolve(path.to_str().unwrap(), None).unwrap();
-    let load = |behind| Network::load(runtime, &choice, Some(Provider::Cpu), 2, behind).unwrap();
+    let load = |behind| Network::load(runtime, &choice, &Provider::Cpu.into(), 2, behind).unwrap();
     let (first, ahead, behind, second) = (load(true), load(false), load(true), load(false));
     assert!(Arc::ptr_eq(&first.session, &behind.session) && Arc::ptr_eq(&ahead.session, &second.session));
     assert!(!Arc::ptr_eq(&ahead.session, &behind.session));
@@ -1019,10 +1019,7 @@ fn a_provider_that_is_not_there_is_an_error() {
     runtime::open(None).unwrap();
     let folder = folder();
     let path = plain().save(folder.path(), "x.onnx");
-    let missing: Vec<_> = [Provider::Cuda, Provider::TensorRt, Provider::OpenVino]
-        .into_iter()
-        .filter(|p| !p.is_available())
-        .collect();
+    let missing: Vec<_> = Provider::ALL.into_iter().filter(|p| !p.is_available()).collect();
     if missing.is_empty() {
         skip::skip("a_provider_that_is_not_there_is_an_error", "this ONNX Runtime has them all");
     }
@@ -1049,7 +1046,7 @@ fn the_provider_in_use_can_be_read() {
     // Small networks stay on the CPU.
     assert_eq!(active("auto"), "cpu");
     if Provider::OpenVino.is_available() {
-        assert_eq!(active("openvino"), "openvino");
+        assert_eq!(active("openvino"), "openvino (CPU)");
     } else {
         skip::skip("the_provider_in_use_can_be_read", NO_OPENVINO);
     }

@@ -4,26 +4,65 @@
 #
 #   tools/install_runtime.sh [ARCH]                 runtime/, for x86_64 or aarch64
 #   tools/install_runtime.sh openvino               runtime-openvino/, with Intel's OpenVINO; x86_64 only
-#   tools/install_runtime.sh openvino --if-possible   the same; on another machine it says so and is content
+#   tools/install_runtime.sh webgpu                 runtime-webgpu/, with WebGPU, for any maker's GPU; x86_64 only
+#   tools/install_runtime.sh cuda                   runtime-cuda/, with NVIDIA's CUDA and its libraries; x86_64 only
+#   tools/install_runtime.sh NAME --if-possible     the same; on another machine it says so and is content
 #
-# The libraries come out of the pinned wheels of the PyPI packages `onnxruntime` and
-# `onnxruntime-openvino`; wheel and libraries are checked by SHA-256.
+# The libraries come out of the pinned wheels of the PyPI packages `onnxruntime`, `onnxruntime-openvino`,
+# `onnxruntime-webgpu`, `onnxruntime-gpu` and NVIDIA's own; wheels and libraries are checked by SHA-256.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-# The build with OpenVINO: the folder appears whole or not at all, for an element takes what it finds there.
-openvino() {
-    local version=1.24.1 dir=$DATA_DIR/runtime-openvino wheel sum file whole=1
-    local wheel_sum=3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8
-    if [ "$(uname -s) $(uname -m)" != "Linux x86_64" ]; then
-        local why
-        why="ONNX Runtime with OpenVINO is there for Linux on x86-64 only, this is $(uname -s) on $(uname -m)"
-        if [ "${1:-}" = --if-possible ]; then
-            say "$why; left out"
-            return
-        fi
-        die "$why; the plain one serves here: make runtime"
+# possible WHAT [--if-possible]: there is a build of it for this machine. Ends the script where there is none.
+possible() {
+    [ "$(uname -s) $(uname -m)" != "Linux x86_64" ] || return 0
+    local why="ONNX Runtime with $1 is there for Linux on x86-64 only, this is $(uname -s) on $(uname -m)"
+    if [ "${2:-}" = --if-possible ]; then
+        say "$why; left out"
+        exit
     fi
+    die "$why; the plain one serves here: make runtime"
+}
+
+# whole DIR VERSION FILES: all that is listed ("SHA256 MEMBER" a line) is in the folder, and the library has its name.
+whole() {
+    local sum file
+    while read -r sum file; do
+        [ -z "$sum" ] || has_sum "$1/${file##*/}" "$sum" || return 1
+    done <<<"$3"
+    [ "$(readlink "$1/libonnxruntime.so")" = "libonnxruntime.so.$2" ]
+}
+
+# draft DIR: a folder beside DIR, $tmp/new, which `publish DIR` puts in its place: it appears whole or not at all, for an
+# element takes what it finds there.
+draft() {
+    mkdir -p "$DATA_DIR"
+    tmp=$(mktemp -d "$DATA_DIR/.$(basename "$1").XXXXXX")
+    trap 'rm -rf "$tmp"' EXIT
+    mkdir "$tmp/new"
+}
+
+publish() {
+    # What was there is incomplete or another version; running programs keep what they have opened.
+    [ ! -e "$1" ] || mv -T "$1" "$tmp/old"
+    mv -T "$tmp/new" "$1"
+}
+
+# unpack WHEEL VERSION FILES: what is listed comes out of the wheel into the draft, checked.
+unpack() {
+    local sum file
+    while read -r sum file; do
+        [ -n "$sum" ] || continue
+        unzip_one "$DOWNLOADS/$1" "onnxruntime/$file" "$tmp/new/${file##*/}"
+        has_sum "$tmp/new/${file##*/}" "$sum" || die "${file##*/} in $1 is not the file expected; nothing was installed"
+    done <<<"$3"
+    ln -s "libonnxruntime.so.$2" "$tmp/new/libonnxruntime.so"
+}
+
+openvino() {
+    local version=1.24.1 dir=$DATA_DIR/runtime-openvino wheel
+    local wheel_sum=3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8
+    possible OpenVINO "${1:-}"
 
     # Of the wheel's 256 MB only what the CPU needs; it holds the same libraries under several names,
     # and these are the ones that they look for each other by.
@@ -40,45 +79,88 @@ f426710881d8c1a01d5ed6d7eaa076d923b19983d3ab3a18bb19d25dba7d8923 capi/libopenvin
     # OpenVINO and oneTBB are under the Apache licence, whose text the wheel does not carry.
     local apache=LICENSE-OpenVINO-oneTBB
 
-    while read -r sum file; do
-        [ -z "$sum" ] || has_sum "$dir/${file##*/}" "$sum" || { whole=; break; }
-    done <<<"$files"
-    if [ "$whole" ] && [ -f "$dir/$apache" ] && [ "$(readlink "$dir/libonnxruntime.so")" = "libonnxruntime.so.$version" ]; then
+    if whole "$dir" "$version" "$files" && [ -f "$dir/$apache" ]; then
         say "ONNX Runtime $version with OpenVINO is there: $dir/libonnxruntime.so"
         return
     fi
 
     wheel=onnxruntime_openvino-$version-cp311-cp311-manylinux_2_28_x86_64.whl
     fetch pypi "onnxruntime-openvino==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
-    mkdir -p "$DATA_DIR"
-    # Beside its goal, so that the last step is a rename.
-    tmp=$(mktemp -d "$DATA_DIR/.runtime-openvino.XXXXXX")
-    trap 'rm -rf "$tmp"' EXIT
-    mkdir "$tmp/new"
-    while read -r sum file; do
-        [ -n "$sum" ] || continue
-        unzip_one "$DOWNLOADS/$wheel" "onnxruntime/$file" "$tmp/new/${file##*/}"
-        has_sum "$tmp/new/${file##*/}" "$sum" || die "${file##*/} in $wheel is not the file expected; nothing was installed"
-    done <<<"$files"
+    draft "$dir"
+    unpack "$wheel" "$version" "$files"
     cp "$ROOT/LICENSE-APACHE" "$tmp/new/$apache"
-    ln -s "libonnxruntime.so.$version" "$tmp/new/libonnxruntime.so"
-    # What was there is incomplete or another version; running programs keep what they have opened.
-    if [ -e "$dir" ]; then
-        mv -T "$dir" "$tmp/old"
-    fi
-    mv -T "$tmp/new" "$dir"
+    publish "$dir"
     say "installed ONNX Runtime $version with OpenVINO (MIT and Apache-2.0 licences): $dir/libonnxruntime.so"
 }
 
+webgpu() {
+    local version=1.27.0 dir=$DATA_DIR/runtime-webgpu wheel
+    local wheel_sum=142eb8bdb803c58117bf64164d201f43180bc87229cac14b590aa4ea79e0f70b
+    possible WebGPU "${1:-}"
+    local files="
+2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
+0e07b95f3a8d6230037707c5c4a2b554d12c4cb67369669ac255635528ffcee2 ThirdPartyNotices.txt
+882f54a76dde1b6c7e66ed353f29bf167c2a2d4e77875b093205074b31d2c7f4 capi/libonnxruntime.so.1.27.0"
+    if whole "$dir" "$version" "$files"; then
+        say "ONNX Runtime $version with WebGPU is there: $dir/libonnxruntime.so"
+        return
+    fi
+    wheel=onnxruntime_webgpu-$version-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl
+    fetch pypi "onnxruntime-webgpu==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
+    draft "$dir"
+    unpack "$wheel" "$version" "$files"
+    publish "$dir"
+    say "installed ONNX Runtime $version with WebGPU (MIT licence): $dir/libonnxruntime.so"
+}
+
+# CUDA's own libraries lie beside the runtime, which opens them there: some 2.5 GB in all, of which 1 GB is fetched.
+cuda() {
+    local version=1.31.1 dir=$DATA_DIR/runtime-cuda wheel spec sum
+    local wheel_sum=e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
+    possible CUDA "${1:-}"
+    local files="
+2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
+143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3 ThirdPartyNotices.txt
+5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303 capi/libonnxruntime.so.1.31.1
+d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137 capi/libonnxruntime_providers_cuda.so
+086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d capi/libonnxruntime_providers_shared.so
+1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e capi/libonnxruntime_providers_tensorrt.so"
+    # CUDA 13 and cuDNN 9, as that build wants them.
+    local parts="
+ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 nvidia-cublas==13.1.0.3 nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl
+7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 nvidia-cuda-runtime==13.0.96 nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
+6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3 nvidia-cufft==12.0.0.61 nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
+1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc nvidia-curand==10.4.0.35 nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_x86_64.whl
+ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 nvidia-cuda-nvrtc==13.0.88 nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
+13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b nvidia-nvjitlink==13.0.88 nvidia_nvjitlink-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
+2150b4850725d30653ec3e365f0732e3e2e3eb8633cf3bd2d3117628dea8b4f9 nvidia-cudnn-cu13==9.13.0.50 nvidia_cudnn_cu13-9.13.0.50-py3-none-manylinux_2_27_x86_64.whl"
+    if whole "$dir" "$version" "$files" && [ "$(cat "$dir/nvidia.txt" 2>/dev/null)" = "$parts" ]; then
+        say "ONNX Runtime $version with CUDA is there: $dir/libonnxruntime.so"
+        return
+    fi
+    wheel=onnxruntime_gpu-$version-cp311-cp311-manylinux_2_28_x86_64.whl
+    fetch pypi "onnxruntime-gpu==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
+    draft "$dir"
+    unpack "$wheel" "$version" "$files"
+    while read -r sum spec wheel; do
+        [ -n "$sum" ] || continue
+        fetch pypi "$spec" "$wheel" "$sum" --python-version 3.11 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64
+        unzip_libraries "$DOWNLOADS/$wheel" "$tmp/new"
+    done <<<"$parts"
+    printf '%s\n' "$parts" >"$tmp/new/nvidia.txt"
+    publish "$dir"
+    say "installed ONNX Runtime $version with CUDA (MIT licence; NVIDIA's libraries under NVIDIA's): $dir/libonnxruntime.so"
+}
+
 case ${1:-} in
-openvino)
+openvino | webgpu | cuda)
     case ${2:-} in
-    '' | --if-possible) openvino "${2:-}" ;;
+    '' | --if-possible) "$1" "${2:-}" ;;
     *) die "unknown option $2 (see --help)" ;;
     esac
     exit
     ;;
--h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;;
+-h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit ;;
 esac
 
 version=1.32.0

@@ -80,3 +80,20 @@ with zipfile.ZipFile(sys.argv[1]).open(sys.argv[2]) as a, open(sys.argv[3], "wb"
     shutil.copyfileobj(a, b, 1 << 20)
 PY
 }
+
+# unzip_libraries WHEEL FOLDER: the shared libraries of a wheel, wherever in it they are, and its licence.
+unzip_libraries() {
+    python3 - "$@" <<'PY'
+import os, re, shutil, sys, zipfile
+wheel = os.path.basename(sys.argv[1]).split("-")[0]
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    for member in archive.namelist():
+        name = os.path.basename(member)
+        if re.search(r"licen[cs]e", name, re.I):
+            name = f"LICENSE-{wheel}.txt"
+        elif not re.search(r"\.so(\.[0-9]+)*$", name):
+            continue
+        with archive.open(member) as a, open(os.path.join(sys.argv[2], name), "wb") as b:
+            shutil.copyfileobj(a, b, 1 << 20)
+PY
+}

@@ -3,6 +3,7 @@
 #
 #   tools/setup.sh            what `make build` and `make demo` need
 #   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject, PipeWire, ICE, GES, GNU parallel)
+#   tools/setup.sh --gpu      also what `make runtime-webgpu` needs (the Vulkan loader)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm), and `make demo` without LIGHT_ONLY=1
 #   tools/setup.sh --light    also what `make light` needs (npm, Python venv)
@@ -27,12 +28,14 @@ if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${VERSION_ID:-0}")" = "de
 fi
 for arg; do
     case $arg in
+    # Chromium brings a Vulkan driver that computes on the CPU, too.
     --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix python3-gst-1.0
-        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0 parallel) ;;
+        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0 parallel libvulkan1) ;;
+    --gpu) packages+=(libvulkan1) ;;
     --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;
     --light) packages+=(python3-venv npm) ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit ;;
     *) die "unknown option $arg (see --help)" ;;
     esac
 done

@@ -94,7 +94,8 @@ pub fn bare(preset: &str, provider: &str, width: usize, height: usize) -> Value 
     let choice =
         models::resolve(preset, Some(width as f64 / height as f64)).unwrap_or_else(|e| panic!("{e}"));
     let provider = [Provider::Cpu, Provider::OpenVino].into_iter().find(|p| p.name() == provider);
-    let network = Network::load(runtime, &choice, provider, 0, false).unwrap_or_else(|e| panic!("{e}"));
+    let target = provider.map_or_else(Default::default, Into::into);
+    let network = Network::load(runtime, &choice, &target, 0, false).unwrap_or_else(|e| panic!("{e}"));
     let spec = network.spec.clone();
     let (w, h) = spec.input_size(width, height, 0);
     let (shape, tensor) = (spec.input_shape(w, h), vec![0.5f32; 3 * w * h]);

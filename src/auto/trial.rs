@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{Color, Format, Frame, Plane};
 use crate::matte::Matting;
 use crate::models::{self, Network};
-use crate::runtime::{self, Cancel, Provider, Runtime};
+use crate::runtime::{self, Cancel, Provider, Runtime, Target};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError, mpsc};
 use std::time::{Duration, Instant};
@@ -25,11 +25,10 @@ const TICK: Duration = Duration::from_millis(20);
 const SHAPES: [f64; 3] = [4.0 / 3.0, 16.0 / 9.0, 64.0 / 27.0];
 
 /// What is tried: the best network as the element would run it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Trial {
     pub runtime: &'static Runtime,
-    /// `None` for the fastest that is there.
-    pub provider: Option<Provider>,
+    pub target: Target,
     /// Of one run; 0 for the machine's cores.
     pub threads: u32,
     /// Short side of the network's input; 0 for its own choice.
@@ -41,7 +40,7 @@ pub struct Trial {
 impl Trial {
     /// The best network, at the element's defaults, on frames of 16:9.
     pub fn usual(runtime: &'static Runtime) -> Self {
-        Self { runtime, provider: None, threads: 0, side: 0, aspect: 16.0 / 9.0 }
+        Self { runtime, target: Target::default(), threads: 0, side: 0, aspect: 16.0 / 9.0 }
     }
 
     /// What was found out before.
@@ -107,7 +106,7 @@ impl Trial {
     ) -> std::result::Result<Figure, Unknown> {
         let (tell, told) = mpsc::channel();
         let errand = Arc::new(Errand { cancel: cancel.clone(), ..Errand::default() });
-        let (trial, own, begin) = (*self, Arc::clone(&errand), Instant::now());
+        let (trial, own, begin) = (self.clone(), Arc::clone(&errand), Instant::now());
         std::thread::Builder::new()
             .name("bgremove-trial".into())
             .spawn(move || {
@@ -145,7 +144,7 @@ impl Trial {
         let choice = models::resolve(BEST, Some(self.shape()))?;
         // At its usual priority, also where it is going to stand behind the stream: what counts is what the machine can do,
         // not who else wants it just now.
-        Network::load(self.runtime, &choice, self.provider, self.threads, false)
+        Network::load(self.runtime, &choice, &self.target, self.threads, false)
     }
 
     /// The shape that is measured for the frame's.
@@ -159,11 +158,12 @@ impl Trial {
         let sha256 = &super::entry()?.sha256;
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         Place::new(format!(
-            "network {sha256}\nruntime {} {}\nprovider {}\nthreads {} of {cores}\nside {}\nshape {:.2}\nprocessor \
+            "network {sha256}\nruntime {} {}\nprovider {} {}\nthreads {} of {cores}\nside {}\nshape {:.2}\nprocessor \
              {}\n",
             self.runtime.version().unwrap_or_default(),
             self.runtime.path.display(),
-            self.provider.map_or("auto", Provider::name),
+            self.target.provider.map_or("auto", Provider::name),
+            self.target.device,
             self.threads,
             self.side,
             self.shape(),

@@ -120,7 +120,7 @@ impl Wanted {
     fn named(&self, model: &str) -> Result<Network, Error> {
         let s = &self.settings;
         let choice = choose(s, model, Some(self.aspect))?;
-        Network::load(self.runtime, &choice, s.provider.wanted(), s.threads, self.behind)
+        Network::load(self.runtime, &choice, &s.target(), s.threads, self.behind)
     }
 
     /// What a run of the best network takes.
@@ -138,7 +138,7 @@ impl Wanted {
         let s = &self.settings;
         Trial {
             runtime: self.runtime,
-            provider: s.provider.wanted(),
+            target: s.target(),
             threads: s.threads,
             side: s.resolution,
             aspect: self.aspect,
@@ -179,7 +179,7 @@ impl BgRemove {
 
     /// A network takes its place: keeps why it is this one, and says it if that is news.
     pub(super) fn put_in_place(&self, network: Network, chosen: Option<Chosen>) {
-        *lock(&self.network) = Some(network);
+        self.install(Some(network));
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();

@@ -217,7 +217,7 @@ impl BgRemove {
                 }
             });
         }
-        let runtime = runtime::open(self.folder().as_deref())?;
+        let runtime = runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
             return Err(runtime.lacks(provider));
@@ -230,9 +230,9 @@ impl BgRemove {
             // Whether the stream is live, nobody knows yet.
             let behind = settings.is_async(false);
             let network =
-                Network::load(runtime, &choice, settings.provider.wanted(), settings.threads, behind)?;
+                Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
             self.log_provider(&network);
-            *lock(&self.network) = Some(network);
+            self.install(Some(network));
         }
         *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
         *lock(&self.pool) = pool::acquire();
@@ -252,7 +252,8 @@ impl BgRemove {
             worker.stop();
         }
         *lock(&self.pool) = None;
-        *lock(&self.network) = None;
+        self.install(None);
+        lock(&self.stepped_down).clear();
         *lock(&self.ready) = None;
         self.loader.forget();
         // A picture that is still being read is read anew on the way back.
@@ -357,11 +358,38 @@ impl BgRemove {
         gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
     }
 
+    /// Tells where a network runs, and once what had to be passed over for it.
     fn log_provider(&self, network: &Network) {
-        for why in &network.passed_over {
-            gst::warning!(CAT, imp = self, "passed over {why}");
+        let place = network.session.place();
+        gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
+        let news: Vec<String> = {
+            let mut told = lock(&self.stepped_down);
+            let news = network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();
+            told.extend(network.passed_over.iter().cloned());
+            news
+        };
+        if news.is_empty() {
+            return;
         }
-        gst::info!(CAT, imp = self, "model '{}' runs on {}", network.name, network.session.provider.name());
+        let why = news.join("\n");
+        self.warn(
+            "provider-failed",
+            |s| {
+                let provider = why.split(':').next().unwrap_or_default();
+                s.field("provider", provider).field("reason", &why)
+            },
+            |_| format!("execution-provider=auto runs model '{}' on {place}, for want of {why}", network.name),
+        );
+    }
+
+    /// Keeps the network in use, or that there is none, and has the property say where it runs.
+    pub(super) fn install(&self, network: Option<Network>) {
+        let place = |n: &Option<Network>| n.as_ref().map_or_else(String::new, |n| n.session.place());
+        let now = place(&network);
+        let before = std::mem::replace(&mut *lock(&self.network), network);
+        if place(&before) != now {
+            self.obj().notify("active-execution-provider");
+        }
     }
 
     /// Forgets earlier frames.

@@ -57,6 +57,8 @@ pub struct BgRemove {
     pub(super) stats: Mutex<Stats>,
     pub(super) log: Mutex<Log>,
     pub(super) warned: Mutex<Vec<Posted>>,
+    /// The providers that `auto` had to pass over, as far as it has been told.
+    pub(super) stepped_down: Mutex<Vec<String>>,
     /// Why the caps do not fit has been said.
     pub(super) explained: Mutex<bool>,
     /// Why there were no caps to answer upstream's question with.
@@ -115,6 +117,7 @@ impl ObjectImpl for BgRemove {
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
+            "device" => self.change(|s| s.device = string(value, "")),
             "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
             "refine" => self.change(|s| s.refine = value.get().unwrap_or_default()),
             "temporal-smoothing" => self.change(|s| s.temporal_smoothing = value.get().unwrap_or_default()),
@@ -155,7 +158,7 @@ impl ObjectImpl for BgRemove {
             "model-options" => settings.model_options.to_value(),
             "resolution" => settings.resolution.to_value(),
             "active-execution-provider" => {
-                lock(&self.network).as_ref().map_or("", |n| n.session.provider.name()).to_value()
+                lock(&self.network).as_ref().map_or_else(String::new, |n| n.session.place()).to_value()
             }
             "background" => settings.background.to_value(),
             "background-color" => settings.color.to_value(),
@@ -163,6 +166,7 @@ impl ObjectImpl for BgRemove {
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
             "execution-provider" => settings.provider.to_value(),
+            "device" => settings.device.to_value(),
             "follow-subject" => settings.follow_subject.to_value(),
             "refine" => settings.refine.to_value(),
             "temporal-smoothing" => settings.temporal_smoothing.to_value(),

@@ -98,7 +98,7 @@ impl BgRemove {
     /// The counts and times of the stream as the property `stats` gives them.
     pub(super) fn stats_structure(&self) -> gst::Structure {
         let stats = lock(&self.stats).clone();
-        let provider = lock(&self.network).as_ref().map_or("", |n| n.session.provider.name());
+        let provider = lock(&self.network).as_ref().map_or_else(String::new, |n| n.session.place());
         let bytes = lock(&self.network).as_ref().map_or(0, |n| n.bytes());
         let mut s = gst::Structure::builder("bgremove-stats")
             .field("job-id", self.job_id())

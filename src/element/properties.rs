@@ -146,9 +146,22 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb("What ONNX Runtime computes on; one that is asked for and not there is an error")
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecString::builder("device")
+                    .nick("Device")
+                    .blurb(
+                        "Which of the devices of execution-provider: a number, or a name or a part of one, as `bgremove \
+                         doctor` lists them (OpenVINO: CPU, GPU, GPU.1, NPU); empty for the provider's own choice. One \
+                         that is not there is an error",
+                    )
+                    .default_value("")
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecString::builder("active-execution-provider")
                     .nick("Active execution provider")
-                    .blurb("What the loaded network runs on; empty while none is loaded")
+                    .blurb(
+                        "What the loaded network runs on, with the device in brackets where the provider has several; \
+                         empty while none is loaded. Notified when it changes",
+                    )
                     .default_value("")
                     .read_only()
                     .build(),

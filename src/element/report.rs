@@ -343,6 +343,7 @@ impl BgRemove {
                 "version": r.version(),
                 "library": r.path.display().to_string(),
                 "provider": network.as_ref().map(|n| n.session.provider.name()),
+                "device": network.as_ref().map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
             })
         });
         let (major, minor, micro, _) = gst::version();

@@ -2,7 +2,7 @@
 
 use crate::compose::{self, Background, LEAST_BLUR};
 use crate::refine;
-use crate::runtime::Provider;
+use crate::runtime::{Provider, Target};
 use std::time::Duration;
 
 /// How an image background meets the frame.
@@ -51,12 +51,20 @@ pub enum ExecutionProvider {
     Auto = 0,
     #[enum_value(name = "CPU", nick = "cpu")]
     Cpu = 1,
-    #[enum_value(name = "Intel OpenVINO, on the CPU", nick = "openvino")]
+    #[enum_value(name = "Intel OpenVINO, on the CPU unless device says otherwise", nick = "openvino")]
     OpenVino = 2,
     #[enum_value(name = "NVIDIA CUDA", nick = "cuda")]
     Cuda = 3,
     #[enum_value(name = "NVIDIA TensorRT", nick = "tensorrt")]
     TensorRt = 4,
+    #[enum_value(name = "WebGPU: any maker's GPU, through Vulkan", nick = "webgpu")]
+    WebGpu = 5,
+    #[enum_value(name = "AMD MIGraphX", nick = "migraphx")]
+    MiGraphX = 6,
+    #[enum_value(name = "Apple Core ML", nick = "coreml")]
+    CoreMl = 7,
+    #[enum_value(name = "Microsoft DirectML", nick = "directml")]
+    DirectMl = 8,
 }
 
 impl ExecutionProvider {
@@ -68,6 +76,10 @@ impl ExecutionProvider {
             ExecutionProvider::OpenVino => Some(Provider::OpenVino),
             ExecutionProvider::Cuda => Some(Provider::Cuda),
             ExecutionProvider::TensorRt => Some(Provider::TensorRt),
+            ExecutionProvider::WebGpu => Some(Provider::WebGpu),
+            ExecutionProvider::MiGraphX => Some(Provider::MiGraphX),
+            ExecutionProvider::CoreMl => Some(Provider::CoreMl),
+            ExecutionProvider::DirectMl => Some(Provider::DirectMl),
         }
     }
 }
@@ -165,6 +177,8 @@ pub struct Settings {
     pub fit: BackgroundFit,
     pub output: Output,
     pub provider: ExecutionProvider,
+    /// Which of the provider's devices; empty for its own choice.
+    pub device: String,
     pub threads: u32,
     /// Give a small subject the network's whole resolution.
     pub follow_subject: bool,
@@ -219,6 +233,7 @@ impl Default for Settings {
             fit: BackgroundFit::default(),
             output: Output::default(),
             provider: ExecutionProvider::default(),
+            device: String::new(),
             threads: 0,
             follow_subject: true,
             refine: Refine::default(),
@@ -281,6 +296,11 @@ impl Settings {
         if let Some(backdrop) = self.elsewhere(&self.shown) {
             self.backdrop = Some(backdrop);
         }
+    }
+
+    /// Where the network is to run.
+    pub fn target(&self) -> Target {
+        Target { provider: self.provider.wanted(), device: self.device.trim().to_string() }
     }
 
     /// Whether another network, or another size of its input, is asked for.

@@ -399,13 +399,13 @@ impl BgRemove {
             self.look_at(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
         }
         if let Some((network, why)) = done.moved {
-            let was = state.network.session.provider.name();
+            let (was, place) = (state.network.session.provider.name(), state.network.session.place());
             self.warn(
                 "provider-failed",
                 |s| s.field("provider", was).field("reason", &why),
-                |_| format!("execution-provider {was} failed while running ({why}); going on on the CPU"),
+                |_| format!("{place} failed while running ({why}); going on on the CPU"),
             );
-            *lock(&self.network) = Some(network.clone());
+            self.install(Some(network.clone()));
             state.network = network;
         }
         match done.mask {

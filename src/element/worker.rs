@@ -593,7 +593,7 @@ mod tests {
         gst::init().unwrap();
         let runtime = runtime::open(None).unwrap();
         let choice = crate::models::resolve("light", None).unwrap();
-        let network = Network::load(runtime, &choice, Some(runtime::Provider::Cpu), 1, false).unwrap();
+        let network = Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 1, false).unwrap();
         let worker = Worker::start(runtime).unwrap();
         worker.set(Matting::new(network, 0, false));
         worker

@@ -4,7 +4,7 @@
 use super::shelf::Shelf;
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{self, Provider, Runtime, Session, Source};
+use crate::runtime::{self, Provider, Runtime, Session, Source, Target};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -20,6 +20,8 @@ pub struct Network {
     threads: u32,
     /// `None` where its runs have no threads but the caller's.
     behind: Option<bool>,
+    /// Somebody has named the provider, and gets no other.
+    asked: bool,
     /// Faster providers that were tried and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
@@ -41,6 +43,7 @@ struct Key {
     /// A file that has been written anew is another network.
     modified: Option<SystemTime>,
     provider: Provider,
+    device: String,
     threads: u32,
     exact: bool,
     behind: bool,
@@ -51,22 +54,25 @@ static LOADED: LazyLock<Shelf<Key, Session>> = LazyLock::new(Shelf::default);
 impl Network {
     /// Loads a network, or takes the session that another element holds.
     ///
-    /// `provider`: `None` for the fastest that is there. `threads`: of one run, 0 for the machine's cores.
+    /// `target`: the provider, and its device. `threads`: of one run, 0 for the machine's cores.
     /// `behind`: where cores are busy, the stream's own work goes before the network's. Elements that want it and
     /// those that do not share no session: a thread that has stepped back cannot come forth again.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] when the file is no ONNX file or no image network; [`Kind::Runtime`] when
-    /// the provider that was asked for is not there.
+    /// the provider that was asked for is not there or has no such device.
     pub fn load(
         runtime: &Runtime,
         choice: &Choice,
-        provider: Option<Provider>,
+        target: &Target,
         threads: u32,
         behind: bool,
     ) -> Result<Self> {
-        let because =
-            |e: Error| Error::new(e.kind, format!("model '{}' cannot be used: {}", choice.name, e.text));
+        let because = |e: Error| match e.kind {
+            // It is not the model's fault.
+            Kind::Runtime => e,
+            kind => Error::new(kind, format!("model '{}' cannot be used: {}", choice.name, e.text)),
+        };
         let length = match &choice.source {
             FileSource::Embedded(_, bytes) => bytes.len() as u64,
             FileSource::File(path) => runtime::onnx::inspect(path).map_err(because)?.length,
@@ -74,15 +80,30 @@ impl Network {
         let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
-        let session = match provider {
+        let on = |provider, device: &str| {
+            session(runtime, &choice.source, (provider, device), threads, exact, behind == Some(true))
+        };
+        let session = match target.provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
-            Some(p) => {
-                session(runtime, &choice.source, p, threads, exact, behind == Some(true)).map_err(because)
-            }
+            Some(p) => on(p, &target.device).map_err(because),
+            None if !target.device.is_empty() => Err(Error::new(
+                Kind::Runtime,
+                format!(
+                    "device={} says which of a provider's devices, and execution-provider=auto leaves the provider \
+                     open: set execution-provider, too",
+                    target.device
+                ),
+            )),
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
-                    last = session(runtime, &choice.source, p, threads, exact, behind == Some(true));
+                    last = on(p, "").and_then(|session| match session.device.software {
+                        false => Ok(session),
+                        true => Err(Error::new(
+                            Kind::Runtime,
+                            format!("{} only stands in for a GPU and is slower than the CPU", session.place()),
+                        )),
+                    });
                     match &last {
                         Ok(_) => break,
                         Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
@@ -99,6 +120,7 @@ impl Network {
             choice: choice.clone(),
             threads,
             behind,
+            asked: target.provider.is_some(),
             passed_over,
         })
     }
@@ -130,14 +152,15 @@ impl Network {
         }
     }
 
-    /// The same network on the CPU, for when its provider fails; `None` if that is where it runs.
+    /// The same network on the CPU, for when its provider fails; `None` if that is where it runs, or if somebody has named
+    /// the provider: what was asked for is not replaced.
     ///
     /// # Errors
     /// As for [`Network::load`].
     pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
-        let elsewhere = self.session.provider != Provider::Cpu;
+        let may = self.session.provider != Provider::Cpu && !self.asked;
         let behind = self.behind == Some(true);
-        elsewhere.then(|| Self::load(runtime, &self.choice, Some(Provider::Cpu), self.threads, behind))
+        may.then(|| Self::load(runtime, &self.choice, &Provider::Cpu.into(), self.threads, behind))
     }
 
     /// Whether its threads stand as [`Network::load`] was asked to, also where it has none of its own.
@@ -154,7 +177,7 @@ impl Network {
 fn session(
     runtime: &Runtime,
     source: &FileSource,
-    provider: Provider,
+    (provider, device): (Provider, &str),
     threads: u32,
     exact: bool,
     behind: bool,
@@ -163,12 +186,14 @@ fn session(
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
-    let key = Key { source: source.clone(), modified, provider, threads, exact, behind };
+    let device_key = device.to_string();
+    let key =
+        Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
     LOADED.get_or_load(key, || {
         let from = match source {
             FileSource::Embedded(_, bytes) => Source::Memory(bytes),
             FileSource::File(path) => Source::File(path),
         };
-        Session::load(runtime, from, provider, threads, exact, behind)
+        Session::load(runtime, from, (provider, device), threads, exact, behind)
     })
 }

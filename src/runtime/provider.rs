@@ -1,5 +1,7 @@
 //! What a network can run on.
 
+use super::device::{Device, Pick};
+use super::find;
 use ort::ep::{
     self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _, ExecutionProviderDispatch,
 };
@@ -9,18 +11,54 @@ use std::path::PathBuf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Provider {
     Cpu,
-    /// Intel's OpenVINO, on the CPU.
+    /// Intel's OpenVINO, on the CPU unless another device is chosen.
     OpenVino,
     /// NVIDIA's CUDA.
     Cuda,
     /// NVIDIA's TensorRT, which builds an engine for minutes at the first start.
     TensorRt,
+    /// Any maker's GPU: through Vulkan on Linux.
+    WebGpu,
+    /// AMD's MIGraphX.
+    MiGraphX,
+    /// Apple's Core ML.
+    CoreMl,
+    /// Microsoft's DirectML.
+    DirectMl,
+}
+
+/// Where a network is to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// `None` for the fastest that is there.
+    pub provider: Option<Provider>,
+    /// A number or a name of one of the provider's devices; empty for its own choice, as it has to be where no provider
+    /// is named.
+    pub device: String,
+}
+
+impl From<Provider> for Target {
+    fn from(provider: Provider) -> Self {
+        Self { provider: Some(provider), device: String::new() }
+    }
 }
 
 /// Length of a network file up to which a run takes about a millisecond.
 pub(super) const SMALL: u64 = 2_000_000;
 
 impl Provider {
+    /// All there are.
+    pub const ALL: [Provider; 8] = [
+        Provider::Cpu,
+        Provider::OpenVino,
+        Provider::Cuda,
+        Provider::TensorRt,
+        Provider::WebGpu,
+        Provider::MiGraphX,
+        Provider::CoreMl,
+        Provider::DirectMl,
+    ];
+
     /// The name as the element's property has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -28,17 +66,37 @@ impl Provider {
             Provider::OpenVino => "openvino",
             Provider::Cuda => "cuda",
             Provider::TensorRt => "tensorrt",
+            Provider::WebGpu => "webgpu",
+            Provider::MiGraphX => "migraphx",
+            Provider::CoreMl => "coreml",
+            Provider::DirectMl => "directml",
+        }
+    }
+
+    /// The folder below [`data_folder`](super::data_folder) where a library that has it is installed, which is also the
+    /// target of `make` that does it; `None` where nothing does.
+    pub fn folder(self) -> Option<&'static str> {
+        match self {
+            Provider::OpenVino => Some(find::OPENVINO),
+            Provider::WebGpu => Some(find::WEBGPU),
+            Provider::Cuda | Provider::TensorRt => Some(find::CUDA),
+            Provider::Cpu | Provider::MiGraphX | Provider::CoreMl | Provider::DirectMl => None,
         }
     }
 
     /// Whether the opened library has it. The hardware may still be missing.
     pub fn is_available(self) -> bool {
-        match self {
-            Provider::Cpu => true,
-            Provider::OpenVino => ep::OpenVINO::is_available().unwrap_or(false),
-            Provider::Cuda => ep::CUDA::is_available().unwrap_or(false),
-            Provider::TensorRt => ep::TensorRT::is_available().unwrap_or(false),
-        }
+        let has = match self {
+            Provider::Cpu => Ok(true),
+            Provider::OpenVino => ep::OpenVINO::is_available(),
+            Provider::Cuda => ep::CUDA::is_available(),
+            Provider::TensorRt => ep::TensorRT::is_available(),
+            Provider::WebGpu => ep::WebGPU::is_available(),
+            Provider::MiGraphX => ep::MIGraphX::is_available(),
+            Provider::CoreMl => ep::CoreML::is_available(),
+            Provider::DirectMl => ep::DirectML::is_available(),
+        };
+        has.unwrap_or(false)
     }
 
     /// The providers that `auto` tries for a network file of this length, the fastest first; the last
@@ -46,8 +104,16 @@ impl Provider {
     ///
     /// Small networks stay on the CPU: they are no faster elsewhere and start much faster there.
     pub fn automatic(length: u64) -> impl Iterator<Item = Provider> {
-        [Provider::Cuda, Provider::OpenVino]
-            .into_iter()
+        // The makers' own first. TensorRT is for those who ask for it: its first start takes minutes.
+        let gpus = [
+            Provider::Cuda,
+            Provider::MiGraphX,
+            Provider::CoreMl,
+            Provider::DirectMl,
+            Provider::WebGpu,
+        ];
+        gpus.into_iter()
+            .chain([Provider::OpenVino])
             .filter(move |p| length > SMALL && p.is_available())
             .chain([Provider::Cpu])
     }
@@ -56,36 +122,64 @@ impl Provider {
     ///
     /// OpenVINO queues what comes while its streams are busy, and nothing calls a run back from that queue. TensorRT
     /// locks its context for a run, which cannot be called off either. Of CUDA crashes have been reported (ort's
-    /// issue 348) where two threads ran one session.
+    /// issue 348) where two threads ran one session. The others have one queue of work for their device.
     pub(super) fn at_once(self, threads: usize) -> Option<usize> {
         match self {
             Provider::Cpu => None,
             Provider::OpenVino => Some(streams(threads)),
-            Provider::Cuda | Provider::TensorRt => Some(1),
+            _ => Some(1),
         }
     }
 
     /// Whether its sessions are made one after another: making several at once on one device has crashed (ONNX
     /// Runtime's issue 26610).
     pub(super) fn loads_alone(self) -> bool {
-        matches!(self, Provider::Cuda | Provider::TensorRt)
+        !matches!(self, Provider::Cpu | Provider::OpenVino)
     }
 
     /// How the session is told; `None` for the CPU, which is always there.
-    pub(super) fn dispatch(self, threads: usize, exact: bool) -> Option<ExecutionProviderDispatch> {
+    pub(super) fn dispatch(
+        self,
+        device: &Device,
+        threads: usize,
+        exact: bool,
+    ) -> Option<ExecutionProviderDispatch> {
+        let index = match device.pick {
+            Pick::Index(n) => n,
+            _ => 0,
+        };
         match self {
             Provider::Cpu => None,
-            Provider::Cuda => Some(ep::CUDA::default().build()),
-            Provider::TensorRt => Some(ep::TensorRT::default().build()),
+            Provider::Cuda => Some(ep::CUDA::default().with_device_id(index).build()),
+            Provider::TensorRt => Some(ep::TensorRT::default().with_device_id(index).build()),
+            Provider::MiGraphX => Some(ep::MIGraphX::default().with_device_id(index).build()),
+            Provider::DirectMl => Some(ep::DirectML::default().with_device_id(index).build()),
+            Provider::CoreMl => Some(ep::CoreML::default().build()),
+            Provider::WebGpu => {
+                let webgpu = ep::WebGPU::default();
+                Some(match device.pick {
+                    Pick::Power(preference) => {
+                        webgpu.with_arbitrary_config("powerPreference", preference).build()
+                    }
+                    _ => webgpu.build(),
+                })
+            }
             Provider::OpenVino => {
-                let mut openvino = ep::OpenVINO::default()
-                    .with_device_type("CPU")
-                    // Of all streams together.
-                    .with_num_threads(threads * streams(threads))
-                    .with_num_streams(streams(threads) as u8);
+                let kind = match &device.pick {
+                    Pick::Kind(kind) => kind.as_str(),
+                    _ => "CPU",
+                };
+                let mut openvino = ep::OpenVINO::default().with_device_type(kind);
                 if let Some(folder) = cache_folder() {
                     openvino = openvino.with_cache_dir(folder.join("openvino").display());
                 }
+                if kind != "CPU" {
+                    return Some(openvino.build());
+                }
+                // Of all streams together.
+                openvino = openvino
+                    .with_num_threads(threads * streams(threads))
+                    .with_num_streams(streams(threads) as u8);
                 // bfloat16 where the processor has it: several times faster, and the matte is the same
                 // to less than one step of 8 bits on average.
                 // Not where the caller stretches the matte's range, and the rounding with it: U²-Net-p was

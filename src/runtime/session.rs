@@ -3,7 +3,7 @@
 use super::exit::{Working, prepare_openvino};
 use super::run::{Gate, run};
 use super::threads::Threads;
-use super::{Provider, Runtime, cache, onnx, provider};
+use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
@@ -107,6 +107,7 @@ pub struct Session {
     pub outputs: Vec<Port>,
     /// Where it runs.
     pub provider: Provider,
+    pub device: Device,
     /// Of the file that was loaded, in hexadecimal; `None` for what is built in, and if it was not for sure this one.
     pub sha256: Option<String>,
     /// Length of the file that was loaded.
@@ -165,26 +166,29 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 impl Session {
-    /// Loads a network.
+    /// Loads a network, for a provider that is named.
     ///
-    /// `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
+    /// `device`: as in [`Target`](super::Target). `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
     /// bfloat16, also where it is faster. `behind`: other threads go first on a busy core, for streams that do not
     /// wait for the network.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`] with the runtime's own words.
+    /// [`Kind::ModelInvalid`] with the runtime's own words, and [`Kind::Runtime`] when there is no such device.
     pub fn load(
         runtime: &Runtime,
         source: Source<'_>,
-        provider: Provider,
+        (provider, device): (Provider, &str),
         threads: u32,
         exact: bool,
         behind: bool,
     ) -> Result<Self> {
         let _working = Working::new();
-        if provider == Provider::OpenVino {
-            prepare_openvino(&runtime.path);
+        match provider {
+            Provider::OpenVino => prepare_openvino(&runtime.path),
+            Provider::Cuda | Provider::TensorRt => cuda::prepare(&runtime.path),
+            _ => {}
         }
+        let device = device::choose(provider, device)?;
         let (files, contents) = match source {
             Source::Memory(bytes) => (
                 onnx::Files { length: bytes.len() as u64, data: Vec::new() },
@@ -202,7 +206,8 @@ impl Session {
         let threads = threads_of_a_run(length, threads);
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
-        let how = How { runtime, provider, count: threads, threads: Threads { behind }, exact };
+        let how =
+            How { runtime, provider, device: &device, count: threads, threads: Threads { behind }, exact };
         let mut sha256 = contents.sha256.clone();
         let session = match source {
             // The data is found beside the file: the runtime has to open it.
@@ -226,7 +231,15 @@ impl Session {
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
         let gate = provider.at_once(threads).map(Gate::new);
-        Ok(Self { session, gate, inputs, outputs, provider, sha256, bytes: own_length })
+        Ok(Self { session, gate, inputs, outputs, provider, device, sha256, bytes: own_length })
+    }
+
+    /// The provider, and which of its devices where it has several, as in `webgpu (Radeon 780M)`.
+    pub fn place(&self) -> String {
+        match self.device.name.as_str() {
+            "" => self.provider.name().to_string(),
+            name => format!("{} ({name})", self.provider.name()),
+        }
     }
 
     /// Runs the network once.
@@ -377,6 +390,7 @@ fn invalid(e: &ort::Error) -> Error {
 struct How<'a> {
     runtime: &'a Runtime,
     provider: Provider,
+    device: &'a Device,
     count: usize,
     threads: Threads,
     exact: bool,
@@ -399,12 +413,38 @@ impl How<'_> {
             if let Some(path) = optimized {
                 builder = builder.with_optimized_model_path(path)?;
             }
-            if let Some(dispatch) = self.provider.dispatch(self.count, self.exact) {
-                builder = builder.with_execution_providers([dispatch.error_on_failure()])?;
-            }
             Ok(builder)
         };
-        build().map_err(|e| invalid(&e))
+        let builder = build().map_err(|e| invalid(&e))?;
+        match self.provider.dispatch(self.device, self.count, self.exact) {
+            None => Ok(builder),
+            Some(dispatch) => builder
+                .with_execution_providers([dispatch.error_on_failure()])
+                .map_err(|e| self.unusable(&first_line(&e))),
+        }
+    }
+
+    /// The library has the provider, and that does not start: what is missing is named.
+    fn unusable(&self, why: &str) -> Error {
+        let name = self.provider.name();
+        let mut text = format!("execution-provider={name} cannot be used: {why}");
+        // The runtime may not say which file it is about.
+        let file = format!("libonnxruntime_providers_{name}.so");
+        if let Some(library) = self.runtime.path.parent().map(|f| f.join(&file)).filter(|_| !why.contains(&file)) {
+            // SAFETY: it is the library that the runtime has just tried to open itself.
+            match unsafe { libloading::Library::new(&library) } {
+                Ok(library) => std::mem::forget(library),
+                Err(e) => text += &format!(" ({e})"),
+            }
+        }
+        if let Err(driver) = super::devices(self.runtime, self.provider) {
+            text += &format!("; {driver}");
+        }
+        if let Some(folder) = self.provider.folder() {
+            text += &format!(". `make {folder}` installs its libraries anew");
+        }
+        text += &format!("; `bgremove doctor` tells more. (ONNX Runtime: {})", self.runtime.path.display());
+        Error::new(Kind::Runtime, text)
     }
 
     /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
@@ -479,7 +519,11 @@ fn failed(e: ort::Error) -> Error {
     Error::new(Kind::Inference, first_line(&e))
 }
 
-/// The runtime's messages carry source positions and call stacks after the first line.
-fn first_line(e: &ort::Error) -> String {
-    e.to_string().lines().next().unwrap_or_default().trim().to_string()
+/// The runtime's messages carry source positions before what they say, and call stacks after the first line.
+fn first_line(e: &impl fmt::Display) -> String {
+    let text = e.to_string();
+    let line = text.lines().next().unwrap_or_default().trim();
+    // As in "…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : Failed to load library …".
+    let said = line.rsplit_once("[ONNXRuntimeError] : ").and_then(|(_, said)| said.splitn(3, " : ").nth(2));
+    said.filter(|s| !s.is_empty()).unwrap_or(line).to_string()
 }

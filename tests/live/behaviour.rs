@@ -279,33 +279,51 @@ fn a_live_stream_that_is_too_slow_says_so_also_where_nothing_asks_it_to_drop() {
     assert!(warnings[0].1.contains("inference-mode=async") && warnings[0].1.contains("qos"), "{warnings:?}");
 }
 
-#[test]
-fn a_provider_that_fails_is_replaced_by_the_cpu() {
+/// A stream on OpenVINO that has got a frame on which that fails; with what was said then.
+fn failed_on_openvino(test: &str, network: &onnx::Onnx, provider: &str) -> Option<(Stream, Vec<(String, String)>)> {
     init();
     let runtime = gstbgremove::runtime::open(None).unwrap();
     if !gstbgremove::runtime::Provider::OpenVino.is_available() {
-        let why = format!("{} has no OpenVINO (make runtime-openvino)", runtime.path.display());
-        return skip::skip("a_provider_that_fails_is_replaced_by_the_cpu", &why);
+        skip::skip(test, &format!("{} has no OpenVINO (make runtime-openvino)", runtime.path.display()));
+        return None;
     }
     let props =
-        [("execution-provider", "openvino"), ("inference-mode", "sync"), ("scene-detection", "false")];
-    let mut stream = Stream::new(&fragile(), &props);
+        [("execution-provider", provider), ("inference-mode", "sync"), ("scene-detection", "false")];
+    let mut stream = Stream::new(network, &props);
     let frame = stream.half();
     assert_eq!(stream.through(frame), [255, 0]);
-    assert_eq!(stream.element.property::<String>("active-execution-provider"), "openvino");
+    assert_eq!(stream.element.property::<String>("active-execution-provider"), "openvino (CPU)");
     let n = stream.info.size();
     let bad = stream.stamp(vec![250; n]);
     stream.through(bad);
     let warnings = stream.warnings();
     if warnings.is_empty() {
         // Where OpenVINO lets the index pass, nothing fails.
-        return skip::skip(
-            "a_provider_that_fails_is_replaced_by_the_cpu",
-            "OpenVINO does not fail on this network",
-        );
+        skip::skip(test, "OpenVINO does not fail on this network");
+        return None;
     }
+    Some((stream, warnings))
+}
+
+#[test]
+fn a_provider_that_fails_is_replaced_by_the_cpu() {
+    const TEST: &str = "a_provider_that_fails_is_replaced_by_the_cpu";
+    // So large a file that `auto` takes it elsewhere than to the CPU.
+    let large = fragile().f32s("unused", &[600_000], &vec![1.0; 600_000]);
+    let Some((mut stream, warnings)) = failed_on_openvino(TEST, &large, "auto") else { return };
     assert_eq!(warnings[0].0, "provider-failed", "{warnings:?}");
     assert_eq!(stream.element.property::<String>("active-execution-provider"), "cpu");
+    let frame = stream.half();
+    assert_eq!(stream.through(frame), [255, 0]);
+}
+
+#[test]
+fn a_provider_that_was_asked_for_is_not_replaced() {
+    const TEST: &str = "a_provider_that_was_asked_for_is_not_replaced";
+    let Some((mut stream, warnings)) = failed_on_openvino(TEST, &fragile(), "openvino") else { return };
+    // It is as `on-error` says.
+    assert_eq!(warnings[0].0, "inference-failed", "{warnings:?}");
+    assert_eq!(stream.element.property::<String>("active-execution-provider"), "openvino (CPU)");
     let frame = stream.half();
     assert_eq!(stream.through(frame), [255, 0]);
 }

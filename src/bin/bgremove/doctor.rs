@@ -199,47 +199,113 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     let version = found["version"].as_str().unwrap_or("version unknown");
     checks.push(Check::good(GROUP, "library", format!("{version}, {path}")));
 
-    // A faster library that is installed, and yet was passed over.
-    let openvino = gstbgremove::runtime::data_folder().join("runtime-openvino");
-    let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
-    if !named && openvino.is_dir() && !std::path::Path::new(path).starts_with(&openvino) {
-        let library = openvino.join("libonnxruntime.so");
-        let why = match probe::ask_with(Probe::Runtime, "", (NAMED, library.as_os_str())) {
-            Ok(_) => "another library was found before it".to_string(),
-            Err(why) => why,
-        };
-        checks.push(
-            Check::failed(GROUP, "openvino library", format!("{} is not used: {why}", openvino.display()))
-                .mend(home.openvino()),
-        );
-    }
     let mut runs = false;
-    for provider in found["providers"].as_array().into_iter().flatten().filter_map(|p| p.as_str()) {
-        if provider == "tensorrt" {
-            checks.push(Check::note(GROUP, provider, "in the library; not tried, for it builds for minutes"));
+    let mut seen: Vec<String> = Vec::new();
+    let of = |found: &Value| -> Vec<String> {
+        let list = found["providers"].as_array().into_iter().flatten();
+        list.filter_map(|p| p.as_str().map(String::from)).collect()
+    };
+    for provider in of(&found) {
+        runs |= provider_check(home, &provider, plugin, None, checks);
+        seen.push(provider);
+    }
+    // Other libraries that are installed, and are opened where their provider is asked for.
+    let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
+    for (name, folder) in OTHERS.into_iter().filter(|_| !named) {
+        let folder = gstbgremove::runtime::data_folder().join(folder);
+        let library = folder.join("libonnxruntime.so");
+        if !folder.is_dir() || std::path::Path::new(path).starts_with(&folder) {
             continue;
         }
-        let with = format!("{provider}\n{}", plugin.unwrap_or_default());
-        match probe::ask(Probe::Provider, &with) {
-            Ok(_) => {
-                runs = true;
-                checks.push(Check::good(GROUP, provider, "loads and runs a network"));
+        match probe::ask_with(Probe::Runtime, "", (NAMED, library.as_os_str())) {
+            Ok(found) => {
+                let version = found["version"].as_str().unwrap_or("version unknown");
+                let what = format!("{version}, {}, where execution-provider={name} asks for it", library.display());
+                checks.push(Check::good(GROUP, format!("{name} library"), what));
+                for provider in of(&found).into_iter().filter(|p| p != "cpu") {
+                    if !seen.contains(&provider) {
+                        provider_check(home, &provider, None, Some(library.as_os_str()), checks);
+                        seen.push(provider);
+                    }
+                }
             }
-            // The library can be the right one for another machine.
-            Err(why) if provider == "cuda" => {
-                let why = format!("in the library, and does not run here: {why}");
-                checks.push(Check::note(GROUP, provider, why).mend("set execution-provider=cpu"));
-            }
-            Err(why) => {
-                let mend = if provider == "openvino" { home.openvino() } else { home.runtime() };
-                checks.push(Check::failed(GROUP, provider, why).mend(mend));
-            }
+            Err(why) => checks.push(
+                Check::failed(GROUP, format!("{name} library"), format!("{} is not used: {why}", folder.display()))
+                    .mend(home.provider(name)),
+            ),
         }
     }
     let has = |name: &str| checks.iter().any(|c| c.group == GROUP && c.name.starts_with(name));
     if cfg!(target_arch = "x86_64") && !has("openvino") {
         let what = "not in this library; with it the larger networks run several times faster";
-        checks.push(Check::note(GROUP, "openvino", what).mend(home.openvino()));
+        checks.push(Check::note(GROUP, "openvino", what).mend(home.provider("openvino")));
+    }
+    runs
+}
+
+/// The providers whose libraries the user may have installed, and where.
+const OTHERS: [(&str, &str); 3] =
+    [("openvino", "runtime-openvino"), ("webgpu", "runtime-webgpu"), ("cuda", "runtime-cuda")];
+
+/// A provider that a library has, on each of its devices; whether it runs a network. `library`: where it is not the one that is found by
+/// itself.
+fn provider_check(
+    home: &Home,
+    provider: &str,
+    plugin: Option<&str>,
+    library: Option<&std::ffi::OsStr>,
+    checks: &mut Vec<Check>,
+) -> bool {
+    const GROUP: &str = "ONNX Runtime";
+    if provider == "tensorrt" {
+        checks.push(Check::note(GROUP, provider, "in the library; not tried, for it builds for minutes"));
+        return false;
+    }
+    let plugin = plugin.unwrap_or_default();
+    let ask = |probe, with: &str| match library {
+        Some(library) => probe::ask_with(probe, with, (NAMED, library)),
+        None => probe::ask(probe, with),
+    };
+    let refused = |name: String, why: String| match provider {
+        // What is always there, and what was installed for this processor.
+        "cpu" => Check::failed(GROUP, name, why).mend(home.runtime()),
+        "openvino" => Check::failed(GROUP, name, why).mend(home.provider(provider)),
+        // The library can be the right one for another machine.
+        _ => Check::note(GROUP, name, format!("in the library, and does not run here: {why}")),
+    };
+    let devices = match ask(Probe::Devices, &format!("{provider}\n{plugin}")) {
+        Ok(told) => {
+            let list = told["devices"].as_array().into_iter().flatten();
+            list.filter_map(|d| d.as_str().map(String::from)).collect::<Vec<_>>()
+        }
+        // What is missing for it to see any; the provider itself is tried all the same, and may say more.
+        Err(_) => Vec::new(),
+    };
+    // OpenVINO's go by their kind, the others by number.
+    let tries: Vec<String> = match devices.len() {
+        0 | 1 => vec![String::new()],
+        n if provider == "openvino" => devices[..n].to_vec(),
+        n => (0..n).map(|i| i.to_string()).collect(),
+    };
+    let mut runs = false;
+    for (at, device) in tries.iter().enumerate() {
+        let name = if device.is_empty() { provider.to_string() } else { format!("{provider} {device}") };
+        checks.push(match ask(Probe::Provider, &format!("{provider}\n{plugin}\n{device}")) {
+            Ok(told) => {
+                runs = true;
+                let place = told["place"].as_str().unwrap_or_default();
+                let ms = told["milliseconds"].as_f64().unwrap_or_default();
+                let what = format!("runs a network on {place}: light takes {ms:.1} ms");
+                match told["software"] == true {
+                    true => Check::note(GROUP, name, format!("{what}; it only stands in for a GPU, auto never takes it")),
+                    false => Check::good(GROUP, name, what),
+                }
+            }
+            Err(why) => match devices.get(at).filter(|_| tries.len() > 1) {
+                Some(called) => Check::note(GROUP, name, format!("{called}: {why}")),
+                None => refused(name, why),
+            },
+        });
     }
     runs
 }

@@ -182,7 +182,7 @@ fn info_of_file(name: &str) -> Result<(), Failure> {
     let choice = models::resolve(name, None).map_err(failed)?;
     let runtime = runtime::open(None).map_err(failed)?;
     let source = Source::File(Path::new(name));
-    let session = Session::load(runtime, source, Provider::Cpu, 1, false, false).map_err(failed)?;
+    let session = Session::load(runtime, source, (Provider::Cpu, ""), 1, false, false).map_err(failed)?;
     let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints);
     let mut text = format!("{:9}{name}\n{:9}{} bytes\n", "file", "size", session.bytes);
     if let Some(sum) = &session.sha256 {

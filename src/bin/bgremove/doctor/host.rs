@@ -71,9 +71,9 @@ impl Home {
         }
     }
 
-    /// Brings ONNX Runtime with OpenVINO.
-    pub fn openvino(&self) -> String {
-        self.make("runtime-openvino")
+    /// Brings ONNX Runtime with a provider: `openvino`, `webgpu` or `cuda`.
+    pub fn provider(&self, name: &str) -> String {
+        self.make(&format!("runtime-{name}"))
     }
 
     /// This tool as one types it.

@@ -4,8 +4,10 @@ use super::{formats, speed};
 use crate::{Failure, print};
 use gst::prelude::*;
 use gstbgremove::auto::{Figure, Trial};
+use gstbgremove::frame::{Color, Format, Frame, Plane};
+use gstbgremove::matte::Matting;
 use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Provider};
+use gstbgremove::runtime::{self, Cancel, Provider, Target};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -25,7 +27,10 @@ pub enum Probe {
     Plugin,
     /// Which ONNX Runtime opens; with the plugin's folder.
     Runtime,
-    /// Whether a provider runs a network; with its name, and the plugin's folder in a second line.
+    /// The devices that a provider sees; with its name, and the plugin's folder in a second line.
+    Devices,
+    /// Whether a provider runs a network, and how fast; with its name, and the plugin's folder and a device in a second and
+    /// a third line.
     Provider,
     /// Whether files can be opened and their frames prepared.
     Input,
@@ -103,6 +108,7 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
     let told = match probe {
         Probe::Plugin => plugin(),
         Probe::Runtime => open(with),
+        Probe::Devices => devices(with),
         Probe::Provider => provider(with),
         Probe::Input => formats::input(),
         Probe::Format => formats::answer(with),
@@ -182,11 +188,8 @@ fn library(folder: &str) -> Result<&'static runtime::Runtime, String> {
 fn open(folder: &str) -> Result<Value, String> {
     let found = library(folder)?;
     let path = opened().unwrap_or_else(|| found.path.clone());
-    let providers: Vec<&str> = [Provider::Cpu, Provider::OpenVino, Provider::Cuda, Provider::TensorRt]
-        .into_iter()
-        .filter(|p| p.is_available())
-        .map(Provider::name)
-        .collect();
+    let providers: Vec<&str> =
+        Provider::ALL.into_iter().filter(|p| p.is_available()).map(Provider::name).collect();
     let named = if found.path.components().count() > 1 { &found.path } else { &path };
     Ok(json!({ "path": named.display().to_string(), "version": found.version(), "providers": providers }))
 }
@@ -198,16 +201,45 @@ fn opened() -> Option<PathBuf> {
     Some(line[line.find('/')?..].into())
 }
 
-fn provider(with: &str) -> Result<Value, String> {
+/// A provider by its name.
+fn named(name: &str) -> Result<Provider, String> {
+    let found = Provider::ALL.into_iter().find(|p| p.name() == name);
+    found.ok_or_else(|| format!("there is no provider '{name}'"))
+}
+
+fn devices(with: &str) -> Result<Value, String> {
     let (name, folder) = with.split_once('\n').unwrap_or((with, ""));
-    let provider = [Provider::Cpu, Provider::OpenVino, Provider::Cuda]
-        .into_iter()
-        .find(|p| p.name() == name)
-        .ok_or_else(|| format!("there is no provider '{name}'"))?;
+    let found = library(folder)?;
+    Ok(json!({ "devices": runtime::devices(found, named(name)?)? }))
+}
+
+/// Frames that count.
+const RUNS: usize = 3;
+
+fn provider(with: &str) -> Result<Value, String> {
+    let mut lines = with.split('\n');
+    let provider = named(lines.next().unwrap_or_default())?;
+    let (folder, device) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let found = library(folder)?;
     let choice = models::resolve("light", None).map_err(|e| e.to_string())?;
-    Network::load(found, &choice, Some(provider), 0, false).map_err(|e| e.to_string())?;
-    Ok(json!({}))
+    let target = Target { provider: Some(provider), device: device.to_string() };
+    let network = Network::load(found, &choice, &target, 0, false).map_err(|e| e.to_string())?;
+    let (place, software) = (network.session.place(), network.session.device.software);
+    let (width, height) = (256, 256);
+    let data = vec![128u8; width * height * 3];
+    let none = Plane { data: &[][..], stride: 0 };
+    let planes = [Plane { data: &data[..], stride: width * 3 }, none, none, none];
+    let frame = Frame { format: Format::Rgb, color: Color::BT709, width, height, planes };
+    let mut matting = Matting::new(network, 0, false);
+    let mut best = None;
+    // The first run makes ready what the others find. Software takes seconds for each.
+    for _ in 0..=if software { 1 } else { RUNS } {
+        let begin = Instant::now();
+        matting.run(&frame, &Cancel::default()).map_err(|e| format!("{place}: {e}"))?;
+        best = Some(begin.elapsed()).filter(|_| best.is_none_or(|b| begin.elapsed() < b)).or(best);
+    }
+    let ms = best.unwrap_or_default().as_secs_f64() * 1e3;
+    Ok(json!({ "place": place, "software": software, "milliseconds": ms }))
 }
 
 /// Measures what a run of the best network takes, for the live streams to come: of 16:9, and of what is not as wide.
