@@ -73,7 +73,8 @@ fn masks(frames: &[Vec<u8>]) -> Vec<Mask> {
     let fail = |e: gstbgremove::error::Error| -> ! { panic!("{e}") };
     let runtime = runtime::open(None).unwrap_or_else(|e| fail(e));
     let choice = models::resolve("light", Some(W as f64 / H as f64)).unwrap_or_else(|e| fail(e));
-    let network = Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap_or_else(|e| fail(e));
+    let network =
+        Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap_or_else(|e| fail(e));
     let mut matting = Matting::new(network, 0, true);
     let mut run =
         |f: &Vec<u8>| matting.run(&frame(f), &Default::default()).unwrap_or_else(|e| fail(e)).clone();

@@ -16,7 +16,9 @@ const SOFTWARE: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 /// What a process of its own prints: whatever the element says on the bus, a line each, and what it runs on at the end.
 fn told(properties: &str, variables: &[(&str, &Path)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_process_of_its_own", "--ignored", "--nocapture"]).env("BGREMOVE_CASE", properties);
+    command
+        .args(["--exact", "a_process_of_its_own", "--ignored", "--nocapture"])
+        .env("BGREMOVE_CASE", properties);
     for name in ["VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ORT_DYLIB_PATH"] {
         command.env_remove(name);
     }
@@ -173,7 +175,8 @@ fn a_provider_that_does_not_open_is_named_and_auto_steps_down_aloud() {
     let library = folder.path().join("libonnxruntime.so");
     let with = [("ORT_DYLIB_PATH", library.as_path())];
     let lines = told("model=original execution-provider=openvino", &with);
-    let names = |l: &str| l.contains("libonnxruntime_providers_openvino.so") && l.contains("runtime-openvino");
+    let names =
+        |l: &str| l.contains("libonnxruntime_providers_openvino.so") && l.contains("runtime-openvino");
     assert!(lines[0].starts_with("error: ") && names(&lines[0]), "{lines:?}");
     let lines = told("model=original", &with);
     let warnings: Vec<_> = lines.iter().filter(|l| l.starts_with("warning: provider-failed")).collect();

@@ -229,8 +229,7 @@ impl BgRemove {
         if let models::FileSource::File(_) = choice.source {
             // Whether the stream is live, nobody knows yet.
             let behind = settings.is_async(false);
-            let network =
-                Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
+            let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
             self.log_provider(&network);
             self.install(Some(network));
         }
@@ -378,7 +377,9 @@ impl BgRemove {
                 let provider = why.split(':').next().unwrap_or_default();
                 s.field("provider", provider).field("reason", &why)
             },
-            |_| format!("execution-provider=auto runs model '{}' on {place}, for want of {why}", network.name),
+            |_| {
+                format!("execution-provider=auto runs model '{}' on {place}, for want of {why}", network.name)
+            },
         );
     }
 

@@ -101,7 +101,10 @@ impl Network {
                         false => Ok(session),
                         true => Err(Error::new(
                             Kind::Runtime,
-                            format!("{} only stands in for a GPU and is slower than the CPU", session.place()),
+                            format!(
+                                "{} only stands in for a GPU and is slower than the CPU",
+                                session.place()
+                            ),
                         )),
                     });
                     match &last {
@@ -187,8 +190,7 @@ fn session(
         FileSource::Embedded(..) => None,
     };
     let device_key = device.to_string();
-    let key =
-        Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
+    let key = Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
     LOADED.get_or_load(key, || {
         let from = match source {
             FileSource::Embedded(_, bytes) => Source::Memory(bytes),

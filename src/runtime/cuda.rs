@@ -1,5 +1,6 @@
 //! NVIDIA's GPUs, as their driver sees them.
 
+use super::find::cause;
 use libloading::Library;
 use std::ffi::{CStr, c_char, c_int};
 use std::path::Path;
@@ -14,15 +15,16 @@ const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
 /// What is missing, and how to have it.
 pub fn devices() -> Result<Vec<String>, String> {
     // SAFETY: the driver's library, which any CUDA program opens.
-    let driver = unsafe { Library::new(DRIVER) }
-        .map_err(|e| format!("NVIDIA's driver is not there ({e}); on Debian: apt-get install nvidia-driver"))?;
+    let driver = unsafe { Library::new(DRIVER) }.map_err(|e| {
+        format!("NVIDIA's driver is not there ({}); on Debian: apt-get install nvidia-driver", cause(&e))
+    })?;
     let names = names(&driver).map_err(|why| format!("NVIDIA's driver gives no device: {why}"))?;
     if names.is_empty() { Err("NVIDIA's driver finds no GPU of theirs".into()) } else { Ok(names) }
 }
 
 /// The four calls have been the same since CUDA 2.0: all give 0 for success.
 fn names(driver: &Library) -> Result<Vec<String>, String> {
-    let missing = |e: libloading::Error| e.to_string();
+    let missing = |e: libloading::Error| cause(&e);
     let failed = |what: &str, code: c_int| match code {
         0 => Ok(()),
         100 => Err("there is none (CUDA_ERROR_NO_DEVICE)".to_string()),
@@ -34,8 +36,9 @@ fn names(driver: &Library) -> Result<Vec<String>, String> {
         let init = driver.get::<unsafe extern "C" fn(u32) -> c_int>(b"cuInit").map_err(missing)?;
         let count =
             driver.get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDeviceGetCount").map_err(missing)?;
-        let get =
-            driver.get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet").map_err(missing)?;
+        let get = driver
+            .get::<unsafe extern "C" fn(*mut c_int, c_int) -> c_int>(b"cuDeviceGet")
+            .map_err(missing)?;
         let name = driver
             .get::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(b"cuDeviceGetName")
             .map_err(missing)?;
@@ -61,9 +64,20 @@ pub fn prepare(runtime: &Path) {
         let Some(entries) = runtime.parent().and_then(|folder| folder.read_dir().ok()) else { return };
         let mut files: Vec<_> = entries.flatten().map(|e| e.path()).collect();
         let named = |p: &Path, start: &str| {
-            p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(start) && n.to_string_lossy().contains(".so"))
+            p.file_name().is_some_and(|n| {
+                n.to_string_lossy().starts_with(start) && n.to_string_lossy().contains(".so")
+            })
         };
-        let wanted = ["libcudart", "libnvJitLink", "libnvrtc", "libcublasLt", "libcublas", "libcurand", "libcufft", "libcudnn"];
+        let wanted = [
+            "libcudart",
+            "libnvJitLink",
+            "libnvrtc",
+            "libcublasLt",
+            "libcublas",
+            "libcurand",
+            "libcufft",
+            "libcudnn",
+        ];
         files.sort();
         for start in wanted {
             for file in files.iter().filter(|p| named(p, start)) {

@@ -104,7 +104,11 @@ fn number(names: &[String], wanted: &str) -> std::result::Result<usize, String> 
         return Ok(0);
     }
     if let Ok(n) = wanted.parse::<usize>() {
-        return if n < names.len() { Ok(n) } else { Err(format!("there is no such device, but{}", listed())) };
+        return if n < names.len() {
+            Ok(n)
+        } else {
+            Err(format!("there is no such device, but{}", listed()))
+        };
     }
     let exact: Vec<usize> = (0..names.len()).filter(|i| names[*i].eq_ignore_ascii_case(wanted)).collect();
     let part = |i: &usize| names[*i].to_lowercase().contains(&wanted.to_lowercase());
@@ -203,7 +207,9 @@ mod tests {
         // Of two alike nobody knows which one it is.
         assert_eq!(taken(&[big, big], "").unwrap().0, "Radeon RX 7600 or Radeon RX 7600");
         assert!(taken(&[big, big], "1").is_err());
-        for (wanted, word) in [("3", "0: SwiftShader"), ("geforce", "2: Radeon RX"), ("radeon", "more than one")] {
+        for (wanted, word) in
+            [("3", "0: SwiftShader"), ("geforce", "2: Radeon RX"), ("radeon", "more than one")]
+        {
             assert!(taken(&all, wanted).unwrap_err().contains(word), "{wanted}");
         }
     }

@@ -18,8 +18,8 @@ mod vulkan;
 pub(crate) use cache::processor;
 pub use device::{Device, devices};
 pub use find::data_folder;
-pub use provider::{Provider, Target};
 pub(crate) use provider::cache_folder;
+pub use provider::{Provider, Target};
 pub use session::{Cancel, Element, Input, Port, Session, Source, State, View, threads_of_a_run};
 pub use threads::step_back_here;
 

@@ -105,13 +105,8 @@ impl Provider {
     /// Small networks stay on the CPU: they are no faster elsewhere and start much faster there.
     pub fn automatic(length: u64) -> impl Iterator<Item = Provider> {
         // The makers' own first. TensorRT is for those who ask for it: its first start takes minutes.
-        let gpus = [
-            Provider::Cuda,
-            Provider::MiGraphX,
-            Provider::CoreMl,
-            Provider::DirectMl,
-            Provider::WebGpu,
-        ];
+        let gpus =
+            [Provider::Cuda, Provider::MiGraphX, Provider::CoreMl, Provider::DirectMl, Provider::WebGpu];
         gpus.into_iter()
             .chain([Provider::OpenVino])
             .filter(move |p| length > SMALL && p.is_available())

@@ -430,11 +430,13 @@ impl How<'_> {
         let mut text = format!("execution-provider={name} cannot be used: {why}");
         // The runtime may not say which file it is about.
         let file = format!("libonnxruntime_providers_{name}.so");
-        if let Some(library) = self.runtime.path.parent().map(|f| f.join(&file)).filter(|_| !why.contains(&file)) {
+        if let Some(library) =
+            self.runtime.path.parent().map(|f| f.join(&file)).filter(|_| !why.contains(&file))
+        {
             // SAFETY: it is the library that the runtime has just tried to open itself.
             match unsafe { libloading::Library::new(&library) } {
                 Ok(library) => std::mem::forget(library),
-                Err(e) => text += &format!(" ({e})"),
+                Err(e) => text += &format!(" ({})", super::find::cause(&e)),
             }
         }
         if let Err(driver) = super::devices(self.runtime, self.provider) {

@@ -44,8 +44,9 @@ impl Adapter {
 /// What is missing, and how to have it.
 pub fn adapters() -> Result<Vec<Adapter>, String> {
     // SAFETY: the library is the system's Vulkan loader, whose initialisers any Vulkan program runs.
-    let entry = unsafe { ash::Entry::load() }
-        .map_err(|e| format!("the Vulkan loader does not open ({e}); on Debian: apt-get install libvulkan1"))?;
+    let entry = unsafe { ash::Entry::load() }.map_err(|e| {
+        format!("the Vulkan loader does not open ({e}); on Debian: apt-get install libvulkan1")
+    })?;
     let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_1);
     let create = vk::InstanceCreateInfo::default().application_info(&application);
     // SAFETY: what the structures point to lives to the end of this function.

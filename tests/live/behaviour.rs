@@ -280,15 +280,18 @@ fn a_live_stream_that_is_too_slow_says_so_also_where_nothing_asks_it_to_drop() {
 }
 
 /// A stream on OpenVINO that has got a frame on which that fails; with what was said then.
-fn failed_on_openvino(test: &str, network: &onnx::Onnx, provider: &str) -> Option<(Stream, Vec<(String, String)>)> {
+fn failed_on_openvino(
+    test: &str,
+    network: &onnx::Onnx,
+    provider: &str,
+) -> Option<(Stream, Vec<(String, String)>)> {
     init();
     let runtime = gstbgremove::runtime::open(None).unwrap();
     if !gstbgremove::runtime::Provider::OpenVino.is_available() {
         skip::skip(test, &format!("{} has no OpenVINO (make runtime-openvino)", runtime.path.display()));
         return None;
     }
-    let props =
-        [("execution-provider", provider), ("inference-mode", "sync"), ("scene-detection", "false")];
+    let props = [("execution-provider", provider), ("inference-mode", "sync"), ("scene-detection", "false")];
     let mut stream = Stream::new(network, &props);
     let frame = stream.half();
     assert_eq!(stream.through(frame), [255, 0]);

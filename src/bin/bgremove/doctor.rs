@@ -220,7 +220,8 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
         match probe::ask_with(Probe::Runtime, "", (NAMED, library.as_os_str())) {
             Ok(found) => {
                 let version = found["version"].as_str().unwrap_or("version unknown");
-                let what = format!("{version}, {}, where execution-provider={name} asks for it", library.display());
+                let what =
+                    format!("{version}, {}, where execution-provider={name} asks for it", library.display());
                 checks.push(Check::good(GROUP, format!("{name} library"), what));
                 for provider in of(&found).into_iter().filter(|p| p != "cpu") {
                     if !seen.contains(&provider) {
@@ -230,8 +231,12 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
                 }
             }
             Err(why) => checks.push(
-                Check::failed(GROUP, format!("{name} library"), format!("{} is not used: {why}", folder.display()))
-                    .mend(home.provider(name)),
+                Check::failed(
+                    GROUP,
+                    format!("{name} library"),
+                    format!("{} is not used: {why}", folder.display()),
+                )
+                .mend(home.provider(name)),
             ),
         }
     }
@@ -297,7 +302,11 @@ fn provider_check(
                 let ms = told["milliseconds"].as_f64().unwrap_or_default();
                 let what = format!("runs a network on {place}: light takes {ms:.1} ms");
                 match told["software"] == true {
-                    true => Check::note(GROUP, name, format!("{what}; it only stands in for a GPU, auto never takes it")),
+                    true => Check::note(
+                        GROUP,
+                        name,
+                        format!("{what}; it only stands in for a GPU, auto never takes it"),
+                    ),
                     false => Check::good(GROUP, name, what),
                 }
             }
