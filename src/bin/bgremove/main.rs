@@ -43,7 +43,7 @@ enum Command {
     Compare(compare::Args),
     /// A clip without its background: webm, mov, mp4, gif, webp or pictures
     #[command(after_help = convert::EXIT_CODES, after_long_help = convert::EXIT_CODES)]
-    Convert(convert::Args),
+    Convert(Box<convert::Args>),
     /// Puts parts of a clip together (convert --part), with the source's sound, and without encoding a frame again
     #[command(after_help = join::EXIT_CODES, after_long_help = join::EXIT_CODES)]
     Join(join::Args),
