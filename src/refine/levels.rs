@@ -13,7 +13,7 @@ pub struct Controls {
     pub white_point: f32,
     /// Moves edges outwards (spread), or inwards if negative (choke): pixels of a 1080p frame, −20..20.
     pub edge_shift: f32,
-    /// Feathers edges, outwards as much as inwards: standard deviation in pixels of a 1080p frame, 0..50.
+    /// Feathers edges, outwards as much as inwards: standard deviation in pixels of a 1080p frame, 0..64.
     pub edge_softness: f32,
 }
 
@@ -58,7 +58,7 @@ impl Levels {
         if shift.abs() >= 0.01 {
             self.shift(alpha, width, shift);
         }
-        let softness = clean(controls.edge_softness, 0.0).clamp(0.0, 50.0) * unit;
+        let softness = clean(controls.edge_softness, 0.0).clamp(0.0, 64.0) * unit;
         if softness >= 0.1 {
             self.soften(alpha, width, softness);
         }
