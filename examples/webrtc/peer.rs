@@ -33,6 +33,8 @@ pub struct Peer {
     pub pipeline: gst::Pipeline,
     webrtc: gst::Element,
     link: Arc<Mutex<Option<ConsumptionLink>>>,
+    /// When something came from the other side; gathering and waiting for an answer are no silence.
+    heard: Arc<Mutex<Instant>>,
     _watch: gst::bus::BusWatchGuard,
 }
 
@@ -76,6 +78,7 @@ impl Peer {
     pub fn accept(&self, answer: &str) -> Result<(), Error> {
         let answer = gst_sdp::SDPMessage::parse_buffer(answer.as_bytes())?;
         let answer = WebRTCSessionDescription::new(WebRTCSDPType::Answer, answer);
+        *lock(&self.heard) = Instant::now();
         self.ask("set-remote-description", &[&answer]).map(drop)
     }
 
@@ -142,7 +145,7 @@ impl Peer {
             }
         });
         glib::timeout_add(Duration::from_secs(1), {
-            let (pipeline, ended) = (pipeline.downgrade(), ended.clone());
+            let (pipeline, ended, heard) = (pipeline.downgrade(), ended.clone(), heard.clone());
             move || match pipeline.upgrade() {
                 Some(_) if lock(&heard).elapsed() > SILENCE => {
                     ended("nothing has been heard of it");
@@ -166,7 +169,7 @@ impl Peer {
             }
             glib::ControlFlow::Continue
         })?;
-        let peer = Self { pipeline, webrtc, link, _watch: watch };
+        let peer = Self { pipeline, webrtc, link, heard, _watch: watch };
         // Packets that were lost on the way are sent again.
         peer.transceiver()?.set_property("do-nack", true);
         peer.pipeline.set_state(gst::State::Playing)?;
@@ -213,6 +216,7 @@ impl Peer {
             let _ = wait.recv_timeout(GATHERING);
         }
         self.webrtc.disconnect(handler);
+        *lock(&self.heard) = Instant::now();
         let local = self.webrtc.property::<Option<WebRTCSessionDescription>>("local-description");
         Ok(local.ok_or("there is no description")?.sdp().as_text()?)
     }

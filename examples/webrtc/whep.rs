@@ -6,7 +6,7 @@
 //! | `POST /whep`, an offer (`application/sdp`) | 201, the answer, and where the viewer is found (`Location`) |
 //! | `DELETE` of that | 200; the viewer has gone |
 //!
-//! No header lets pages of other sites ask: what a camera sees is for those who open this server's own page.
+//! No header lets pages of other sites ask, and the server answers to addresses and `localhost` only: what a camera sees is for those who open this server's own page.
 
 use crate::peer::{Network, Peer};
 use crate::{Error, Stream};
@@ -74,6 +74,11 @@ struct Room {
 impl Room {
     fn serve(&self, mut request: Request) {
         let path = request.url().split('?').next().unwrap_or_default().to_string();
+        if !asked_by_its_own_page(&request) {
+            let why = "ask by this machine's address or localhost, and not from another page\n";
+            let _ = request.respond(text(403, why));
+            return;
+        }
         let answer = match (request.method(), path.as_str()) {
             (Method::Get, "/") => {
                 Response::from_string(PAGE).with_header(header("Content-Type", "text/html"))
@@ -127,6 +132,21 @@ impl Room {
             .with_header(header("Content-Type", SDP))
             .with_header(header("Location", &format!("{PATH}/{name}")))
     }
+}
+
+/// Whether a request is to an address, not to a name that somebody may have pointed here (DNS rebinding), and from no page
+/// of another site.
+fn asked_by_its_own_page(request: &Request) -> bool {
+    let of =
+        |name: &'static str| request.headers().iter().find(|h| h.field.equiv(name)).map(|h| h.value.as_str());
+    let host = of("Host").unwrap_or_default();
+    let name = match host.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let address = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok();
+    let same = of("Origin").is_none_or(|origin| origin.split("://").nth(1) == Some(host));
+    address && same
 }
 
 /// Sends a viewer away; whether there was one.

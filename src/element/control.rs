@@ -77,6 +77,14 @@ impl BgRemove {
     /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
         let early = lock(&self.ready).is_none();
+        // A controller says it again with each frame: what is under way is not begun anew, and what was refused not
+        // refused once more.
+        if self.obj().control_binding("background").is_some()
+            && (self.settings().background == text || lock(&self.spurned).as_ref() == Some(&text))
+        {
+            return;
+        }
+        *lock(&self.spurned) = None;
         if self.settings().elsewhere(&text).is_some() {
             return self.change(|s| {
                 let backdrop = s.elsewhere(&text);
@@ -90,6 +98,7 @@ impl BgRemove {
             Err(_) if early => self.change(|s| s.put(text, None)),
             Err(e) => {
                 let kept = self.settings().background.clone();
+                *lock(&self.spurned) = Some(text);
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
         }
@@ -139,6 +148,7 @@ impl BgRemove {
         self.change(|s| {
             wanted = s.texts == number;
             if wanted {
+                *lock(&self.spurned) = Some(std::mem::take(&mut s.background));
                 s.background.clone_from(&s.shown);
                 kept.clone_from(&s.shown);
             }
@@ -361,17 +371,14 @@ impl BgRemove {
     fn log_provider(&self, network: &Network) {
         let place = network.session.place();
         gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
-        let news: Vec<String> = {
-            let mut told = lock(&self.stepped_down);
-            let news = network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();
-            told.extend(network.passed_over.iter().cloned());
-            news
-        };
+        let told = lock(&self.stepped_down).clone();
+        let news: Vec<String> =
+            network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();
         if news.is_empty() {
             return;
         }
         let why = news.join("\n");
-        self.warn(
+        let posted = self.warn(
             "provider-failed",
             |s| {
                 let provider = why.split(':').next().unwrap_or_default();
@@ -381,6 +388,9 @@ impl BgRemove {
                 format!("execution-provider=auto runs model '{}' on {place}, for want of {why}", network.name)
             },
         );
+        if posted {
+            lock(&self.stepped_down).extend(news);
+        }
     }
 
     /// Keeps the network in use, or that there is none, and has the property say where it runs.

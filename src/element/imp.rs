@@ -59,6 +59,8 @@ pub struct BgRemove {
     pub(super) warned: Mutex<Vec<Posted>>,
     /// The providers that `auto` had to pass over, as far as it has been told.
     pub(super) stepped_down: Mutex<Vec<String>>,
+    /// The background that a controller said last and that cannot be had.
+    pub(super) spurned: Mutex<Option<String>>,
     /// Why the caps do not fit has been said.
     pub(super) explained: Mutex<bool>,
     /// Why there were no caps to answer upstream's question with.
@@ -103,7 +105,11 @@ impl ObjectImpl for BgRemove {
         // The types are checked by GObject before it comes here.
         match pspec.name() {
             "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),
-            "model-options" => self.change_network(|s| s.model_options = value.get().unwrap_or_default()),
+            "model-options" => self.change_network(|s| {
+                // An empty structure is none: what keeps presets cannot write down one that is not there.
+                let options: Option<gst::Structure> = value.get().unwrap_or_default();
+                s.model_options = options.filter(|o| o.n_fields() > 0);
+            }),
             "resolution" => self.change_network(|s| s.resolution = value.get().unwrap_or_default()),
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
             "background-color" => self.change(|s| {
@@ -155,7 +161,11 @@ impl ObjectImpl for BgRemove {
         let settings = self.settings();
         match pspec.name() {
             "model" => settings.model.to_value(),
-            "model-options" => settings.model_options.to_value(),
+            "model-options" => settings
+                .model_options
+                .clone()
+                .unwrap_or_else(|| gst::Structure::new_empty("options"))
+                .to_value(),
             "resolution" => settings.resolution.to_value(),
             "active-execution-provider" => {
                 lock(&self.network).as_ref().map_or_else(String::new, |n| n.session.place()).to_value()

@@ -58,20 +58,21 @@ impl BgRemove {
     }
 
     /// A warning with a code in its details (structure `bgremove-warning`, fields `code` and what `fields` adds), at
-    /// most once a second for each code. `text` is given how many went before it unsaid.
+    /// most once a second for each code. `text` is given how many went before it unsaid. Gives
+    /// whether it was posted.
     pub(super) fn warn(
         &self,
         code: &'static str,
         fields: impl FnOnce(gst::structure::Builder) -> gst::structure::Builder,
         text: impl FnOnce(u64) -> String,
-    ) {
+    ) -> bool {
         let withheld = {
             let mut posted = lock(&self.warned);
             match posted.iter_mut().find(|p| p.code == code) {
                 Some(p) if p.at.elapsed() < SELDOM => {
                     p.withheld += 1;
                     lock(&self.log).count(code);
-                    return;
+                    return false;
                 }
                 Some(p) => {
                     p.at = Instant::now();
@@ -93,6 +94,7 @@ impl BgRemove {
             .src(&*self.obj())
             .build();
         let _ = self.obj().post_message(message);
+        true
     }
 
     /// The counts and times of the stream as the property `stats` gives them.

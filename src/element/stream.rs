@@ -445,7 +445,7 @@ impl BgRemove {
         match e.kind {
             Kind::Unsuited => self.warn(UNSUITED, reason, text),
             _ => self.warn("inference-failed", reason, text),
-        }
+        };
         Ok(())
     }
 

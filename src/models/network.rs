@@ -97,16 +97,10 @@ impl Network {
             None => {
                 let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
-                    last = on(p, "").and_then(|session| match session.device.software {
-                        false => Ok(session),
-                        true => Err(Error::new(
-                            Kind::Runtime,
-                            format!(
-                                "{} only stands in for a GPU and is slower than the CPU",
-                                session.place()
-                            ),
-                        )),
-                    });
+                    last = match runtime::only_software(p) {
+                        None => on(p, ""),
+                        Some(why) => Err(Error::new(Kind::Runtime, why)),
+                    };
                     match &last {
                         Ok(_) => break,
                         Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),

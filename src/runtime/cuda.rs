@@ -9,15 +9,17 @@ use std::sync::Once;
 /// The driver's library; it comes with the driver and from nowhere else.
 const DRIVER: &str = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
 
+/// The CUDA that `make runtime-cuda` installs libraries of, as the driver counts.
+const LEAST: c_int = 13_000;
+
 /// The names of the GPUs, in the order in which CUDA counts them.
 ///
 /// # Errors
 /// What is missing, and how to have it.
 pub fn devices() -> Result<Vec<String>, String> {
     // SAFETY: the driver's library, which any CUDA program opens.
-    let driver = unsafe { Library::new(DRIVER) }.map_err(|e| {
-        format!("NVIDIA's driver is not there ({}); on Debian: apt-get install nvidia-driver", cause(&e))
-    })?;
+    let driver = unsafe { Library::new(DRIVER) }
+        .map_err(|e| format!("NVIDIA's driver is not there ({}): install theirs, 580 or newer", cause(&e)))?;
     let names = names(&driver).map_err(|why| format!("NVIDIA's driver gives no device: {why}"))?;
     if names.is_empty() { Err("NVIDIA's driver finds no GPU of theirs".into()) } else { Ok(names) }
 }
@@ -43,6 +45,20 @@ fn names(driver: &Library) -> Result<Vec<String>, String> {
             .get::<unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(b"cuDeviceGetName")
             .map_err(missing)?;
         failed("cuInit", init(0))?;
+        let version = driver
+            .get::<unsafe extern "C" fn(*mut c_int) -> c_int>(b"cuDriverGetVersion")
+            .map_err(missing)?;
+        let mut cuda = 0;
+        failed("cuDriverGetVersion", version(&mut cuda))?;
+        if cuda < LEAST {
+            return Err(format!(
+                "it is for CUDA {}.{}, and the libraries want {} or newer: that is driver 580, which Debian 12 and 13 do \
+                 not package; NVIDIA's own repository does",
+                cuda / 1000,
+                cuda % 1000 / 10,
+                LEAST / 1000
+            ));
+        }
         let mut n = 0;
         failed("cuDeviceGetCount", count(&mut n))?;
         let one = |i| {

@@ -69,7 +69,7 @@ pub(super) fn choose(provider: Provider, wanted: &str) -> Result<Device> {
         Provider::WebGpu if cfg!(target_os = "linux") => {
             let adapters = vulkan::adapters().map_err(refuse)?;
             let device = adapter(&adapters, wanted).map_err(refuse)?;
-            settle(&device).map_err(refuse)?;
+            free(&device).map_err(refuse)?;
             Ok(device)
         }
         // What is wrong with the driver, the provider finds out by itself.
@@ -160,20 +160,31 @@ fn adapter(adapters: &[Adapter], wanted: &str) -> std::result::Result<Device, St
     ))
 }
 
-/// WebGPU keeps to one adapter in a process, whatever it is told later.
-fn settle(device: &Device) -> std::result::Result<(), String> {
-    static TAKEN: Mutex<Option<Device>> = Mutex::new(None);
-    let mut taken = TAKEN.lock().unwrap_or_else(|e| e.into_inner());
-    match &*taken {
+/// The adapter that this process runs WebGPU on: it keeps to one, whatever it is told later.
+static TAKEN: Mutex<Option<Device>> = Mutex::new(None);
+
+fn free(device: &Device) -> std::result::Result<(), String> {
+    match &*TAKEN.lock().unwrap_or_else(|e| e.into_inner()) {
         Some(other) if other.name != device.name => Err(format!(
             "this process runs WebGPU on {} already, and {} takes another process",
             other.name, device.name
         )),
-        _ => {
-            *taken = Some(device.clone());
-            Ok(())
-        }
+        _ => Ok(()),
     }
+}
+
+/// A network has been loaded there.
+pub(super) fn settle(provider: Provider, device: &Device) {
+    if provider == Provider::WebGpu {
+        TAKEN.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert_with(|| device.clone());
+    }
+}
+
+/// Why a provider is not worth loading anything for: all that it would run on stands in for a GPU.
+pub fn only_software(provider: Provider) -> Option<String> {
+    choose(provider, "").ok().filter(|device| device.software).map(|device| {
+        format!("{} ({}) only stands in for a GPU and is slower than the CPU", provider.name(), device.name)
+    })
 }
 
 #[cfg(test)]

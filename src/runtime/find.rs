@@ -31,8 +31,15 @@ pub fn candidates(beside: Option<&Path>, wanted: Option<Provider>) -> Vec<PathBu
         return vec![path.into()];
     }
     let mut list = Vec::new();
+    // The one that has what is asked for goes before what lies beside the plugin.
+    let own = wanted.and_then(Provider::folder).map(|folder| data_folder().join(folder).join(LIBRARY));
+    list.extend(own.filter(|path| path.exists()));
     list.extend(beside.map(|folder| folder.join(LIBRARY)));
-    list.extend(installed(wanted));
+    for path in installed(wanted) {
+        if !list.contains(&path) {
+            list.push(path);
+        }
+    }
     list.extend(packaged(beside).into_iter().map(|folder| folder.join(LIBRARY)));
     list.push(LIBRARY.into());
     list

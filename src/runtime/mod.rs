@@ -16,7 +16,7 @@ mod version;
 mod vulkan;
 
 pub(crate) use cache::processor;
-pub use device::{Device, devices};
+pub use device::{Device, devices, only_software};
 pub use find::data_folder;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};

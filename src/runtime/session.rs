@@ -231,6 +231,7 @@ impl Session {
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
         let gate = provider.at_once(threads).map(Gate::new);
+        device::settle(provider, &device);
         Ok(Self { session, gate, inputs, outputs, provider, device, sha256, bytes: own_length })
     }
 

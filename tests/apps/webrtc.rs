@@ -170,6 +170,11 @@ fn what_is_no_offer_is_refused() {
         (response.status().as_u16(), response.body_mut().read_to_string().unwrap())
     };
     assert_eq!(post("text/plain", "v=0").0, 415);
+    // By a name that is pointed here, or from another page.
+    for (header, value) in [("Host", "evil.example:8080"), ("Origin", "http://evil.example")] {
+        let got = agent.get(whep.replace("whep", "")).header(header, value).call().unwrap();
+        assert_eq!(got.status(), 403, "{header}: {value}");
+    }
     assert_eq!(post("application/sdp", "no offer").0, 400);
     // An offer of VP8, where H.264 is sent.
     let offer = "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n\
@@ -247,6 +252,8 @@ impl MediaServer {
                     }
                     (Method::Get, "/offer") => waiting.push(request),
                     (Method::Post, "/room") if known && has("Content-Type", "application/sdp") => {
+                        // One that was given up is not answered any more.
+                        offers.clear();
                         offers.push(body);
                         sender = Some(request);
                     }
@@ -291,9 +298,9 @@ fn a_server_is_sent_to() {
     assert!(stranger.stop().success());
     drop(stranger);
 
-    let mut sender = webrtc(&["--whip", &room, "--token", TOKEN, "--codec", "h264"]);
     let Some(browser) = Chromium::start(test, &[LOOPBACK], &[]) else { return };
     browser.open(&format!("{}/", server.address));
+    let mut sender = webrtc(&["--whip", &room, "--token", TOKEN, "--codec", "h264"]);
     sender.wait_for("sending to ");
     wait_for_video(&browser, &sender);
     watch(&browser, 3);

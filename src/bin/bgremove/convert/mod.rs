@@ -138,7 +138,11 @@ impl Settings {
     /// Whether a colour or a picture stands behind the subject.
     fn is_opaque_still(&self) -> bool {
         let Background::Text(text) = &self.background else { return false };
-        matches!(compose::parse(text), Ok(compose::Background::Color(_) | compose::Background::Image(_)))
+        text == "color"
+            || matches!(
+                compose::parse(text),
+                Ok(compose::Background::Color(_) | compose::Background::Image(_))
+            )
     }
 
     pub fn sound_wanted(&self) -> bool {
@@ -443,6 +447,10 @@ fn failure(input: &Path, fault: &Fault) -> Failure {
 
 /// Reads what `--background` says.
 fn background(text: &str) -> Result<Background, String> {
+    if text.trim() == "color" {
+        // Which one, the property `background-color` says.
+        return Ok(Background::Text(text.trim().into()));
+    }
     match compose::parse(text) {
         Ok(b) if b.is_transparent() => Ok(Background::Transparent),
         Ok(_) => Ok(Background::Text(text.into())),
