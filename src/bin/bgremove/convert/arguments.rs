@@ -4,6 +4,7 @@ use super::format::{Codec, Format};
 use super::raw::{self, Raw};
 use super::tracks::Track;
 use super::{Background, Settings, Task, background, into_folder, output, record};
+use crate::inbox;
 use crate::parts::{self, Ask, Share, Wanted};
 use gstbgremove::auto;
 use std::path::{Path, PathBuf};
@@ -258,11 +259,22 @@ impl Args {
                 ));
             }
         }
+        if let Some(watched) = &self.watch {
+            let into = [("--output-folder", &self.output_folder), ("--report", &self.report)];
+            for (option, folder) in into.into_iter().filter_map(|(option, f)| Some((option, f.as_ref()?))) {
+                if same_file(watched, folder) || same_file(&watched.join(inbox::FAILED), folder) {
+                    return Err(format!(
+                        "{option} {} is the folder that is watched, or where failures go: choose another one",
+                        folder.display()
+                    ));
+                }
+            }
+        }
         let mut tasks = match (&self.output_folder, output) {
             (Some(folder), _) => into_folder(&inputs, folder, format, self.report.as_deref())?,
             (None, Some(path)) => {
                 let (input, output) = (inputs[0].clone(), output::target(path, format));
-                vec![Task { input, output, report: self.report.clone() }]
+                vec![Task { input, output, report: self.report.clone(), seen: None }]
             }
             (None, None) => Vec::new(),
         };

@@ -16,6 +16,7 @@ pub struct Fault {
 /// Somebody has had enough; no error.
 const INTERRUPTED: &str = "convert/interrupted";
 const STALLED: &str = "convert/stalled";
+const CHANGED: &str = "convert/changed";
 
 impl Fault {
     pub fn new(code: &str, text: impl Into<String>) -> Self {
@@ -47,6 +48,21 @@ impl Fault {
 
     pub fn is_stalled(&self) -> bool {
         self.code == STALLED
+    }
+
+    /// The input is being written to.
+    pub fn changed(text: &str) -> Self {
+        Self::new(CHANGED, text)
+    }
+
+    pub fn is_changed(&self) -> bool {
+        self.code == CHANGED
+    }
+
+    /// Whether another input may do better: neither somebody's wish, nor a full disk, nor the like.
+    pub fn is_of_input(&self) -> bool {
+        let aside = [INTERRUPTED, CHANGED, "convert/output", "convert/report"];
+        !aside.contains(&&*self.code) && !self.code.starts_with("resource/")
     }
 
     /// The result cannot be put where it should.

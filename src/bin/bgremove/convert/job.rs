@@ -224,6 +224,9 @@ pub fn convert(
         let written = edits::mend(result.path());
         written.map_err(|e| Fault::output(format!("its edit lists cannot be written: {e}")))?;
     }
+    if let Some(fault) = task.changed() {
+        return Err(fault);
+    }
     if let (Some(part), Some(slice), Some(cropped)) = (&settings.part, &slice, &cropped) {
         let made = parts::Made { settings, task, slice, stream: account.stream() };
         if let Some(text) = part.mark(&made, cropped, result.path()).map_err(Fault::output)? {

@@ -35,7 +35,7 @@ pub(crate) mod watch;
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
-use crate::inbox::{self, Come, Inbox};
+use crate::inbox::{self, Come, Inbox, Look};
 use crate::parts::Wanted;
 use fault::Fault;
 use format::{Codec, Format};
@@ -235,6 +235,16 @@ pub(crate) struct Task {
     pub output: PathBuf,
     /// Where the record goes.
     pub report: Option<PathBuf>,
+    /// How the input was when it counted as whole, where it may still be written to.
+    pub seen: Option<Look>,
+}
+
+impl Task {
+    /// That the input is no longer what it was.
+    fn changed(&self) -> Option<Fault> {
+        let changed = self.seen.as_ref().is_some_and(|look| !look.holds(&self.input));
+        changed.then(|| Fault::changed("it changed while it was read: it is tried again when it is whole"))
+    }
 }
 
 /// GStreamer with our elements, and what says that somebody has had enough.
@@ -365,7 +375,8 @@ struct Ended {
 }
 
 impl Work<'_> {
-    /// Does all, several at a time. `aside` says where the record of one that fails goes, if none is asked for.
+    /// Does all, several at a time. `aside` says where the record of one that cannot be converted goes, if none is asked
+    /// for.
     fn each(&self, tasks: &[Task], aside: impl Fn(&Task) -> Option<PathBuf> + Sync) -> Ended {
         let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
         let ended = Mutex::new(Ended { done: 0, failed: Vec::new() });
@@ -381,8 +392,10 @@ impl Work<'_> {
                         let mut account = Account::new(self.settings, &task);
                         let watch = Watch::new(Arc::clone(self.stop), self.timeout);
                         let done = job::convert(self.settings, &task, &watch, &job, &mut account);
-                        let failed = done.as_ref().is_err_and(|fault| !fault.is_interrupted());
-                        let record = task.report.clone().or_else(|| aside(&task).filter(|_| failed));
+                        // Of half a file it may also be said that it is damaged.
+                        let done = done.map_err(|f| task.changed().filter(|_| f.is_of_input()).unwrap_or(f));
+                        let failed = done.as_ref().is_err_and(Fault::is_of_input);
+                        let record = task.report.clone().or_else(|| failed.then(|| aside(&task)).flatten());
                         let kept = account.close(record.as_deref(), done.as_ref().map(|_| ()));
                         let kept = kept.map_err(|e| Fault::new("convert/report", e));
                         let mut ended = ended.lock().unwrap_or_else(|e| e.into_inner());
@@ -408,9 +421,10 @@ impl Work<'_> {
             let mut tasks = Vec::new();
             for come in inbox.look(|input| target_in(input, into, format)).map_err(Failure::Failed)? {
                 match come {
-                    Come::Whole(input) => {
+                    Come::Whole(input, look) => {
                         let report = reports.map(|r| record_in(&input, r));
-                        tasks.push(Task { output: target_in(&input, into, format), input, report });
+                        let output = target_in(&input, into, format);
+                        tasks.push(Task { output, input, report, seen: Some(look) });
                     }
                     Come::Doubled(input, other) => {
                         let job = self.report.job(&input, &target_in(&input, into, format));
@@ -426,6 +440,13 @@ impl Work<'_> {
             let ended = self.each(&tasks, |task| inbox.record(&task.input));
             for (input, fault) in ended.failed.iter().filter(|f| !f.1.is_interrupted()) {
                 let job = self.report.job(input, &target_in(input, into, format));
+                if !fault.is_of_input() {
+                    if !fault.is_changed() {
+                        inbox.again(input);
+                        job.note(&format!("it stays, and is tried again ({})", fault.code));
+                    }
+                    continue;
+                }
                 match inbox.set_aside(input) {
                     Ok(to) => job.note(&format!("it is set aside as {} ({})", to.display(), fault.code)),
                     Err(note) => job.note(&note),
@@ -499,7 +520,7 @@ fn into_folder(
             ));
         }
         let report = reports.map(|folder| record_in(input, folder));
-        tasks.push(Task { input: input.clone(), output, report });
+        tasks.push(Task { input: input.clone(), output, report, seen: None });
     }
     Ok(tasks)
 }
