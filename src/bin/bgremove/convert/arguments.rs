@@ -61,11 +61,11 @@ pub struct Args {
     duration: Option<gst::ClockTime>,
     /// Only the Kth of N parts of about equal length, into a file with that number in its name; `bgremove join` puts them
     /// together. auto/N takes K from the environment of an array job (Kubernetes, Slurm, AWS Batch), auto N as well
-    #[arg(long, value_name = "K/N", conflicts_with_all = ["start", "duration", "range", "print_pipeline"])]
+    #[arg(long, value_name = "K/N", conflicts_with_all = ["start", "duration", "fps", "range", "print_pipeline"])]
     part: Option<Share>,
     /// Only these frames (120..240, counted from 0) or that time (4s..8s, 0:04..0:08), as a part for `bgremove join`
     #[arg(long, value_name = "START..END", value_parser = range,
-        conflicts_with_all = ["start", "duration", "print_pipeline"])]
+        conflicts_with_all = ["start", "duration", "fps", "print_pipeline"])]
     range: Option<(String, Ask)>,
     /// So many frames before a part are inferred and not written, so that no seam is seen; 30 if nothing is said, 60 for
     /// networks that remember earlier frames
@@ -278,6 +278,10 @@ impl Args {
             }
             (None, None) => Vec::new(),
         };
+        // Before the name becomes that of a part: what is joined has this one.
+        if let Some(task) = tasks.iter().find(|task| same_file(&task.input, &task.output)) {
+            return Err(format!("{} would replace itself: choose another name", task.input.display()));
+        }
         if let Some(share) = self.part {
             tasks.iter_mut().for_each(|task| task.output = parts::name(&task.output, share));
         }
@@ -316,7 +320,13 @@ impl Args {
             return Err(format!(
                 "{} cannot be put together from parts, since what it writes of a frame hangs on those before: take one of {}",
                 format.name(),
-                Format::names(|f| !matches!(f, Format::Gif | Format::Webp))
+                Format::names(|f| !matches!(f, Format::Gif | Format::Webp | Format::Y4m | Format::Raw))
+            ));
+        }
+        if matches!(format, Format::Y4m | Format::Raw) {
+            return Err(format!(
+                "{} has no parts, since join does not know it: take webm, mov, mp4 or png",
+                format.name()
             ));
         }
         let model = if self.model == auto::AUTO { auto::for_files(&auto::look()).model } else { &self.model };
@@ -324,7 +334,8 @@ impl Args {
     }
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+/// Whether two names lead to one file or folder.
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 

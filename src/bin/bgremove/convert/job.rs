@@ -18,7 +18,7 @@ use super::ts;
 use super::uneven::uneven;
 use super::watch::Watch;
 use super::{Settings, Task, short};
-use crate::parts::mark::There;
+use crate::parts::mark::{self, There};
 use crate::parts::{self, Slice};
 use gst::prelude::*;
 use std::path::Path;
@@ -92,6 +92,7 @@ pub fn convert(
         match parts::there(settings, task).map_err(Fault::output)? {
             There::Whole => {
                 job.kept();
+                account.kept();
                 return Ok(());
             }
             There::Broken => overwrite = true,
@@ -227,14 +228,35 @@ pub fn convert(
     if let Some(fault) = task.changed() {
         return Err(fault);
     }
+    let mut old = None;
     if let (Some(part), Some(slice), Some(cropped)) = (&settings.part, &slice, &cropped) {
+        // Another machine may have been quicker, and what lies beside its part is not ours to replace.
+        if !overwrite && task.output.exists() {
+            if settings.resume && parts::there(settings, task).map_err(Fault::output)? == There::Whole {
+                job.kept();
+                account.kept();
+                return Ok(());
+            }
+            return Err(Fault::output(format!(
+                "{} has come to be while its successor was made, and is kept",
+                task.output.display()
+            )));
+        }
+        old = Some(mark::Old::of(&task.output).map_err(Fault::output)?);
         let made = parts::Made { settings, task, slice, stream: account.stream() };
         if let Some(text) = part.mark(&made, cropped, result.path()).map_err(Fault::output)? {
             job.warning(parts::CODE, &text);
             account.warning(parts::CODE, &text);
         }
     }
-    let bytes = result.finish().map_err(Fault::output)?;
+    let bytes = result.finish().map_err(|text| {
+        // What lies beside goes with what is there.
+        let back = old.map_or(Ok(()), mark::Old::put_back);
+        Fault::output(match back {
+            Ok(()) => text,
+            Err(e) => format!("{text}; {e}"),
+        })
+    })?;
     if bytes == Some(0) {
         return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }

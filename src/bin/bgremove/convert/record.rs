@@ -30,6 +30,7 @@ pub struct Account<'a> {
     elements: Vec<String>,
     notes: Vec<String>,
     warnings: Vec<Value>,
+    kept: bool,
 }
 
 impl<'a> Account<'a> {
@@ -52,6 +53,7 @@ impl<'a> Account<'a> {
             elements: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            kept: false,
         }
     }
 
@@ -118,6 +120,12 @@ impl<'a> Account<'a> {
         self.stream.as_ref()
     }
 
+    /// The result was there already, and so may be its record.
+    pub fn kept(&mut self) {
+        self.kept = true;
+        self.note("it was there already, and was not made again");
+    }
+
     /// The result is whole and in its place.
     pub fn written(&mut self, written: &Written) {
         self.destination.insert("frames".into(), written.frames.into());
@@ -129,7 +137,7 @@ impl<'a> Account<'a> {
     /// # Errors
     /// That it could not be written.
     pub fn close(self, path: Option<&Path>, ended: Result<(), &Fault>) -> Result<(), String> {
-        let Some(path) = path else { return Ok(()) };
+        let Some(path) = path.filter(|path| !self.kept || !path.exists()) else { return Ok(()) };
         let mut record = match self.stream {
             Some(record) => record,
             None => unborn(self.settings),

@@ -29,7 +29,7 @@ pub fn feed(whole: &Whole, into: &gst_app::AppSrc, watch: &Watch) -> Result<u64,
         each(part, whole.format, watch, |sample| {
             let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else { return Ok(true) };
             let like = stream.get_or_insert_with(|| caps.to_owned());
-            if like.as_ref() != caps {
+            if !is_like(caps, like) {
                 return Err(broken(&format!("its frames are another stream ({caps}, not {like})")));
             }
             let within = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
@@ -58,6 +58,17 @@ pub fn feed(whole: &Whole, into: &gst_app::AppSrc, watch: &Watch) -> Result<u64,
     // Nobody is left to hear that it has ended already.
     let _ = into.end_of_stream();
     Ok(count)
+}
+
+/// Whether frames are of one stream. The rate is the demuxer's guess where frames are unevenly spaced, another one for each
+/// part; their own times count.
+fn is_like(a: &gst::CapsRef, b: &gst::CapsRef) -> bool {
+    let plain = |caps: &gst::CapsRef| {
+        let mut caps = caps.to_owned();
+        caps.make_mut().iter_mut().for_each(|s| s.remove_field("framerate"));
+        caps
+    };
+    plain(a) == plain(b)
 }
 
 /// Where the frames of a part belong.

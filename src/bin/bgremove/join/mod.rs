@@ -16,6 +16,7 @@ use crate::convert::output::{self, Output};
 use crate::convert::report::{Report, State};
 use crate::convert::watch::Watch;
 use crate::convert::{self, arguments, edits};
+use crate::parts::mark::Source;
 use gather::Whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -86,6 +87,13 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
         }
     }
     let source = args.source.clone().unwrap_or_else(|| PathBuf::from(&whole.source().location));
+    // What the sound comes from, or what is put together, is not to be written over.
+    let is_source = arguments::same_file(&target, &source)
+        || Source::of(&target).is_ok_and(|there| there.is(whole.source()));
+    if is_source || whole.parts.iter().any(|part| arguments::same_file(&target, &part.path)) {
+        let what = if is_source { "the clip that the parts were made of" } else { "one of the parts" };
+        return Err(Fault::output(format!("{} is {what}: choose another name", target.display())));
+    }
     let job = report.job(&source, &target);
     let result = Output::among_others(&target, format, args.overwrite).map_err(Fault::output)?;
     let began = Instant::now();

@@ -94,9 +94,9 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
     };
     let behind = file.filter(|f| f.is_file()).and_then(|f| Source::of(&f).ok());
     let background = behind.map_or(background, |b| format!("file of {} bytes, {}", b.bytes, b.sha256));
-    let mut set: Vec<_> = settings.set.iter().filter(|(n, _)| !ASIDE.contains(&n.as_str())).collect();
-    set.sort();
-    let set: Map<String, Value> = set.into_iter().map(|(n, v)| (n.clone(), json!(v))).collect();
+    // Of one that is said several times the last counts.
+    let set = settings.set.iter().filter(|(n, _)| !ASIDE.contains(&n.as_str()));
+    let set: Map<String, Value> = set.map(|(n, v)| (n.clone(), json!(v))).collect();
     let is_webm = settings.format == crate::convert::format::Format::Webm;
     let all = json!({
         "format": settings.format.name(),
@@ -116,6 +116,12 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+/// Whether the whole is to have the source's sound, and which.
+pub fn sound(settings: &Settings) -> (bool, Option<String>) {
+    let has = settings.sound_wanted() && settings.format.has_sound();
+    (has, settings.audio_track.as_ref().map(ToString::to_string))
 }
 
 /// A sum of what is asked for, by which parts of one result know each other.
@@ -240,17 +246,7 @@ impl Mark {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, part: &Path) -> io::Result<()> {
-        let path = beside(part);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        // As any new file, not for its owner alone.
-        builder.prefix(".bgremove-").suffix(".part");
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut draft = builder.tempfile_in(folder)?;
-        draft.write_all(format!("{}\n", self.json()).as_bytes())?;
-        draft.as_file().sync_all()?;
-        draft.persist(&path).map_err(|e| e.error)?;
-        Ok(())
+        write_whole(&beside(part), format!("{}\n", self.json()).as_bytes())
     }
 
     /// What a part says of itself.
@@ -279,6 +275,54 @@ impl Mark {
     }
 }
 
+/// What lay beside a part before it is made anew.
+pub struct Old {
+    part: PathBuf,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Old {
+    /// # Errors
+    /// It cannot be read.
+    pub fn of(part: &Path) -> Result<Self, String> {
+        let path = beside(part);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Self { part: part.into(), bytes: Some(bytes) }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self { part: part.into(), bytes: None }),
+            Err(e) => Err(format!("{} cannot be read: {e}", path.display())),
+        }
+    }
+
+    /// Puts it back, since the new part has not come to its place.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn put_back(self) -> Result<(), String> {
+        let path = beside(&self.part);
+        let put = match &self.bytes {
+            Some(bytes) => write_whole(&path, bytes),
+            // It may be that of somebody who was quicker by a moment; --resume tells whether it fits.
+            None if self.part.exists() => Ok(()),
+            None => std::fs::remove_file(&path),
+        };
+        put.map_err(|e| format!("{} is no longer what it was: {e}", path.display()))
+    }
+}
+
+/// Writes a file, whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // As any new file, not for its owner alone.
+    builder.prefix(".bgremove-").suffix(".part");
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut draft = builder.tempfile_in(folder)?;
+    draft.write_all(bytes)?;
+    draft.as_file().sync_all()?;
+    draft.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
 /// How a place stands for a part that is asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum There {
@@ -292,7 +336,13 @@ pub enum There {
 }
 
 /// Looks whether a part is there already.
-pub fn there(part: &Path, asked: &str, source: &Source, wanted: &Map<String, Value>) -> There {
+pub fn there(
+    part: &Path,
+    asked: &str,
+    source: &Source,
+    wanted: &Map<String, Value>,
+    sound: &(bool, Option<String>),
+) -> There {
     if !part.exists() {
         return There::Nothing;
     }
@@ -306,6 +356,9 @@ pub fn there(part: &Path, asked: &str, source: &Source, wanted: &Map<String, Val
     if let Some((what, value)) = differs {
         let had = mark.settings.get(what).unwrap_or(&Value::Null);
         return There::Other(format!("{name} was made with another {what} ({had}, not {value})"));
+    }
+    if (mark.sound, &mark.audio_track) != (sound.0, &sound.1) {
+        return There::Other(format!("{name} was made for another sound (--audio, --audio-track)"));
     }
     if mark.asked != asked || !mark.source.is(source) {
         return There::Other(format!("{name} is part {} of {}", mark.asked, mark.source.location));
@@ -347,7 +400,7 @@ mod tests {
         (mark.bytes, mark.sha256) = content(&part).unwrap();
         mark.write(&part).unwrap();
         assert_eq!(Mark::read(&part).unwrap(), mark);
-        let of = |asked: &str, source: &Source| there(&part, asked, source, &mark.settings);
+        let of = |asked: &str, source: &Source| there(&part, asked, source, &mark.settings, &(false, None));
         assert_eq!(of("2..4", &mark.source), There::Whole);
         let moved = Source { location: "elsewhere/in.mp4".into(), ..mark.source.clone() };
         assert_eq!(of("2..4", &moved), There::Whole);
@@ -356,12 +409,40 @@ mod tests {
             matches!(of("2..4", &other), There::Other(_)) && matches!(of("2..5", &moved), There::Other(_))
         );
         let finer = Map::from_iter([("quality".to_string(), json!(80))]);
-        let made = there(&part, "2..4", &mark.source, &finer);
+        let made = there(&part, "2..4", &mark.source, &finer, &(false, None));
         assert!(matches!(made, There::Other(why) if why.contains("quality") && why.contains("75, not 80")));
+        for sound in [(true, None), (false, Some("2".to_string()))] {
+            let made = there(&part, "2..4", &mark.source, &mark.settings, &sound);
+            assert!(matches!(made, There::Other(why) if why.contains("sound")));
+        }
         std::fs::write(&part, "fil").unwrap();
         assert_eq!(of("2..4", &mark.source), There::Broken);
         std::fs::write(beside(&part), mark.json().to_string().replace("75", "76")).unwrap();
         assert!(Mark::read(&part).is_err_and(|e| e.contains("--overwrite")));
         assert!(Mark::read(&folder.path().join("b.webm")).is_err_and(|e| e.contains("is no part")));
+    }
+
+    #[test]
+    fn of_what_is_set_twice_the_last_counts() {
+        let mut wanted = Settings::new(crate::convert::format::Format::Webm);
+        for value in ["0.9", "0.5"] {
+            wanted.set.push(("edge-softness".into(), value.into()));
+        }
+        assert_eq!(settings(&wanted)["set"]["edge-softness"], "0.5");
+    }
+
+    #[test]
+    fn what_lay_beside_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("a.webm");
+        let old = Old::of(&part).unwrap();
+        std::fs::write(beside(&part), "new").unwrap();
+        old.put_back().unwrap();
+        assert!(!beside(&part).exists());
+        std::fs::write(beside(&part), "somebody else's").unwrap();
+        let old = Old::of(&part).unwrap();
+        std::fs::write(beside(&part), "new").unwrap();
+        old.put_back().unwrap();
+        assert_eq!(std::fs::read_to_string(beside(&part)).unwrap(), "somebody else's");
     }
 }

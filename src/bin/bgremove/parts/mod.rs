@@ -82,8 +82,7 @@ impl Wanted {
         let source = Source::of(&made.task.input).map_err(unwritten)?;
         let mut mark = Mark::new(&self.asked, made.slice, written.times(), source);
         mark.settings = mark::settings(settings);
-        mark.sound = settings.sound_wanted() && settings.format.has_sound();
-        mark.audio_track = settings.audio_track.as_ref().map(ToString::to_string);
+        (mark.sound, mark.audio_track) = mark::sound(settings);
         if let Some(stream) = made.stream {
             let network = stream.model.get("sha256").cloned();
             mark.settings.insert("model_sha256".into(), network.unwrap_or_default());
@@ -141,7 +140,8 @@ pub fn there(settings: &Settings, task: &Task) -> Result<There, String> {
     };
     let source =
         Source::of(&task.input).map_err(|e| format!("{} cannot be read: {e}", task.input.display()))?;
-    Ok(mark::there(&task.output, &part.asked, &source, &mark::settings(settings)))
+    let (wanted, sound) = (mark::settings(settings), mark::sound(settings));
+    Ok(mark::there(&task.output, &part.asked, &source, &wanted, &sound))
 }
 
 /// Where a part of a result goes: beside it, with its number in the name, so that one command line serves all parts.
