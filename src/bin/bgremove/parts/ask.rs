@@ -97,8 +97,16 @@ fn job(environment: &dyn Fn(&str) -> Option<String>) -> Result<Job, String> {
         // --array=1-7 and --array=0-6 are the same to us, as is one of every second number.
         let least = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
         let step = number("SLURM_ARRAY_TASK_STEP")?.unwrap_or(1).max(1);
+        let count = number("SLURM_ARRAY_TASK_COUNT")?;
+        // Of an array that somebody has picked by hand (--array=3,5) nobody knows which part is meant.
+        let most = number("SLURM_ARRAY_TASK_MAX")?;
+        let gaps = most.zip(count).is_some_and(|(m, c)| m.saturating_sub(least) / step + 1 != c);
+        if least > 1 || gaps {
+            return Err("the array does not begin at 0 or 1, or has gaps, so that its tasks are not all parts: start all                         of it (--array=1-7; --resume leaves alone what is there), or make one part again with --part K/N"
+                .into());
+        }
         let index = id.saturating_sub(least) / step;
-        return Ok(Job { by: "Slurm", index, of: number("SLURM_ARRAY_TASK_COUNT")? });
+        return Ok(Job { by: "Slurm", index, of: count });
     }
     if let Some(index) = number("AWS_BATCH_JOB_ARRAY_INDEX")? {
         return Ok(Job { by: "AWS Batch", index, of: number("AWS_BATCH_JOB_ARRAY_SIZE")? });
@@ -164,20 +172,25 @@ mod tests {
 
     #[test]
     fn engines_say_which_part() {
-        let slurm = |id, min, count, step| {
+        let slurm = |id, min, max, count, step| {
             read(
                 "auto",
                 &[
                     ("SLURM_ARRAY_TASK_ID", id),
                     ("SLURM_ARRAY_TASK_MIN", min),
+                    ("SLURM_ARRAY_TASK_MAX", max),
                     ("SLURM_ARRAY_TASK_COUNT", count),
                     ("SLURM_ARRAY_TASK_STEP", step),
                 ],
             )
         };
-        assert_eq!(slurm("1", "1", "7", "1"), Ok((1, 7)));
-        assert_eq!(slurm("6", "0", "7", "1"), Ok((7, 7)));
-        assert_eq!(slurm("12", "10", "3", "2"), Ok((2, 3)));
+        assert_eq!(slurm("1", "1", "7", "7", "1"), Ok((1, 7)));
+        assert_eq!(slurm("6", "0", "6", "7", "1"), Ok((7, 7)));
+        assert_eq!(slurm("3", "1", "5", "3", "2"), Ok((2, 3)));
+        // --array=3,5, --array=1,3, and --array=1,2,4.
+        for (id, min, max, count) in [("3", "3", "5", "2"), ("1", "1", "3", "2"), ("2", "1", "4", "3")] {
+            assert!(slurm(id, min, max, count, "1").is_err_and(|e| e.contains("--part K/N")));
+        }
         assert_eq!(read("auto/5", &[("JOB_COMPLETION_INDEX", "4")]), Ok((5, 5)));
         let aws = [("AWS_BATCH_JOB_ARRAY_INDEX", "0"), ("AWS_BATCH_JOB_ARRAY_SIZE", "3")];
         assert_eq!(read("auto", &aws), Ok((1, 3)));
