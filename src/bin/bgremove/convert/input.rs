@@ -589,8 +589,16 @@ fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     }
     // A pipe nobody writes to must not hold up the opening either.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(|e| format!("it cannot be read: {e}"))?;
     let source = make("fdsrc")?;
+    let file = match file {
+        Ok(file) => file,
+        // A socket cannot be opened by its name.
+        Err(e) if e.raw_os_error() == Some(libc::ENXIO) && path == Path::new("/dev/stdin") => {
+            source.set_property("fd", 0);
+            return Ok((source, None));
+        }
+        Err(e) => return Err(format!("it cannot be read: {e}")),
+    };
     source.set_property("fd", file.as_raw_fd());
     Ok((source, Some(file)))
 }

@@ -150,6 +150,13 @@ fn packed(buffer: &gst::Buffer, info: &gst_video::VideoInfo) -> Option<gst::Buff
     }
     let mut packed = gst::Buffer::from_mut_slice(bytes);
     let new = packed.get_mut()?;
+    // Newer y4menc goes by this; it is less than what the caps say by themselves.
+    let (half, low) = (w.div_ceil(2), h.div_ceil(2));
+    let offsets = [0, w * h, w * h + half * low];
+    let strides = [w, half, half].map(|s| i32::try_from(s).unwrap_or(i32::MAX));
+    let (flags, format) = (gst_video::VideoFrameFlags::empty(), info.format());
+    gst_video::VideoMeta::add_full(new, flags, format, info.width(), info.height(), &offsets, &strides)
+        .ok()?;
     new.set_pts(buffer.pts());
     new.set_dts(buffer.dts());
     new.set_duration(buffer.duration());
