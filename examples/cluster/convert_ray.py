@@ -18,6 +18,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,18 +40,22 @@ def dies_with_its_worker():
 def bgremove(command, note=lambda event: None):
     """Runs the tool, hands on what it tells, and gives its last words."""
     last = {}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=dies_with_its_worker)
-    try:
-        for line in child.stdout:
-            try:
-                last = json.loads(line)
-            except ValueError:
-                continue
-            note(last)
-        words = child.stderr.read()
-    finally:
-        child.kill()
-        child.wait()
+    # Errors go into a file: a pipe that nobody reads would fill, and hold up the tool.
+    with tempfile.TemporaryFile("w+", errors="replace") as errors:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, preexec_fn=dies_with_its_worker)
+        try:
+            for line in child.stdout:
+                try:
+                    last = json.loads(line)
+                except ValueError:
+                    continue
+                note(last)
+            child.wait()
+        finally:
+            child.kill()
+            child.wait()
+        errors.seek(0)
+        words = errors.read()
     if child.returncode or last.get("event") not in ("done", "kept"):
         raise Failed(words.strip() or f"{command[0]} ended with {child.returncode}")
     return last
@@ -84,9 +89,9 @@ def convert(tool, source, output, number, parts, options, progress):
 
 
 @ray.remote
-def join(tool, source, output):
-    """All parts of a clip."""
-    return bgremove([tool, "join", output, "--source", source, "--overwrite", "--json"])
+def join(tool, source, output, parts):
+    """These parts of a clip: others, of an earlier run with longer or shorter ones, may lie beside them."""
+    return bgremove([tool, "join", output, *parts, "--source", source, "--overwrite", "--json"])
 
 
 def length(path):
@@ -132,8 +137,13 @@ def run(args, on_progress=None):
             ended.append((source, None, f"{taken[output]} has its result's name"))
             continue
         taken[output] = source
-        if Path(output).exists():
-            ended.append((source, output, None))
+        # Pictures go into a folder, whose name is without the extension.
+        result = Path(output).with_suffix("") if args.format == "png" else Path(output)
+        if result.exists() and result.samefile(source):
+            ended.append((source, None, "it would replace itself: choose another folder"))
+            continue
+        if result.is_file() or result.is_dir() and any(result.iterdir()):
+            ended.append((source, str(result), None))
             continue
         try:
             seconds = length(source)
@@ -167,11 +177,11 @@ def run(args, on_progress=None):
                     del waiting[other]
                 continue
             if task in whole:
-                ended.append((source, output, None))
+                ended.append((source, last["output"], None))
                 continue
             whole.add(last["output"])
             if len(whole) == parts:
-                last = join.options(num_cpus=1, max_retries=args.retries).remote(args.bgremove, source, output)
+                last = join.options(num_cpus=1, max_retries=args.retries).remote(args.bgremove, source, output, sorted(whole))
                 waiting[last] = output
                 # So that its end is known for that of the whole.
                 whole.add(last)
