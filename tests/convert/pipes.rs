@@ -39,6 +39,7 @@ fn frames_come_in_through_a_pipe() {
         let times = |p: &Path| times(p).iter().map(|t| (t * 1000.0).round() as i64).collect::<Vec<_>>();
         assert_eq!(times(&output), times(&want), "{name}");
         let (got, want) = (frames(&output), frames(&want));
+        assert_eq!(got.len(), want.len(), "{name}");
         let worst = got.iter().zip(&want).map(|(a, b)| psnr(&alpha(a), &alpha(b))).fold(99.0, f64::min);
         assert!(worst > 28.0, "{name}: {worst} dB");
     }
@@ -68,7 +69,9 @@ fn frames_come_in_through_a_pipe() {
         decoded(&input, &[&odd[..], &["rgb24"]].concat()),
         &["-", text(&output), "--raw", "101x75@30,rgb24", "--background", "green"],
     );
-    let worst = frames(&output).iter().zip(pictures(&want)).map(|(a, b)| psnr(a, &b)).fold(99.0, f64::min);
+    let (got, want) = (frames(&output), pictures(&want));
+    assert_eq!((got.len(), want.len()), (30, 30));
+    let worst = got.iter().zip(&want).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
     assert!(worst > 25.0, "{worst} dB");
     // From a file as well, of which a part is taken.
     let file = folder.join("frames.rgb");
@@ -101,7 +104,7 @@ fn frames_go_out_through_a_pipe() {
         let file = folder.join("a.y4m");
         std::fs::write(&file, out.stdout).unwrap();
         let (got, want) = (frames(&file), pictures_of(&["--background", "green", "--size", size]));
-        assert_eq!(got.len(), 30);
+        assert_eq!((got.len(), want.len()), (30, 30));
         // Pictures may have an odd side, of which Y4M has one less.
         if got[0].len() == want[0].len() {
             let worst = got.iter().zip(&want).map(|(a, b)| psnr(a, b)).fold(99.0, f64::min);
@@ -116,7 +119,8 @@ fn frames_go_out_through_a_pipe() {
     for (more, word) in [
         (&["--format", "mov"][..], "pipe"),
         (&["--format", "y4m"], "transparency"),
-        (&["--part", "1/2"], "no file"),
+        (&["--part", "1/2", "--format", "webm"], "no file"),
+        (&["--part", "1/2", "--format", "raw"], "has no parts"),
     ] {
         let out = bgremove(&[&[text(&input), "-"], more].concat());
         assert!(out.status.code() == Some(2) && said(&out).contains(word), "{}", said(&out));
@@ -139,6 +143,8 @@ fn a_folder_that_is_watched() {
             std::thread::sleep(Duration::from_millis(100));
         }
     };
+    let refused = bgremove(&["--watch", text(&inside), "-o", text(&inside)]);
+    assert!(refused.status.code() == Some(2) && said(&refused).contains("is watched"), "{}", said(&refused));
     let end = |mut child: std::process::Child| {
         // SAFETY: the child is not waited for yet, so the number is still its own.
         unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
