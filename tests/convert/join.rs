@@ -166,6 +166,26 @@ fn sources_of_all_kinds() {
     }
 }
 
+/// Of uneven frames demuxers guess another rate in each part, by which such files count their time.
+#[test]
+fn uneven_frames_in_mov_and_mp4() {
+    let folder = folder("join-uneven");
+    let every = ",loop=loop=1:size=120,select='not(eq(mod(n\\,7)\\,3))'";
+    let input = clip("uneven.mp4", 4.0, every, &[&["-vsync", "vfr"], &H264[..]].concat());
+    for (format, more) in [("mov", &[][..]), ("mp4", &["--background", "green"])] {
+        let more = [&["--size", "96x96"], more].concat();
+        let name = |n: &str| folder.join(format!("{n}.{format}"));
+        let (whole, joined) = (name("whole"), name("joined"));
+        convert(&input, &whole, &more);
+        in_parts(&input, &joined, 2, &more);
+        let (got, want) = (times(&joined), times(&whole));
+        assert_eq!(got.len(), want.len(), "{format}");
+        let off = got.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(off < 0.0005, "{format}: {off} s");
+        same_beeps(&joined, &whole, 0.0);
+    }
+}
+
 #[test]
 fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     let folder = folder("join-refused");
@@ -200,6 +220,8 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     assert_eq!(second.metadata().unwrap().modified().unwrap(), before);
     let finer = make("2/3", &["--resume", "--quality", "80"]);
     assert!(!finer.status.success() && said(&finer).contains("another quality"), "{}", said(&finer));
+    let silent = make("2/3", &["--resume", "--audio", "drop"]);
+    assert!(!silent.status.success() && said(&silent).contains("another sound"), "{}", said(&silent));
     // Half a copy.
     std::fs::write(&second, &bytes[..bytes.len() / 2]).unwrap();
     refused("is not what was written there");
@@ -219,6 +241,23 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     assert!(said(&out).contains("is not the clip"), "{}", said(&out));
     must("join", &[text(&output)]);
     assert_eq!(times(&output).len(), times(&input).len());
+    // Neither the source nor a part is written over.
+    let copy = folder.join("copy.webm");
+    for (from, to, word) in [(&input, &copy, "the clip"), (&second, &second, "one of the parts")] {
+        if from != to {
+            std::fs::copy(from, to).unwrap();
+        }
+        let bytes = std::fs::read(to).unwrap();
+        let parts = [&part(&output, 1, 3), &second, &part(&output, 3, 3)].map(|p| text(p).to_string());
+        let all: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let out = run("join", &[&[text(to)], &all[..], &["--overwrite"]].concat(), &[]);
+        assert!(out.status.code() == Some(1) && said(&out).contains(word), "{}", said(&out));
+        assert_eq!(std::fs::read(to).unwrap(), bytes);
+    }
+    let itself = run("convert", &[text(&output), text(&output), "--part", "1/2"], &[]);
+    assert!(itself.status.code() == Some(2) && said(&itself).contains("replace itself"), "{}", said(&itself));
+    let thin = run("convert", &[text(&input), text(&copy), "--part", "1/2", "--fps", "5"], &[]);
+    assert!(thin.status.code() == Some(2) && said(&thin).contains("--fps"), "{}", said(&thin));
 }
 
 #[test]
@@ -242,16 +281,23 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
         assert!(out.status.success(), "{script}: {}", said(&out));
     };
     if Command::new("parallel").arg("--version").output().is_ok() {
-        let output = folder.join("parallel.webm");
-        engine("parallel.sh", &output, &["3"], &[]);
-        assert_eq!(packets(&output, "v:0", false), packets(&whole, "v:0", false));
+        // Spaces and colours are handed on as they are.
+        let output = folder.join("by parallel.webm");
+        let opaque = folder.join("opaque.webm");
+        convert(&input, &opaque, &[&SMALL[..], &["--background", "#00b140"]].concat());
+        engine("parallel.sh", &output, &["3", "--background", "#00b140"], &[]);
+        assert_eq!(packets(&output, "v:0", false), packets(&opaque, "v:0", false));
     } else {
         crate::skip::skip("gnu_parallel_and_slurms_script_make_the_same", "GNU parallel is not installed");
     }
     let output = folder.join("slurm.webm");
-    for id in ["4", "5"] {
-        let task =
-            [("SLURM_ARRAY_TASK_ID", id), ("SLURM_ARRAY_TASK_MIN", "4"), ("SLURM_ARRAY_TASK_COUNT", "2")];
+    for id in ["1", "2"] {
+        let task = [
+            ("SLURM_ARRAY_TASK_ID", id),
+            ("SLURM_ARRAY_TASK_MIN", "1"),
+            ("SLURM_ARRAY_TASK_MAX", "2"),
+            ("SLURM_ARRAY_TASK_COUNT", "2"),
+        ];
         engine("convert.slurm", &output, &[], &task);
     }
     must("join", &[text(&output)]);
