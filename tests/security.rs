@@ -487,6 +487,10 @@ const IMPORTS: &[(&str, &str)] = &[
          gst_segment_* gst_stream_error_* gst_structure_* gst_tag_* gst_type_* gst_util_* gst_value_* \
          gst_version",
     ),
+    (
+        "key frames and presets, which GStreamer itself keeps",
+        "gst_control_binding_get_type gst_preset_get_type",
+    ),
     ("frames, sound, and the frames of a backdrop's clip", "gst_video_* gst_audio_* gst_app_sink_*"),
     ("the feature `analytics`", "gst_analytics_*"),
     ("the pipeline that plays a backdrop's clip, whose elements stand in the code", "gst_parse_launch"),
