@@ -70,6 +70,19 @@ pub fn write<'a>(
     write_as(frame, info, format(info.format())?)
 }
 
+/// Bytes of a frame of these caps, whatever its buffer's size: rows may be padded, which BaseTransform would refuse.
+pub fn unit_size(caps: &gst::Caps) -> Option<usize> {
+    VideoInfo::from_caps(caps).ok().map(|info| info.size())
+}
+
+/// What of `caps` a filter lets through, in the filter's order.
+pub fn filtered(caps: gst::Caps, filter: Option<&gst::Caps>) -> gst::Caps {
+    match filter {
+        Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+        None => caps,
+    }
+}
+
 /// One component of a frame that is not subsampled, of any format whose pixels lie in whole bytes.
 pub struct Component<'a> {
     data: &'a [u8],

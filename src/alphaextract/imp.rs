@@ -158,14 +158,11 @@ impl BaseTransformImpl for AlphaExtract {
             }
             out.merge_structure(s);
         }
-        if let Some(filter) = filter {
-            out = filter.intersect_with_mode(&out, gst::CapsIntersectMode::First);
-        }
-        Some(out)
+        Some(video::filtered(out, filter))
     }
 
     fn unit_size(&self, caps: &gst::Caps) -> Option<usize> {
-        VideoInfo::from_caps(caps).ok().map(|info| info.size())
+        video::unit_size(caps)
     }
 
     fn transform_size(
@@ -175,8 +172,7 @@ impl BaseTransformImpl for AlphaExtract {
         _size: usize,
         other: &gst::Caps,
     ) -> Option<usize> {
-        // A frame gives a frame, however large its buffer is: rows may be padded, which the base class would refuse.
-        self.unit_size(other)
+        video::unit_size(other)
     }
 
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {

@@ -323,9 +323,7 @@ impl BaseTransformImpl for BgRemove {
             out.merge(caps::transform(direction, caps, Kind::Opaque));
             out.merge(caps::transform(direction, caps, Kind::Matte));
         }
-        if let Some(filter) = filter {
-            out = filter.intersect_with_mode(&out, gst::CapsIntersectMode::First);
-        }
+        let out = crate::video::filtered(out, filter);
         gst::log!(CAT, imp = self, "{caps} at the {direction:?} pad give {out}");
         Some(out)
     }
@@ -456,9 +454,10 @@ impl BaseTransformImpl for BgRemove {
             return Err(refused);
         }
         // What it needs other caps for is negotiated before it, if no earlier frame still wants the old ones.
-        if lock(&self.state).as_ref().is_none_or(|s| s.flow.held() == 0) {
-            self.follow_controllers(buffer.pts());
-        }
+        self.follow_controllers(|| {
+            let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.held() == 0);
+            buffer.pts().filter(|_| alone)
+        });
         // `is_discont` is also set after a frame that was dropped here: the picture goes on all the same.
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         match self.parent_submit_input_buffer(is_discont, buffer) {

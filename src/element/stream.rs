@@ -225,8 +225,7 @@ impl BgRemove {
     /// may be under way.
     pub(super) fn leave(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
-        let next = lock(&self.state).as_ref().and_then(|s| s.flow.oldest()).map(|held| held.buffer.pts());
-        self.follow_controllers(next.flatten());
+        self.follow_controllers(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
         let settings = self.settings();
         let live = self.was_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
@@ -308,14 +307,14 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// Gives controlled properties the values that they have at a frame's time.
-    pub(super) fn follow_controllers(&self, pts: Option<gst::ClockTime>) {
+    /// Gives controlled properties the values that they have at a frame's time, which is asked for only if there are any.
+    pub(super) fn follow_controllers(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
         let obj = self.obj();
         if !obj.has_active_control_bindings() {
             return;
         }
         let segment = obj.segment();
-        let time = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.to_stream_time(pts));
+        let time = segment.downcast_ref::<gst::ClockTime>().and_then(|s| s.to_stream_time(pts()));
         if let Some(time) = time
             && let Err(e) = obj.sync_values(time)
         {

@@ -35,25 +35,6 @@ fn part(output: &Path, number: u32, of: u32) -> PathBuf {
     output.with_file_name(format!("{stem}.part-{number}-of-{of}{extension}"))
 }
 
-/// Times and lengths of a file's packets of a kind as they are stored, and their bytes' sums where asked for.
-fn packets(path: &Path, stream: &str, sums: bool) -> Vec<String> {
-    let what = format!("packet=pts,duration{}", if sums { ",data_hash" } else { "" });
-    let all = [
-        "-v",
-        "error",
-        "-show_data_hash",
-        "md5",
-        "-select_streams",
-        stream,
-        "-show_entries",
-        &what,
-        "-of",
-        "csv=p=0",
-    ];
-    let out = tool("ffprobe", &[&all[..], &[text(path)]].concat());
-    String::from_utf8(out).unwrap().lines().map(str::to_string).collect()
-}
-
 /// Greatest and mean distance of two files' alpha, each frame's own mean, of 255.
 fn distance(a: &[Frame], b: &[Frame]) -> (f64, f64) {
     assert_eq!(a.len(), b.len());

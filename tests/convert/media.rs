@@ -36,6 +36,25 @@ pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// Times and lengths of a file's packets of a kind as they are stored, and their bytes' sums where asked for.
+pub fn packets(path: &Path, stream: &str, sums: bool) -> Vec<String> {
+    let what = format!("packet=pts,duration{}", if sums { ",data_hash" } else { "" });
+    let all = [
+        "-v",
+        "error",
+        "-show_data_hash",
+        "md5",
+        "-select_streams",
+        stream,
+        "-show_entries",
+        &what,
+        "-of",
+        "csv=p=0",
+    ];
+    let out = tool("ffprobe", &[&all[..], &[text(path)]].concat());
+    String::from_utf8(out).unwrap().lines().map(str::to_string).collect()
+}
+
 /// A clip of the portrait, 320 × 180, through ffmpeg with more options; made once.
 pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
