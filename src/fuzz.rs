@@ -8,6 +8,7 @@ use crate::frame::{Format, FrameMut};
 use crate::models::{self, Hints, Spec};
 use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
 use crate::runtime::{Element, Port, State, View, onnx};
+use crate::scene::Scene;
 use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
     self, Audio, Codec, Colour, Config, Kind, Mode, Tag, Track, Video, Writer, validate,
@@ -325,7 +326,7 @@ pub fn frames(data: &[u8]) {
     let (mw, mh) = (1 + b.below(64), 1 + b.below(64));
     let mut mask: Vec<f32> = (0..mw * mh).map(|i| f32::from(data[i % data.len()]) / 255.0).collect();
     let mut matte = vec![0; (w * h) as usize];
-    let mut smoother = Smoother::new();
+    let (mut smoother, mut scene) = (Smoother::new(), Scene::new());
     let _ = CutDetector::new().is_cut(&frame);
     let _ = matte::Sampler::default().sample(&frame, mw, mh);
     let controls = Controls {
@@ -335,9 +336,11 @@ pub fn frames(data: &[u8]) {
         edge_softness: f32::from(b.u8()) / 4.0,
     };
     for _ in 0..2 {
+        scene.correct(&frame, &mut mask, mw, mh);
         smoother.mask(&frame, &mut mask, mw, mh, 0.6);
         let quality = b.pick(&[Quality::None, Quality::Fast, Quality::Best]);
         Refiner::new().refine(&frame, &mask, mw, mh, quality, &mut matte);
+        scene.refine(&frame, &mut matte);
         smoother.apply(&frame, &mut matte, 0.6);
         Levels::new().apply(&mut matte, frame.width, frame.height, &controls);
     }

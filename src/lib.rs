@@ -17,6 +17,7 @@ mod numbers;
 pub mod refine;
 pub mod report;
 pub mod runtime;
+pub mod scene;
 mod simd;
 #[cfg(test)]
 mod simd_tests;

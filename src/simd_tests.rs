@@ -8,6 +8,7 @@ use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
 use crate::matte::Sampler;
 use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
+use crate::scene::Scene;
 use crate::simd::same_at_each_width;
 use crate::spread;
 use crate::temporal::{Carrier, Change, CutDetector, Smoother};
@@ -138,6 +139,7 @@ fn what_is_remembered_is_the_same_at_each_width() {
         same_at_each_width(what, || {
             let (mut smoother, mut carrier) = (Smoother::new(), Carrier::new());
             let (mut cuts, mut change) = (CutDetector::new(), Change::default());
+            let mut room = Scene::new();
             let mut all = Vec::new();
             for (n, picture) in (0..).zip(&pictures) {
                 let frame = picture.frame();
@@ -148,6 +150,11 @@ fn what_is_remembered_is_the_same_at_each_width() {
                 carrier.mark(n);
                 smoother.mask(&frame, &mut mask, mw, mh, 0.6);
                 smoother.apply(&frame, &mut alpha, 0.6);
+                // Frames enough for the background to be known.
+                for _ in 0..4 {
+                    room.correct(&frame, &mut mask, mw, mh);
+                    room.refine(&frame, &mut alpha);
+                }
                 let since = change.since_kept(&frame);
                 change.keep(&frame);
                 all.push((mask, alpha, carried, cuts.is_cut(&frame), since));

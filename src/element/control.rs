@@ -201,7 +201,7 @@ impl BgRemove {
                     // Its first mask is on its way; until then the old one's is carried on.
                     state.flow.ask_again();
                     // Nor is its matte held on to where nothing moves.
-                    state.smoother.reset();
+                    state.forget();
                     (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
             }
@@ -412,7 +412,7 @@ impl BgRemove {
         let events = match lock(&self.state).as_mut() {
             Some(state) => {
                 lock(&self.stats).resets += 1;
-                state.smoother.reset();
+                state.forget();
                 state.flow.reset()
             }
             None => Vec::new(),

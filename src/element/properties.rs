@@ -96,6 +96,15 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     "How much the matte is steadied from frame to frame (0 = not at all)",
                     (0.0, 1.0, defaults.temporal_smoothing),
                 ),
+                glib::ParamSpecBoolean::builder("remember-background")
+                    .nick("Remember background")
+                    .blurb(
+                        "Where the camera stands still, remember what is behind the subject, and find the subject and its \
+                         edges by it",
+                    )
+                    .default_value(defaults.remember_background)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecBoolean::builder("scene-detection")
                     .nick("Scene detection")
                     .blurb("Forget earlier frames at a hard cut")

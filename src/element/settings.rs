@@ -188,6 +188,8 @@ pub struct Settings {
     pub controls: refine::Controls,
     /// 0 (off) to 1.
     pub temporal_smoothing: f32,
+    /// Use what is behind the subject where it has been seen before.
+    pub remember_background: bool,
     /// Forget the past at hard cuts.
     pub scene_detection: bool,
     pub mode: InferenceMode,
@@ -240,6 +242,7 @@ impl Default for Settings {
             decontaminate: true,
             controls: refine::Controls::default(),
             temporal_smoothing: 0.6,
+            remember_background: true,
             scene_detection: true,
             mode: InferenceMode::default(),
             interval: 1,

@@ -11,6 +11,7 @@ use crate::frame::{Format, Frame};
 use crate::matte::Mask;
 use crate::models::Network;
 use crate::refine::{Colors, Foreground, Levels, Refiner};
+use crate::scene::Scene;
 use crate::temporal::Smoother;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -65,7 +66,8 @@ pub struct State {
     /// How fine edges are drawn where time is short.
     pub effort: Effort,
     refiner: Refiner,
-    pub smoother: Smoother,
+    smoother: Smoother,
+    scene: Scene,
     levels: Levels,
     foreground: Foreground,
     /// The colours that a frame's own alpha leaves visible.
@@ -112,6 +114,7 @@ impl State {
             effort: Effort::default(),
             refiner: Refiner::new(),
             smoother: Smoother::new(),
+            scene: Scene::new(),
             levels: Levels::new(),
             foreground: Foreground::new(),
             seen: Foreground::new(),
@@ -128,7 +131,20 @@ impl State {
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
         let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
-        Self { smoother: self.smoother, flow: self.flow, effort: self.effort, behind: self.behind, ..fresh }
+        Self {
+            smoother: self.smoother,
+            scene: self.scene,
+            flow: self.flow,
+            effort: self.effort,
+            behind: self.behind,
+            ..fresh
+        }
+    }
+
+    /// Forgets the frames that have gone out.
+    pub fn forget(&mut self) {
+        self.smoother.reset();
+        self.scene.reset();
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -228,7 +244,7 @@ impl State {
                 temporal
             }
             Source::Whole(alpha) => {
-                self.smoother.reset();
+                self.forget();
                 self.matte.fill(*alpha);
                 Duration::ZERO
             }
@@ -346,6 +362,11 @@ impl State {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = !self.network.spec.states.is_empty();
+        if settings.remember_background {
+            self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
+        } else {
+            self.scene.reset();
+        }
         // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
         // hardly larger than the mask, motion is not known finely enough to carry it along.
         if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
@@ -357,6 +378,9 @@ impl State {
             self.smoother.disturb();
         }
         let begin = Instant::now();
+        if quality != Refine::None {
+            self.scene.refine(frame, &mut self.matte);
+        }
         self.smoother.apply(frame, &mut self.matte, strength);
         temporal += begin.elapsed();
         self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);

@@ -276,7 +276,7 @@ impl BgRemove {
         let Some(held) = state.flow.pop() else { return Ok(None) };
         if held.fresh {
             state.flow.start_anew(held.number);
-            state.smoother.reset();
+            state.forget();
             lock(&self.log).cut();
         }
         // The newest counts.

@@ -162,7 +162,7 @@ impl Refiner {
     ) -> bool {
         let (w, h) = (frame.width, frame.height);
         let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() >= n);
-        if !sized || w == 0 || h == 0 || out.len() < w * h || !readable(frame) {
+        if !sized || out.len() < w * h || !frame.holds_colors() {
             out.fill(0);
             return false;
         }
@@ -586,16 +586,6 @@ fn noise(frame: &Frame<'_>) -> [f32; 3] {
     let (luma, _, chroma) = frame.color.scale();
     let part = |scale: f32| (scale / 255.0).powi(2) * EPS / 3.0;
     [part(luma), part(chroma), part(chroma)]
-}
-
-/// Whether the planes hold what the format and the size say.
-fn readable(frame: &Frame<'_>) -> bool {
-    let layout = frame.format.layout();
-    layout.color[..layout.colors].iter().all(|c| {
-        let row = c.offset + (c.width(frame.width) - 1) * c.step + 1;
-        let plane = &frame.planes[c.plane];
-        plane.stride >= row && plane.data.len() >= (c.height(frame.height) - 1) * plane.stride + row
-    })
 }
 
 /// 0..1 as 0..255, rounded, in few vector instructions: 2²³ leaves a float no room for a fraction.

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::{
     blocks::runs,
     planes::{halve_plane, mix, place, stretch_row, widen_by},
-    readable, with_local,
+    with_local,
 };
 use crate::frame::{Component, Format, Frame, FrameMut, Rows};
 use crate::simd::{in_pool, multiversion, unsettled};
@@ -118,7 +118,7 @@ impl Foreground {
         {
             return false;
         }
-        if w == 0 || h == 0 || Some(alpha.len()) != w.checked_mul(h) || !readable(frame) {
+        if Some(alpha.len()) != w.checked_mul(h) || !frame.holds_colors() {
             return false;
         }
         self.resize(w, h);

@@ -1,0 +1,235 @@
+//! Alpha at the matte's edges from what is known to lie behind them: a frame's colour C is a mix αF + (1 − α)B of the
+//! remembered background B and the foreground F near by, of which α is the projection of C − B on F − B. How much that
+//! is worth against the matte as it was follows from noise, from how far B and F are apart, and from how far C is off
+//! the line between them.
+
+use rayon::prelude::*;
+
+use super::memory::{Memory, TINT, brightness_and_tints};
+use super::sums::Sums;
+use crate::simd::multiversion;
+use crate::spread::spread;
+
+/// Alpha from which on a cell and all around it are foreground.
+const FOREGROUND: u8 = 242;
+/// Alpha up to which nothing is there, and from which on there is nothing else.
+const EMPTY: u8 = 5;
+const FULL: u8 = 250;
+/// Cells to each side of the edge that are looked at.
+const BAND: usize = 1;
+/// Blocks of cells within which the foreground's colour is looked for: near by, and where there is none, farther.
+const NEAR: usize = 1;
+const FAR: usize = 3;
+/// The error of a sample's colour in levels, by noise; and of the foreground's.
+const NOISE: f32 = 2.0;
+const SPREAD: f32 = 8.0;
+/// What of the variance of its brightness near by counts for error.
+const VARIES: f32 = 0.25;
+/// What the distance from the line counts for as error.
+const OFF: f32 = 3.0;
+/// The variance of the matte's own error where it is half; and what part of it where it is sure.
+const ERROR: f32 = 0.09;
+const SURE: f32 = 0.05;
+
+/// Solves edges; keeps its room from frame to frame.
+#[derive(Debug, Default)]
+pub struct Edge {
+    /// By cell: the least and the most alpha; the same around it.
+    least: Vec<u8>,
+    most: Vec<u8>,
+    low: Vec<u8>,
+    high: Vec<u8>,
+    tmp: Vec<u8>,
+    sums: Sums,
+    /// What is added to alpha, by sample, in 1/64 of its steps; and not 0 where that is, by cell.
+    change: Vec<i16>,
+    changes: Vec<u8>,
+}
+
+impl Edge {
+    /// Solves `alpha`, rows of `width`.
+    pub fn solve(&mut self, memory: &Memory, width: usize, alpha: &mut [u8]) {
+        let (wide, high) = memory.cells();
+        let n = wide * high;
+        let side = 2 * memory.scale;
+        for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.high, &mut self.tmp] {
+            v.resize(n, 0);
+        }
+        let parts = self.least.par_chunks_mut(wide).zip(self.most.par_chunks_mut(wide));
+        parts.zip(alpha.par_chunks(width * side)).for_each_init(
+            Default::default,
+            |room, ((least, most), rows)| {
+                extremes(rows, width, side, least, most, room);
+            },
+        );
+        spread(&self.least, wide, 1, Ord::min, &mut self.low, &mut self.tmp);
+        let low = &self.low;
+        self.sums.fill((wide, high), |at| low[at] >= FOREGROUND, |at| memory.color(at));
+        spread(&self.least, wide, BAND, Ord::min, &mut self.low, &mut self.tmp);
+        spread(&self.most, wide, BAND, Ord::max, &mut self.high, &mut self.tmp);
+        self.change.resize(4 * n, 0);
+        self.changes.resize(n, 0);
+        let (low, most, sums) = (&self.low, &self.high, &self.sums);
+        let seen = &*alpha;
+        let parts = self.change.par_chunks_mut(4 * wide).zip(self.changes.par_chunks_mut(wide));
+        parts.enumerate().for_each(|(y, (change, changes))| {
+            change.fill(0);
+            for (x, changes) in changes.iter_mut().enumerate() {
+                let at = y * wide + x;
+                let band = most[at] > EMPTY && low[at] < FULL && memory.knows(at);
+                let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
+                let Some((near, spread)) = band.then(near).flatten() else {
+                    *changes = 0;
+                    continue;
+                };
+                *changes = 1;
+                let (near, spread) = (near.map(|v| v / 4.0), spread / 16.0);
+                for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    let (u, v) = (2 * x + column, 2 * y + row);
+                    let was = mean(seen, width, memory.scale, u, v);
+                    let (now, behind) = memory.sample(v * 2 * wide + u);
+                    let solved = solve(memory, [now, behind, near], spread, was);
+                    change[row * 2 * wide + u] = ((solved - was) * 255.0 * 64.0) as i16;
+                }
+            }
+        });
+        // Stretching reaches into the cells beside.
+        spread(&self.changes, wide, 1, Ord::max, &mut self.low, &mut self.tmp);
+        let (change, near, scale) = (&self.change, &self.low, memory.scale);
+        let samples = (2 * wide, 2 * high);
+        alpha.par_chunks_mut(width * side).zip(near.par_chunks(wide)).enumerate().for_each_init(
+            Vec::new,
+            |room, (y, (rows, near))| {
+                let mut x = 0;
+                while let Some(from) = near[x..].iter().position(|n| *n != 0) {
+                    let from = x + from;
+                    x = near[from..].iter().position(|n| *n == 0).map_or(wide, |to| from + to);
+                    for (v, row) in rows.chunks_exact_mut(width).enumerate() {
+                        let pixels = &mut row[from * side..(x * side).min(width)];
+                        stretch(change, samples, scale, (2 * from, y * side + v), room, pixels);
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Alpha by the colours of the frame, the background and the foreground, which varies by so much, and as it was.
+fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], spread: f32, was: f32) -> f32 {
+    let less = |a: [f32; 3], b: [f32; 3]| {
+        let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+        let [y, u, v] = if memory.yuv() { d } else { brightness_and_tints(d) };
+        [y, TINT * u, TINT * v]
+    };
+    let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+    let (line, here) = (less(near, behind), less(now, behind));
+    let long = dot(line, line).max(1.0);
+    let alpha = (dot(here, line) / long).clamp(0.0, 1.0);
+    let off = (dot(here, here) - alpha * alpha * long).max(0.0);
+    let noise = NOISE * memory.noise();
+    let error = (noise * noise + was * was * (SPREAD * SPREAD + VARIES * spread) + OFF * off) / long;
+    let own = ERROR * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
+    was + (alpha - was) * own / (own + error)
+}
+
+/// The mean of alpha over a sample, 0..1.
+fn mean(alpha: &[u8], width: usize, scale: usize, u: usize, v: usize) -> f32 {
+    let height = alpha.len() / width;
+    let mut sum = 0u32;
+    for y in v * scale..(v + 1) * scale {
+        let row = &alpha[y.min(height - 1) * width..][..width];
+        sum += (u * scale..(u + 1) * scale).map(|x| u32::from(row[x.min(width - 1)])).sum::<u32>();
+    }
+    sum as f32 / (255 * scale * scale) as f32
+}
+
+/// Adds a plane of samples, stretched bilinearly, to a row of pixels that begins with sample `x`, in row `y` of the frame.
+fn stretch(
+    plane: &[i16],
+    (width, height): (usize, usize),
+    scale: usize,
+    (x, y): (usize, usize),
+    room: &mut Vec<i32>,
+    pixels: &mut [u8],
+) {
+    // Pixels lie between samples by odd parts of twice the scale.
+    let whole = 2 * scale as i32;
+    let place = |i: usize| (2 * i as i32 + 1 - scale as i32).max(0);
+    let at = place(y);
+    let first = ((at / whole) as usize).min(height - 1);
+    let part = at % whole;
+    let (top, bottom) =
+        (&plane[first * width..][..width], &plane[(first + 1).min(height - 1) * width..][..width]);
+    // One sample more at each side.
+    let count = pixels.len().div_ceil(scale) + 2;
+    room.clear();
+    room.extend((0..count).map(|i| {
+        let i = (x + i).saturating_sub(1).min(width - 1);
+        i32::from(top[i]) * (whole - part) + i32::from(bottom[i]) * part
+    }));
+    let shift = 6 + 2 * whole.ilog2();
+    let round = 1 << (shift - 1);
+    for (i, out) in pixels.chunks_mut(scale).enumerate() {
+        let [left, middle, right] = [room[i], room[i + 1], room[i + 2]];
+        for (j, out) in out.iter_mut().enumerate() {
+            let part = 2 * j as i32 + 1 - scale as i32;
+            let (beside, part) = if part < 0 { (left, -part) } else { (right, part) };
+            let add = middle * (whole - part) + beside * part;
+            *out = (i32::from(*out) + ((add + round) >> shift)).clamp(0, 255) as u8;
+        }
+    }
+}
+
+/// The least and the most of blocks of `side` columns of some rows.
+fn extremes(
+    rows: &[u8],
+    width: usize,
+    side: usize,
+    least: &mut [u8],
+    most: &mut [u8],
+    room: &mut [Vec<u8>; 3],
+) {
+    let [low, high, other] = room;
+    low.clear();
+    low.extend_from_slice(&rows[..width]);
+    high.clear();
+    high.extend_from_slice(&rows[..width]);
+    for row in rows[width..].chunks_exact(width) {
+        narrow(row, low, high);
+    }
+    // The last block may be narrower.
+    low.resize(least.len() * side, u8::MAX);
+    high.resize(least.len() * side, 0);
+    while low.len() > least.len() {
+        least_of_pairs(low, other);
+        std::mem::swap(low, other);
+        most_of_pairs(high, other);
+        std::mem::swap(high, other);
+    }
+    least.copy_from_slice(low);
+    most.copy_from_slice(high);
+}
+
+macro_rules! of_pairs {
+    ($name:ident, $pick:path) => {
+        multiversion! {
+            fn $name(from: &[u8], to: &mut Vec<u8>) {
+                to.resize(from.len() / 2, 0);
+                for (to, pair) in to.iter_mut().zip(from.chunks_exact(2)) {
+                    *to = $pick(pair[0], pair[1]);
+                }
+            }
+        }
+    };
+}
+of_pairs!(least_of_pairs, Ord::min);
+of_pairs!(most_of_pairs, Ord::max);
+
+multiversion! {
+    fn narrow(row: &[u8], low: &mut [u8], high: &mut [u8]) {
+        for ((&v, low), high) in row.iter().zip(low).zip(high) {
+            *low = (*low).min(v);
+            *high = (*high).max(v);
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The network's mask, corrected by the scene: what has not changed since it was seen as background goes, and what
+//! differs from the background and hangs together with the subject comes back.
+
+use rayon::prelude::*;
+
+use super::memory::Memory;
+use crate::spread::{quantise, spread};
+
+/// Mask above which the subject is there, for what is learnt beside it; and how near beside it nothing is, in pixels of a
+/// 720p frame.
+const SUBJECT: f32 = 0.7;
+const MARGIN: f32 = 8.0;
+/// Mask up to which a place is far from the subject, which it is from so many pixels of a 720p frame on.
+const ANYTHING: u8 = 51;
+const FAR: f32 = 20.0;
+/// How much of a sample and of those around it has to be background for it to go: from, and how much more for all of it.
+const GOES: (f32, f32) = (0.3, 0.5);
+/// The same for what differs.
+const COMES: (f32, f32) = (0.2, 0.4);
+/// Mask from which on the subject is sure enough for others to hang together with it; how much of a sample has to
+/// differ to be part of it, and over how many samples that may go.
+const SEED: f32 = 0.6;
+const PART: f32 = 0.5;
+const REACH: u8 = 14;
+/// Corrections of masks whose samples are finer than cells are at least so many cells wide: edges are better known to
+/// the network.
+const WIDE: f32 = 3.0;
+
+/// Rows that a thread takes at a time.
+const ROWS: usize = 16;
+
+/// Corrects masks; keeps its room from frame to frame.
+#[derive(Debug, Default)]
+pub struct Corrector {
+    size: (usize, usize),
+    cells: (usize, usize),
+    /// Which samples of the mask the cells lie in, and which cells the samples span.
+    across: Vec<usize>,
+    down: Vec<usize>,
+    spans: [Vec<(usize, usize)>; 2],
+    /// The network's mask by cell.
+    raw: Vec<f32>,
+    /// The most of the mask around each sample; not 0 around the subject; that by cell.
+    far: Vec<u8>,
+    around: Vec<u8>,
+    near: Vec<u8>,
+    tmp: [Vec<u8>; 2],
+    /// How far cells are background, and how far they differ from it, 0 to 255.
+    compared: [Vec<u8>; 2],
+    /// By sample of the mask: how far it is background; how far it differs from it.
+    same: Vec<f32>,
+    other: Vec<f32>,
+    smooth: Vec<f32>,
+    before: Vec<f32>,
+    /// How far what differs is from the subject, in samples; 0 for what is not reached.
+    grown: Vec<u8>,
+    queue: Vec<usize>,
+}
+
+impl Corrector {
+    /// Takes in the network's mask.
+    pub fn take(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
+        let ((mw, mh), (wide, high)) = (size, cells);
+        if (self.size, self.cells) != (size, cells) {
+            (self.size, self.cells) = (size, cells);
+            let place = |cells: usize, samples: usize| {
+                (0..cells).map(move |i| (2 * i + 1) * samples / (2 * cells)).collect::<Vec<_>>()
+            };
+            (self.across, self.down) = (place(wide, mw), place(high, mh));
+            let span = |samples: usize, cells: usize| {
+                let end = |i: usize| ((i + 1) * cells).div_ceil(samples).min(cells);
+                (0..samples).map(move |i| (i * cells / samples, end(i))).collect::<Vec<_>>()
+            };
+            self.spans = [span(mw, wide), span(mh, high)];
+        }
+        by_cell(mask, mw, &self.across, &self.down, &mut self.raw);
+        let [own, tmp] = &mut self.tmp;
+        own.resize(mask.len(), 0);
+        tmp.resize(mask.len(), 0);
+        self.far.resize(mask.len(), 0);
+        self.around.resize(mask.len(), 0);
+        quantise(mask, own);
+        spread(own, mw, in_samples(FAR, size), Ord::max, &mut self.far, tmp);
+    }
+
+    /// The network's mask by cell.
+    pub fn raw(&self) -> &[f32] {
+        &self.raw
+    }
+
+    /// Whether the subject is far from a cell.
+    pub fn far(&self, x: usize, y: usize) -> bool {
+        self.far[self.down[y] * self.size.0 + self.across[x]] < ANYTHING
+    }
+
+    /// Not 0 where the subject is near, by cell.
+    pub fn near(&self) -> &[u8] {
+        &self.near
+    }
+
+    /// Finds what is near the subject of the corrected mask.
+    pub fn claim(&mut self, mask: &[f32]) {
+        let (mw, _) = self.size;
+        let [own, tmp] = &mut self.tmp;
+        own.clear();
+        own.extend(mask.iter().map(|&m| u8::from(m > SUBJECT)));
+        spread(own, mw, in_samples(MARGIN, self.size), Ord::max, &mut self.around, tmp);
+        by_cell(&self.around, mw, &self.across, &self.down, &mut self.near);
+    }
+
+    /// Corrects the mask.
+    pub fn correct(&mut self, memory: &Memory, mask: &mut [f32]) {
+        let (mw, mh) = self.size;
+        let wide = self.cells.0;
+        self.same.resize(mask.len(), 0.0);
+        self.other.resize(mask.len(), 0.0);
+        let cells = wide * self.cells.1;
+        let [same, other] = &mut self.compared;
+        same.resize(cells, 0);
+        other.resize(cells, 0);
+        let rows = same.par_chunks_mut(wide * ROWS).zip(other.par_chunks_mut(wide * ROWS));
+        rows.enumerate().for_each(|(part, (same, other))| {
+            for (y, (same, other)) in
+                same.chunks_exact_mut(wide).zip(other.chunks_exact_mut(wide)).enumerate()
+            {
+                memory.compared(part * ROWS + y, same, other);
+            }
+        });
+        let [across, down] = &self.spans;
+        let compared = &self.compared;
+        let rows = self.same.par_chunks_mut(mw * ROWS).zip(self.other.par_chunks_mut(mw * ROWS));
+        rows.enumerate().for_each_init(Vec::new, |sums, (part, (same, other))| {
+            for (v, (same, other)) in same.chunks_exact_mut(mw).zip(other.chunks_exact_mut(mw)).enumerate() {
+                let (top, bottom) = down[part * ROWS + v];
+                for (out, plane) in [same, other].into_iter().zip(compared) {
+                    sums.clear();
+                    sums.resize(wide, 0u16);
+                    for row in plane[top * wide..bottom * wide].chunks_exact(wide) {
+                        sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u16::from(v));
+                    }
+                    for (out, &(left, right)) in out.iter_mut().zip(across) {
+                        let sum: u32 = sums[left..right].iter().map(|&v| u32::from(v)).sum();
+                        *out = sum as f32 / (255 * (right - left) * (bottom - top)) as f32;
+                    }
+                }
+            }
+        });
+        let ramp = |v: f32, (from, more): (f32, f32)| ((v - from) / more).clamp(0.0, 1.0);
+        box3(&self.same, mw, &mut self.smooth);
+        for (same, &around) in self.same.iter_mut().zip(&self.smooth) {
+            *same *= ramp(around, GOES);
+        }
+        self.before.clear();
+        self.before.extend_from_slice(mask);
+        for (m, same) in mask.iter_mut().zip(&self.same) {
+            *m *= 1.0 - same;
+        }
+        self.grow(mask);
+        box3(&self.other, mw, &mut self.smooth);
+        let parts = self.other.iter().zip(&self.smooth).zip(&self.same).zip(&self.grown);
+        for (m, (((&other, &around), same), &grown)) in mask.iter_mut().zip(parts) {
+            if grown > 0 {
+                *m = m.max(other * ramp(around, COMES) * (1.0 - same));
+            }
+        }
+        let cell = self.cells.0 as f32 / mw as f32;
+        if cell < 1.0 {
+            let radius = ((WIDE / cell - 1.0) / 2.0).round().max(1.0) as usize;
+            self.keep_wide(mask, radius, mh);
+        }
+    }
+
+    /// Finds what differs and hangs together with the subject.
+    fn grow(&mut self, mask: &[f32]) {
+        let (mw, mh) = self.size;
+        self.grown.clear();
+        self.grown.resize(mask.len(), 0);
+        self.queue.clear();
+        for (at, &m) in mask.iter().enumerate() {
+            if m > SEED {
+                self.grown[at] = 1;
+                self.queue.push(at);
+            }
+        }
+        let mut next = 0;
+        while let Some(&at) = self.queue.get(next) {
+            next += 1;
+            let step = self.grown[at] + 1;
+            if step > REACH {
+                continue;
+            }
+            let (x, y) = (at % mw, at / mw);
+            for v in y.saturating_sub(1)..(y + 2).min(mh) {
+                for near in v * mw + x.saturating_sub(1)..v * mw + (x + 2).min(mw) {
+                    if self.grown[near] == 0 && self.other[near] > PART {
+                        self.grown[near] = step;
+                        self.queue.push(near);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes back corrections that are narrower than a square of so many samples to each side.
+    fn keep_wide(&mut self, mask: &mut [f32], radius: usize, mh: usize) {
+        let mw = self.size.0;
+        let n = mw * mh;
+        let [own, tmp] = &mut self.tmp;
+        for sign in [1.0f32, -1.0] {
+            let change = self.before.iter().zip(mask.iter()).map(|(b, m)| ((m - b) * sign).max(0.0));
+            self.smooth.clear();
+            self.smooth.extend(change);
+            own.resize(n, 0);
+            tmp.resize(n, 0);
+            quantise(&self.smooth, own);
+            let mut opened = vec![0u8; n];
+            spread(own, mw, radius, Ord::min, &mut opened, tmp);
+            spread(&opened, mw, radius + 1, Ord::max, own, tmp);
+            for ((m, &b), (&change, &most)) in
+                mask.iter_mut().zip(&self.before).zip(self.smooth.iter().zip(own.iter()))
+            {
+                if change > 0.0 {
+                    *m = b + sign * change.min(f32::from(most) / 255.0);
+                }
+            }
+        }
+    }
+}
+
+/// So many pixels of a 720p frame in samples of a mask.
+fn in_samples(px: f32, (mw, mh): (usize, usize)) -> usize {
+    (px * mw.min(mh) as f32 / 720.0).round().max(1.0) as usize
+}
+
+/// The mask's samples by cell.
+fn by_cell<T: Copy>(mask: &[T], mw: usize, across: &[usize], down: &[usize], out: &mut Vec<T>) {
+    out.clear();
+    for (y, &v) in down.iter().enumerate() {
+        if y > 0 && down[y - 1] == v {
+            out.extend_from_within(out.len() - across.len()..);
+        } else {
+            let row = &mask[v * mw..][..mw];
+            out.extend(across.iter().map(|&u| row[u]));
+        }
+    }
+}
+
+/// Means over 3×3 samples, fewer at the border.
+fn box3(from: &[f32], width: usize, out: &mut Vec<f32>) {
+    let height = from.len() / width;
+    out.resize(from.len(), 0.0);
+    let mut tall = vec![0.0; width];
+    for (y, out) in out.chunks_exact_mut(width).enumerate() {
+        let rows = y.saturating_sub(1)..(y + 2).min(height);
+        tall.fill(0.0);
+        for row in rows.clone() {
+            tall.iter_mut().zip(&from[row * width..][..width]).for_each(|(t, v)| *t += v);
+        }
+        let part = 1.0 / (3 * rows.len()) as f32;
+        for (out, three) in out[1..].iter_mut().zip(tall.windows(3)) {
+            *out = (three[0] + three[1] + three[2]) * part;
+        }
+        let ends = if width > 1 { vec![(0, 1), (width - 1, width - 2)] } else { vec![(0, 0)] };
+        for (x, beside) in ends {
+            out[x] = (tall[x] + tall[beside]) / (2 * rows.len()) as f32;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The scene remembered: what the background looks like where a camera stands still.
+//!
+//! Per sample the mean colour of what lay behind the subject when it could be seen ([`memory`]). It is used twice:
+//! on the network's mask, which loses what looks as the background did and has not changed since, and gets back what
+//! differs from it and hangs together with the subject ([`mask`]); and on the refined matte's edges, where the frame's
+//! colour is a mix of the remembered background and the near foreground, so that alpha follows ([`edge`]).
+//!
+//! Nothing is known of a scene until it has stood still for some frames, and all is forgotten when the camera moves.
+
+mod edge;
+mod exposure;
+mod mask;
+mod memory;
+mod sums;
+
+use crate::frame::Frame;
+use crate::simd::in_pool;
+use edge::Edge;
+use mask::Corrector;
+use memory::Memory;
+
+/// What is remembered of a scene. One per stream; [`Scene::reset`] after a seek, a cut or a gap.
+///
+/// For each frame: [`Scene::correct`], refinement, [`Scene::refine`].
+#[derive(Debug, Default)]
+pub struct Scene {
+    memory: Memory,
+    corrector: Corrector,
+    edge: Edge,
+    /// Whether the memory has seen the frame that is being worked on, and can be trusted in it.
+    trusted: bool,
+}
+
+impl Scene {
+    /// Has seen nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the scene.
+    pub fn reset(&mut self) {
+        self.memory.reset();
+        self.trusted = false;
+    }
+
+    /// Corrects the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place by what is remembered, and
+    /// learns from it. A frame whose planes hold less than they should, or a mask that does, resets.
+    pub fn correct(&mut self, frame: &Frame<'_>, mask: &mut [f32], mask_w: usize, mask_h: usize) {
+        self.trusted = false;
+        let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() == n);
+        if !sized || !frame.holds_colors() {
+            return self.reset();
+        }
+        in_pool(|| {
+            self.memory.take(frame);
+            self.corrector.take(mask, (mask_w, mask_h), self.memory.cells());
+            self.trusted = self.memory.judge(|x, y| self.corrector.far(x, y));
+            if self.trusted {
+                self.corrector.correct(&self.memory, mask);
+            }
+            self.corrector.claim(mask);
+            self.memory.learn(self.corrector.raw(), self.corrector.near());
+        });
+    }
+
+    /// Solves the matte (`alpha`, tight rows of the frame's size) at its edges in place, where what is behind them is
+    /// known. The frame is the one that [`Scene::correct`] has seen last.
+    pub fn refine(&mut self, frame: &Frame<'_>, alpha: &mut [u8]) {
+        if self.trusted
+            && frame.width.checked_mul(frame.height) == Some(alpha.len())
+            && self.memory.fits(frame)
+        {
+            in_pool(|| self.edge.solve(&self.memory, frame.width, alpha));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
