@@ -28,7 +28,7 @@ pub struct Loaded {
 
 /// What is to be loaded, and what for.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct LoadRequest {
     pub runtime: &'static Runtime,
     pub settings: Arc<Settings>,
     /// The frame's width over its height.
@@ -41,7 +41,7 @@ pub struct Wanted {
     pub pinned: Option<Chosen>,
 }
 
-impl Wanted {
+impl LoadRequest {
     /// Loads it. `beside`: beside a running stream, where it may take its time until `cancel` is called; else only until
     /// it is `interrupted`, or for the better network a moment, after which that is measured until `cancel` is called.
     ///
@@ -54,10 +54,10 @@ impl Wanted {
         interrupted: impl Fn() -> bool,
     ) -> Result<Loaded, Error> {
         if self.settings.model != auto::AUTO {
-            return Ok(Loaded { network: self.named(&self.settings.model)?, chosen: None });
+            return Ok(Loaded { network: self.load_named(&self.settings.model)?, chosen: None });
         }
         if let Some(chosen) = &self.pinned {
-            return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
+            return Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
         let best = auto::look();
         if let Ok(loaded) = self.choose(&best, beside, cancel, &interrupted)? {
@@ -65,7 +65,7 @@ impl Wanted {
         }
         match self.choose(&best, beside, cancel, &interrupted)? {
             Ok(loaded) => Ok(loaded),
-            Err(instead) => self.settled(instead),
+            Err(instead) => self.load_chosen(instead),
         }
     }
 
@@ -81,23 +81,25 @@ impl Wanted {
         let (mut figure, mut unsettled) = (None, false);
         let chosen = match self.pace {
             None => auto::for_files(best),
-            Some(length) => auto::for_pace(best, length, || match self.run(beside, cancel, interrupted) {
-                Ok(run) => Ok(figure.insert(run).clone()),
-                Err(Unknown::Because(why)) => Err(why),
-                Err(Unknown::Interrupted) => {
-                    unsettled = true;
-                    Err(String::new())
-                }
-            }),
+            Some(length) => {
+                auto::for_pace(best, length, || match self.measure(beside, cancel, interrupted) {
+                    Ok(run) => Ok(figure.insert(run).clone()),
+                    Err(Unknown::Because(why)) => Err(why),
+                    Err(Unknown::Interrupted) => {
+                        unsettled = true;
+                        Err(String::new())
+                    }
+                })
+            }
         };
         if unsettled {
             // Somebody has no time; what `auto` stands for is asked again, and this serves until then.
-            return Ok(Ok(Loaded { network: self.named(chosen.model)?, chosen: None }));
+            return Ok(Ok(Loaded { network: self.load_named(chosen.model)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
-            return self.settled(chosen).map(Ok);
+            return self.load_chosen(chosen).map(Ok);
         }
-        match (self.named(chosen.model), figure) {
+        match (self.load_named(chosen.model), figure) {
             // It was measured where there was another provider, which makes all the difference.
             (Ok(network), Some(Figure { provider, .. })) if provider != network.session.provider.name() => {
                 let trial = self.trial();
@@ -109,22 +111,27 @@ impl Wanted {
             }
             (Ok(network), _) => Ok(Ok(Loaded { network, chosen: Some(chosen) })),
             // Its length is right, and yet it is no network: the one that is built in cannot be broken.
-            (Err(e), _) => self.settled(Chosen::unusable(&e.text)).map(Ok),
+            (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text)).map(Ok),
         }
     }
 
-    fn settled(&self, chosen: Chosen) -> Result<Loaded, Error> {
-        Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen) })
+    fn load_chosen(&self, chosen: Chosen) -> Result<Loaded, Error> {
+        Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen) })
     }
 
-    fn named(&self, model: &str) -> Result<Network, Error> {
+    fn load_named(&self, model: &str) -> Result<Network, Error> {
         let s = &self.settings;
         let choice = choose(s, model, Some(self.aspect))?;
         Network::load(self.runtime, &choice, &s.target(), s.threads, self.behind)
     }
 
     /// What a run of the best network takes.
-    fn run(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Figure, Unknown> {
+    fn measure(
+        &self,
+        beside: bool,
+        cancel: &Cancel,
+        interrupted: impl Fn() -> bool,
+    ) -> Result<Figure, Unknown> {
         let trial = self.trial();
         match trial.known() {
             Some(run) => Ok(run),
@@ -157,13 +164,13 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
 
 impl BgRemove {
     /// What is to be loaded for the settings, as the stream is now. `live`: as far as is known; `length`: of a frame.
-    pub(super) fn wanted(
+    pub(super) fn load_request(
         &self,
         runtime: &'static Runtime,
         settings: Arc<Settings>,
         aspect: f64,
         (live, length): (bool, Option<Duration>),
-    ) -> Wanted {
+    ) -> LoadRequest {
         let is_async = settings.is_async(live);
         let pace = (live || is_async).then(|| {
             let length = length.unwrap_or(auto::USUAL_FRAME).saturating_mul(settings.interval.max(1));
@@ -174,12 +181,12 @@ impl BgRemove {
             length.max(least)
         });
         let pinned = lock(&self.chosen).clone();
-        Wanted { runtime, settings, aspect, behind: is_async, pace, pinned }
+        LoadRequest { runtime, settings, aspect, behind: is_async, pace, pinned }
     }
 
     /// A network takes its place: keeps why it is this one, and says it if that is news.
-    pub(super) fn put_in_place(&self, network: Network, chosen: Option<Chosen>) {
-        self.install(Some(network));
+    pub(super) fn install_network(&self, network: Network, chosen: Option<Chosen>) {
+        self.set_network(Some(network));
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();
@@ -187,11 +194,11 @@ impl BgRemove {
             news
         };
         if let Some(chosen) = news {
-            self.tell_choice(&chosen);
+            self.post_choice(&chosen);
         }
     }
 
-    fn tell_choice(&self, chosen: &Chosen) {
+    fn post_choice(&self, chosen: &Chosen) {
         let mut text = chosen.line();
         let mut details = gst::Structure::builder(MESSAGE)
             .field("job-id", self.job_id())
@@ -224,7 +231,7 @@ impl BgRemove {
     }
 
     /// Whether what `auto` stands for is still to be settled for a network that was loaded for these settings.
-    pub(super) fn is_unsettled(&self, settings: &Settings) -> bool {
+    pub(super) fn is_auto_unresolved(&self, settings: &Settings) -> bool {
         settings.model == auto::AUTO && lock(&self.chosen).is_none()
     }
 
@@ -233,9 +240,11 @@ impl BgRemove {
     ///
     /// # Errors
     /// As at new caps.
-    pub(super) fn settle(&self) -> Result<(), Error> {
-        let unsettled =
-            lock(&self.state).as_ref().filter(|s| self.is_unsettled(&s.loaded)).map(|s| s.input.clone());
+    pub(super) fn resolve_auto(&self) -> Result<(), Error> {
+        let unsettled = lock(&self.state)
+            .as_ref()
+            .filter(|s| self.is_auto_unresolved(&s.loaded))
+            .map(|s| s.input.clone());
         let caps = self.obj().src_pad().current_caps();
         let output = caps.and_then(|caps| VideoInfo::from_caps(&caps).ok());
         match unsettled.zip(output) {

@@ -35,13 +35,13 @@ impl BgRemove {
 
     /// As [`Self::change`]; whether it was taken.
     fn try_change(&self, f: impl FnOnce(&mut Settings)) -> bool {
-        let one = lock(&self.changing);
+        let one = lock(&self.change_lock);
         let old = self.settings();
         let mut new = Settings::clone(&old);
         f(&mut new);
         let kind = new.kind();
         if kind != old.kind()
-            && let Some(why) = self.not_taken(kind)
+            && let Some(why) = self.downstream_refusal(kind)
         {
             // Who hears of it may want to set something else.
             drop(one);
@@ -56,15 +56,15 @@ impl BgRemove {
     }
 
     /// Changes what the latency depends on.
-    pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
+    pub(super) fn change_latency(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         if lock(&self.aspect).is_some() {
-            self.tell_latency();
+            self.post_latency();
         }
     }
 
     /// Why nothing downstream takes what a kind of output gives, once caps are there.
-    fn not_taken(&self, kind: Kind) -> Option<String> {
+    fn downstream_refusal(&self, kind: Kind) -> Option<String> {
         let obj = self.obj();
         obj.src_pad().current_caps()?;
         let input = obj.sink_pad().current_caps()?;
@@ -76,15 +76,15 @@ impl BgRemove {
     /// What a text says by itself holds at once. A picture is read in a thread of its own; until it is there, what was
     /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
-        let early = lock(&self.ready).is_none();
+        let early = lock(&self.runtime).is_none();
         // A controller says it again with each frame: what is under way is not begun anew, and what was refused not
         // refused once more.
         if self.obj().control_binding("background").is_some()
-            && (self.settings().background == text || lock(&self.spurned).as_ref() == Some(&text))
+            && (self.settings().background == text || lock(&self.rejected_background).as_ref() == Some(&text))
         {
             return;
         }
-        *lock(&self.spurned) = None;
+        *lock(&self.rejected_background) = None;
         if self.settings().elsewhere(&text).is_some() {
             return self.change(|s| {
                 let backdrop = s.elsewhere(&text);
@@ -93,18 +93,18 @@ impl BgRemove {
         }
         match compose::meaning(&text) {
             Ok(Meaning::Known(backdrop)) => self.change(|s| s.put(text, Some(backdrop))),
-            Ok(Meaning::Picture(path)) if !early => self.read_beside(text, path),
+            Ok(Meaning::Picture(path)) if !early => self.load_picture(text, path),
             Ok(Meaning::Picture(_)) => self.change(|s| s.put(text, None)),
             Err(_) if early => self.change(|s| s.put(text, None)),
             Err(e) => {
                 let kept = self.settings().background.clone();
-                *lock(&self.spurned) = Some(text);
+                *lock(&self.rejected_background) = Some(text);
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
         }
     }
 
-    fn read_beside(&self, text: String, path: PathBuf) {
+    fn load_picture(&self, text: String, path: PathBuf) {
         let mut number = 0;
         self.change(|s| {
             s.texts += 1;
@@ -112,21 +112,21 @@ impl BgRemove {
             number = s.texts;
         });
         let own = self.obj().downgrade();
-        let asked = self.reader.ask(number, move || {
+        let asked = self.picture_loader.request(number, move || {
             let Some(obj) = own.upgrade() else { return };
             if obj.imp().settings().texts == number {
-                obj.imp().picture_is_read(number, compose::open(&text, &path));
+                obj.imp().picture_loaded(number, compose::open(&text, &path));
             }
         });
         if let Err(e) = asked {
             let e = Error::new(ErrorKind::Setting, format!("no thread to read the background in: {e}."));
-            self.picture_is_read(number, Err(e));
+            self.picture_loaded(number, Err(e));
         }
     }
 
     /// The picture of a text that was set in READY or above is there, or cannot be had; nothing if another text has been
     /// set since.
-    fn picture_is_read(&self, number: u64, read: Result<Background, Error>) {
+    fn picture_loaded(&self, number: u64, read: Result<Background, Error>) {
         let (picture, e) = match read {
             Ok(picture) => (Some(picture), None),
             Err(e) => (None, Some(e)),
@@ -148,7 +148,7 @@ impl BgRemove {
         self.change(|s| {
             wanted = s.texts == number;
             if wanted {
-                *lock(&self.spurned) = Some(std::mem::take(&mut s.background));
+                *lock(&self.rejected_background) = Some(std::mem::take(&mut s.background));
                 s.background.clone_from(&s.shown);
                 kept.clone_from(&s.shown);
             }
@@ -163,25 +163,25 @@ impl BgRemove {
     }
 
     /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
-    /// in a thread of its own; [`Self::take_over`] puts it in place.
+    /// in a thread of its own; [`Self::switch_network`] puts it in place.
     pub(super) fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
-        self.load_beside();
+        self.load_network();
     }
 
-    pub(super) fn load_beside(&self) {
-        let Some(runtime) = *lock(&self.ready) else { return };
+    pub(super) fn load_network(&self) {
+        let Some(runtime) = *lock(&self.runtime) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        let stream = (self.was_live(), lock(&self.pace).length);
-        let wanted = self.wanted(runtime, Arc::clone(&settings), aspect, stream);
-        self.loader.ask(settings, move |cancel| wanted.load(true, cancel, || false));
+        let stream = (self.known_live(), lock(&self.timing).length);
+        let wanted = self.load_request(runtime, Arc::clone(&settings), aspect, stream);
+        self.network_loader.request(settings, move |cancel| wanted.load(true, cancel, || false));
     }
 
     /// Puts a network that has been loaded beside the running one in its place, between two frames.
-    pub(super) fn take_over(&self) {
-        let Some((wanted, network)) = self.loader.take() else { return };
+    pub(super) fn switch_network(&self) {
+        let Some((wanted, network)) = self.network_loader.take() else { return };
         let settings = self.settings();
         if !wanted.same_network(&settings) {
             // Changed again since; the later one is still to come.
@@ -190,16 +190,16 @@ impl BgRemove {
         match network {
             Ok(Loaded { network, chosen }) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
-                if !settings.is_async(self.was_live()) {
+                if !settings.is_async(self.known_live()) {
                     // The masks of frames that are held back are still the old one's to make.
                     self.drain();
                 }
                 self.log_provider(&network);
-                self.put_in_place(network.clone(), chosen);
-                self.employ(&network, &wanted);
+                self.install_network(network.clone(), chosen);
+                self.set_worker_network(&network, &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Its first mask is on its way; until then the old one's is carried on.
-                    state.flow.ask_again();
+                    state.flow.network_changed();
                     // Nor is its matte held on to where nothing moves.
                     state.smoother.reset();
                     (state.network, state.loaded, state.behind) = (network, wanted, None);
@@ -208,7 +208,7 @@ impl BgRemove {
             Err(e) => {
                 let kept = lock(&self.state).as_ref().map(|s| Arc::clone(&s.loaded));
                 if let Some(kept) = kept {
-                    self.keep_network(&e, &wanted, &kept);
+                    self.revert_network(&e, &wanted, &kept);
                 }
             }
         }
@@ -241,11 +241,11 @@ impl BgRemove {
             let behind = settings.is_async(false);
             let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
             self.log_provider(&network);
-            self.install(Some(network));
+            self.set_network(Some(network));
         }
         *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
         *lock(&self.pool) = pool::acquire();
-        *lock(&self.ready) = Some(runtime);
+        *lock(&self.runtime) = Some(runtime);
         // Set while this was under way.
         let settings = self.settings();
         if settings.backdrop.is_none() {
@@ -261,10 +261,10 @@ impl BgRemove {
             worker.stop();
         }
         *lock(&self.pool) = None;
-        self.install(None);
-        lock(&self.stepped_down).clear();
-        *lock(&self.ready) = None;
-        self.loader.forget();
+        self.set_network(None);
+        lock(&self.skipped_providers).clear();
+        *lock(&self.runtime) = None;
+        self.network_loader.cancel();
         // A picture that is still being read is read anew on the way back.
         self.change(|s| {
             if s.background != s.shown {
@@ -274,10 +274,10 @@ impl BgRemove {
     }
 
     /// Gives a network to the thread that runs it.
-    fn employ(&self, network: &Network, settings: &Settings) {
+    fn set_worker_network(&self, network: &Network, settings: &Settings) {
         if let Some(worker) = self.worker() {
             let side = settings.resolution as usize;
-            worker.set(Matting::new(network.clone(), side, settings.follow_subject));
+            worker.set_matting(Matting::new(network.clone(), side, settings.follow_subject));
         }
     }
 
@@ -289,7 +289,7 @@ impl BgRemove {
 
     /// New caps: new buffers, and for a frame of another shape perhaps another network.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
-        let Some(runtime) = *lock(&self.ready) else {
+        let Some(runtime) = *lock(&self.runtime) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
         let mut guard = lock(&self.state);
@@ -297,7 +297,7 @@ impl BgRemove {
         let mut beside = false;
         let mut state = match old {
             // What is remembered still holds; a network that was asked for meanwhile is on its way.
-            Some(mut old) if same_picture(&old.input, input) && !self.is_unsettled(&old.loaded) => {
+            Some(mut old) if same_picture(&old.input, input) && !self.is_auto_unresolved(&old.loaded) => {
                 old.input = input.clone();
                 old.with_output(output)
             }
@@ -306,14 +306,14 @@ impl BgRemove {
                 *lock(&self.aspect) = Some(aspect);
                 // What was asked for with the old shape in mind is asked for again. In this order: whoever sets
                 // something from here on asks with the new shape in mind.
-                let cancel = self.loader.forget();
+                let cancel = self.network_loader.cancel();
                 let settings = self.settings();
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
                 // What does not say whether it is live is taken for what is not, as its frames will be.
-                let stream = (self.says_live().unwrap_or_default(), frame_length(input.fps()));
-                let wanted = self.wanted(runtime, Arc::clone(&loaded), aspect, stream);
+                let stream = (self.query_live().unwrap_or_default(), frame_length(input.fps()));
+                let wanted = self.load_request(runtime, Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
                 let Loaded { network, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
@@ -325,8 +325,8 @@ impl BgRemove {
                     (Err(e), None) => return Err(e),
                 };
                 self.log_provider(&network);
-                self.put_in_place(network.clone(), chosen);
-                self.employ(&network, &loaded);
+                self.install_network(network.clone(), chosen);
+                self.set_worker_network(&network, &loaded);
                 State::new(input, output, network, loaded, old.map(|s| s.in_force))
             }
         };
@@ -345,16 +345,16 @@ impl BgRemove {
         let length = state.flow.frame_length(input.fps());
         *guard = Some(state);
         drop(guard);
-        self.note_length(Some(length));
+        self.set_frame_length(Some(length));
         if beside {
-            self.load_beside();
+            self.load_network();
         }
         Ok(())
     }
 
     /// A model that was set in mid-stream cannot be used: sets the last good one again, unless yet another one has
     /// been set since, and says so.
-    fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
+    fn revert_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
         self.change(|s| {
             if s.same_network(wanted) {
                 s.model = kept.model.clone();
@@ -371,7 +371,7 @@ impl BgRemove {
     fn log_provider(&self, network: &Network) {
         let place = network.session.place();
         gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
-        let told = lock(&self.stepped_down).clone();
+        let told = lock(&self.skipped_providers).clone();
         let news: Vec<String> =
             network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();
         if news.is_empty() {
@@ -389,12 +389,12 @@ impl BgRemove {
             },
         );
         if posted {
-            lock(&self.stepped_down).extend(news);
+            lock(&self.skipped_providers).extend(news);
         }
     }
 
     /// Keeps the network in use, or that there is none, and has the property say where it runs.
-    pub(super) fn install(&self, network: Option<Network>) {
+    pub(super) fn set_network(&self, network: Option<Network>) {
         let place = |n: &Option<Network>| n.as_ref().map_or_else(String::new, |n| n.session.place());
         let now = place(&network);
         let before = std::mem::replace(&mut *lock(&self.network), network);
@@ -408,7 +408,7 @@ impl BgRemove {
         if let Some(worker) = self.worker() {
             worker.reset();
         }
-        lock(&self.pace).refused = None;
+        lock(&self.timing).flow_error = None;
         let events = match lock(&self.state).as_mut() {
             Some(state) => {
                 lock(&self.stats).resets += 1;
@@ -509,19 +509,19 @@ mod tests {
         set("red");
         assert_eq!(now(), ("red".into(), red.clone()));
         release.send(()).unwrap();
-        until("the picture is read", || bg.imp().reader.is_idle());
+        until("the picture is read", || bg.imp().picture_loader.is_idle());
         assert_eq!(now(), ("red".into(), red.clone()));
         assert_eq!(warning(&bus), None);
 
         // One whose decoder panics is a warning, and what was in force stays.
         set(&bad);
-        until("the picture is refused", || bg.imp().reader.is_idle());
+        until("the picture is refused", || bg.imp().picture_loader.is_idle());
         assert_eq!(now(), ("red".into(), red.clone()));
         let said = warning(&bus).expect("a warning");
         assert!(said.contains("bad.png") && said.contains("It stays 'red'"), "{said}");
 
         set(&good);
-        until("the picture is there", || bg.imp().reader.is_idle());
+        until("the picture is there", || bg.imp().picture_loader.is_idle());
         let (text, shown) = now();
         assert!(text == good && matches!(shown, Background::Image(_)), "{text} {shown:?}");
 
@@ -529,7 +529,7 @@ mod tests {
         set(&slow);
         set(&good);
         release.send(()).unwrap();
-        until("both are read", || bg.imp().reader.is_idle());
+        until("both are read", || bg.imp().picture_loader.is_idle());
         assert_eq!(bg.property::<String>("background"), good);
         assert_eq!(bg.imp().settings().shown, good);
 
@@ -537,7 +537,7 @@ mod tests {
         set(&slow);
         bg.set_state(gst::State::Null).unwrap();
         release.send(()).unwrap();
-        until("the picture is read", || bg.imp().reader.is_idle());
+        until("the picture is read", || bg.imp().picture_loader.is_idle());
         assert_eq!(bg.property::<String>("background"), slow);
         release.send(()).unwrap();
         bg.set_state(gst::State::Ready).unwrap();

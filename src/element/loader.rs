@@ -9,16 +9,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The settings that a network was loaded for, and what came of it.
-pub type Arrival = (Arc<Settings>, Result<Loaded>);
+pub type LoadResult = (Arc<Settings>, Result<Loaded>);
 type Load = Box<dyn FnOnce() -> Result<Loaded> + Send>;
 
 #[derive(Default)]
-pub struct Loader(Mutex<Loading>);
+pub struct NetworkLoader(Mutex<NetworkQueue>);
 
 #[derive(Default)]
-struct Loading {
+struct NetworkQueue {
     wanted: Option<(Arc<Settings>, Load)>,
-    arrived: Option<Arrival>,
+    result: Option<LoadResult>,
     /// Ends what is under way for the last request.
     cancel: Cancel,
     /// Counts the requests; what an earlier one brings is dropped.
@@ -27,15 +27,15 @@ struct Loading {
     busy: bool,
 }
 
-impl Loader {
+impl NetworkLoader {
     /// Asks for a network. What was asked for before is not wanted any more.
-    pub fn ask(
+    pub fn request(
         self: &Arc<Self>,
         settings: Arc<Settings>,
         load: impl FnOnce(&Cancel) -> Result<Loaded> + Send + 'static,
     ) {
         let mut loading = self.lock();
-        let dropped = loading.forget();
+        let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         loading.wanted = Some((Arc::clone(&settings), Box::new(move || load(&cancel))));
         if std::mem::replace(&mut loading.busy, true) {
@@ -50,14 +50,14 @@ impl Loader {
             loading.busy = false;
             loading.wanted = None;
             let e = Error::new(Kind::Inference, format!("no thread to load the network in: {e}"));
-            loading.arrived = Some((settings, Err(e)));
+            loading.result = Some((settings, Err(e)));
         }
     }
 
     /// Nothing that was asked for so far is wanted any more. Gives what ends whatever begins now, when this happens again.
-    pub fn forget(&self) -> Cancel {
+    pub fn cancel(&self) -> Cancel {
         let mut loading = self.lock();
-        let dropped = loading.forget();
+        let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         drop(loading);
         drop(dropped);
@@ -65,11 +65,11 @@ impl Loader {
     }
 
     /// The network that was asked for last, once it is there.
-    pub fn take(&self) -> Option<Arrival> {
-        self.lock().arrived.take()
+    pub fn take(&self) -> Option<LoadResult> {
+        self.lock().result.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Loading> {
+    fn lock(&self) -> MutexGuard<'_, NetworkQueue> {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 
@@ -83,36 +83,40 @@ impl Loader {
             });
             loading = self.lock();
             if loading.requests == request {
-                loading.arrived = Some((settings, network));
+                loading.result = Some((settings, network));
             }
         }
         loading.busy = false;
     }
 }
 
-/// The thread that reads pictures. Each errand carries its own result to where it belongs.
+/// The thread that reads pictures. Each job carries its own result to where it belongs.
 #[derive(Default)]
-pub struct Reader(Mutex<Reading>);
+pub struct PictureLoader(Mutex<PictureQueue>);
 
 #[derive(Default)]
-struct Reading {
+struct PictureQueue {
     /// What is to be done next, and its number; later ones have higher numbers.
     wanted: Option<(u64, Box<dyn FnOnce() + Send>)>,
     /// The thread is there.
     busy: bool,
 }
 
-impl Reader {
+impl PictureLoader {
     /// Has something read. What was asked for before and has not begun is not wanted any more.
     ///
     /// # Errors
     /// When there is no thread to do it in.
-    pub fn ask(self: &Arc<Self>, number: u64, errand: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    pub fn request(
+        self: &Arc<Self>,
+        number: u64,
+        job: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
         let mut reading = self.lock();
         if reading.wanted.as_ref().is_some_and(|(n, _)| *n > number) {
             return Ok(());
         }
-        let dropped = reading.wanted.replace((number, Box::new(errand)));
+        let dropped = reading.wanted.replace((number, Box::new(job)));
         let busy = std::mem::replace(&mut reading.busy, true);
         drop(reading);
         drop(dropped);
@@ -130,16 +134,16 @@ impl Reader {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reading> {
+    fn lock(&self) -> MutexGuard<'_, PictureQueue> {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn work(&self) {
         let mut reading = self.lock();
-        while let Some((_, errand)) = reading.wanted.take() {
+        while let Some((_, job)) = reading.wanted.take() {
             drop(reading);
             // What it read and told is its own; the thread goes on.
-            let _ = catch_unwind(AssertUnwindSafe(errand));
+            let _ = catch_unwind(AssertUnwindSafe(job));
             reading = self.lock();
         }
         reading.busy = false;
@@ -152,11 +156,11 @@ impl Reader {
     }
 }
 
-impl Loading {
+impl NetworkQueue {
     /// What was wanted and what has come, to be dropped without the lock.
-    fn forget(&mut self) -> impl Sized + use<> {
+    fn clear(&mut self) -> impl Sized + use<> {
         self.requests += 1;
         std::mem::take(&mut self.cancel).call();
-        (self.wanted.take(), self.arrived.take())
+        (self.wanted.take(), self.result.take())
     }
 }

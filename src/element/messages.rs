@@ -67,11 +67,11 @@ impl BgRemove {
         text: impl FnOnce(u64) -> String,
     ) -> bool {
         let withheld = {
-            let mut posted = lock(&self.warned);
+            let mut posted = lock(&self.warnings_posted);
             match posted.iter_mut().find(|p| p.code == code) {
                 Some(p) if p.at.elapsed() < SELDOM => {
                     p.withheld += 1;
-                    lock(&self.log).count(code);
+                    lock(&self.log).count_warning(code);
                     return false;
                 }
                 Some(p) => {
@@ -88,7 +88,7 @@ impl BgRemove {
             gst::Structure::builder("bgremove-warning").field("code", code).field("job-id", self.job_id());
         let (details, text) = (fields(details).build(), text(withheld));
         gst::warning!(super::imp::CAT, imp = self, "{details}");
-        lock(&self.log).keep(code, &text);
+        lock(&self.log).keep_warning(code, &text);
         let message = gst::message::Warning::builder(gst::StreamError::Failed, &text)
             .details(details)
             .src(&*self.obj())
@@ -142,7 +142,7 @@ impl BgRemove {
 
     /// Upstream has asked what it can send, of `filter` if that is given, and there is nothing: it will give up with a
     /// bare "not negotiated". Says why, once the stream has been started; a question alone is no error.
-    pub(super) fn warn_of_refusal(&self, filter: Option<&gst::CapsRef>) {
+    pub(super) fn warn_caps_refused(&self, filter: Option<&gst::CapsRef>) {
         let obj = self.obj();
         let (sink, src) = (obj.sink_pad(), obj.src_pad());
         if !src.is_active() || sink.has_current_caps() || filter.is_some_and(|f| f.is_empty()) {
@@ -160,25 +160,26 @@ impl BgRemove {
             }
             caps::refusal(kind, &input, &peer)
         };
-        if lock(&self.refusal).replace(text.clone()).is_none() {
+        if lock(&self.caps_refused).replace(text.clone()).is_none() {
             self.warn("caps-refused", |s| s, |_| text);
         }
     }
 
     /// The stream has ended before it began, for a reason that was given as a warning before: that was the error.
-    pub(super) fn post_refusal(&self) {
-        let refusal = lock(&self.refusal).take();
+    pub(super) fn post_caps_refused(&self) {
+        let refusal = lock(&self.caps_refused).take();
         if let Some(text) = refusal {
             self.post_as(gst::StreamError::Format, &text, "");
         }
     }
 
     /// Caps have come that the pad does not take at all: says so, before it refuses them.
-    pub(super) fn explain_strange_caps(&self, caps: &gst::CapsRef) {
-        if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.explained), true) {
+    pub(super) fn post_caps_unsupported(&self, caps: &gst::CapsRef) {
+        if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.not_negotiated_posted), true)
+        {
             return;
         }
-        *lock(&self.refusal) = None;
+        *lock(&self.caps_refused) = None;
         let text = match is_interlaced(caps) {
             true => INTERLACED_TEXT,
             false => {
@@ -190,13 +191,13 @@ impl BgRemove {
     }
 
     /// Says in plain words why downstream could not take the caps; once until it can.
-    pub(super) fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
+    pub(super) fn post_not_negotiated(&self, caps: Option<&gst::Caps>) {
         let obj = self.obj();
         let Some(input) = caps.cloned().or_else(|| obj.sink_pad().current_caps()) else { return };
         let kind = self.settings().kind();
         let peer = obj.src_pad().peer_query_caps(None);
         if peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind))
-            || std::mem::replace(&mut *lock(&self.explained), true)
+            || std::mem::replace(&mut *lock(&self.not_negotiated_posted), true)
         {
             return;
         }

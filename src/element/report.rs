@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Frames between two looks for compression.
-const LOOK_EVERY: u64 = 60;
+const CHECK_EVERY: u64 = 60;
 /// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
 const BLOCKY: f32 = 2.0;
 const FEW_BITS: f64 = 0.012;
@@ -27,21 +27,21 @@ pub struct Log {
     job: String,
     started: Option<SystemTime>,
     watch: Watch,
-    warnings: Vec<Said>,
+    warnings: Vec<LoggedWarning>,
     notes: Vec<String>,
     tags: Option<gst::TagList>,
     tagged: bool,
     /// Looks in a row that found blocks.
     blocky: u32,
-    told: Option<Instant>,
-    looked_down: bool,
+    stats_posted: Option<Instant>,
+    alpha_checked: bool,
     incident: Option<Incident>,
     /// How it ended by what the record says, if that has been written.
     written: Option<Outcome>,
 }
 
 /// A warning, and how often there was reason for it.
-struct Said {
+struct LoggedWarning {
     code: &'static str,
     text: String,
     first: SystemTime,
@@ -62,23 +62,28 @@ impl Log {
     }
 
     /// A frame comes: if that is after the end (a seek back), the record that was written no longer holds.
-    pub fn goes_on(&mut self) {
+    pub fn reopen(&mut self) {
         self.written.take_if(|how| *how == Outcome::Completed);
     }
 
     /// Counts a reason for a warning.
-    pub fn count(&mut self, code: &'static str) {
+    pub fn count_warning(&mut self, code: &'static str) {
         if let Some(said) = self.warnings.iter_mut().find(|s| s.code == code) {
             said.count += 1;
         }
     }
 
     /// Keeps a warning that was posted.
-    pub fn keep(&mut self, code: &'static str, text: &str) {
+    pub fn keep_warning(&mut self, code: &'static str, text: &str) {
         match self.warnings.iter_mut().find(|s| s.code == code) {
             Some(said) => said.count += 1,
             None => {
-                self.warnings.push(Said { code, text: text.to_string(), first: SystemTime::now(), count: 1 });
+                self.warnings.push(LoggedWarning {
+                    code,
+                    text: text.to_string(),
+                    first: SystemTime::now(),
+                    count: 1,
+                });
             }
         }
     }
@@ -92,7 +97,7 @@ impl BgRemove {
     }
 
     /// Looks at a mask that has come, of a frame at `time`.
-    pub(super) fn look_at(&self, mask: &Mask, time: Duration) {
+    pub(super) fn check_mask(&self, mask: &Mask, time: Duration) {
         let look = Look::at(mask);
         lock(&self.stats).coverage = look.coverage;
         let note = lock(&self.log).watch.see(&look, time);
@@ -103,8 +108,8 @@ impl BgRemove {
     }
 
     /// Looks at a frame that has arrived: whether it has been compressed so much that edges are lost.
-    pub(super) fn look_for_blocks(&self, number: u64, frame: &Frame<'_>) {
-        if !number.is_multiple_of(LOOK_EVERY) {
+    pub(super) fn check_compression(&self, number: u64, frame: &Frame<'_>) {
+        if !number.is_multiple_of(CHECK_EVERY) {
             return;
         }
         let bits = self.bits_a_pixel(frame).is_some_and(|b| b < FEW_BITS);
@@ -134,14 +139,14 @@ impl BgRemove {
     }
 
     /// Posts the statistics when their interval has passed.
-    pub(super) fn tell_stats(&self) {
+    pub(super) fn post_stats(&self) {
         let Some(interval) = self.settings().stats_interval else { return };
         {
             let mut log = lock(&self.log);
-            if log.told.is_some_and(|t| t.elapsed() < interval) {
+            if log.stats_posted.is_some_and(|t| t.elapsed() < interval) {
                 return;
             }
-            log.told = Some(Instant::now());
+            log.stats_posted = Some(Instant::now());
         }
         let message = gst::message::Element::builder(self.stats_structure()).src(&*self.obj()).build();
         let _ = self.obj().post_message(message);
@@ -187,13 +192,13 @@ impl BgRemove {
     }
 
     /// New caps: what follows may have changed, too.
-    pub(super) fn look_down_again(&self) {
-        lock(&self.log).looked_down = false;
+    pub(super) fn recheck_downstream_alpha(&self) {
+        lock(&self.log).alpha_checked = false;
     }
 
     /// Once frames with alpha have gone out: whether an element further down has dropped it.
-    pub(super) fn look_down(&self) {
-        if std::mem::replace(&mut lock(&self.log).looked_down, true) {
+    pub(super) fn check_downstream_alpha(&self) {
+        if std::mem::replace(&mut lock(&self.log).alpha_checked, true) {
             return;
         }
         let src = self.obj().src_pad().clone();
@@ -201,7 +206,7 @@ impl BgRemove {
         if self.settings().kind() != Kind::Transparent || !src.current_caps().is_some_and(|c| has_alpha(&c)) {
             return;
         }
-        if let Some((element, caps)) = alpha_ends(&src, 0) {
+        if let Some((element, caps)) = alpha_dropped_by(&src, 0) {
             self.warn(
                 "alpha-dropped",
                 |s| s.field("element", &element).field("caps", caps.to_string()),
@@ -262,21 +267,21 @@ impl BgRemove {
     pub(super) fn save_record(&self, record: &Record) {
         let Some(location) = self.settings().report_location.clone() else { return };
         if let Err(e) = save(record, &PathBuf::from(&location)) {
-            self.record_fails(&location, &e.to_string());
+            self.warn_report_not_written(&location, &e.to_string());
         }
     }
 
     /// Says before the work that the record's folder is not there: at the end nobody may listen any more.
-    pub(super) fn look_for_report_folder(&self) {
+    pub(super) fn check_report_folder(&self) {
         let Some(location) = self.settings().report_location.clone() else { return };
         let path = PathBuf::from(&location);
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
         if folder.is_some_and(|f| !f.is_dir()) {
-            self.record_fails(&location, "its folder is not there");
+            self.warn_report_not_written(&location, "its folder is not there");
         }
     }
 
-    fn record_fails(&self, location: &str, why: &str) {
+    fn warn_report_not_written(&self, location: &str, why: &str) {
         self.warn(
             "report-not-written",
             |s| s.field("location", location),
@@ -337,7 +342,7 @@ impl BgRemove {
             model.insert("sha256".into(), known.sha256.into());
             model.insert("bytes".into(), known.bytes.into());
         }
-        let runtime = (*lock(&self.ready)).map(|r| {
+        let runtime = (*lock(&self.runtime)).map(|r| {
             json!({
                 "name": "ONNX Runtime",
                 "version": r.version(),
@@ -359,7 +364,7 @@ impl BgRemove {
             })),
             model,
             runtime: runtime.map(object).unwrap_or_default(),
-            settings: self.properties_set(),
+            settings: self.properties_json(),
             input,
             output: object(json!({ "caps": caps(&src) })),
             stats,
@@ -371,7 +376,7 @@ impl BgRemove {
     }
 
     /// The properties as they are set.
-    fn properties_set(&self) -> Map<String, Value> {
+    fn properties_json(&self) -> Map<String, Value> {
         PROPERTIES
             .iter()
             .filter(|p| p.flags().contains(glib::ParamFlags::WRITABLE))
@@ -449,7 +454,7 @@ fn has_alpha(caps: &gst::CapsRef) -> bool {
 
 /// The first element behind a pad that takes frames with alpha and gives raw video without; how it is called, and
 /// its caps. Behind what mixes streams, and behind an encoder, nothing is looked for.
-fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
+fn alpha_dropped_by(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
     /// Longer chains are none.
     const DEEPEST: usize = 64;
     let mut sink = src.peer().filter(|_| depth < DEEPEST)?;
@@ -461,7 +466,7 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
     let Some(element) = element else {
         // Or outwards: a ghost pad's inner half leads to its outer one.
         let outer = sink.parent()?.downcast::<gst::Pad>().ok()?;
-        return alpha_ends(&outer, depth + 1);
+        return alpha_dropped_by(&outer, depth + 1);
     };
     let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
     // Who has a background of its own uses the alpha up.
@@ -478,7 +483,7 @@ fn alpha_ends(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
             return None;
         }
         if has_alpha(&caps) {
-            return alpha_ends(&pad, depth + 1);
+            return alpha_dropped_by(&pad, depth + 1);
         }
         alone.then(|| (element.name().to_string(), caps))
     })

@@ -32,14 +32,14 @@ pub struct Job {
 }
 
 /// What came of a job.
-pub struct Done {
+pub struct JobResult {
     pub number: u64,
     /// The frame's timestamp.
     pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
     pub times: Times,
     /// The network failed where it ran, for this reason, and goes on on the CPU.
-    pub moved: Option<(Network, String)>,
+    pub fallback: Option<(Network, String)>,
 }
 
 /// How a wait ended.
@@ -83,10 +83,10 @@ struct Slot {
     /// One that was to forget earlier frames has not been run: the next one does.
     fresh: bool,
     running: Option<Running>,
-    done: VecDeque<Done>,
-    /// Counts [`Worker::set`] and [`Worker::reset`]: what began before is not wanted after.
+    done: VecDeque<JobResult>,
+    /// Counts [`Worker::set_matting`] and [`Worker::reset`]: what began before is not wanted after.
     epoch: u64,
-    /// Counts [`Worker::set`].
+    /// Counts [`Worker::set_matting`].
     networks: u64,
     /// What a run usually takes.
     usual: Option<Duration>,
@@ -121,13 +121,13 @@ impl Slot {
     }
 
     /// Whether something is under way for frame `number` or an earlier one.
-    fn owes(&self, number: u64) -> bool {
+    fn has_pending(&self, number: u64) -> bool {
         let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = self.pending.iter().map(|j| j.number);
         running.into_iter().chain(pending).any(|n| n <= number)
     }
 
-    fn forget(&mut self) -> VecDeque<Job> {
+    fn clear(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
         (self.waiting, self.fresh) = (None, false);
@@ -142,7 +142,7 @@ impl Slot {
         }
     }
 
-    fn give_up(&mut self) {
+    fn time_out(&mut self) {
         self.abandon();
         if let Some(running) = &mut self.running {
             running.stuck = true;
@@ -162,9 +162,9 @@ impl Worker {
     }
 
     /// A network for all frames from now on.
-    pub fn set(&self, matting: Matting) {
+    pub fn set_matting(&self, matting: Matting) {
         let mut slot = self.shared.lock();
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         slot.networks += 1;
         slot.usual = None;
         let old = slot.matting.replace(matting);
@@ -175,7 +175,7 @@ impl Worker {
     /// Forgets earlier frames and all that is under way.
     pub fn reset(&self) {
         let mut slot = self.shared.lock();
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         if let Some(matting) = &mut slot.matting {
             matting.reset();
         }
@@ -210,7 +210,7 @@ impl Worker {
             return;
         }
         if slot.dead {
-            slot.done.push_back(Done::failed(&job, dead()));
+            slot.done.push_back(JobResult::failed(&job, dead_error()));
             return;
         }
         let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
@@ -234,7 +234,7 @@ impl Worker {
             if slot.interrupted() {
                 return Waited::Interrupted;
             }
-            if !slot.owes(number) {
+            if !slot.has_pending(number) {
                 return Waited::Done;
             }
             slot = match until.map(|t| t.saturating_duration_since(Instant::now())) {
@@ -250,7 +250,7 @@ impl Worker {
     /// When what is under way for frame `number` or an earlier one should be there.
     pub fn expected(&self, number: u64) -> Expected {
         let slot = self.shared.lock();
-        if !slot.owes(number) {
+        if !slot.has_pending(number) {
             return Expected::Nothing;
         }
         let since = slot.running.as_ref().map_or_else(Instant::now, |r| r.since);
@@ -264,14 +264,14 @@ impl Worker {
     }
 
     /// Takes what is there for frames up to `number`, oldest first.
-    pub fn take(&self, number: u64) -> Vec<Done> {
+    pub fn take(&self, number: u64) -> Vec<JobResult> {
         let mut slot = self.shared.lock();
         let n = slot.done.iter().take_while(|d| d.number <= number).count();
         slot.done.drain(..n).collect()
     }
 
     /// The frames that a mask is under way for, or waits to be taken.
-    pub fn owed(&self) -> Vec<u64> {
+    pub fn pending_frames(&self) -> Vec<u64> {
         let slot = self.shared.lock();
         let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = slot.pending.iter().map(|j| j.number);
@@ -279,12 +279,12 @@ impl Worker {
     }
 
     /// Gives up the present run if it, or the job that waits for it to end, has taken longer than `limit`.
-    pub fn give_up_after(&self, limit: Duration) -> bool {
+    pub fn time_out_after(&self, limit: Duration) -> bool {
         let mut slot = self.shared.lock();
         let run = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since);
         let late = [run, slot.waiting].into_iter().flatten().any(|since| since.elapsed() > limit);
         if late {
-            slot.give_up();
+            slot.time_out();
             // Once for each limit that it waits in vain.
             slot.waiting = slot.waiting.map(|_| Instant::now());
         }
@@ -293,12 +293,12 @@ impl Worker {
 
     /// Gives up the present run, which takes too long, unless what it was to bring for frame `number` has come just
     /// now.
-    pub fn give_up(&self, number: u64) -> bool {
+    pub fn time_out(&self, number: u64) -> bool {
         let mut slot = self.shared.lock();
-        let late = slot.owes(number);
+        let late = slot.has_pending(number);
         let mut dropped: Vec<Job> = Vec::new();
         if late {
-            slot.give_up();
+            slot.time_out();
             // Nor is it run when its turn comes.
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
@@ -344,7 +344,7 @@ impl Worker {
     fn interrupt(&self, why: impl FnOnce(&mut Slot)) {
         let mut slot = self.shared.lock();
         why(&mut slot);
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         drop(slot);
         self.shared.changed.notify_all();
         drop(dropped);
@@ -355,7 +355,7 @@ impl Worker {
         let Some(thread) = lock(&self.thread).take() else { return };
         let mut slot = self.shared.lock();
         slot.quit = true;
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         self.shared.changed.notify_all();
         let until = Instant::now() + PATIENCE;
         while !slot.ended {
@@ -390,20 +390,20 @@ fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Result
     std::thread::Builder::new()
         .name("bgremove-network".into())
         .spawn(move || {
-            let end = End { shared: &own, number };
-            own.work(runtime, number);
+            let end = ThreadEnd { shared: &own, number };
+            own.run_jobs(runtime, number);
             drop(end);
         })
         .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
 }
 
 /// The end of a thread, however it comes: whoever waits for it hears of it.
-struct End<'a> {
+struct ThreadEnd<'a> {
     shared: &'a Shared,
     number: u64,
 }
 
-impl Drop for End<'_> {
+impl Drop for ThreadEnd<'_> {
     fn drop(&mut self) {
         let mut slot = self.shared.lock();
         let newest = slot.threads == self.number;
@@ -413,16 +413,16 @@ impl Drop for End<'_> {
             slot.dead = true;
             let running = slot.running.take().filter(|r| !r.abandoned);
             if let Some(running) = running {
-                slot.done.push_back(Done {
+                slot.done.push_back(JobResult {
                     number: running.number,
                     time: None,
-                    mask: Err(dead()),
+                    mask: Err(dead_error()),
                     times: Times::default(),
-                    moved: None,
+                    fallback: None,
                 });
             }
             dropped = std::mem::take(&mut slot.pending);
-            slot.done.extend(dropped.iter().map(|job| Done::failed(job, dead())));
+            slot.done.extend(dropped.iter().map(|job| JobResult::failed(job, dead_error())));
         }
         drop(slot);
         self.shared.changed.notify_all();
@@ -430,19 +430,19 @@ impl Drop for End<'_> {
     }
 }
 
-fn dead() -> Error {
+fn dead_error() -> Error {
     Error::new(Kind::Inference, "the network's thread has ended by a panic; please report this")
 }
 
-impl Done {
+impl JobResult {
     /// Of a job that nothing came of.
     fn failed(job: &Job, why: Error) -> Self {
-        Done {
+        JobResult {
             number: job.number,
             time: job.buffer.pts(),
             mask: Err(why),
             times: Times::default(),
-            moved: None,
+            fallback: None,
         }
     }
 }
@@ -452,7 +452,7 @@ impl Shared {
         lock(&self.slot)
     }
 
-    fn work(&self, runtime: &'static Runtime, number: u64) {
+    fn run_jobs(&self, runtime: &'static Runtime, number: u64) {
         let mut slot = self.lock();
         let mut stepped_back = None;
         loop {
@@ -490,12 +490,12 @@ impl Shared {
                 job.probe.take().into_iter().for_each(|probe| probe());
                 job
             };
-            let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
+            let done = catch_unwind(AssertUnwindSafe(|| infer(&mut matting, &job, &cancel, runtime)));
             let done = done.unwrap_or_else(|_| {
                 // It may have been left half done.
                 matting.renew();
                 let why = "the network's thread panicked; please report this";
-                Done::failed(&job, Error::new(Kind::Inference, why))
+                JobResult::failed(&job, Error::new(Kind::Inference, why))
             });
             drop(job);
 
@@ -529,8 +529,8 @@ impl Shared {
 }
 
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
-fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> Done {
-    let mut done = Done::failed(job, unreadable("the incoming buffer"));
+fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> JobResult {
+    let mut done = JobResult::failed(job, unreadable("the incoming buffer"));
     if job.fresh {
         matting.reset();
     }
@@ -548,7 +548,7 @@ fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> 
             // It is the network's own fault.
             matting.replace(before);
         } else {
-            done.moved = Some((network, why));
+            done.fallback = Some((network, why));
         }
     }
     done.times = matting.times();
@@ -595,7 +595,7 @@ mod tests {
         let choice = crate::models::resolve("light", None).unwrap();
         let network = Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 1, false).unwrap();
         let worker = Worker::start(runtime).unwrap();
-        worker.set(Matting::new(network, 0, false));
+        worker.set_matting(Matting::new(network, 0, false));
         worker
     }
 
@@ -615,13 +615,13 @@ mod tests {
         worker.submit(job(0), true);
         assert_eq!(worker.wait(0, None), Waited::Done);
         // Between the end of a wait and giving up, the result may come; here it is there.
-        assert!(!worker.give_up(0));
+        assert!(!worker.time_out(0));
         assert_eq!(worker.take(0).len(), 1);
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         worker.submit(probed(1, move || assert!(rx.recv().is_err())), true);
         let soon = Instant::now() + Duration::from_millis(20);
         assert_eq!(worker.wait(1, Some(soon)), Waited::TimedOut);
-        assert!(worker.give_up(1), "nothing has come");
+        assert!(worker.time_out(1), "nothing has come");
         drop(tx);
     }
 
@@ -631,7 +631,7 @@ mod tests {
         let (tx, rx) = std::sync::mpsc::channel::<()>();
         worker.submit(probed(0, move || assert!(rx.recv().is_err())), false);
         (1..4).for_each(|n| worker.submit(job(n), false));
-        assert_eq!(worker.owed(), [0, 1, 2, 3]);
+        assert_eq!(worker.pending_frames(), [0, 1, 2, 3]);
         drop(tx);
         assert_eq!(worker.wait(3, None), Waited::Done);
         assert_eq!(worker.take(3).iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2, 3]);
@@ -640,7 +640,7 @@ mod tests {
         until_it_runs(&worker);
         worker.submit(Job { fresh: true, ..job(5) }, false);
         worker.submit(job(6), true);
-        assert_eq!(worker.owed(), [4, 6]);
+        assert_eq!(worker.pending_frames(), [4, 6]);
         assert!(worker.shared.lock().fresh, "what was before the one that it replaces is not forgotten");
         drop(tx);
         assert_eq!(worker.wait(6, None), Waited::Done);
@@ -652,7 +652,7 @@ mod tests {
         until_it_runs(&worker);
         worker.submit(Job { fresh: true, ..job(8) }, false);
         worker.submit(job(9), false);
-        assert!(worker.give_up(8));
+        assert!(worker.time_out(8));
         assert!(worker.shared.lock().fresh);
         drop(tx);
         assert_eq!(worker.wait(9, None), Waited::Done);
@@ -711,12 +711,12 @@ mod tests {
         gst::init().unwrap();
         let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
         let limit = Duration::from_millis(20);
-        assert!(!worker.give_up_after(limit));
+        assert!(!worker.time_out_after(limit));
         worker.submit(job(0), true);
         std::thread::sleep(limit * 2);
         // A newer job in its place waits as long.
         worker.submit(job(1), true);
-        assert!(worker.give_up_after(limit));
-        assert!(!worker.give_up_after(Duration::from_secs(60)));
+        assert!(worker.time_out_after(limit));
+        assert!(!worker.time_out_after(Duration::from_secs(60)));
     }
 }
