@@ -21,6 +21,7 @@ mod simd;
 #[cfg(test)]
 mod simd_tests;
 mod spread;
+pub mod sync;
 pub mod temporal;
 pub mod video;
 pub mod webm;

@@ -1,11 +1,12 @@
 //! The network that is loaded for a stream: the one that is named, or what `auto` stands for.
 
-use super::imp::{BgRemove, CAT, lock};
+use super::imp::{BgRemove, CAT};
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
 use crate::error::Error;
 use crate::models::{self, Network};
 use crate::runtime::{Cancel, Runtime};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;

@@ -3,7 +3,7 @@
 use super::caps;
 use super::choice::{Loaded, choose};
 use super::flow::frame_length;
-use super::imp::{BgRemove, CAT, lock};
+use super::imp::{BgRemove, CAT};
 use super::pool;
 use super::report::Log;
 use super::settings::*;
@@ -15,6 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime;
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;

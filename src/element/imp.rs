@@ -14,6 +14,7 @@ use crate::auto::Chosen;
 use crate::models::Network;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -21,7 +22,7 @@ use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -65,10 +66,6 @@ pub struct BgRemove {
     pub(super) not_negotiated_posted: Mutex<bool>,
     /// Why there were no caps to answer upstream's question with.
     pub(super) caps_refused: Mutex<Option<String>>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 #[glib::object_subclass]

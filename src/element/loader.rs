@@ -5,8 +5,9 @@ use super::choice::Loaded;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Cancel;
+use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// The settings that a network was loaded for, and what came of it.
 pub type LoadResult = (Arc<Settings>, Result<Loaded>);
@@ -34,7 +35,7 @@ impl NetworkLoader {
         settings: Arc<Settings>,
         load: impl FnOnce(&Cancel) -> Result<Loaded> + Send + 'static,
     ) {
-        let mut loading = self.lock();
+        let mut loading = lock(&self.0);
         let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         loading.wanted = Some((Arc::clone(&settings), Box::new(move || load(&cancel))));
@@ -46,7 +47,7 @@ impl NetworkLoader {
         let own = Arc::clone(self);
         let thread = std::thread::Builder::new().name("bgremove-load".into()).spawn(move || own.work());
         if let Err(e) = thread {
-            let mut loading = self.lock();
+            let mut loading = lock(&self.0);
             loading.busy = false;
             loading.wanted = None;
             let e = Error::new(Kind::Inference, format!("no thread to load the network in: {e}"));
@@ -56,7 +57,7 @@ impl NetworkLoader {
 
     /// Nothing that was asked for so far is wanted any more. Gives what ends whatever begins now, when this happens again.
     pub fn cancel(&self) -> Cancel {
-        let mut loading = self.lock();
+        let mut loading = lock(&self.0);
         let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         drop(loading);
@@ -66,22 +67,18 @@ impl NetworkLoader {
 
     /// The network that was asked for last, once it is there.
     pub fn take(&self) -> Option<LoadResult> {
-        self.lock().result.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, NetworkQueue> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        lock(&self.0).result.take()
     }
 
     fn work(&self) {
-        let mut loading = self.lock();
+        let mut loading = lock(&self.0);
         while let Some((settings, load)) = loading.wanted.take() {
             let request = loading.requests;
             drop(loading);
             let network = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
                 Err(Error::new(Kind::ModelInvalid, "loading the network panicked; please report this"))
             });
-            loading = self.lock();
+            loading = lock(&self.0);
             if loading.requests == request {
                 loading.result = Some((settings, network));
             }
@@ -112,7 +109,7 @@ impl PictureLoader {
         number: u64,
         job: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<()> {
-        let mut reading = self.lock();
+        let mut reading = lock(&self.0);
         if reading.wanted.as_ref().is_some_and(|(n, _)| *n > number) {
             return Ok(());
         }
@@ -126,7 +123,7 @@ impl PictureLoader {
         let own = Arc::clone(self);
         let thread = std::thread::Builder::new().name("bgremove-read".into()).spawn(move || own.work());
         thread.map(|_| ()).inspect_err(|_| {
-            let mut reading = self.lock();
+            let mut reading = lock(&self.0);
             reading.busy = false;
             let dropped = reading.wanted.take();
             drop(reading);
@@ -134,17 +131,13 @@ impl PictureLoader {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, PictureQueue> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     fn work(&self) {
-        let mut reading = self.lock();
+        let mut reading = lock(&self.0);
         while let Some((_, job)) = reading.wanted.take() {
             drop(reading);
             // What it read and told is its own; the thread goes on.
             let _ = catch_unwind(AssertUnwindSafe(job));
-            reading = self.lock();
+            reading = lock(&self.0);
         }
         reading.busy = false;
     }
@@ -152,7 +145,7 @@ impl PictureLoader {
     /// Whether nothing is under way.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        !self.lock().busy
+        !lock(&self.0).busy
     }
 }
 

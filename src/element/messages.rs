@@ -1,9 +1,10 @@
 //! What the element says on the bus.
 
 use super::caps;
-use super::imp::{BgRemove, lock};
+use super::imp::BgRemove;
 use super::stream::INTERLACED_TEXT;
 use crate::error::{Error, Kind};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;

@@ -1,11 +1,12 @@
 //! What the element keeps and tells of a stream: warnings, statistics, tags, and the record at its end.
 
-use super::imp::{BgRemove, lock};
+use super::imp::BgRemove;
 use super::properties::PROPERTIES;
 use super::settings::Kind;
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::report::{Incident, Look, Outcome, Record, Watch, blockiness, save, utc};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;

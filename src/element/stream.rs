@@ -2,13 +2,14 @@
 
 use super::flow::{Due, QueuedFrame, Submitted, clamp_delay};
 use super::frames;
-use super::imp::{BgRemove, CAT, lock};
+use super::imp::{BgRemove, CAT};
 use super::messages::UNSUITED;
 use super::settings::{OnError, Settings};
 use super::state::{Source, Spent, State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, Kind};
 use crate::matte::Times;
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;

@@ -8,10 +8,11 @@ use crate::error::{Error, Kind, Result};
 use crate::matte::{Mask, Matting, Times};
 use crate::models::Network;
 use crate::runtime::{self, Cancel, Runtime};
+use crate::sync::{lock, wait, wait_for};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -163,7 +164,7 @@ impl Worker {
 
     /// A network for all frames from now on.
     pub fn set_matting(&self, matting: Matting) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let dropped = slot.clear();
         slot.networks += 1;
         slot.usual = None;
@@ -174,7 +175,7 @@ impl Worker {
 
     /// Forgets earlier frames and all that is under way.
     pub fn reset(&self) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let dropped = slot.clear();
         if let Some(matting) = &mut slot.matting {
             matting.reset();
@@ -185,7 +186,7 @@ impl Worker {
 
     /// Whether the stream's own work goes before the network's where cores are busy, from the next run on.
     pub fn set_behind(&self, behind: bool) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         if slot.behind == behind {
             return;
         }
@@ -205,7 +206,7 @@ impl Worker {
 
     /// Asks for a frame's mask, after those that wait for their turn; or in place of these, if it `replaces` them.
     pub fn submit(&self, job: Job, replaces: bool) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         if slot.interrupted() {
             return;
         }
@@ -224,12 +225,12 @@ impl Worker {
 
     /// Whether a flush or the end of the stream has begun: nobody shall wait.
     pub fn is_interrupted(&self) -> bool {
-        self.shared.lock().interrupted()
+        lock(&self.shared.slot).interrupted()
     }
 
     /// Waits until nothing is under way any more for frame `number` or an earlier one, at most up to `until`.
     pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         loop {
             if slot.interrupted() {
                 return Waited::Interrupted;
@@ -238,18 +239,16 @@ impl Worker {
                 return Waited::Done;
             }
             slot = match until.map(|t| t.saturating_duration_since(Instant::now())) {
-                None => self.shared.changed.wait(slot).unwrap_or_else(|e| e.into_inner()),
+                None => wait(&self.shared.changed, slot),
                 Some(Duration::ZERO) => return Waited::TimedOut,
-                Some(rest) => {
-                    self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0
-                }
+                Some(rest) => wait_for(&self.shared.changed, slot, rest),
             };
         }
     }
 
     /// When what is under way for frame `number` or an earlier one should be there.
     pub fn expected(&self, number: u64) -> Expected {
-        let slot = self.shared.lock();
+        let slot = lock(&self.shared.slot);
         if !slot.has_pending(number) {
             return Expected::Nothing;
         }
@@ -265,14 +264,14 @@ impl Worker {
 
     /// Takes what is there for frames up to `number`, oldest first.
     pub fn take(&self, number: u64) -> Vec<JobResult> {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let n = slot.done.iter().take_while(|d| d.number <= number).count();
         slot.done.drain(..n).collect()
     }
 
     /// The frames that a mask is under way for, or waits to be taken.
     pub fn pending_frames(&self) -> Vec<u64> {
-        let slot = self.shared.lock();
+        let slot = lock(&self.shared.slot);
         let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = slot.pending.iter().map(|j| j.number);
         slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
@@ -280,7 +279,7 @@ impl Worker {
 
     /// Gives up the present run if it, or the job that waits for it to end, has taken longer than `limit`.
     pub fn time_out_after(&self, limit: Duration) -> bool {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let run = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since);
         let late = [run, slot.waiting].into_iter().flatten().any(|since| since.elapsed() > limit);
         if late {
@@ -294,7 +293,7 @@ impl Worker {
     /// Gives up the present run, which takes too long, unless what it was to bring for frame `number` has come just
     /// now.
     pub fn time_out(&self, number: u64) -> bool {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let late = slot.has_pending(number);
         let mut dropped: Vec<Job> = Vec::new();
         if late {
@@ -312,12 +311,12 @@ impl Worker {
 
     /// What a run usually takes; `None` before the first one has ended.
     pub fn usual(&self) -> Option<Duration> {
-        self.shared.lock().usual
+        lock(&self.shared.slot).usual
     }
 
     /// Whether a run that has been given up still keeps the thread.
     pub fn is_stuck(&self) -> bool {
-        self.shared.lock().running.as_ref().is_some_and(|r| r.stuck)
+        lock(&self.shared.slot).running.as_ref().is_some_and(|r| r.stuck)
     }
 
     /// A flush begins: ends all waiting and all that is under way, until [`Worker::flushed`].
@@ -327,7 +326,7 @@ impl Worker {
 
     /// The flush is over: takes jobs again, unless halted.
     pub fn flushed(&self) {
-        self.shared.lock().flushing = false;
+        lock(&self.shared.slot).flushing = false;
     }
 
     /// The stream ends: as a flush, until [`Worker::resume`].
@@ -337,12 +336,12 @@ impl Worker {
 
     /// A stream begins.
     pub fn resume(&self) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         (slot.flushing, slot.halted) = (false, false);
     }
 
     fn interrupt(&self, why: impl FnOnce(&mut Slot)) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         why(&mut slot);
         let dropped = slot.clear();
         drop(slot);
@@ -353,7 +352,7 @@ impl Worker {
     /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
     pub fn stop(&self) {
         let Some(thread) = lock(&self.thread).take() else { return };
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         slot.quit = true;
         let dropped = slot.clear();
         self.shared.changed.notify_all();
@@ -363,7 +362,7 @@ impl Worker {
             if rest.is_zero() {
                 break;
             }
-            slot = self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0;
+            slot = wait_for(&self.shared.changed, slot, rest);
         }
         let ended = slot.ended;
         drop(slot);
@@ -378,10 +377,6 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// A thread that runs the network, the newest from now on.
@@ -405,7 +400,7 @@ struct ThreadEnd<'a> {
 
 impl Drop for ThreadEnd<'_> {
     fn drop(&mut self) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         let newest = slot.threads == self.number;
         slot.ended |= newest;
         let mut dropped = VecDeque::new();
@@ -448,12 +443,8 @@ impl JobResult {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        lock(&self.slot)
-    }
-
     fn run_jobs(&self, runtime: &'static Runtime, number: u64) {
-        let mut slot = self.lock();
+        let mut slot = lock(&self.slot);
         let mut stepped_back = None;
         loop {
             if slot.quit || slot.threads != number {
@@ -462,7 +453,7 @@ impl Shared {
             // The thread whose place this one takes may still be at its last run.
             let ready = !slot.pending.is_empty() && slot.running.is_none();
             let Some(mut matting) = slot.matting.take_if(|_| ready) else {
-                slot = self.changed.wait(slot).unwrap_or_else(|e| e.into_inner());
+                slot = wait(&self.changed, slot);
                 continue;
             };
             let Some(mut job) = slot.pending.pop_front() else { continue };
@@ -499,7 +490,7 @@ impl Shared {
             });
             drop(job);
 
-            slot = self.lock();
+            slot = lock(&self.slot);
             let abandoned = slot.running.take().is_none_or(|r| r.abandoned);
             let mut spare = None;
             if slot.networks == networks {
@@ -522,7 +513,7 @@ impl Shared {
                 // A network is let go without the lock.
                 drop(slot);
                 drop(spare);
-                slot = self.lock();
+                slot = lock(&self.slot);
             }
         }
     }
@@ -600,7 +591,7 @@ mod tests {
     }
 
     fn until_it_runs(worker: &Worker) {
-        while worker.shared.lock().running.is_none() {
+        while lock(&worker.shared.slot).running.is_none() {
             std::thread::yield_now();
         }
     }
@@ -641,10 +632,10 @@ mod tests {
         worker.submit(Job { fresh: true, ..job(5) }, false);
         worker.submit(job(6), true);
         assert_eq!(worker.pending_frames(), [4, 6]);
-        assert!(worker.shared.lock().fresh, "what was before the one that it replaces is not forgotten");
+        assert!(lock(&worker.shared.slot).fresh, "what was before the one that it replaces is not forgotten");
         drop(tx);
         assert_eq!(worker.wait(6, None), Waited::Done);
-        assert!(!worker.shared.lock().fresh, "it has been heeded");
+        assert!(!lock(&worker.shared.slot).fresh, "it has been heeded");
         // One that is given up before its turn is not run, nor is what it was to forget kept.
         worker.take(6);
         let (tx, rx) = std::sync::mpsc::channel::<()>();
@@ -653,11 +644,11 @@ mod tests {
         worker.submit(Job { fresh: true, ..job(8) }, false);
         worker.submit(job(9), false);
         assert!(worker.time_out(8));
-        assert!(worker.shared.lock().fresh);
+        assert!(lock(&worker.shared.slot).fresh);
         drop(tx);
         assert_eq!(worker.wait(9, None), Waited::Done);
         assert_eq!(worker.take(9).iter().map(|d| d.number).collect::<Vec<_>>(), [9]);
-        assert!(!worker.shared.lock().fresh && worker.shared.lock().waiting.is_none());
+        assert!(!lock(&worker.shared.slot).fresh && lock(&worker.shared.slot).waiting.is_none());
     }
 
     #[test]

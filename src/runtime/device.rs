@@ -2,6 +2,7 @@
 
 use super::{Provider, Runtime, cuda, vulkan};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use std::sync::Mutex;
 use vulkan::{Adapter, Kind as Type};
 
@@ -164,7 +165,7 @@ fn adapter(adapters: &[Adapter], wanted: &str) -> std::result::Result<Device, St
 static TAKEN: Mutex<Option<Device>> = Mutex::new(None);
 
 fn free(device: &Device) -> std::result::Result<(), String> {
-    match &*TAKEN.lock().unwrap_or_else(|e| e.into_inner()) {
+    match &*lock(&TAKEN) {
         Some(other) if other.name != device.name => Err(format!(
             "this process runs WebGPU on {} already, and {} takes another process",
             other.name, device.name
@@ -176,7 +177,7 @@ fn free(device: &Device) -> std::result::Result<(), String> {
 /// A network has been loaded there.
 pub(super) fn settle(provider: Provider, device: &Device) {
     if provider == Provider::WebGpu {
-        TAKEN.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert_with(|| device.clone());
+        lock(&TAKEN).get_or_insert_with(|| device.clone());
     }
 }
 

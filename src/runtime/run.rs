@@ -7,13 +7,14 @@
 
 use super::session::Cancel;
 use crate::error::Result;
+use crate::sync::{lock, wait};
 use ort::AsPointer;
 use ort::session::{RunOptions, SessionInputValue};
 use ort::value::DynValue;
 use std::collections::VecDeque;
 use std::ffi::{CString, c_char};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Runs a session and gives the outputs that are named, in their order.
 ///
@@ -83,24 +84,20 @@ impl Gate {
         Arc::new(Self { queue: Mutex::new(queue), changed: Condvar::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for a turn, or for `cancel` to be called.
     ///
     /// # Errors
     /// [`Kind::Cancelled`](crate::error::Kind).
     pub fn enter(self: &Arc<Self>, cancel: &Cancel) -> Result<Turn> {
         cancel.wakes(Some(Arc::clone(self)));
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         let ticket = queue.next;
         queue.next += 1;
         queue.waiting.push_back(ticket);
         // The gate's lock is held from looking at `cancel` until waiting, and `Cancel::call` takes it before it wakes:
         // no call is missed.
         while !cancel.is_called() && (queue.free == 0 || queue.waiting.front() != Some(&ticket)) {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = wait(&self.changed, queue);
         }
         queue.waiting.retain(|t| *t != ticket);
         let turn = if cancel.is_called() {
@@ -118,14 +115,14 @@ impl Gate {
 
     /// Has all who wait look at their `Cancel` again.
     pub fn wake(&self) {
-        drop(self.lock());
+        drop(lock(&self.queue));
         self.changed.notify_all();
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.lock().free += 1;
+        lock(&self.0.queue).free += 1;
         self.0.changed.notify_all();
     }
 }
@@ -139,7 +136,7 @@ mod tests {
     /// Waits until so many are in the queue.
     fn crowd(gate: &Gate, n: usize) {
         let start = Instant::now();
-        while gate.lock().waiting.len() != n {
+        while lock(&gate.queue).waiting.len() != n {
             assert!(start.elapsed() < Duration::from_secs(30), "they do not come");
             std::thread::yield_now();
         }
@@ -186,6 +183,6 @@ mod tests {
         });
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
         drop(two);
-        assert_eq!(gate.lock().free, 2);
+        assert_eq!(lock(&gate.queue).free, 2);
     }
 }

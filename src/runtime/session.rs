@@ -5,6 +5,7 @@ use super::run::{Gate, run};
 use super::threads::Threads;
 use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
@@ -205,7 +206,7 @@ impl Session {
         let length = files.length;
         let threads = threads_of_a_run(length, threads);
         static ALONE: Mutex<()> = Mutex::new(());
-        let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
+        let _alone = provider.loads_alone().then(|| lock(&ALONE));
         let how =
             How { runtime, provider, device: &device, count: threads, threads: Threads { behind }, exact };
         let mut sha256 = contents.sha256.clone();
@@ -343,7 +344,7 @@ struct Call {
 impl Cancel {
     /// Ends the run that has this, and every later one.
     pub fn call(&self) {
-        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut call = lock(&self.0);
         call.called = true;
         if let Some(options) = &call.options {
             // It can only fail for want of a library, which a run has.
@@ -359,16 +360,16 @@ impl Cancel {
 
     /// Whom a call wakes.
     pub(super) fn wakes(&self, gate: Option<Arc<Gate>>) {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).waits = gate;
+        lock(&self.0).waits = gate;
     }
 
     /// Whether it has been called.
     pub fn is_called(&self) -> bool {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).called
+        lock(&self.0).called
     }
 
     fn options(&self) -> Result<Arc<RunOptions>> {
-        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut call = lock(&self.0);
         if call.called {
             return Err(cancelled());
         }

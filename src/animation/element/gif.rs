@@ -1,8 +1,9 @@
 //! `gifalphaenc`.
 
-use super::{Added, Core, Write, encoder, lock};
+use super::{Added, Core, Write, encoder};
 use crate::animation::Rgba;
 use crate::animation::gif::{MAX_SIZE, Options, Writer};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;

@@ -5,11 +5,12 @@ mod webp;
 
 use super::Rgba;
 use crate::numbers::Numbers;
+use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoFormat, VideoFrameRef, VideoInfo};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 glib::wrapper! {
     /**
@@ -61,10 +62,6 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     let rank = gst::Rank::NONE;
     gst::Element::register(Some(plugin), "gifalphaenc", rank, GifAlphaEnc::static_type())?;
     gst::Element::register(Some(plugin), "webpalphaenc", rank, WebpAlphaEnc::static_type())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// One of the two writers.

@@ -1,8 +1,9 @@
 //! `webpalphaenc`.
 
-use super::{Added, Core, Write, encoder, lock};
+use super::{Added, Core, Write, encoder};
 use crate::animation::Rgba;
 use crate::animation::webp::{MAX_SIZE, Options, Writer};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;

@@ -5,8 +5,9 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::video_meta::VideoCodecAlphaMeta;
 
-use super::imp::{CAT, WebmAlphaMux, lock};
+use super::imp::{CAT, WebmAlphaMux};
 use super::streams;
+use crate::sync::lock;
 use crate::webm::writer::{Codec, Config, Frame, Kind, Mode, Piece, Tag, Track, Writer, opus_duration};
 
 /// One pad and its track, which has the same index.

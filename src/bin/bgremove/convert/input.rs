@@ -12,12 +12,13 @@ use super::short::track_id;
 use super::tracks::{self, Known, Track as Wanted};
 use super::watch::Watch;
 use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a pipeline may take to stop before it is left behind.
@@ -186,10 +187,6 @@ pub struct Input {
     clock: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Input {

@@ -21,6 +21,7 @@ use super::{Settings, Task, short};
 use crate::parts::mark::{self, There};
 use crate::parts::{self, Slice};
 use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -302,7 +303,7 @@ fn play(
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {
         times::mend(&pad, settings.fps, move |fault| {
-            wrong.wrong.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(fault);
+            lock(&wrong.wrong).get_or_insert(fault);
         })
     });
     let pipeline = &input.pipeline.0;
@@ -326,7 +327,7 @@ fn play(
     loop {
         let message = watch.next(pipeline)?;
         // Before the message is: an error, and even the end, may follow from it.
-        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        if let Some(wrong) = lock(&given.wrong).take() {
             return Err(wrong);
         }
         match message.as_ref().map(|m| m.view()) {
@@ -395,17 +396,17 @@ fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + 
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     pad.add_probe(what, move |_, info| {
-        let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
+        let current = || lock(&segment);
         match &info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Segment(s) = event.view()
                     && let Some(s) = s.segment().downcast_ref::<gst::ClockTime>()
                 {
-                    *lock() = s.clone();
+                    *current() = s.clone();
                 }
             }
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                let begin = lock().to_running_time(buffer.pts()).unwrap_or_default();
+                let begin = current().to_running_time(buffer.pts()).unwrap_or_default();
                 each(begin + buffer.duration().unwrap_or(length));
             }
             _ => {}
@@ -519,12 +520,12 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
     let shape = Mutex::new(None);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     encoder.add_probe(what, move |_, info| {
-        let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
+        let current = || lock(&segment);
         match &info.data {
             Some(gst::PadProbeData::Event(event)) => match event.view() {
                 gst::EventView::Segment(s) => {
                     if let Some(s) = s.segment().downcast_ref::<gst::ClockTime>() {
-                        *lock() = s.clone();
+                        *current() = s.clone();
                     }
                 }
                 // However it came about: frames without alpha must not pass for transparent ones.
@@ -537,7 +538,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
                             format!("the alpha was lost before the encoder, which would get {}", caps.caps());
                         Some(Fault::new("convert/alpha-lost", text))
                     } else {
-                        let mut shape = shape.lock().unwrap_or_else(|e| e.into_inner());
+                        let mut shape = lock(&shape);
                         // Before the first frame nothing is settled.
                         match &*shape {
                             Some(first) if given.frames.load(Ordering::Relaxed) > 0 => {
@@ -550,7 +551,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
                         }
                     };
                     if wrong.is_some() {
-                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = wrong;
+                        *lock(&given.wrong) = wrong;
                     }
                 }
                 _ => {}
@@ -558,7 +559,7 @@ fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &W
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 watch.touch();
                 given.frames.fetch_add(1, Ordering::Relaxed);
-                if let Some(time) = lock().to_running_time(buffer.pts()) {
+                if let Some(time) = current().to_running_time(buffer.pts()) {
                     let end = time + buffer.duration().unwrap_or_default();
                     given.until.fetch_max(end.nseconds(), Ordering::Relaxed);
                 }
@@ -597,7 +598,7 @@ mod tests {
             let bus = pipeline.0.bus().unwrap();
             let ends = [gst::MessageType::Eos, gst::MessageType::Error];
             bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
-            let wrong = given.wrong.lock().unwrap().take();
+            let wrong = lock(&given.wrong).take();
             assert_eq!(
                 wrong.as_ref().is_some_and(|w| w.text.contains("alpha was lost")),
                 lost,

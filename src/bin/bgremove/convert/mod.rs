@@ -42,6 +42,7 @@ use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
+use gstbgremove::sync::lock;
 use line::Line;
 use raw::Raw;
 use record::Account;
@@ -380,7 +381,7 @@ impl Work<'_> {
     fn each(&self, tasks: &[Task], aside: impl Fn(&Task) -> Option<PathBuf> + Sync) -> Ended {
         let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
         let ended = Mutex::new(Ended { done: 0, failed: Vec::new() });
-        let next = || work.lock().unwrap_or_else(|e| e.into_inner()).pop_front();
+        let next = || lock(&work).pop_front();
         std::thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| {
@@ -398,7 +399,7 @@ impl Work<'_> {
                         let record = task.report.clone().or_else(|| failed.then(|| aside(&task)).flatten());
                         let kept = account.close(record.as_deref(), done.as_ref().map(|_| ()));
                         let kept = kept.map_err(|e| Fault::new("convert/report", e));
-                        let mut ended = ended.lock().unwrap_or_else(|e| e.into_inner());
+                        let mut ended = lock(&ended);
                         match done.and(kept) {
                             Ok(()) => ended.done += 1,
                             Err(fault) => {

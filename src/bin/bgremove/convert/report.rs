@@ -2,11 +2,12 @@
 
 use crate::print;
 use gstbgremove::auto::Chosen;
+use gstbgremove::sync::lock;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How far a conversion is.
@@ -156,10 +157,6 @@ pub struct Job<'a> {
     output: String,
     bar: Option<ProgressBar>,
     last: Mutex<Instant>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Job<'_> {

@@ -7,6 +7,7 @@ use super::input::Input;
 use super::packets::look_through;
 use super::watch::Watch;
 use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -151,7 +152,7 @@ impl Promise {
         let ends = Arc::new(Mutex::new([0.0f64; 5]));
         let (into, taken) = (Arc::clone(&ends), self.streams.clone());
         let looked = look_through(path, watch, move |packet| {
-            let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
+            let mut ends = lock(&into);
             let running = packet.running_time;
             // A recording that begins after its nought has a header that counts from there.
             let latest = packet.stream_time.max(Some(packet.pts));
@@ -180,7 +181,7 @@ impl Promise {
             // What comes before an error counts; that it is one is known already.
             _ => {}
         }
-        let [video, sound, any_video, any_sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
+        let [video, sound, any_video, any_sound, any] = *lock(&ends);
         // Where streams have other names this time, any of the kind has to do.
         let or = |taken: f64, any: f64| if taken > 0.0 { taken } else { any };
         let (video, sound) = (or(video, any_video), or(sound, any_sound));

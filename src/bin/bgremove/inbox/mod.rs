@@ -1,6 +1,7 @@
 //! A folder that is watched: files that come into it and are whole, each once; and where those go that cannot be
 //! converted. What has been done is known by the results alone, so that it can be stopped and started at any time.
 
+use gstbgremove::sync::lock;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -173,7 +174,7 @@ impl Inbox {
     pub fn record(&self, input: &Path) -> Option<PathBuf> {
         let place = self.claim(input).ok()?;
         let record = beside(&place);
-        self.places.lock().unwrap_or_else(|e| e.into_inner()).insert(input.into(), place);
+        lock(&self.places).insert(input.into(), place);
         Some(record)
     }
 
