@@ -10,6 +10,7 @@ pub mod probe;
 mod speed;
 
 use crate::choice::{self, Here};
+use crate::convert::line::shell_word;
 use crate::install::{self, State, Watch};
 use crate::{Failure, print};
 use gstbgremove::auto;
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // In front of a command that is to find the plugin where only this tool does.
     let found = checks.iter().any(|c| c.name == "plugin" && c.mark == Mark::Good);
     let path = plugin.as_deref().filter(|_| !found);
-    let path = path.map_or(String::new(), |p| format!("GST_PLUGIN_PATH={} ", host::quoted(p)));
+    let path = path.map_or(String::new(), |p| format!("GST_PLUGIN_PATH={} ", shell_word(p)));
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
@@ -174,7 +175,7 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
             "plugin",
             format!("{what}, loads; other programs do not find it there by themselves"),
         )
-        .mend(format!("export GST_PLUGIN_PATH={}", host::quoted(&folder)))
+        .mend(format!("export GST_PLUGIN_PATH={}", shell_word(&folder)))
     });
     folder
 }

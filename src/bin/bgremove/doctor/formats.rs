@@ -3,7 +3,7 @@
 use super::host;
 use super::probe::Running;
 use crate::convert::format::{Codec, Encoding, Format};
-use crate::convert::line::Line;
+use crate::convert::line::{Line, shell_word};
 use crate::gstreamer::{Refused, launch, missing};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
@@ -215,7 +215,7 @@ pub fn line(trial: &Trial) -> String {
     let made = format!("GST_DEBUG=3 {}", line.shell());
     match trial.read {
         Reader::Elements(elements) if trial.format != Format::Png => {
-            let file = host::quoted(&path.display().to_string());
+            let file = shell_word(&path.display().to_string());
             format!(
                 "{made} && GST_DEBUG=3 gst-launch-1.0 filesrc location={file} ! {elements} ! videoconvert ! fakesink"
             )
