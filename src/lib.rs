@@ -5,6 +5,7 @@ pub mod animation;
 pub mod auto;
 pub mod backdrop;
 pub mod compose;
+pub mod draft;
 pub mod element;
 pub mod error;
 pub mod frame;

@@ -2,8 +2,8 @@
 //!
 //! `docs/report.schema.json` says what is in it. No picture content, no file contents; paths as they were given.
 
+use crate::draft;
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -107,32 +107,15 @@ pub fn utc(time: SystemTime) -> String {
     format!("{text}.{:03}Z", since.subsec_millis())
 }
 
-/// Writes the record, whole or not at all: beside its place first, under a name that nobody can guess, in a file that
-/// was not there before and is no link; then moved there.
+/// Writes the record, whole or not at all.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn save(record: &Record, path: &Path) -> std::io::Result<()> {
     let mut text = serde_json::to_string_pretty(&record.to_json())?;
     text.push('\n');
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(std::io::ErrorKind::InvalidFilename)?;
-    let prefix = format!(".{}.", name.to_string_lossy());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
-    // As any new file of this process, not for its owner alone: the system takes off what the umask says.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut draft = builder.tempfile_in(folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft.as_file().sync_all()?;
-    // By the standard library: `persist` would bring system calls past the C library into the plugin, and then its list
-    // of imports would not tell what it can do.
-    let draft = draft.into_temp_path();
-    std::fs::rename(&draft, path)?;
-    // It has gone; nothing is to be cleared away.
-    let _ = draft.keep();
-    Ok(())
+    draft::write(path, &format!(".{}.", name.to_string_lossy()), text.as_bytes())
 }
 
 #[cfg(test)]

@@ -465,9 +465,12 @@ impl How<'_> {
                 Err(_) => slot.discard(),
             }
         }
-        match all(Some(slot.draft()))?.commit_from_memory(bytes) {
+        let Some(draft) = slot.draft() else {
+            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
+        };
+        match all(Some(draft.path()))?.commit_from_memory(bytes) {
             Ok(session) => {
-                slot.keep();
+                slot.keep(draft);
                 Ok(session)
             }
             // The folder may be full or not writable: the network itself may still be good.

@@ -219,7 +219,7 @@ pub fn check(path: &Path) -> Result<(), String> {
 /// # Errors
 /// Why not.
 pub fn probe(path: &Path) -> Result<(), String> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = gstbgremove::draft::folder_of(path);
     tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
 }
 

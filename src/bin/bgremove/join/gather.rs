@@ -82,7 +82,7 @@ impl Whole {
 
 /// Parts with an output's name.
 fn neighbours(output: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = gstbgremove::draft::folder_of(output);
     let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let extension = output.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     // Folders of pictures have none.

@@ -2,12 +2,14 @@
 //! and by which sum one knows that it is whole. `bgremove join` puts parts together by this.
 
 use super::slice::Slice;
+use crate::convert::output::PREFIX;
 use crate::convert::{Background, Settings};
 use crate::install::{hex, sha256_of};
+use gstbgremove::draft;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// What it is by, and the version of its form; that grows when a reader has to change.
@@ -246,7 +248,7 @@ impl Mark {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, part: &Path) -> io::Result<()> {
-        write_whole(&beside(part), format!("{}\n", self.json()).as_bytes())
+        draft::write(&beside(part), PREFIX, format!("{}\n", self.json()).as_bytes())
     }
 
     /// What a part says of itself.
@@ -300,27 +302,13 @@ impl Old {
     pub fn put_back(self) -> Result<(), String> {
         let path = beside(&self.part);
         let put = match &self.bytes {
-            Some(bytes) => write_whole(&path, bytes),
+            Some(bytes) => draft::write(&path, PREFIX, bytes),
             // It may be that of somebody who was quicker by a moment; --resume tells whether it fits.
             None if self.part.exists() => Ok(()),
             None => std::fs::remove_file(&path),
         };
         put.map_err(|e| format!("{} is no longer what it was: {e}", path.display()))
     }
-}
-
-/// Writes a file, whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // As any new file, not for its owner alone.
-    builder.prefix(".bgremove-").suffix(".part");
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut draft = builder.tempfile_in(folder)?;
-    draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
-    draft.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }
 
 /// How a place stands for a part that is asked for.
