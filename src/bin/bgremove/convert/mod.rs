@@ -20,6 +20,7 @@ pub(crate) mod packets;
 mod picture;
 pub(crate) mod plan;
 mod premultiply;
+mod probes;
 mod raw;
 pub(crate) mod record;
 pub(crate) mod report;
