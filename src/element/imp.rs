@@ -8,7 +8,7 @@ use super::properties::PROPERTIES;
 use super::report::Log;
 use super::settings::*;
 use super::state::State;
-use super::stream::Timing;
+use super::timing::Timing;
 use super::worker::Worker;
 use crate::auto::Chosen;
 use crate::models::Network;

@@ -12,10 +12,12 @@ mod loader;
 mod messages;
 mod pool;
 mod properties;
+mod render;
 mod report;
 mod settings;
 mod state;
 mod stream;
+mod timing;
 mod worker;
 
 use crate::report::{Outcome, Record};
