@@ -25,14 +25,9 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 /// The codes of warnings in the source: the first text after `self.warn(`, and those of the notes.
 fn codes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for name in [
-        "element/report.rs",
-        "element/stream.rs",
-        "element/control.rs",
-        "element/worker.rs",
-        "element/imp.rs",
-    ] {
-        let source = read(&format!("src/{name}"));
+    let element = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/element");
+    for file in std::fs::read_dir(element).unwrap().map(|f| f.unwrap().path()).filter(|p| p.is_file()) {
+        let source = std::fs::read_to_string(file).unwrap();
         for after in source.split("self.warn(").skip(1) {
             // `note.code()` is one of those below.
             if let Some(code) = after.trim_start().strip_prefix('"') {

@@ -3,9 +3,9 @@
 use super::caps::{self, SINK, SRC};
 use super::flow::frames_in_delay;
 use super::loader::{NetworkLoader, PictureLoader};
+use super::log::Log;
 use super::messages::Posted;
 use super::properties::PROPERTIES;
-use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::timing::Timing;

@@ -8,15 +8,18 @@ mod control;
 mod effort;
 mod flow;
 mod imp;
+mod inspect;
 mod loader;
+mod log;
 mod messages;
 mod pool;
 mod properties;
+mod record;
 mod render;
-mod report;
 mod settings;
 mod state;
 mod stream;
+mod tags;
 mod timing;
 mod worker;
 
@@ -25,8 +28,8 @@ use crate::video as frames;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+pub use inspect::elements_of;
 pub use messages::error_code;
-pub use report::elements_of;
 pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {

@@ -1,4 +1,4 @@
-//! The thread itself: one job after the other, whatever becomes of it.
+//! The thread itself: one job after the other, also after a panic.
 
 use super::{Job, JobResult, Running, Shared};
 use crate::element::frames;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// A thread that runs the network, the newest from now on.
+/// Starts thread `number`, which is the newest from now on.
 pub fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Result<JoinHandle<()>> {
     let own = Arc::clone(shared);
     std::thread::Builder::new()
@@ -27,7 +27,7 @@ pub fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Re
         .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
 }
 
-/// The end of a thread, however it comes: whoever waits for it hears of it.
+/// Tells whoever waits that the thread has ended, also by a panic.
 struct ThreadEnd<'a> {
     shared: &'a Shared,
     number: u64,
@@ -65,7 +65,7 @@ pub fn dead_error() -> Error {
 }
 
 impl JobResult {
-    /// Of a job that nothing came of.
+    /// Of a job that has failed.
     pub fn failed(job: &Job, why: Error) -> Self {
         JobResult {
             number: job.number,
@@ -85,7 +85,7 @@ impl Shared {
             if slot.quit || slot.threads != number {
                 return;
             }
-            // The thread whose place this one takes may still be at its last run.
+            // The thread before this one may still be in its last run.
             let ready = !slot.pending.is_empty() && slot.running.is_none();
             let Some(mut matting) = slot.matting.take_if(|_| ready) else {
                 slot = wait(&self.changed, slot);
@@ -118,7 +118,7 @@ impl Shared {
             };
             let done = catch_unwind(AssertUnwindSafe(|| infer(&mut matting, &job, &cancel, runtime)));
             let done = done.unwrap_or_else(|_| {
-                // It may have been left half done.
+                // Its buffers may be half written.
                 matting.renew();
                 let why = "the network's thread panicked; please report this";
                 JobResult::failed(&job, Error::new(Kind::Inference, why))
@@ -145,7 +145,7 @@ impl Shared {
             }
             self.changed.notify_all();
             if spare.is_some() {
-                // A network is let go without the lock.
+                // Dropping a network takes long: not under the lock.
                 drop(slot);
                 drop(spare);
                 slot = lock(&self.slot);
@@ -171,7 +171,7 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -
         matting.replace(network.clone());
         done.mask = matting.run(&frame, cancel).map(std::mem::take);
         if unsuited && done.mask.is_err() {
-            // It is the network's own fault.
+            // It fails on the CPU too, so the provider is not to blame.
             matting.replace(before);
         } else {
             done.fallback = Some((network, why));
