@@ -1,4 +1,4 @@
-//! What the application sets: settings, backgrounds, networks, and what follows for a running stream.
+//! Changes of properties and caps, and what they set off: renegotiation, loading a picture or a network, a new state.
 
 use super::caps;
 use super::choice::{Loaded, choose};
@@ -44,7 +44,7 @@ impl BgRemove {
         if kind != old.kind()
             && let Some(why) = self.downstream_refusal(kind)
         {
-            // Who hears of it may want to set something else.
+            // A handler of the message may set a property, which takes the lock.
             drop(one);
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
             return false;
@@ -64,7 +64,7 @@ impl BgRemove {
         }
     }
 
-    /// Why nothing downstream takes what a kind of output gives, once caps are there.
+    /// After caps are negotiated: why downstream cannot take this kind of output, if it cannot.
     fn downstream_refusal(&self, kind: Kind) -> Option<String> {
         let obj = self.obj();
         obj.src_pad().current_caps()?;
@@ -74,12 +74,11 @@ impl BgRemove {
         (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
     }
 
-    /// What a text says by itself holds at once. A picture is read in a thread of its own; until it is there, what was
-    /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
+    /// Sets `background`. A colour or a blur holds at once. A picture is read in another thread, and the old background stays
+    /// until it is there. Before READY a picture is read on the way to READY, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
         let early = lock(&self.runtime).is_none();
-        // A controller says it again with each frame: what is under way is not begun anew, and what was refused not
-        // refused once more.
+        // A controller sets the value again with each frame: do not load again, nor warn again.
         if self.obj().control_binding("background").is_some()
             && (self.settings().background == text || lock(&self.rejected_background).as_ref() == Some(&text))
         {
@@ -125,15 +124,14 @@ impl BgRemove {
         }
     }
 
-    /// The picture of a text that was set in READY or above is there, or cannot be had; nothing if another text has been
-    /// set since.
+    /// A picture has been read, or cannot be. Does nothing if another background has been set since.
     fn picture_loaded(&self, number: u64, read: Result<Background, Error>) {
         let (picture, e) = match read {
             Ok(picture) => (Some(picture), None),
             Err(e) => (None, Some(e)),
         };
         let mut wanted = false;
-        // Back to what is in force, if nothing downstream takes frames with this one.
+        // It may be refused by downstream: then the old background stays.
         let took = picture.is_some_and(|picture| {
             self.try_change(|s| {
                 wanted = s.texts == number;
@@ -163,8 +161,8 @@ impl BgRemove {
         }
     }
 
-    /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
-    /// in a thread of its own; [`Self::switch_network`] puts it in place.
+    /// Changes what the network depends on. In a running stream the new one is loaded in another thread;
+    /// [`Self::switch_network`] installs it between two frames.
     pub(super) fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         self.load_network();
@@ -180,7 +178,7 @@ impl BgRemove {
         self.network_loader.request(settings, move |cancel| wanted.load(true, cancel, || false));
     }
 
-    /// Puts a network that has been loaded beside the running one in its place, between two frames.
+    /// Installs a network that has been loaded in the meantime. To be called between two frames.
     pub(super) fn switch_network(&self) {
         let Some((wanted, network)) = self.network_loader.take() else { return };
         let settings = self.settings();
@@ -192,16 +190,16 @@ impl BgRemove {
             Ok(Loaded { network, chosen }) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
                 if !settings.is_async(self.known_live()) {
-                    // The masks of frames that are held back are still the old one's to make.
+                    // Queued frames get the old network's masks.
                     self.drain();
                 }
                 self.log_provider(&network);
                 self.install_network(network.clone(), chosen);
                 self.set_worker_network(&network, &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
-                    // Its first mask is on its way; until then the old one's is carried on.
+                    // Until its first mask comes, the old network's newest mask is carried.
                     state.flow.network_changed();
-                    // Nor is its matte held on to where nothing moves.
+                    // The smoother would hold on to the old network's matte where nothing moves.
                     state.smoother.reset();
                     (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
@@ -215,7 +213,7 @@ impl BgRemove {
         }
     }
 
-    /// NULL to READY: everything that can be known to fail, fails here.
+    /// NULL to READY: whatever can fail before there is a stream, fails here.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
         // Failures have a job, too.
@@ -233,12 +231,12 @@ impl BgRemove {
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
             return Err(runtime.lacks(provider));
         }
-        // What `auto` stands for is settled when it is known whether the stream waits; it cannot fail.
+        // `auto` is resolved at the first caps, when it is known whether the stream is live.
         let named = if settings.model == auto::AUTO { auto::LIGHT } else { settings.model.as_str() };
         let choice = choose(&settings, named, None)?;
-        // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
+        // A built-in network is chosen by the frame's shape, at the first caps; a file is loaded now, to find errors early.
         if let models::FileSource::File(_) = choice.source {
-            // Whether the stream is live, nobody knows yet.
+            // It is not known yet whether the stream is live.
             let behind = settings.is_async(false);
             let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
             self.log_provider(&network);
@@ -247,7 +245,7 @@ impl BgRemove {
         *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
         *lock(&self.pool) = pool::acquire();
         *lock(&self.runtime) = Some(runtime);
-        // Set while this was under way.
+        // The background may have been set meanwhile.
         let settings = self.settings();
         if settings.backdrop.is_none() {
             self.set_background(settings.background.clone());
@@ -255,7 +253,7 @@ impl BgRemove {
         Ok(())
     }
 
-    /// The end of what [`Self::prepare`] has begun.
+    /// READY to NULL: undoes [`Self::prepare`].
     pub(super) fn release(&self) {
         let worker = lock(&self.worker).take();
         if let Some(worker) = worker {
@@ -266,7 +264,7 @@ impl BgRemove {
         lock(&self.skipped_providers).clear();
         *lock(&self.runtime) = None;
         self.network_loader.cancel();
-        // A picture that is still being read is read anew on the way back.
+        // A picture that is still being read is read again on the way back to READY.
         self.change(|s| {
             if s.background != s.shown {
                 s.put(s.background.clone(), None);
@@ -274,7 +272,7 @@ impl BgRemove {
         });
     }
 
-    /// Gives a network to the thread that runs it.
+    /// Hands a network to the worker.
     fn set_worker_network(&self, network: &Network, settings: &Settings) {
         if let Some(worker) = self.worker() {
             let side = settings.resolution as usize;
@@ -288,7 +286,7 @@ impl BgRemove {
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
-    /// New caps: new buffers, and for a frame of another shape perhaps another network.
+    /// New caps: a new [`State`], and perhaps another network for a frame of another shape.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
         let Some(runtime) = *lock(&self.runtime) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
@@ -297,7 +295,7 @@ impl BgRemove {
         let old = guard.take();
         let mut beside = false;
         let mut state = match old {
-            // What is remembered still holds; a network that was asked for meanwhile is on its way.
+            // Only the output or the frame rate has changed: masks and history still hold.
             Some(mut old) if same_picture(&old.input, input) && !self.is_auto_unresolved(&old.loaded) => {
                 old.input = input.clone();
                 old.with_output(output)
@@ -305,20 +303,20 @@ impl BgRemove {
             old => {
                 let aspect = aspect(input);
                 *lock(&self.aspect) = Some(aspect);
-                // What was asked for with the old shape in mind is asked for again. In this order: whoever sets
-                // something from here on asks with the new shape in mind.
+                // A network that is being loaded for the old shape is loaded again for the new one. The order matters:
+                // `aspect` is set first, so that any later request uses it.
                 let cancel = self.network_loader.cancel();
                 let settings = self.settings();
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
-                // What does not say whether it is live is taken for what is not, as its frames will be.
+                // If upstream does not answer, it is taken for not live, as in `is_live`.
                 let stream = (self.query_live().unwrap_or_default(), frame_length(input.fps()));
                 let wanted = self.load_request(runtime, Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
                 let Loaded { network, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
-                    // Its file may be gone; it is in memory.
+                    // The network that runs is still in memory, though its file may be gone.
                     (Err(e), Some(old)) => {
                         gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
                         Loaded { network: old.network.clone(), chosen: lock(&self.chosen).clone() }
@@ -353,8 +351,8 @@ impl BgRemove {
         Ok(())
     }
 
-    /// A model that was set in mid-stream cannot be used: sets the last good one again, unless yet another one has
-    /// been set since, and says so.
+    /// A model that was set in a running stream cannot be used: sets the last good one again, with a warning, unless another
+    /// has been set since.
     fn revert_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
         self.change(|s| {
             if s.same_network(wanted) {
@@ -368,7 +366,7 @@ impl BgRemove {
         gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
     }
 
-    /// Tells where a network runs, and once what had to be passed over for it.
+    /// Logs the provider of a network; warns once of each provider that `auto` had to skip.
     fn log_provider(&self, network: &Network) {
         let place = network.session.place();
         gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
@@ -394,7 +392,7 @@ impl BgRemove {
         }
     }
 
-    /// Keeps the network in use, or that there is none, and has the property say where it runs.
+    /// Sets the network in use, or none; notifies `active-execution-provider` if it changes.
     pub(super) fn set_network(&self, network: Option<Network>) {
         let place = |n: &Option<Network>| n.as_ref().map_or_else(String::new, |n| n.session.place());
         let now = place(&network);
@@ -418,7 +416,7 @@ impl BgRemove {
             }
             None => Vec::new(),
         };
-        // What stays true after a flush is not lost with the frames before it.
+        // Sticky events stay on the pad after a flush, also those that were still queued.
         for event in events.into_iter().filter(|e| e.is_sticky()) {
             let event = self.tag(event);
             let _ = self.obj().src_pad().store_sticky_event(&event);

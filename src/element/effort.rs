@@ -1,29 +1,29 @@
-//! How fine edges are drawn in a live stream: as fine as its time allows.
+//! Refines a live stream's edges only as finely as its time allows.
 //!
-//! A network that is undecided all over the frame makes the whole frame an edge, and then a frame takes longer than it
-//! lasts. Rather than let the stream fall behind, edges are drawn more coarsely until there is time again.
+//! Where the network is undecided all over, the whole frame is an edge, and refining it takes longer than the frame lasts. The
+//! quality is then lowered until there is time again.
 
 use super::settings::Refine;
 use std::time::Duration;
 
 /// The part of a frame's length that its own work may take; the rest belongs to decoders, encoders and the network.
 const BUDGET: f64 = 0.6;
-/// And up to which there is plenty of room for a step back, which may cost several times as much.
+/// Below this part there is headroom for a finer step, which may cost several times as much.
 const HEADROOM: f64 = 0.2;
-/// So many times as long a frame with less room is waited for, before finer edges are tried again.
+/// Frames within the budget but without headroom count so many times less towards a finer step.
 const LITTLE_HEADROOM: u32 = 8;
-/// So many frames too long in a row are no accident; one longer than it lasts counts twice.
+/// Frames over the budget in a row before the quality is lowered; one that takes longer than it lasts counts twice.
 const STRIKES: u32 = 3;
-/// Frames with plenty of room before finer edges are tried again; twice as many after each time that it was in vain.
+/// Frames with headroom before a finer step is tried, at first and at most: twice as many after each try that failed.
 const CALM: (u32, u32) = (30, 960);
 
 /// Chooses how fine edges are, frame by frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Steps below what is asked for.
+    /// Steps below the quality that is asked for.
     steps: u8,
     strikes: u32,
-    /// Frames in time, in a row; one with plenty of room counts [`LITTLE_HEADROOM`] times.
+    /// Frames within the budget, in a row; one with headroom counts [`LITTLE_HEADROOM`] times.
     calm: u32,
     patience: u32,
 }
@@ -43,12 +43,12 @@ fn coarser(quality: Refine) -> Option<Refine> {
 }
 
 impl Effort {
-    /// What is done where so much is asked for.
+    /// The quality to use where this one is asked for.
     pub fn quality(&self, asked: Refine) -> Refine {
         (0..self.steps).fold(asked, |quality, _| coarser(quality).unwrap_or(quality))
     }
 
-    /// Takes note of what a frame's own work took, of the frame's length; gives whether the choice has changed.
+    /// Takes the processing time of a frame and its duration; returns whether the quality has changed.
     pub fn update(&mut self, took: Duration, length: Duration, asked: Refine) -> bool {
         let before = self.quality(asked);
         let part = took.as_secs_f64() / length.as_secs_f64().max(1e-6);

@@ -1,4 +1,4 @@
-//! Which mask goes with which frame: when the network runs, how long a frame waits, what it gets.
+//! The queue of frames: when the network runs, how long a frame waits, and which mask it gets.
 
 use super::settings::Settings;
 use super::worker::{Expected, Worker};
@@ -9,53 +9,51 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::time::{Duration, Instant};
 
-/// Frames that are held back at most, however long the delay.
+/// The most frames in the queue, whatever delay is asked for.
 const MAX_QUEUED: usize = 64;
-/// A gap in the timestamps after which the picture is taken for another one.
+/// A gap in the timestamps after which earlier masks no longer hold.
 const GAP: Duration = Duration::from_secs(1);
-/// The length of a frame where nobody says it.
+/// The duration of a frame where neither caps nor timestamps say it.
 const DEFAULT_FRAME: Duration = Duration::from_millis(33);
-/// The part of a frame's length that a frame waits for a matte of its own that is about to come.
+/// In async mode a frame waits for its own mask for one part in so many of its duration.
 const WAIT: u32 = 4;
 
-/// A frame on its way through.
+/// A frame in the queue.
 pub struct QueuedFrame {
     pub number: u64,
     pub buffer: gst::Buffer,
     pub arrived: Instant,
-    /// When the network was asked for this one's mask, if it was.
+    /// When this frame was submitted to the network, if it was.
     pub requested: Option<Instant>,
-    /// What came before it belongs to another picture.
+    /// Masks and history of earlier frames do not hold for it: a cut, a gap, a discontinuity.
     pub fresh: bool,
-    /// The frame whose mask serves for this one on purpose.
+    /// The frame whose mask it reuses, since the settings skip inference for this one.
     pub reuses: Option<u64>,
 }
 
-/// What waits for its turn.
+/// Frames and serialised events leave in the order in which they came.
 enum Item {
     Frame(QueuedFrame),
-    /// A serialised event that came after the frames before it.
     Event(gst::Event),
 }
 
-/// When a frame came: in the stream, and here.
+/// When a frame is, in stream time and on the clock of this machine.
 #[derive(Clone, Copy)]
 struct Stamp {
     time: Option<gst::ClockTime>,
     at: Instant,
 }
 
-/// The newest mask there is.
+/// The newest mask.
 struct LatestMask {
     number: u64,
     time: Option<gst::ClockTime>,
     mask: Mask,
-    /// The newest frame that this mask is meant for: its own, or a later one that needed none of its own. From there
-    /// on it grows old.
+    /// The newest frame that this mask is meant for: its own, or a later one that reuses it. Its age counts from there.
     covers: Stamp,
 }
 
-/// What was asked last.
+/// The last frame that was submitted to the network.
 #[derive(Clone, Copy)]
 struct LastRequest {
     number: u64,
@@ -75,15 +73,15 @@ pub struct Flow {
     carrier: Carrier,
     change: Change,
     latest: Option<LatestMask>,
-    /// Masks of earlier frames are of another picture.
+    /// Masks of frames before this one are ignored.
     valid_from: u64,
     last_request: Option<LastRequest>,
-    /// The last frame's time, and the usual distance of two.
+    /// The last frame's time, and the mean spacing of two.
     time: Option<gst::ClockTime>,
     spacing: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
-    /// When the last mask was no longer waited for: the network may run for the next frame since then at the latest.
+    /// In sync mode, when the wait for the last mask ended: the network has been free for the next frame since then.
     pub network_free: Option<Instant>,
 }
 
@@ -107,39 +105,39 @@ impl Default for Flow {
     }
 }
 
-/// What a frame that has arrived needs.
+/// What is decided about a frame when it is submitted.
 pub struct Submitted {
     pub number: u64,
-    /// The network shall run.
+    /// The network runs for it.
     pub infer: bool,
     pub fresh: bool,
     pub cut: bool,
-    /// The frame whose mask serves for this one on purpose, if the network does not run.
+    /// The frame whose mask it reuses, if the network does not run.
     pub reuses: Option<u64>,
 }
 
-/// What goes out with a frame.
+/// The mask for a frame that is about to leave.
 pub struct SelectedMask {
     pub mask: Option<Mask>,
-    /// How old it is.
+    /// How much older than the frame it is.
     pub age: Option<Duration>,
     /// It is not this frame's own.
     pub carried: bool,
-    /// There is one, but it is so much too old.
+    /// There is a mask, but it is older than `max-mask-age`: this is its age.
     pub outdated: Option<Duration>,
 }
 
-/// Whether the oldest frame can leave.
+/// Whether the oldest frame leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     Now,
-    /// When nothing for it is under way any more, at the latest then.
+    /// As soon as the network has nothing pending for it, and no later than this.
     By(Instant),
-    /// Not before another frame comes.
+    /// Not before another frame has come.
     Later,
 }
 
-/// What a frame takes on screen, as the caps say.
+/// The duration of a frame by the caps.
 pub fn frame_length(fps: gst::Fraction) -> Option<Duration> {
     (fps.numer() > 0).then(|| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
 }
@@ -150,13 +148,13 @@ pub fn frames_in_delay(delay: Duration, fps: gst::Fraction) -> usize {
     delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MAX_QUEUED as u128) as usize
 }
 
-/// How long frames of this length are really held back where `wanted` is asked for.
+/// The delay that the queue can hold, for frames of this duration.
 pub fn clamp_delay(wanted: Duration, length: Duration) -> Duration {
     wanted.min(length.saturating_mul(MAX_QUEUED as u32))
 }
 
 impl Flow {
-    /// Forgets all frames and masks; gives the events that waited behind frames.
+    /// Forgets all frames and masks; returns the events that were queued among them.
     pub fn reset(&mut self) -> Vec<gst::Event> {
         let queue = take(&mut self.queue);
         *self = Self { next: self.next, valid_from: self.next, rate: self.rate, ..Self::default() };
@@ -176,14 +174,14 @@ impl Flow {
         }
     }
 
-    /// From one time in the stream to another, as far as it takes to play; `None` if that is backwards.
+    /// How long it takes to play from one time to another; `None` if the second comes before the first.
     fn playing_time(&self, from: gst::ClockTime, to: gst::ClockTime) -> Option<Duration> {
         let (from, to) = if self.rate < 0.0 { (to, from) } else { (from, to) };
         let played = to.checked_sub(from)?.nseconds() as f64 / self.rate.abs();
         Some(Duration::try_from_secs_f64(played / 1e9).unwrap_or(Duration::MAX))
     }
 
-    /// How much later a frame is than another one, in the time that it takes to play; 0 if it is not.
+    /// How much later one frame is than another; by the machine's clock where they have no timestamps.
     fn since(&self, from: Stamp, to: Stamp) -> Duration {
         match (from.time, to.time) {
             (Some(a), Some(b)) => self.playing_time(a, b).unwrap_or_default(),
@@ -191,14 +189,14 @@ impl Flow {
         }
     }
 
-    /// A new network takes over: its first mask is still to come, the old one's serves until then.
+    /// Another network has been installed: the next frame is inferred. The old network's mask serves until then.
     pub fn network_changed(&mut self) {
         self.last_request = None;
-        // Also where nothing changes in the picture.
+        // So that `reuse-threshold` does not skip it.
         self.change = Change::default();
     }
 
-    /// Takes in the next frame; the caller asks the network if need be, then [`Flow::queue_frame`]s the frame.
+    /// Numbers the next frame and decides about it. The caller submits it to the network if need be, then queues it.
     pub fn submit(
         &mut self,
         frame: &Frame<'_>,
@@ -219,8 +217,8 @@ impl Flow {
             self.spacing = Some(self.spacing.map_or(step, |d| (d * 7 + step) / 8));
         }
         self.time = time;
-        // A lossy network sets the flag at every lost packet; there the picture itself tells more. Backwards, each
-        // group of pictures begins with it, though nothing is missing.
+        // Live sources set DISCONT at every lost packet, where the cut detector is the better judge. In reverse
+        // playback each group of pictures begins with it, though nothing is missing.
         let breaks = discont && !settings.is_async(live) && self.rate > 0.0;
         let fresh = number > 0 && (cut || gap || breaks);
         if let Some(request) = &mut self.last_request {
@@ -229,7 +227,7 @@ impl Flow {
         let now = Stamp { time, at: Instant::now() };
         let due = self.last_request.is_none_or(|request| {
             let rate = match settings.max_rate {
-                // Once in longer than any stream lasts.
+                // A rate so low that no stream lasts long enough.
                 r if r > 0.0 => Duration::try_from_secs_f64(1.0 / r).unwrap_or(Duration::MAX),
                 _ => Duration::ZERO,
             };
@@ -238,7 +236,6 @@ impl Flow {
         });
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
-        // A frame that waits for its turn is replaced by a newer one, also when nothing changes.
         let infer = fresh || (due && !reuse);
         if infer {
             self.last_request = Some(LastRequest { number, time, at: now.at, frames: 0 });
@@ -250,7 +247,7 @@ impl Flow {
         Submitted { number, infer, fresh, cut, reuses }
     }
 
-    /// How many frames are held back.
+    /// How many frames are queued.
     pub fn queued(&self) -> usize {
         self.queue.iter().filter(|item| matches!(item, Item::Frame(_))).count()
     }
@@ -259,7 +256,7 @@ impl Flow {
         self.queue.push_back(Item::Frame(held));
     }
 
-    /// Puts an event in line behind the frames that are held back; gives it back if there are none.
+    /// Queues an event behind the frames; returns it if there are none.
     pub fn queue_event(&mut self, event: gst::Event) -> Option<gst::Event> {
         if self.queue.is_empty() {
             return Some(event);
@@ -268,7 +265,7 @@ impl Flow {
         None
     }
 
-    /// The event whose turn it is: no frame is before it any more.
+    /// Takes the first event, unless a frame is before it.
     pub fn pop_event(&mut self) -> Option<gst::Event> {
         match self.queue.pop_front() {
             Some(Item::Event(event)) => Some(event),
@@ -287,7 +284,7 @@ impl Flow {
         })
     }
 
-    /// The newest frame that is held back.
+    /// The newest frame in the queue.
     fn newest(&self) -> Option<&QueuedFrame> {
         self.queue.iter().rev().find_map(|item| match item {
             Item::Frame(held) => Some(held),
@@ -295,7 +292,7 @@ impl Flow {
         })
     }
 
-    /// Takes the oldest frame, unless an event is before it.
+    /// Takes the first frame, unless an event is before it.
     pub fn pop_frame(&mut self) -> Option<QueuedFrame> {
         match self.queue.pop_front() {
             Some(Item::Frame(held)) => Some(held),
@@ -307,14 +304,14 @@ impl Flow {
         }
     }
 
-    /// What a frame takes on screen.
+    /// The duration of a frame: by the caps, else by the timestamps.
     pub fn frame_length(&self, fps: gst::Fraction) -> Duration {
         let told = frame_length(fps)
             .map(|l| Duration::try_from_secs_f64(l.as_secs_f64() / self.rate.abs()).unwrap_or(Duration::MAX));
         told.or(self.spacing).filter(|d| !d.is_zero()).unwrap_or(DEFAULT_FRAME)
     }
 
-    /// In sync mode, whether the oldest frame leaves where so many are to be held back.
+    /// In sync mode, whether the oldest frame leaves.
     pub fn due_in_sync(&self, lookahead: usize) -> Due {
         if self.queued() > lookahead { Due::Now } else { Due::Later }
     }
@@ -327,28 +324,27 @@ impl Flow {
         }
         let delay = clamp_delay(delay, length);
         let now = Instant::now();
-        // Before the first mask there is nothing to show: a frame is worth waiting for.
+        // Before the first mask nothing can be shown, so a frame waits for as long as it lasts.
         let nothing = self.latest.is_none() && !self.failing;
         let patience = if nothing { length } else { length / WAIT };
         let budget = delay.max(patience);
         let until = oldest.arrived + budget;
         let comes = match worker.expected(oldest.number) {
             Expected::Nothing => false,
-            // What will not be there in time is not waited for; nor is what should have been there long ago.
+            // Wait only if the mask should come in time, and is not overdue already.
             Expected::At(at) => at <= until + budget / 4 && now < at + budget,
-            // One frame's patience is enough to find that out.
+            // The first run: nobody knows how long it takes. One frame waits to find out.
             Expected::Unknown { since } => now < since + budget,
         };
         if !comes || until <= now {
             return Due::Now;
         }
-        // The stream must not be held up for longer than until its next frame.
+        // Waiting here blocks the streaming thread: not for longer than until the next frame comes.
         let next = self.newest().map_or(now, |h| h.arrived + length);
         if until > next.max(now + length / WAIT) { Due::Later } else { Due::By(until) }
     }
 
-    /// Takes the mask that has come for a frame of this time, which was asked for `took` ago. Older ones than the
-    /// newest are of no use.
+    /// Keeps a mask that has come, if it is the newest. `took`: how long ago its frame was submitted.
     pub fn put_mask(&mut self, number: u64, time: Option<gst::ClockTime>, took: Duration, mask: Mask) {
         self.failing = false;
         if number < self.valid_from || self.latest.as_ref().is_some_and(|l| l.number > number) {
@@ -359,7 +355,7 @@ impl Flow {
         self.latest = Some(LatestMask { number, time, mask, covers });
     }
 
-    /// No mask is to be shown until another one comes.
+    /// An inference failed: without `keep`, no mask is shown until another one comes.
     pub fn mask_failed(&mut self, keep: bool) {
         self.failing = true;
         if !keep {
@@ -367,16 +363,16 @@ impl Flow {
         }
     }
 
-    /// A frame of another picture: what came before it does not hold. Before its mask is taken.
+    /// Forgets the masks and the motion of frames before this one. To be called before its own mask is put.
     pub fn forget_before(&mut self, number: u64) {
         self.valid_from = number;
         self.latest.take_if(|l| l.number < number);
         self.carrier.reset();
     }
 
-    /// The mask that goes out with a frame, which must be given each in turn. `carries`: masks may be asked to serve
-    /// for later frames. `pending`: the frames that masks are under way for. `limit`: how long a mask may serve while a
-    /// newer one is awaited.
+    /// The mask for a frame: its own, or the newest one, carried to it along the motion. Each frame has to come here in
+    /// turn. `carries`: some frames have no mask of their own. `pending`: frames whose masks are still to come. `limit`:
+    /// the oldest mask that may be shown.
     pub fn select_mask(
         &mut self,
         held: &QueuedFrame,
@@ -388,13 +384,13 @@ impl Flow {
         if carries {
             self.carrier.advance(frame);
         } else {
-            // Ways that are not kept up lead nowhere.
+            // Motion that is not followed frame by frame is of no use later.
             self.carrier.reset();
         }
         if let Some(latest) = &mut self.latest
             && held.reuses.is_some_and(|number| number <= latest.number)
         {
-            // Nothing newer is awaited.
+            // This frame reuses the mask on purpose: it is not outdated.
             latest.covers = Stamp { time: held.buffer.pts(), at: held.arrived };
         }
         let own = self.latest.as_ref().is_some_and(|l| l.number == held.number);

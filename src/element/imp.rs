@@ -1,4 +1,4 @@
-//! The element's implementation.
+//! GStreamer's virtual methods, and the element's fields.
 
 use super::caps::{self, SINK, SRC};
 use super::flow::frames_in_delay;
@@ -35,36 +35,34 @@ pub struct BgRemove {
     pub(super) settings: Mutex<Arc<Settings>>,
     /// Held by whoever changes them: one change at a time, while downstream is asked.
     pub(super) change_lock: Mutex<()>,
-    /// Set between READY and NULL, as are the next two.
+    /// Set in READY and above, as are the next two.
     pub(super) runtime: Mutex<Option<&'static Runtime>>,
     pub(super) worker: Mutex<Option<Arc<Worker>>>,
     pub(super) pool: Mutex<Option<Arc<rayon::ThreadPool>>>,
     /// The network in use, in memory from READY on.
     pub(super) network: Mutex<Option<Network>>,
-    /// What `auto` stands for, and why, from a run's first caps on; `None` where the network in use was named.
+    /// What `auto` has resolved to, and why, from the first caps on; `None` if the network was named.
     pub(super) chosen: Mutex<Option<Chosen>>,
-    /// Taken by the streaming thread, and by others only while it stands still. It is held while a network runs and
-    /// while messages are posted, which a handler may answer by setting a property: no property takes it.
+    /// Locked by the streaming thread while it waits for masks and posts messages. A handler of a message may set a property, so
+    /// no property may lock it, and other threads only while the streaming thread stands still.
     pub(super) state: Mutex<Option<State>>,
-    /// The frame's shape while caps are set; apart from the state for the properties' sake.
+    /// The frame's width over its height while caps are set. Not in `state`, since properties read it.
     pub(super) aspect: Mutex<Option<f64>>,
-    /// Networks that are asked for while playing.
     pub(super) network_loader: Arc<NetworkLoader>,
-    /// Pictures that are asked for from READY on.
     pub(super) picture_loader: Arc<PictureLoader>,
     pub(super) timing: Mutex<Timing>,
-    /// How many frames can be held back without upstream running out of buffers, as it was told.
+    /// How many frames can be queued before upstream's pool runs out, by the allocation query.
     pub(super) promised_buffers: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
     pub(super) log: Mutex<Log>,
     pub(super) warnings_posted: Mutex<Vec<Posted>>,
-    /// The providers that `auto` had to pass over, as far as it has been told.
+    /// The providers that `auto` skipped and that a warning has named.
     pub(super) skipped_providers: Mutex<Vec<String>>,
-    /// The background that a controller said last and that cannot be had.
+    /// The last `background` that could not be used: a controller sets it again with each frame.
     pub(super) rejected_background: Mutex<Option<String>>,
-    /// Why the caps do not fit has been said.
+    /// The reason why caps do not fit has been posted.
     pub(super) not_negotiated_posted: Mutex<bool>,
-    /// Why there were no caps to answer upstream's question with.
+    /// The reason why a caps query had an empty answer.
     pub(super) caps_refused: Mutex<Option<String>>,
 }
 
@@ -81,7 +79,7 @@ impl PresetImpl for BgRemove {}
 impl ObjectImpl for BgRemove {
     fn constructed(&self) {
         self.parent_constructed();
-        // Caps that the template does not take are refused before the element hears of them.
+        // The pad refuses caps outside its template before `sink_event` is called.
         let probed = self.obj().sink_pad().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
             if let (Some(event), Some(element)) = (info.event(), pad.parent_element())
                 && let gst::EventView::Caps(c) = event.view()
@@ -103,7 +101,7 @@ impl ObjectImpl for BgRemove {
         match pspec.name() {
             "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),
             "model-options" => self.change_network(|s| {
-                // An empty structure is none: what keeps presets cannot write down one that is not there.
+                // Presets cannot store NULL, so an empty structure means none.
                 let options: Option<gst::Structure> = value.get().unwrap_or_default();
                 s.model_options = options.filter(|o| o.n_fields() > 0);
             }),
@@ -333,7 +331,7 @@ impl BaseTransformImpl for BgRemove {
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
-        // Upstream wants its buffers back.
+        // A drain query: upstream wants its buffers back.
         if direction == gst::PadDirection::Sink && query.type_() == gst::QueryType::Drain {
             self.drain();
         }
@@ -370,12 +368,12 @@ impl BaseTransformImpl for BgRemove {
                 self.reset();
                 self.forget_live();
             }
-            // Frames that have been held back belong before these.
+            // Queued frames have to leave before these.
             gst::EventView::Caps(_)
             | gst::EventView::Segment(_)
             | gst::EventView::SegmentDone(_)
             | gst::EventView::Eos(_) => self.drain(),
-            // Nothing comes for now that would let them go.
+            // No buffer may follow for a while that would push the queued frames.
             gst::EventView::StreamGroupDone(_) => self.drain(),
             gst::EventView::Gap(_) if !self.settings().is_async(self.known_live()) => self.drain(),
             _ if event.is_serialized() => return self.queue_event(event),
@@ -395,7 +393,7 @@ impl BaseTransformImpl for BgRemove {
                 self.post_caps_refused();
                 let record = self.take_record(Outcome::Completed);
                 let done = self.parent_sink_event(event);
-                // Nobody downstream waits for the disk; whoever stops the element does.
+                // After the event: downstream does not wait for the disk.
                 if let Some(record) = record {
                     self.save_record(&record);
                 }
@@ -411,8 +409,7 @@ impl BaseTransformImpl for BgRemove {
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
         self.parent_propose_allocation(decided, query)?;
-        // Frames that the network works on, that wait for it, and that are held back, are not there for upstream
-        // meanwhile.
+        // Two buffers are in use by the network and waiting for it; those in the queue come on top.
         let fps = query.get().0.and_then(|c| VideoInfo::from_caps(c).ok()).map(|i| i.fps());
         let settings = self.settings();
         let held = frames_in_delay(settings.matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)))
@@ -433,8 +430,8 @@ impl BaseTransformImpl for BgRemove {
         meta: gst::MetaRef<'_, gst::Meta>,
         inbuf: &gst::BufferRef,
     ) -> bool {
-        // What lies in a picture (regions of interest, what others have found in it) lies there in the outgoing one,
-        // too: size and orientation stay. A crop is of the incoming memory.
+        // Size and orientation stay, so regions of interest and the like still hold. A crop does not: it is about the incoming
+        // buffer's memory.
         let stays = meta.api() != gst_video::VideoCropMeta::meta_api()
             && meta.tags_contain_only(&["video", "size", "orientation"]);
         stays || self.parent_transform_meta(outbuf, meta, inbuf)
@@ -450,12 +447,13 @@ impl BaseTransformImpl for BgRemove {
         if let Some(refused) = self.take_flow_error() {
             return Err(refused);
         }
-        // What it needs other caps for is negotiated before it, if no earlier frame still wants the old ones.
+        // If a controller changes what needs other caps, they are negotiated before this frame, unless queued frames still
+        // need the old ones.
         self.follow_controllers(|| {
             let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.queued() == 0);
             buffer.pts().filter(|_| alone)
         });
-        // `is_discont` is also set after a frame that was dropped here: the picture goes on all the same.
+        // `is_discont` is also set after a frame that QoS dropped, where nothing is discontinuous.
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         match self.parent_submit_input_buffer(is_discont, buffer) {
             Ok(gst::FlowSuccess::Ok) => {}
@@ -464,7 +462,7 @@ impl BaseTransformImpl for BgRemove {
                 return Ok(dropped);
             }
             Err(e) => {
-                // A change from opaque to transparent renegotiates here.
+                // The base class renegotiates here after `reconfigure_src`.
                 if e == gst::FlowError::NotNegotiated {
                     self.post_not_negotiated(None);
                 }

@@ -1,4 +1,4 @@
-//! What stands around the element: the pipeline's elements, and one further down that drops the alpha.
+//! The pipeline around the element: its elements, and one downstream that drops the alpha.
 
 use super::imp::BgRemove;
 use super::settings::Kind;
@@ -9,18 +9,18 @@ use gst_base::prelude::*;
 use gst_video::{VideoFormatInfo, VideoInfo};
 
 impl BgRemove {
-    /// New caps: what follows may have changed, too.
+    /// New caps: elements downstream may have changed, so they are checked again.
     pub(super) fn recheck_downstream_alpha(&self) {
         lock(&self.log).alpha_checked = false;
     }
 
-    /// Once frames with alpha have gone out: whether an element further down has dropped it.
+    /// Warns, once frames with alpha have gone out, of an element downstream that drops it.
     pub(super) fn check_downstream_alpha(&self) {
         if std::mem::replace(&mut lock(&self.log).alpha_checked, true) {
             return;
         }
         let src = self.obj().src_pad().clone();
-        // On a background a format with alpha is opaque throughout, which may go.
+        // On a background, a format with alpha is opaque, and its alpha may be dropped.
         if self.settings().kind() != Kind::Transparent || !src.current_caps().is_some_and(|c| has_alpha(&c)) {
             return;
         }
@@ -54,7 +54,7 @@ pub fn elements_of(bin: &gst::Bin) -> Vec<String> {
         let factory = e.factory().map_or_else(|| "?".to_string(), |f| f.name().to_string());
         format!("{factory} {}", e.name())
     };
-    // A pipeline that changes meanwhile gives what it had.
+    // The iterator ends early if the pipeline changes meanwhile.
     let mut elements: Vec<String> =
         bin.iterate_recurse().into_iter().map_while(Result::ok).map(name).collect();
     elements.reverse();
@@ -66,30 +66,30 @@ fn has_alpha(caps: &gst::CapsRef) -> bool {
     VideoInfo::from_caps(caps).is_ok_and(|i| VideoFormatInfo::from_format(i.format()).has_alpha())
 }
 
-/// The first element behind a pad that takes frames with alpha and gives raw video without; how it is called, and
-/// its caps. Behind what mixes streams, and behind an encoder, nothing is looked for.
+/// The first element downstream that takes raw video with alpha and gives raw video without: its name, and its caps. The search
+/// ends at mixers and encoders.
 fn alpha_dropped_by(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)> {
-    /// Longer chains are none.
+    /// A longer chain is taken for a loop.
     const DEEPEST: usize = 64;
     let mut sink = src.peer().filter(|_| depth < DEEPEST)?;
-    // Through the wall of a bin, inwards.
+    // Into a bin.
     while let Some(ghost) = sink.downcast_ref::<gst::GhostPad>() {
         sink = ghost.target()?;
     }
     let element = sink.parent_element();
     let Some(element) = element else {
-        // Or outwards: a ghost pad's inner half leads to its outer one.
+        // Out of a bin: the peer is the inner half of a ghost pad.
         let outer = sink.parent()?.downcast::<gst::Pad>().ok()?;
         return alpha_dropped_by(&outer, depth + 1);
     };
     let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
-    // Who has a background of its own uses the alpha up.
+    // `videobackdrop` puts the frame on a background: what it gives needs no alpha.
     let backdrop = element.factory().is_some_and(|f| f.name() == "videobackdrop");
     if mixes || backdrop || element.sink_pads().len() != 1 {
         return None;
     }
     let pads = element.src_pads();
-    // Who takes a frame apart may put its alpha elsewhere.
+    // An element with several source pads may give the alpha on another one.
     let alone = pads.len() == 1;
     pads.into_iter().find_map(|pad| {
         let caps = pad.current_caps()?;

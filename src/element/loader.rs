@@ -1,5 +1,5 @@
-//! The threads that load networks, and read pictures, beside a running stream: one at a time, and of those that are
-//! asked for meanwhile only the last.
+//! Threads that load a network, or a picture, beside a running stream: one at a time; of the requests that come meanwhile only
+//! the last counts.
 
 use super::choice::Loaded;
 use super::settings::Settings;
@@ -20,16 +20,16 @@ pub struct NetworkLoader(Mutex<NetworkQueue>);
 struct NetworkQueue {
     wanted: Option<(Arc<Settings>, Load)>,
     result: Option<LoadResult>,
-    /// Ends what is under way for the last request.
+    /// Cancels the last request.
     cancel: Cancel,
-    /// Counts the requests; what an earlier one brings is dropped.
+    /// Counts the requests: the result of an earlier one is dropped.
     requests: u64,
-    /// The thread is there.
+    /// The thread is running.
     busy: bool,
 }
 
 impl NetworkLoader {
-    /// Asks for a network. What was asked for before is not wanted any more.
+    /// Requests a network; cancels the request before.
     pub fn request(
         self: &Arc<Self>,
         settings: Arc<Settings>,
@@ -55,7 +55,7 @@ impl NetworkLoader {
         }
     }
 
-    /// Nothing that was asked for so far is wanted any more. Gives what ends whatever begins now, when this happens again.
+    /// Cancels the request before. Returns what cancels a request that the caller begins now, when this is called again.
     pub fn cancel(&self) -> Cancel {
         let mut loading = lock(&self.0);
         let dropped = loading.clear();
@@ -65,7 +65,7 @@ impl NetworkLoader {
         cancel
     }
 
-    /// The network that was asked for last, once it is there.
+    /// The result of the last request, once it is there.
     pub fn take(&self) -> Option<LoadResult> {
         lock(&self.0).result.take()
     }
@@ -87,20 +87,20 @@ impl NetworkLoader {
     }
 }
 
-/// The thread that reads pictures. Each job carries its own result to where it belongs.
+/// The thread that reads pictures. A job hands its result on by itself.
 #[derive(Default)]
 pub struct PictureLoader(Mutex<PictureQueue>);
 
 #[derive(Default)]
 struct PictureQueue {
-    /// What is to be done next, and its number; later ones have higher numbers.
+    /// The next job, and its number; later ones have higher numbers.
     wanted: Option<(u64, Box<dyn FnOnce() + Send>)>,
     /// The thread is there.
     busy: bool,
 }
 
 impl PictureLoader {
-    /// Has something read. What was asked for before and has not begun is not wanted any more.
+    /// Runs a job. It replaces an earlier one that has not begun.
     ///
     /// # Errors
     /// When there is no thread to do it in.
@@ -135,14 +135,14 @@ impl PictureLoader {
         let mut reading = lock(&self.0);
         while let Some((_, job)) = reading.wanted.take() {
             drop(reading);
-            // What it read and told is its own; the thread goes on.
+            // A decoder may panic; the thread goes on.
             let _ = catch_unwind(AssertUnwindSafe(job));
             reading = lock(&self.0);
         }
         reading.busy = false;
     }
 
-    /// Whether nothing is under way.
+    /// Whether no job is queued or running.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         !lock(&self.0).busy
@@ -150,7 +150,7 @@ impl PictureLoader {
 }
 
 impl NetworkQueue {
-    /// What was wanted and what has come, to be dropped without the lock.
+    /// Cancels and empties it. Returns what was there, to be dropped without the lock.
     fn clear(&mut self) -> impl Sized + use<> {
         self.requests += 1;
         std::mem::take(&mut self.cancel).call();

@@ -11,7 +11,7 @@ use gst_base::prelude::*;
 use gst_video::VideoInfo;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Frames between two looks for compression.
+/// Frames between two checks for compression.
 const CHECK_EVERY: u64 = 60;
 /// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
 const BLOCKY: f32 = 2.0;
@@ -20,7 +20,7 @@ const FEW_BITS: f64 = 0.012;
 /// What has been said and seen in one run of the element, from READY to PAUSED and back.
 #[derive(Default)]
 pub struct Log {
-    /// The property's, or one that was made up.
+    /// `job-id`, or one that was made up.
     pub(super) job: String,
     pub(super) started: Option<SystemTime>,
     watch: Watch,
@@ -28,16 +28,16 @@ pub struct Log {
     pub(super) notes: Vec<String>,
     pub(super) tags: Option<gst::TagList>,
     pub(super) tagged: bool,
-    /// Looks in a row that found blocks.
+    /// Checks in a row that found compression blocks.
     blocky: u32,
     stats_posted: Option<Instant>,
     pub(super) alpha_checked: bool,
     pub(super) incident: Option<Incident>,
-    /// How it ended by what the record says, if that has been written.
+    /// How the run ended by the record, if that has been written.
     pub(super) written: Option<Outcome>,
 }
 
-/// A warning, and how often there was reason for it.
+/// A warning, and how often it occurred.
 pub struct LoggedWarning {
     pub code: &'static str,
     pub text: String,
@@ -53,17 +53,17 @@ impl Log {
         Self { job, started: Some(SystemTime::now()), ..Self::default() }
     }
 
-    /// Another picture follows.
+    /// A cut: the coverage may jump.
     pub fn cut(&mut self) {
         self.watch.cut();
     }
 
-    /// A frame comes: if that is after the end (a seek back), the record that was written no longer holds.
+    /// A frame has come. After the end of the stream that means a seek back: the record is to be written again.
     pub fn reopen(&mut self) {
         self.written.take_if(|how| *how == Outcome::Completed);
     }
 
-    /// Counts a reason for a warning.
+    /// Counts a warning that was not posted because it came too soon.
     pub fn count_warning(&mut self, code: &'static str) {
         if let Some(said) = self.warnings.iter_mut().find(|s| s.code == code) {
             said.count += 1;
@@ -93,7 +93,7 @@ impl BgRemove {
         if set.is_empty() { lock(&self.log).job.clone() } else { set }
     }
 
-    /// Looks at a mask that has come, of a frame at `time`.
+    /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
     pub(super) fn check_mask(&self, mask: &Mask, time: Duration) {
         let look = Look::at(mask);
         lock(&self.stats).coverage = look.coverage;
@@ -104,7 +104,7 @@ impl BgRemove {
         }
     }
 
-    /// Looks at a frame that has arrived: whether it has been compressed so much that edges are lost.
+    /// Checks whether a frame has been compressed so heavily that edges are lost, and warns.
     pub(super) fn check_compression(&self, number: u64, frame: &Frame<'_>) {
         if !number.is_multiple_of(CHECK_EVERY) {
             return;
@@ -122,7 +122,7 @@ impl BgRemove {
         }
     }
 
-    /// What the source spends on a pixel, if its tags say so.
+    /// The source's bits per pixel, if its tags say so.
     fn bits_a_pixel(&self, frame: &Frame<'_>) -> Option<f64> {
         let log = lock(&self.log);
         let tags = log.tags.as_ref()?;

@@ -16,7 +16,7 @@ const SELDOM: Duration = Duration::from_secs(1);
 /// The code of a network that gives no mask, as a warning and as an error.
 pub(super) const UNSUITED: &str = "network-unsuited";
 
-/// When a warning of a code was posted last, and how often it would have been since.
+/// When a warning of this code was posted last, and how many were withheld since.
 pub struct Posted {
     code: &'static str,
     at: Instant,
@@ -59,7 +59,7 @@ impl BgRemove {
     }
 
     /// A warning with a code in its details (structure `bgremove-warning`, fields `code` and what `fields` adds), at
-    /// most once a second for each code. `text` is given how many went before it unsaid. Gives
+    /// most once a second for each code. `text` gets the number that was withheld before. Returns
     /// whether it was posted.
     pub(super) fn warn(
         &self,
@@ -141,8 +141,8 @@ impl BgRemove {
         s
     }
 
-    /// Upstream has asked what it can send, of `filter` if that is given, and there is nothing: it will give up with a
-    /// bare "not negotiated". Says why, once the stream has been started; a question alone is no error.
+    /// A caps query had an empty answer, so that upstream will fail with a bare "not negotiated": warns with the reason. Before
+    /// the stream starts, a query is no sign of an error.
     pub(super) fn warn_caps_refused(&self, filter: Option<&gst::CapsRef>) {
         let obj = self.obj();
         let (sink, src) = (obj.sink_pad(), obj.src_pad());
@@ -156,7 +156,7 @@ impl BgRemove {
         } else {
             let peer = src.peer_query_caps(None);
             if peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind)) {
-                // It is not for want of a format.
+                // The formats fit; something else is wrong.
                 return;
             }
             caps::refusal(kind, &input, &peer)
@@ -166,7 +166,7 @@ impl BgRemove {
         }
     }
 
-    /// The stream has ended before it began, for a reason that was given as a warning before: that was the error.
+    /// The stream has ended before it began: what [`Self::warn_caps_refused`] warned of was the error.
     pub(super) fn post_caps_refused(&self) {
         let refusal = lock(&self.caps_refused).take();
         if let Some(text) = refusal {
@@ -174,7 +174,7 @@ impl BgRemove {
         }
     }
 
-    /// Caps have come that the pad does not take at all: says so, before it refuses them.
+    /// Posts an error for caps that the pad template does not take; the pad refuses them after this.
     pub(super) fn post_caps_unsupported(&self, caps: &gst::CapsRef) {
         if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.not_negotiated_posted), true)
         {
@@ -191,7 +191,7 @@ impl BgRemove {
         self.post_as(gst::StreamError::Format, text, &format!("input: {caps}"));
     }
 
-    /// Says in plain words why downstream could not take the caps; once until it can.
+    /// Posts an error that says why downstream cannot take the caps; once until it can.
     pub(super) fn post_not_negotiated(&self, caps: Option<&gst::Caps>) {
         let obj = self.obj();
         let Some(input) = caps.cloned().or_else(|| obj.sink_pad().current_caps()) else { return };

@@ -55,7 +55,7 @@ impl BgRemove {
         }
     }
 
-    /// Says before the work that the record's folder is not there: at the end nobody may listen any more.
+    /// Warns at the start if the record's folder is missing: at the end nobody may listen any more.
     pub(super) fn check_report_folder(&self) {
         let Some(location) = self.settings().report_location.clone() else { return };
         let path = PathBuf::from(&location);
@@ -170,7 +170,7 @@ impl BgRemove {
     }
 }
 
-/// A value as JSON; what has no plain form as text.
+/// A value as JSON; a structure becomes text.
 fn plain(value: &glib::Value) -> Value {
     if let Ok(v) = value.get::<Option<String>>() {
         return v.map_or(Value::Null, Value::String);
@@ -188,7 +188,7 @@ fn plain(value: &glib::Value) -> Value {
         return v.into();
     }
     if let Ok(v) = value.get::<f32>() {
-        // As it was written: 0.6 and not 0.6000000238.
+        // By way of its shortest text: 0.6 and not 0.6000000238.
         return v.to_string().parse::<f64>().map_or(Value::Null, Value::from);
     }
     if let Some((_, v)) = glib::EnumValue::from_value(value) {

@@ -16,22 +16,22 @@ use gst_base::subclass::prelude::*;
 use gst_video::VideoFrameRef;
 use std::time::{Duration, Instant};
 
-/// How a frame was made that has left.
+/// How a frame was rendered.
 pub struct Rendered {
     pub spent: Spent,
-    /// How much older its mask is, if it is that of another frame.
+    /// How much older its mask is.
     pub age: Option<Duration>,
     pub carried: bool,
     /// Whether it has a mask; without one it is hidden, or untouched.
     pub shown: bool,
-    /// How old the mask was that was too old to be shown with.
+    /// The age of a mask that was too old to be used.
     pub outdated: Option<Duration>,
-    /// What downstream's buffers were waited for.
+    /// How long a buffer of downstream's pool was waited for.
     pub waited: Duration,
 }
 
 impl BgRemove {
-    /// Runs on the kernels' threads: one hop, not one for each kernel.
+    /// Runs on the kernels' threads: one hand-over for the frame instead of one for each kernel.
     fn on_kernel_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let pool = lock(&self.pool).clone();
         match &pool {
@@ -40,7 +40,7 @@ impl BgRemove {
         }
     }
 
-    /// Does for a frame what needs no mask; gives what that took.
+    /// Does the work for a frame that needs no mask; returns how long it took.
     pub(super) fn prepare_frame(
         &self,
         state: &mut State,

@@ -1,4 +1,4 @@
-//! The streaming thread's way through the element: a frame arrives, waits for a mask if the mode says so, leaves.
+//! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::frames;
@@ -25,12 +25,12 @@ impl BgRemove {
         lock(&self.worker).clone()
     }
 
-    /// What downstream answered to frames that were let go by an event, if that was a refusal.
+    /// The error that downstream returned for a frame that an event pushed, to be returned to upstream now.
     pub(super) fn take_flow_error(&self) -> Option<gst::FlowError> {
         lock(&self.timing).flow_error.take()
     }
 
-    /// Takes in a frame: asks the network for its mask if the settings say so, and puts it in line.
+    /// Submits a frame to the network if the settings say so, and queues it.
     pub(super) fn submit_frame(
         &self,
         buffer: gst::Buffer,
@@ -68,12 +68,12 @@ impl BgRemove {
         let behind = settings.is_async(live);
         worker.set_behind(behind);
         if !state.network.stands(behind) && state.behind != Some(behind) {
-            // Its threads keep their priority: those of another session take over.
+            // The session's threads cannot change their priority, so another session is loaded.
             self.load_network();
         }
         state.behind = Some(behind);
         let buffer = if state.flow.queued() > *lock(&self.promised_buffers) {
-            // Upstream may have no buffers beyond those that it was told to have, and wait for these.
+            // Upstream's pool has as many buffers as the allocation query asked for. To hold more of them would block it.
             buffer.copy_deep().map_err(|_| {
                 self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
                 gst::FlowError::Error
@@ -91,7 +91,7 @@ impl BgRemove {
                 #[cfg(test)]
                 probe: None,
             };
-            // Where the stream waits for each mask, each is made.
+            // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
             worker.submit(job, behind);
         }
         let Submitted { number, fresh, reuses, .. } = submitted;
@@ -99,8 +99,8 @@ impl BgRemove {
         Ok(gst::FlowSuccess::Ok)
     }
 
-    /// Lets the oldest frame go, if it is time, and the events before it. `at_once`: without waiting for a mask that
-    /// may be under way.
+    /// Takes the oldest frame out of the queue if it is due, and renders it; forwards the events before it. `at_once`: it is
+    /// due, whatever is pending for it.
     pub(super) fn output_frame(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
         self.follow_controllers(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
@@ -131,7 +131,7 @@ impl BgRemove {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
-        // What needs no mask is done while the network makes one.
+        // The network is at work meanwhile.
         let begun = match self.prepare_frame(state, &input, &settings) {
             Ok(begun) => begun,
             Err(e) => {
@@ -144,7 +144,7 @@ impl BgRemove {
                 settings.timeout.filter(|limit| worker.time_out_after(*limit)).map(timeout_error)
             }
             Some(requested) => {
-                // Until then it was the turn of the frame before it.
+                // The time that the frame before it took does not count.
                 let begin = state.flow.network_free.map_or(requested, |free| requested.max(free));
                 let failure = self.wait_for_mask(&worker, number, begin, &settings)?;
                 state.flow.network_free = Some(Instant::now());
@@ -159,11 +159,11 @@ impl BgRemove {
             state.smoother.reset();
             lock(&self.log).cut();
         }
-        // The newest counts.
+        // Several results may have come; the newest decides.
         let (mut failed, mut times) = (None, None);
         for done in worker.take(number) {
             times = Some(done.times);
-            // It may have come while the frame's colours were carried.
+            // It may have come after its timeout, while `prepare_frame` was at work.
             let own = !is_async && done.number == number;
             let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
             failed = late.map(timeout_error).or_else(|| self.receive_mask(state, done));
@@ -173,7 +173,7 @@ impl BgRemove {
         }
         let (buffer, rendered) = self.render(state, &worker, &held, begun, &settings, live)?;
         self.log_frame(&held, times, &rendered);
-        // The first frame has settled the caps of what follows.
+        // From the second frame on, elements downstream have their caps.
         let second = held.number > 0;
         drop(guard);
         if second {
@@ -187,7 +187,7 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// Gives controlled properties the values that they have at a frame's time, which is asked for only if there are any.
+    /// Sets controlled properties to their values at a frame's stream time. `pts` is called only if there are any.
     pub(super) fn follow_controllers(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
         let obj = self.obj();
         if !obj.has_active_control_bindings() {
@@ -198,12 +198,12 @@ impl BgRemove {
         if let Some(time) = time
             && let Err(e) = obj.sync_values(time)
         {
-            // As where a control source has no value for this time: what was there stays.
+            // A control source without a value for this time leaves the property as it is.
             gst::debug!(CAT, imp = self, "not all controlled properties have a value at {time}: {e}");
         }
     }
 
-    /// Passes on the events that no frame is before any more.
+    /// Forwards the events at the head of the queue.
     fn forward_events(&self) {
         loop {
             let event = lock(&self.state).as_mut().and_then(|state| state.flow.pop_event());
@@ -212,8 +212,7 @@ impl BgRemove {
         }
     }
 
-    /// A serialised event: it waits in line behind the frames that are held back, and goes at once where there are
-    /// none.
+    /// Queues a serialised event behind the frames, or forwards it if there are none.
     pub(super) fn queue_event(&self, event: gst::Event) -> bool {
         let event = match lock(&self.state).as_mut() {
             Some(state) => state.flow.queue_event(event),
@@ -222,14 +221,14 @@ impl BgRemove {
         match event {
             Some(event) => self.forward(event),
             None => {
-                // Time goes on also where no frame comes.
+                // A frame may be due by now, and no other buffer may come that would push it.
                 self.push_frames(false);
                 true
             }
         }
     }
 
-    /// The newest mask has served for too long.
+    /// Warns that the newest mask is older than `max-mask-age`.
     fn warn_mask_outdated(&self, age: Duration) {
         self.warn(
             "mask-outdated",
@@ -244,8 +243,8 @@ impl BgRemove {
         );
     }
 
-    /// In sync mode: waits for a frame's own mask, whose turn came at `begin` at the latest. Gives the failure if there
-    /// will be none.
+    /// In sync mode: waits for a frame's own mask, which the network could begin with at `begin`. Returns the failure if
+    /// there will be none.
     fn wait_for_mask(
         &self,
         worker: &Worker,
@@ -255,7 +254,7 @@ impl BgRemove {
     ) -> Result<Option<Error>, gst::FlowError> {
         let mut until = settings.timeout.and_then(|limit| begin.checked_add(limit));
         if until.is_some() && worker.is_stuck() {
-            // The last run does not even heed its end: do not wait the whole time for each frame.
+            // A run that timed out still blocks the network: do not wait the whole time again for each frame.
             until = Some(Instant::now() + Duration::from_millis(5));
         }
         match worker.wait(number, until) {
@@ -267,7 +266,7 @@ impl BgRemove {
         }
     }
 
-    /// Takes what the network's thread has brought; gives the failure if that is one.
+    /// Takes a result of the network's thread; returns its failure, if it is one.
     fn receive_mask(&self, state: &mut State, done: JobResult) -> Option<Error> {
         let mut stats = lock(&self.stats);
         stats.inferences += 1;
@@ -296,7 +295,7 @@ impl BgRemove {
         }
     }
 
-    /// An inference has failed: goes on as the settings say.
+    /// An inference has failed: goes on as `on-error` says.
     fn handle_failure(
         &self,
         state: &mut State,
@@ -328,13 +327,13 @@ impl BgRemove {
         Ok(())
     }
 
-    /// Lets all frames go that are held back.
+    /// Pushes all queued frames downstream.
     pub(super) fn drain(&self) {
         self.push_frames(true);
     }
 
-    /// Lets frames go outside of a frame's own turn: all of them at once, or those whose time has come. What
-    /// downstream answers is given to upstream with its next frame.
+    /// Pushes queued frames, all of them or those that are due, when an event and not a buffer is the occasion. An error of
+    /// downstream's is returned to upstream with its next buffer.
     fn push_frames(&self, at_once: bool) {
         let refused = loop {
             match self.output_frame(at_once) {

@@ -7,7 +7,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 
 impl BgRemove {
-    /// Adds to a tag event what made the stream.
+    /// Keeps upstream's tags, and adds our own to a tag event if `write-tags` is set.
     pub(super) fn tag(&self, event: gst::Event) -> gst::Event {
         let gst::EventView::Tag(tag) = event.view() else { return event };
         let mut log = lock(&self.log);
@@ -23,12 +23,12 @@ impl BgRemove {
         gst::event::Tag::builder(tags).seqnum(event.seqnum()).build()
     }
 
-    /// Before the first frame: says what made the stream, unless a tag event has said it on its way.
+    /// Before the first frame: pushes our own tags, unless a tag event has carried them.
     pub(super) fn tag_at_start(&self) {
         let told = std::mem::replace(&mut lock(&self.log).tagged, true);
         if !told && self.settings().write_tags {
             let src = self.obj().src_pad().clone();
-            // It belongs to the stream that has begun.
+            // The tags get the sequence number of the stream that has begun.
             let start = src.sticky_event::<gst::event::StreamStart>(0);
             let tags = gst::event::Tag::builder(self.own_tags());
             src.push_event(tags.seqnum_if_some(start.map(|s| s.seqnum())).build());
@@ -47,10 +47,9 @@ impl BgRemove {
     }
 }
 
-/// What may be told of a model to whoever gets the file: a preset's name, or a file's without its folders, which may
-/// name the user.
+/// The name of a model without its folders, which may name the user.
 fn base_name(model: &str) -> &str {
-    // Either slash, whichever system wrote the name.
+    // Names may come from Windows.
     model.rsplit(['/', '\\']).next().unwrap_or_default()
 }
 

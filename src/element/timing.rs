@@ -9,35 +9,35 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use std::time::Duration;
 
-/// Frames between two looks at what the element takes of a live stream's time.
+/// Frames between two measurements of the processing latency.
 const WINDOW: usize = 32;
-/// What is reported of it comes in such steps.
+/// The announced latency is a multiple of this.
 const STEP: Duration = Duration::from_millis(5);
 
-/// How the stream runs.
+/// Liveness, processing time and latency of the stream.
 #[derive(Default)]
 pub struct Timing {
-    /// Upstream is live; `None` until it has been asked.
+    /// Whether upstream is live; `None` until it has answered a latency query.
     live: Option<bool>,
-    /// What frames took lately, without being held back on purpose.
+    /// Processing times of the last frames, without the time in the queue.
     taken: Vec<Duration>,
-    /// What of that is part of the latency.
+    /// The part of the announced latency that is processing.
     processing: Duration,
     /// Frames dropped since the last warning.
     dropped: u64,
     /// Frames in a row that took longer than they last on screen.
     slow: u64,
-    /// What a frame lasts on screen, once that is known.
+    /// The duration of a frame, once that is known.
     pub(super) length: Option<Duration>,
-    /// What downstream answered to the frames that were let go outside of a frame's own turn.
+    /// Downstream's error for frames that an event pushed.
     pub(super) flow_error: Option<gst::FlowError>,
 }
 
-/// So many slow frames in a row are no accident.
+/// So many slow frames in a row are worth a warning.
 const SLOW: u64 = 10;
 
 impl BgRemove {
-    /// Whether upstream is live, as it says itself when a stream starts.
+    /// Whether upstream is live; asks once in a stream.
     pub(super) fn is_live(&self) -> bool {
         if let Some(live) = lock(&self.timing).live {
             return live;
@@ -48,18 +48,18 @@ impl BgRemove {
         live
     }
 
-    /// What upstream says now; `None` if it does not know yet.
+    /// Asks upstream whether it is live; `None` if it does not know yet.
     pub(super) fn query_live(&self) -> Option<bool> {
         let mut query = gst::query::Latency::new();
         self.obj().sink_pad().peer_query(&mut query).then(|| query.result().0)
     }
 
-    /// Whether upstream is live, as far as it has been asked.
+    /// Whether upstream has said that it is live.
     pub(super) fn known_live(&self) -> bool {
         lock(&self.timing).live.unwrap_or_default()
     }
 
-    /// Another stream begins: it may come from elsewhere.
+    /// Another stream begins: upstream is asked again.
     pub(super) fn forget_live(&self) {
         lock(&self.timing).live = None;
     }
@@ -68,14 +68,14 @@ impl BgRemove {
     pub(super) fn latency(&self, live: bool) -> gst::ClockTime {
         let settings = self.settings();
         let mut timing = lock(&self.timing);
-        // What upstream says now goes before what it said at the start.
+        // A later answer of upstream's replaces the first one.
         timing.live = timing.live.map(|_| live);
         let delay = queue_delay(&settings, live, timing.length);
         let processing = if live { timing.processing } else { Duration::ZERO };
         gst::ClockTime::from_nseconds((delay + processing).as_nanos() as u64)
     }
 
-    /// New caps: how long their frames last, which bounds how long they can be held back.
+    /// New caps: their frame duration bounds the delay that the queue can hold.
     pub(super) fn set_frame_length(&self, length: Option<Duration>) {
         let settings = self.settings();
         let mut timing = lock(&self.timing);
@@ -87,12 +87,12 @@ impl BgRemove {
         }
     }
 
-    /// The latency has changed.
+    /// Tells the pipeline that the latency has changed.
     pub(super) fn post_latency(&self) {
         let _ = self.obj().post_message(gst::message::Latency::builder().src(&*self.obj()).build());
     }
 
-    /// A frame comes too late, as downstream says: it was dropped before anything was done with it.
+    /// Counts a frame that the base class has dropped because of QoS.
     pub(super) fn count_dropped(&self) {
         lock(&self.stats).dropped += 1;
         let mut timing = lock(&self.timing);
@@ -116,7 +116,7 @@ impl BgRemove {
         }
     }
 
-    /// Frame after frame takes longer than it lasts, and nobody downstream has asked for any to be dropped.
+    /// Warns of frames that take longer than they last while downstream sends no QoS.
     fn warn_falling_behind(&self, frames: u64, is_async: bool) {
         self.warn(
             "falling-behind",
@@ -135,8 +135,8 @@ impl BgRemove {
         );
     }
 
-    /// Keeps account of what the element takes of a live stream's time; tells the pipeline when that changes.
-    /// `waited`: for downstream's buffers, which is not the element's doing.
+    /// Measures the processing latency; tells the pipeline when it changes. `waited`: for a buffer of downstream's pool, which
+    /// does not count.
     pub(super) fn update_latency(
         &self,
         held: &QueuedFrame,
@@ -149,7 +149,7 @@ impl BgRemove {
         let before = lock(&self.timing).length;
         let delay = queue_delay(settings, live, Some(length));
         if live && queue_delay(settings, live, before).abs_diff(delay) > STEP {
-            // Frames last as long as they come, where the caps do not say.
+            // The caps do not say the duration, the timestamps do.
             lock(&self.timing).length = Some(length);
             self.post_latency();
         }
@@ -180,7 +180,7 @@ impl BgRemove {
         timing.taken.clear();
         let steps = most.as_nanos().div_ceil(STEP.as_nanos()) as u32;
         let now = STEP * steps;
-        // It falls only when much less is needed: each change makes sinks move their clocks.
+        // It falls only to less than half: sinks resynchronise at each change.
         if now > timing.processing || now * 2 < timing.processing {
             gst::debug!(CAT, imp = self, "a frame takes {now:?}, before {:?}", timing.processing);
             timing.processing = now;
@@ -190,7 +190,7 @@ impl BgRemove {
     }
 }
 
-/// How long the settings hold frames back that last so long.
+/// How long frames of this duration stay in the queue by the settings.
 fn queue_delay(settings: &Settings, live: bool, length: Option<Duration>) -> Duration {
     match settings.is_async(live) {
         true => clamp_delay(settings.matte_delay, length.unwrap_or(Duration::MAX)),

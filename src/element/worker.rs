@@ -1,6 +1,6 @@
-//! The thread that runs the network: the stream waits for it as long as it chooses to, and no longer.
+//! The thread that runs the network. The streaming thread submits frames and waits for their masks for as long as it likes.
 //!
-//! One run is under way at a time. Frames wait for their turn in line, or one at most, whose place a newer one takes.
+//! One run is under way at a time. In sync mode frames queue for it; in async mode a newer frame replaces the one that waits.
 
 #[cfg(test)]
 mod tests;
@@ -18,51 +18,51 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thread::{dead_error, spawn};
 
-/// How long [`Worker::stop`] waits for a run that does not heed its cancelling.
+/// How long [`Worker::stop`] waits for a run that does not react to being cancelled.
 const PATIENCE: Duration = Duration::from_millis(120);
 
 /// A frame to run the network on.
 pub struct Job {
-    /// Ascending from frame to frame.
+    /// The frame's number in [`Flow`](super::flow::Flow).
     pub number: u64,
     pub buffer: gst::Buffer,
     pub info: VideoInfo,
-    /// Forget earlier frames before this one.
+    /// The network forgets earlier frames before this one.
     pub fresh: bool,
     /// For the tests: called in the thread, where nothing catches a panic.
     #[cfg(test)]
     pub probe: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// What came of a job.
+/// The result of a job.
 pub struct JobResult {
     pub number: u64,
     /// The frame's timestamp.
     pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
     pub times: Times,
-    /// The network failed where it ran, for this reason, and goes on on the CPU.
+    /// The provider failed, for this reason: the network now runs on the CPU.
     pub fallback: Option<(Network, String)>,
 }
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// Nothing is under way any more for this frame or an earlier one.
+    /// Nothing is pending for this frame or an earlier one.
     Done,
     TimedOut,
-    /// By [`Worker::interrupt`].
+    /// By a flush, or the end of the stream.
     Interrupted,
 }
 
 /// When a mask should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// None is under way.
+    /// None is pending.
     Nothing,
-    /// By what runs usually take.
+    /// By the mean duration of runs.
     At(Instant),
-    /// It is the first run, which began then.
+    /// The first run is under way, since then.
     Unknown { since: Instant },
 }
 
@@ -79,32 +79,31 @@ struct Shared {
 
 #[derive(Default)]
 struct Slot {
-    /// Away while it runs.
+    /// `None` while the thread runs it.
     matting: Option<Matting>,
-    /// In line for their turn.
     pending: VecDeque<Job>,
-    /// One that was to forget earlier frames has not been run: the next one does.
+    /// A job with `fresh` was dropped before it ran: the next one takes it over.
     fresh: bool,
     running: Option<Running>,
     done: VecDeque<JobResult>,
-    /// Counts [`Worker::set_matting`] and [`Worker::reset`]: what began before is not wanted after.
+    /// Counts [`Worker::set_matting`] and [`Worker::reset`]: the network's state is reset after a run that began before.
     epoch: u64,
     /// Counts [`Worker::set_matting`].
     networks: u64,
-    /// What a run usually takes.
+    /// The mean duration of runs.
     usual: Option<Duration>,
-    /// Since when the job that waits, or one whose place it has taken, has been waiting.
+    /// Since when a job has been waiting; one that replaces it goes on counting.
     waiting: Option<Instant>,
-    /// By a flush, and by the end of the stream: the one may be over before the other.
+    /// A flush and the end of the stream overlap, so each has a flag.
     flushing: bool,
     halted: bool,
-    /// The stream does not wait: its own work goes first.
+    /// The network runs at a lower priority, since the stream does not wait for it.
     behind: bool,
-    /// Counts the threads. One that is not the newest ends after its run.
+    /// Counts the threads: all but the newest end after their run.
     threads: u64,
     quit: bool,
     ended: bool,
-    /// The thread has ended by itself: nothing runs any more.
+    /// The thread has panicked: nothing runs any more.
     dead: bool,
 }
 
@@ -114,7 +113,7 @@ struct Running {
     cancel: Cancel,
     /// Nobody waits for it.
     abandoned: bool,
-    /// It took too long, which is why.
+    /// It timed out.
     stuck: bool,
 }
 
@@ -123,7 +122,7 @@ impl Slot {
         self.flushing || self.halted || self.quit
     }
 
-    /// Whether something is under way for frame `number` or an earlier one.
+    /// Whether a job for frame `number` or an earlier one is running or queued.
     fn has_pending(&self, number: u64) -> bool {
         let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = self.pending.iter().map(|j| j.number);
@@ -164,7 +163,7 @@ impl Worker {
         Ok(Self { shared, runtime, thread: Mutex::new(Some(thread)) })
     }
 
-    /// A network for all frames from now on.
+    /// Installs a network. Jobs that were submitted before are dropped.
     pub fn set_matting(&self, matting: Matting) {
         let mut slot = lock(&self.shared.slot);
         let dropped = slot.clear();
@@ -175,7 +174,7 @@ impl Worker {
         drop((dropped, old));
     }
 
-    /// Forgets earlier frames and all that is under way.
+    /// Drops all jobs and resets the network's state.
     pub fn reset(&self) {
         let mut slot = lock(&self.shared.slot);
         let dropped = slot.clear();
@@ -186,7 +185,7 @@ impl Worker {
         drop(dropped);
     }
 
-    /// Whether the stream's own work goes before the network's where cores are busy, from the next run on.
+    /// Sets whether the network runs at a lower priority than the stream, from the next run on.
     pub fn set_behind(&self, behind: bool) {
         let mut slot = lock(&self.shared.slot);
         if slot.behind == behind {
@@ -196,8 +195,8 @@ impl Worker {
         if behind || slot.quit || slot.dead {
             return;
         }
-        // The system gives no way back to a thread that has stepped back: another one takes its place.
-        // Without one the old one goes on, as it is.
+        // Linux lets a thread lower its priority but not raise it again, so another thread takes over. If there is none
+        // to be had, the old one goes on.
         if let Ok(new) = spawn(&self.shared, self.runtime, slot.threads + 1) {
             slot.threads += 1;
             drop(slot);
@@ -206,7 +205,7 @@ impl Worker {
         }
     }
 
-    /// Asks for a frame's mask, after those that wait for their turn; or in place of these, if it `replaces` them.
+    /// Submits a frame, behind those that are queued, or instead of them if it `replaces` them.
     pub fn submit(&self, job: Job, replaces: bool) {
         let mut slot = lock(&self.shared.slot);
         if slot.interrupted() {
@@ -225,12 +224,12 @@ impl Worker {
         drop(older);
     }
 
-    /// Whether a flush or the end of the stream has begun: nobody shall wait.
+    /// Whether a flush or the end of the stream is under way.
     pub fn is_interrupted(&self) -> bool {
         lock(&self.shared.slot).interrupted()
     }
 
-    /// Waits until nothing is under way any more for frame `number` or an earlier one, at most up to `until`.
+    /// Waits until nothing is pending for frame `number` or an earlier one, but not beyond `until`.
     pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
         let mut slot = lock(&self.shared.slot);
         loop {
@@ -248,7 +247,7 @@ impl Worker {
         }
     }
 
-    /// When what is under way for frame `number` or an earlier one should be there.
+    /// When the mask for frame `number` should be there.
     pub fn expected(&self, number: u64) -> Expected {
         let slot = lock(&self.shared.slot);
         if !slot.has_pending(number) {
@@ -264,14 +263,14 @@ impl Worker {
         }
     }
 
-    /// Takes what is there for frames up to `number`, oldest first.
+    /// Takes the results for frames up to `number`, oldest first.
     pub fn take(&self, number: u64) -> Vec<JobResult> {
         let mut slot = lock(&self.shared.slot);
         let n = slot.done.iter().take_while(|d| d.number <= number).count();
         slot.done.drain(..n).collect()
     }
 
-    /// The frames that a mask is under way for, or waits to be taken.
+    /// The frames whose jobs are queued or running, or whose results wait to be taken.
     pub fn pending_frames(&self) -> Vec<u64> {
         let slot = lock(&self.shared.slot);
         let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
@@ -279,28 +278,27 @@ impl Worker {
         slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
     }
 
-    /// Gives up the present run if it, or the job that waits for it to end, has taken longer than `limit`.
+    /// Cancels the present run if it has taken longer than `limit`, or a job has waited for longer; whether it did.
     pub fn time_out_after(&self, limit: Duration) -> bool {
         let mut slot = lock(&self.shared.slot);
         let run = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since);
         let late = [run, slot.waiting].into_iter().flatten().any(|since| since.elapsed() > limit);
         if late {
             slot.time_out();
-            // Once for each limit that it waits in vain.
+            // The next timeout comes a whole limit later.
             slot.waiting = slot.waiting.map(|_| Instant::now());
         }
         late
     }
 
-    /// Gives up the present run, which takes too long, unless what it was to bring for frame `number` has come just
-    /// now.
+    /// Cancels the present run because frame `number` has waited too long; `false` if its result has just come.
     pub fn time_out(&self, number: u64) -> bool {
         let mut slot = lock(&self.shared.slot);
         let late = slot.has_pending(number);
         let mut dropped: Vec<Job> = Vec::new();
         if late {
             slot.time_out();
-            // Nor is it run when its turn comes.
+            // Its own job is not run later either.
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
             slot.fresh |= dropped.iter().any(|j| j.fresh);
@@ -311,32 +309,32 @@ impl Worker {
         late
     }
 
-    /// What a run usually takes; `None` before the first one has ended.
+    /// The mean duration of runs; `None` before the first one has ended.
     pub fn usual(&self) -> Option<Duration> {
         lock(&self.shared.slot).usual
     }
 
-    /// Whether a run that has been given up still keeps the thread.
+    /// Whether a run that timed out still occupies the thread.
     pub fn is_stuck(&self) -> bool {
         lock(&self.shared.slot).running.as_ref().is_some_and(|r| r.stuck)
     }
 
-    /// A flush begins: ends all waiting and all that is under way, until [`Worker::flushed`].
+    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flushed`].
     pub fn flush(&self) {
         self.interrupt(|slot| slot.flushing = true);
     }
 
-    /// The flush is over: takes jobs again, unless halted.
+    /// FLUSH_STOP: takes jobs again, unless halted.
     pub fn flushed(&self) {
         lock(&self.shared.slot).flushing = false;
     }
 
-    /// The stream ends: as a flush, until [`Worker::resume`].
+    /// PAUSED to READY: the same as a flush, until [`Worker::resume`].
     pub fn halt(&self) {
         self.interrupt(|slot| slot.halted = true);
     }
 
-    /// A stream begins.
+    /// READY to PAUSED.
     pub fn resume(&self) {
         let mut slot = lock(&self.shared.slot);
         (slot.flushing, slot.halted) = (false, false);
@@ -351,7 +349,7 @@ impl Worker {
         drop(dropped);
     }
 
-    /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
+    /// Ends the thread. If its run does not react to being cancelled in time, the thread is left to end by itself.
     pub fn stop(&self) {
         let Some(thread) = lock(&self.thread).take() else { return };
         let mut slot = lock(&self.shared.slot);
