@@ -1,4 +1,4 @@
-//! The `bgremove` element: GStreamer on the outside, the other rooms inside.
+//! The `bgremove` element: GStreamer on the outside, the other modules inside.
 
 #[cfg(feature = "analytics")]
 mod analytics;
