@@ -3,7 +3,7 @@
 use super::imp::BgRemove;
 use crate::frame::Frame;
 use crate::matte::Mask;
-use crate::report::{Incident, Look, Outcome, Watch, blockiness};
+use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -95,7 +95,7 @@ impl BgRemove {
 
     /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
     pub(super) fn check_mask(&self, mask: &Mask, time: Duration) {
-        let look = Look::at(mask);
+        let look = MaskSummary::at(mask);
         lock(&self.stats).coverage = look.coverage;
         let note = lock(&self.log).watch.see(&look, time);
         if let Some(note) = note {

@@ -134,7 +134,7 @@ pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
 
 /// What to load.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum ModelSource<'a> {
     Memory(&'a [u8]),
     File(&'a Path),
 }
@@ -177,7 +177,7 @@ impl Session {
     /// [`Kind::ModelInvalid`] with the runtime's own words, and [`Kind::Runtime`] when there is no such device.
     pub fn load(
         runtime: &Runtime,
-        source: Source<'_>,
+        source: ModelSource<'_>,
         (provider, device): (Provider, &str),
         threads: u32,
         exact: bool,
@@ -191,11 +191,11 @@ impl Session {
         }
         let device = device::choose(provider, device)?;
         let (files, contents) = match source {
-            Source::Memory(bytes) => (
+            ModelSource::Memory(bytes) => (
                 onnx::Files { length: bytes.len() as u64, data: Vec::new() },
                 Contents { bytes: Cow::Borrowed(bytes), sha256: None },
             ),
-            Source::File(path) => {
+            ModelSource::File(path) => {
                 let contents = Contents::read(path)?;
                 // What is looked at is what is loaded, whatever becomes of the file meanwhile.
                 let length = contents.bytes.len() as u64;
@@ -212,7 +212,7 @@ impl Session {
         let mut sha256 = contents.sha256.clone();
         let session = match source {
             // The data is found beside the file: the runtime has to open it.
-            Source::File(path) if !files.data.is_empty() => {
+            ModelSource::File(path) if !files.data.is_empty() => {
                 let session = how
                     .build(GraphOptimizationLevel::All, None)?
                     .commit_from_file(path)
@@ -222,7 +222,7 @@ impl Session {
                     sha256.filter(|sum| Contents::read(path).is_ok_and(|c| c.sha256.as_ref() == Some(sum)));
                 session
             }
-            Source::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
+            ModelSource::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
             _ => how
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_memory(&contents.bytes)

@@ -8,9 +8,9 @@ use super::output::Output;
 use super::picture;
 use super::plan::Plan;
 use super::probes::{Given, follow, look};
+use super::progress::{Job, Progress};
 use super::raw;
 use super::record::Account;
-use super::report::{Job, State};
 use super::short::{Came, Part, Promise};
 use super::times;
 use super::ts;
@@ -258,7 +258,7 @@ fn play(
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
-) -> Result<(State, Came), Fault> {
+) -> Result<(Progress, Came), Fault> {
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
@@ -284,7 +284,7 @@ fn play(
     watch.touch();
     pipeline.set_state(gst::State::Playing).map_err(|_| unfit())?;
     let began = Instant::now();
-    let state = || State {
+    let state = || Progress {
         frames: given.frames.load(Ordering::Relaxed),
         seconds: given.until.load(Ordering::Relaxed) as f64 / 1e9,
         total,

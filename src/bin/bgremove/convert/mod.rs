@@ -21,9 +21,9 @@ mod picture;
 pub(crate) mod plan;
 mod premultiply;
 mod probes;
+pub(crate) mod progress;
 mod raw;
 pub(crate) mod record;
-pub(crate) mod report;
 mod short;
 #[cfg(test)]
 mod tests;
@@ -36,7 +36,7 @@ pub(crate) mod watch;
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
-use crate::inbox::{self, Come, Inbox, Look};
+use crate::inbox::{self, Come, FileState, Inbox};
 use crate::parts::Wanted;
 use fault::Fault;
 use format::{Codec, Format};
@@ -45,9 +45,9 @@ use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
 use gstbgremove::sync::lock;
 use line::Line;
+use progress::Report;
 use raw::Raw;
 use record::Account;
-use report::Report;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -238,7 +238,7 @@ pub(crate) struct Task {
     /// Where the record goes.
     pub report: Option<PathBuf>,
     /// How the input was when it counted as whole, where it may still be written to.
-    pub seen: Option<Look>,
+    pub seen: Option<FileState>,
 }
 
 impl Task {

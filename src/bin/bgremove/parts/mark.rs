@@ -36,7 +36,7 @@ pub struct Mark {
     pub end: Option<u64>,
     /// When each frame is shown in the whole, and how long, in nanoseconds.
     pub frames: Vec<(u64, u64)>,
-    pub source: Source,
+    pub source: SourceId,
     /// All that the picture depends on.
     pub settings: Map<String, Value>,
     /// Whether the whole has the source's sound, and which.
@@ -51,14 +51,14 @@ pub struct Mark {
 
 /// A clip, so that it is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceId {
     pub location: String,
     pub bytes: u64,
     /// Of its first and last megabyte.
     pub sha256: String,
 }
 
-impl Source {
+impl SourceId {
     /// # Errors
     /// It cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
@@ -94,7 +94,7 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         Background::Text(text) => (text.clone(), Some(PathBuf::from(text))),
         Background::Clip(path) => (path.display().to_string(), Some(path.clone())),
     };
-    let behind = file.filter(|f| f.is_file()).and_then(|f| Source::of(&f).ok());
+    let behind = file.filter(|f| f.is_file()).and_then(|f| SourceId::of(&f).ok());
     let background = behind.map_or(background, |b| format!("file of {} bytes, {}", b.bytes, b.sha256));
     // Of one that is said several times the last counts.
     let set = settings.set.iter().filter(|(n, _)| !ASIDE.contains(&n.as_str()));
@@ -166,7 +166,7 @@ pub fn content(path: &Path) -> io::Result<(u64, String)> {
 
 impl Mark {
     /// Takes in what was written.
-    pub fn new(asked: &str, slice: &Slice, frames: Vec<(u64, u64)>, source: Source) -> Self {
+    pub fn new(asked: &str, slice: &Slice, frames: Vec<(u64, u64)>, source: SourceId) -> Self {
         Self {
             asked: asked.into(),
             share: slice.share.map(|s| (s.number, s.of)),
@@ -226,7 +226,7 @@ impl Mark {
             count: json["frames"].as_u64()?,
             begin: json["begin_ns"].as_u64(),
             end: json["end_ns"].as_u64(),
-            source: Source {
+            source: SourceId {
                 location: text(&json["source"]["location"])?,
                 bytes: json["source"]["bytes"].as_u64()?,
                 sha256: text(&json["source"]["sha256_of_ends"])?,
@@ -327,7 +327,7 @@ pub enum There {
 pub fn there(
     part: &Path,
     asked: &str,
-    source: &Source,
+    source: &SourceId,
     wanted: &Map<String, Value>,
     sound: &(bool, Option<String>),
 ) -> There {
@@ -373,7 +373,7 @@ mod tests {
             shift: 0,
             exact: true,
         };
-        let source = Source { location: "in.mp4".into(), bytes: 5, sha256: "ab".into() };
+        let source = SourceId { location: "in.mp4".into(), bytes: 5, sha256: "ab".into() };
         let mut mark = Mark::new("2..4", &slice, frames, source);
         mark.settings.insert("quality".into(), json!(75));
         mark
@@ -388,11 +388,11 @@ mod tests {
         (mark.bytes, mark.sha256) = content(&part).unwrap();
         mark.write(&part).unwrap();
         assert_eq!(Mark::read(&part).unwrap(), mark);
-        let of = |asked: &str, source: &Source| there(&part, asked, source, &mark.settings, &(false, None));
+        let of = |asked: &str, source: &SourceId| there(&part, asked, source, &mark.settings, &(false, None));
         assert_eq!(of("2..4", &mark.source), There::Whole);
-        let moved = Source { location: "elsewhere/in.mp4".into(), ..mark.source.clone() };
+        let moved = SourceId { location: "elsewhere/in.mp4".into(), ..mark.source.clone() };
         assert_eq!(of("2..4", &moved), There::Whole);
-        let other = Source { bytes: 6, ..mark.source.clone() };
+        let other = SourceId { bytes: 6, ..mark.source.clone() };
         assert!(
             matches!(of("2..4", &other), There::Other(_)) && matches!(of("2..5", &moved), There::Other(_))
         );
