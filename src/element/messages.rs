@@ -2,7 +2,6 @@
 
 use super::caps;
 use super::imp::BgRemove;
-use super::stream::INTERLACED_TEXT;
 use crate::error::{Error, Kind};
 use crate::sync::lock;
 use gst::prelude::*;
@@ -15,6 +14,9 @@ const SELDOM: Duration = Duration::from_secs(1);
 
 /// The code of a network that gives no mask, as a warning and as an error.
 pub(super) const UNSUITED: &str = "network-unsuited";
+
+pub(super) const INTERLACED_TEXT: &str =
+    "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
 
 /// When a warning of this code was posted last, and how many were withheld since.
 pub struct Posted {

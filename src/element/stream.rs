@@ -3,7 +3,7 @@
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::frames;
 use super::imp::{BgRemove, CAT};
-use super::messages::UNSUITED;
+use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
@@ -16,9 +16,6 @@ use gst_video::prelude::*;
 use gst_video::{VideoBufferFlags, VideoFrameRef};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-pub(super) const INTERLACED_TEXT: &str =
-    "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
 
 impl BgRemove {
     pub(super) fn worker(&self) -> Option<Arc<Worker>> {

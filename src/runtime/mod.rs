@@ -20,7 +20,8 @@ pub use device::{Device, devices, only_software};
 pub use find::data_folder;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
-pub use session::{Cancel, Element, Input, ModelSource, Port, Session, State, View, threads_of_a_run};
+pub use run::Cancel;
+pub use session::{Element, Input, ModelSource, Port, Session, State, View, threads_of_a_run};
 pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};

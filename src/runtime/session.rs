@@ -1,13 +1,13 @@
 //! A loaded network: its ports, and runs.
 
 use super::exit::{Working, prepare_openvino};
-use super::run::{Gate, run};
+use super::run::{Cancel, Gate, cancelled, failed, first_line, run};
 use super::threads::Threads;
 use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
 use crate::error::{Error, Kind, Result};
 use crate::sync::lock;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
+use ort::session::{SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -321,69 +321,6 @@ impl Session {
     }
 }
 
-/// Ends a run from another thread, or keeps it from beginning.
-///
-/// Providers look at it between two operators; one that runs a whole network as one operator ends with that.
-#[derive(Clone, Default)]
-pub struct Cancel(Arc<Mutex<Call>>);
-
-impl fmt::Debug for Cancel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cancel({})", self.is_called())
-    }
-}
-
-#[derive(Default)]
-struct Call {
-    called: bool,
-    options: Option<Arc<RunOptions>>,
-    /// Where the run waits for its turn.
-    waits: Option<Arc<Gate>>,
-}
-
-impl Cancel {
-    /// Ends the run that has this, and every later one.
-    pub fn call(&self) {
-        let mut call = lock(&self.0);
-        call.called = true;
-        if let Some(options) = &call.options {
-            // It can only fail for want of a library, which a run has.
-            let _ = options.terminate();
-        }
-        let waits = call.waits.clone();
-        // Not under the lock: who waits at the gate holds the gate's and looks at this one.
-        drop(call);
-        if let Some(gate) = waits {
-            gate.wake();
-        }
-    }
-
-    /// Whom a call wakes.
-    pub(super) fn wakes(&self, gate: Option<Arc<Gate>>) {
-        lock(&self.0).waits = gate;
-    }
-
-    /// Whether it has been called.
-    pub fn is_called(&self) -> bool {
-        lock(&self.0).called
-    }
-
-    fn options(&self) -> Result<Arc<RunOptions>> {
-        let mut call = lock(&self.0);
-        if call.called {
-            return Err(cancelled());
-        }
-        if call.options.is_none() {
-            call.options = Some(Arc::new(RunOptions::new().map_err(failed)?));
-        }
-        call.options.clone().ok_or_else(cancelled)
-    }
-}
-
-pub(super) fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, "the run was cancelled")
-}
-
 fn invalid(e: &ort::Error) -> Error {
     Error::new(Kind::ModelInvalid, first_line(e))
 }
@@ -438,7 +375,7 @@ impl How<'_> {
             // SAFETY: it is the library that the runtime has just tried to open itself.
             match unsafe { libloading::Library::new(&library) } {
                 Ok(library) => std::mem::forget(library),
-                Err(e) => text += &format!(" ({})", super::find::cause(&e)),
+                Err(e) => text += &format!(" ({})", super::version::cause(&e)),
             }
         }
         if let Err(driver) = super::devices(self.runtime, self.provider) {
@@ -520,17 +457,4 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
         });
     }
     Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
-}
-
-fn failed(e: ort::Error) -> Error {
-    Error::new(Kind::Inference, first_line(&e))
-}
-
-/// The runtime's messages carry source positions before what they say, and call stacks after the first line.
-fn first_line(e: &impl fmt::Display) -> String {
-    let text = e.to_string();
-    let line = text.lines().next().unwrap_or_default().trim();
-    // As in "…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : Failed to load library …".
-    let said = line.rsplit_once("[ONNXRuntimeError] : ").and_then(|(_, said)| said.splitn(3, " : ").nth(2));
-    said.filter(|s| !s.is_empty()).unwrap_or(line).to_string()
 }

@@ -3,6 +3,7 @@
 //! Whatever might crash or hang is tried in a process of its own (`probe`), so that the page is written
 //! whatever happens. What is said has been tried: a format is made and read back, a provider loads a network.
 
+mod check;
 mod formats;
 mod host;
 mod page;
@@ -13,6 +14,7 @@ use crate::choice::{self, Here};
 use crate::convert::line::shell_word;
 use crate::install::{self, State, Watch};
 use crate::{Failure, print};
+use check::{Check, Mark};
 use gstbgremove::auto;
 use host::Home;
 use probe::Probe;
@@ -33,65 +35,6 @@ pub struct Args {
     /// What it is to try that with
     #[arg(long, hide = true, requires = "probe")]
     with: Option<String>,
-}
-
-/// What came of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    Good,
-    /// Nothing is wrong; it could be had.
-    Note,
-    Failed,
-}
-
-/// One line of the page.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// Heading.
-    group: &'static str,
-    name: String,
-    mark: Mark,
-    detail: String,
-    /// The command that mends it.
-    mend: Option<String>,
-    /// Where no command is known to: one that shows the cause.
-    look: Option<String>,
-}
-
-impl Check {
-    fn new(group: &'static str, name: impl Into<String>, mark: Mark, detail: impl Into<String>) -> Self {
-        Self { group, name: name.into(), mark, detail: detail.into(), mend: None, look: None }
-    }
-
-    fn good(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Good, detail)
-    }
-
-    fn note(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Note, detail)
-    }
-
-    fn failed(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Failed, detail)
-    }
-
-    fn mend(mut self, command: impl Into<String>) -> Self {
-        self.mend = Some(command.into());
-        self
-    }
-
-    fn look(mut self, command: impl Into<String>) -> Self {
-        self.look = Some(command.into());
-        self
-    }
-
-    /// What a probe says of its failure: the reason, and in a second line the command that mends it, if it knows one;
-    /// else one shows the cause.
-    fn refused(group: &'static str, name: &str, what: &str, why: &str, look: String) -> Self {
-        let (why, mend) = why.split_once('\n').unwrap_or((why, ""));
-        let check = Self::failed(group, name, format!("{what}: {why}"));
-        if mend.is_empty() { check.look(look) } else { check.mend(mend) }
-    }
 }
 
 /// Looks at everything and prints the page.

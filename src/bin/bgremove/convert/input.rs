@@ -12,9 +12,9 @@ use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
 use super::plan::Facts;
-use super::short::track_id;
-use super::tracks::{self, Known, Track as Wanted};
+use super::tracks::{self, Known, Track as Wanted, track_id};
 use super::watch::Watch;
+use crate::gstreamer::Running;
 pub use facts::Tags;
 use facts::{facts, tags};
 use gst::prelude::*;
@@ -23,35 +23,15 @@ use source::{change, source};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stream::{Stream, hand_on_the_end};
-
-/// How long a pipeline may take to stop before it is left behind.
-const STOPPING: Duration = Duration::from_secs(10);
 
 /// How long sound is waited for, before it is taken for one that begins later.
 const SOUND: Duration = Duration::from_millis(500);
 
 /// Sound that begins so many seconds off the moment that was sought is not where it should be.
 const NEAR: f64 = 0.1;
-
-/// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
-/// drive cannot be broken off.
-pub struct Running(pub gst::Pipeline);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let (done, wait) = mpsc::channel();
-        let pipeline = self.0.clone();
-        std::thread::spawn(move || {
-            // Nothing is left to tell a failure to.
-            let _ = pipeline.set_state(gst::State::Null);
-            let _ = done.send(());
-        });
-        let _ = wait.recv_timeout(STOPPING);
-    }
-}
 
 /// From where to where an input is taken.
 #[derive(Clone, Copy, Debug)]

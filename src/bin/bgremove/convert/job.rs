@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::probes::{Given, follow, look};
 use super::progress::{Job, Progress};
 use super::raw;
-use super::record::Account;
+use super::record::{Account, Written};
 use super::short::{Came, Part, Promise};
 use super::times;
 use super::ts;
@@ -25,12 +25,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// What came out.
-pub struct Written {
-    pub frames: u64,
-    pub bytes: u64,
-}
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {

@@ -261,8 +261,8 @@ pub fn look(
 mod tests {
     use super::*;
     use crate::convert::format::Format;
-    use crate::convert::input::Running;
     use crate::convert::plan::Facts;
+    use crate::gstreamer::Running;
 
     /// What the tool's own lines never do: between bgremove and an encoder that takes both, videoconvert may
     /// choose a format without alpha.

@@ -4,7 +4,6 @@
 use super::fault::Fault;
 use super::format::Format;
 use super::input::Input;
-use super::job::Written;
 use super::line::Line;
 use super::plan::Plan;
 use super::{Settings, Task};
@@ -212,6 +211,12 @@ pub fn check(path: &Path) -> Result<(), String> {
         }
     }
     Err(format!("{name} exists and is no record of an earlier conversion: choose another name for --report"))
+}
+
+/// What came out.
+pub struct Written {
+    pub frames: u64,
+    pub bytes: u64,
 }
 
 /// Tries whether the folder of a record can be written to, before any work.

@@ -6,7 +6,6 @@ use super::header::{Family, Track};
 use super::input::Input;
 use super::packets::look_through;
 use super::watch::Watch;
-use gst::prelude::*;
 use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -265,11 +264,6 @@ impl Promise {
 /// How much headers lie, with frames of this rate.
 fn slack(rate: f64) -> f64 {
     SLACK + if rate > 0.0 { 1.0 / rate } else { 0.1 }
-}
-
-/// The number of a stream in an ISO base media file, by which its header has it.
-pub fn track_id(pad: &gst::Pad) -> Option<u32> {
-    pad.stream_id()?.rsplit('/').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Which files this machine can make, by making them: a few frames whose left half is transparent, and back.
 
 use super::host;
-use super::probe::Running;
 use crate::convert::format::{Codec, Encoding, Format};
 use crate::convert::line::{Line, shell_word};
-use crate::gstreamer::{Refused, launch, missing};
+use crate::gstreamer::{Refused, Running, launch, missing};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};

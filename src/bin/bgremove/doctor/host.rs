@@ -1,6 +1,6 @@
 //! The machine, and where this tool lives on it.
 
-use super::Check;
+use super::check::Check;
 use crate::convert::line::shell_word;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
