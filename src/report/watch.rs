@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// Less of the frame than this is no subject.
 const NOBODY: f32 = 0.002;
-/// How long nobody may be seen.
+/// How long the subject may be missing.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long anything else must last to be said.
+/// How long anything else has to last before it is noted.
 const LASTING: Duration = Duration::from_secs(3);
 /// Pulsing, in ‰ of the coverage, that a viewer sees: steady clips stay below 10.
 const PULSING: f32 = 40.0;
@@ -20,7 +20,7 @@ const UNDECIDED: f32 = 0.6;
 /// Something about the mattes that a user may want to change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Note {
-    /// For so long nobody has been seen.
+    /// The subject has been missing for so long.
     SubjectNotFound(Duration),
     /// The matte grows and shrinks from frame to frame, by so many ‰ of the subject.
     MattePulsing(f32),
@@ -103,7 +103,7 @@ impl MaskSummary {
     }
 }
 
-/// Looks at each mask of a stream and says what is worth saying, each thing once.
+/// Checks each mask of a stream, and notes each fault once.
 #[derive(Debug, Default)]
 pub struct Watch {
     seen_at: Option<Duration>,
@@ -139,7 +139,7 @@ impl Watch {
         self.before = [None, None];
     }
 
-    /// Takes the look at the mask of a frame at `time`, and what is to be said about it.
+    /// Takes the summary of a frame's mask; returns what is wrong with it, if that is new.
     pub fn see(&mut self, look: &MaskSummary, time: Duration) -> Option<Note> {
         if look.coverage >= NOBODY {
             self.seen_at = Some(time);

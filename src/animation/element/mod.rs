@@ -58,7 +58,7 @@ glib::wrapper! {
 }
 
 pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    // Never picked of itself: who wants a picture format says so.
+    // Never plugged automatically: a picture format is asked for by name.
     let rank = gst::Rank::NONE;
     gst::Element::register(Some(plugin), "gifalphaenc", rank, GifAlphaEnc::static_type())?;
     gst::Element::register(Some(plugin), "webpalphaenc", rank, WebpAlphaEnc::static_type())
