@@ -122,7 +122,7 @@ pub fn component<'a>(
     Some(Component { data: data.get(offset..)?, stride, step })
 }
 
-/// As [`write`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
+/// As [`write()`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
 pub fn write_as<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
     info: &VideoInfo,

@@ -1,7 +1,7 @@
 //! From a frame and its matte to the frame that is handed on: transparent, or on a new background.
 //!
 //! Kernels work on the bytes of a plane as they lie. What differs between formats is only how the
-//! alpha of a row spreads over a plane's bytes ([`spread_alpha`]), so one blend serves every format.
+//! alpha of a row spreads over a plane's bytes (`spread_alpha`), so one blend serves every format.
 
 mod background;
 mod blur;
