@@ -2,26 +2,17 @@
 //!
 //! `cargo bench --bench element`. Needs ONNX Runtime (`make runtime`).
 
+mod common;
+
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use gst_video::{VideoFormat, VideoInfo};
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Input, Provider};
 use std::hint::black_box;
 
 const SIZES: [(u32, u32); 2] = [(1280, 720), (1920, 1080)];
 
-/// A frame of I420 with shapes in it; what is in it does not change the time.
-fn frame(info: &VideoInfo) -> gst::Buffer {
-    let mut buffer = gst::Buffer::with_size(info.size()).expect("memory for a frame");
-    let mut map = buffer.get_mut().expect("a new buffer").map_writable().expect("a new buffer");
-    map.iter_mut().enumerate().for_each(|(i, v)| *v = ((i / 97) ^ (i / info.width() as usize)) as u8);
-    drop(map);
-    buffer
-}
-
 fn benches(c: &mut Criterion) {
-    gst::init().expect("GStreamer");
-    gstbgremove::plugin_register_static().expect("the plugin");
+    common::init();
     let runtime = runtime::open(None).unwrap_or_else(|e| panic!("{e}"));
 
     let choice = models::resolve("light", Some(16.0 / 9.0)).unwrap_or_else(|e| panic!("{e}"));
@@ -40,19 +31,11 @@ fn benches(c: &mut Criterion) {
     });
     for (width, height) in SIZES {
         for (background, name) in [("transparent", "A420"), ("#00b140", "colour"), ("blur", "blur")] {
-            let info = VideoInfo::builder(VideoFormat::I420, width, height)
-                .fps(gst::Fraction::new(30, 1))
-                .build()
-                .expect("video info");
             let element = gst::ElementFactory::make("bgremove")
                 .property("background", background)
                 .build()
                 .expect("the element");
-            let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
-            harness.set_live(false);
-            harness.set_src_caps(info.to_caps().expect("caps"));
-            harness.play();
-            let frame = frame(&info);
+            let (mut harness, frame) = common::stream(&element, width, height);
             let id = BenchmarkId::new(name, format!("{width}x{height}"));
             group.bench_function(id, |b| {
                 b.iter(|| black_box(harness.push_and_pull(frame.clone()).expect("a frame")))

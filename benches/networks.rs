@@ -4,8 +4,9 @@
 //! `cargo bench --bench networks`. Needs ONNX Runtime (`make runtime` or `make runtime-openvino`);
 //! `ORT_DYLIB_PATH` chooses another library, a filter as in `-- light` one network. The table comes last.
 
+mod common;
+
 use criterion::Criterion;
-use gst_video::{VideoFormat, VideoInfo};
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Input, Provider, State};
 use std::hint::black_box;
@@ -52,15 +53,6 @@ impl Bare {
     }
 }
 
-/// A frame of I420 with shapes in it; what is in it does not change the time.
-fn frame(info: &VideoInfo) -> gst::Buffer {
-    let mut buffer = gst::Buffer::with_size(info.size()).expect("memory for a frame");
-    let mut map = buffer.get_mut().expect("a new buffer").map_writable().expect("a new buffer");
-    map.iter_mut().enumerate().for_each(|(i, v)| *v = ((i / 97) ^ (i / info.width() as usize)) as u8);
-    drop(map);
-    buffer
-}
-
 fn timed(f: impl FnOnce()) -> Duration {
     let start = Instant::now();
     f();
@@ -74,20 +66,12 @@ fn median(mut times: Vec<f64>) -> f64 {
 
 /// Times one network on one provider; a line of the table, `None` when the filter leaves it out.
 fn network(c: &mut Criterion, bare: &mut Bare, preset: &str, provider: &str) -> Option<String> {
-    let info = VideoInfo::builder(VideoFormat::I420, WIDTH, HEIGHT)
-        .fps(gst::Fraction::new(30, 1))
-        .build()
-        .expect("video info");
     let element = gst::ElementFactory::make("bgremove")
         .property("model", preset)
         .property_from_str("execution-provider", provider)
         .build()
         .expect("the element");
-    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
-    harness.set_live(false);
-    harness.set_src_caps(info.to_caps().expect("caps"));
-    harness.play();
-    let frame = frame(&info);
+    let (mut harness, frame) = common::stream(&element, WIDTH, HEIGHT);
 
     // Both take turns, so that what else the machine does meets both alike; each criterion line is one
     // of the two.
@@ -124,8 +108,7 @@ fn network(c: &mut Criterion, bare: &mut Bare, preset: &str, provider: &str) -> 
 }
 
 fn main() {
-    gst::init().expect("GStreamer");
-    gstbgremove::plugin_register_static().expect("the plugin");
+    common::init();
     let runtime = runtime::open(None).unwrap_or_else(|e| panic!("{e}"));
     let mut c = Criterion::default().configure_from_args();
     let mut presets: Vec<&str> = models::entries().iter().map(|e| e.preset.as_str()).collect();

@@ -1,4 +1,4 @@
-//! One error type for the rooms: what kind of thing failed, and a text for the person who reads it.
+//! One error type for all modules: what kind of thing failed, and a text for the person who reads it.
 
 use std::fmt;
 

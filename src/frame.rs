@@ -1,4 +1,4 @@
-//! One view of a video frame for every room: format, planes, strides.
+//! One view of a video frame for every module: format, planes, strides.
 //!
 //! A [`Layout`] says where each component of a pixel lies. Code that works component by component
 //! needs nothing else, so that a new pixel format is one arm of [`Format::layout`] and one test.

@@ -11,7 +11,7 @@ use crate::runtime::{Element, Port, State, View, onnx};
 use crate::scene::Scene;
 use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
-    self, Audio, Codec, Colour, Config, Kind, Mode, Tag, Track, Video, Writer, validate,
+    self, Audio, Codec, Colour, Config, Mode, Tag, Track, TrackKind, Video, Writer, validate,
 };
 use crate::{matte, video, webm};
 use gst_video::{VideoFrameRef, VideoInfo};
@@ -270,7 +270,7 @@ pub fn webm(data: &[u8]) {
 fn track(b: &mut Bytes<'_>, tame: bool) -> Track {
     let video = b.flag();
     let kind = if video {
-        Kind::Video(Video {
+        TrackKind::Video(Video {
             width: b.number() as u32,
             height: b.number() as u32,
             crop: if b.u8() < 20 { [0; 4].map(|_| b.number() as u32) } else { [0; 4] },
@@ -289,7 +289,7 @@ fn track(b: &mut Bytes<'_>, tame: bool) -> Track {
             },
         })
     } else {
-        Kind::Audio(Audio { rate: b.number() as u32, channels: b.number() as u32 })
+        TrackKind::Audio(Audio { rate: b.number() as u32, channels: b.number() as u32 })
     };
     let codec = if video { b.pick(&[Codec::Vp8, Codec::Vp9]) } else { b.pick(&[Codec::Opus, Codec::Vorbis]) };
     let mut track = Track::new(codec, kind);

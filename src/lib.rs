@@ -5,6 +5,7 @@ pub mod animation;
 pub mod auto;
 pub mod backdrop;
 pub mod compose;
+pub mod draft;
 pub mod element;
 pub mod error;
 pub mod frame;
@@ -22,6 +23,7 @@ mod simd;
 #[cfg(test)]
 mod simd_tests;
 mod spread;
+pub mod sync;
 pub mod temporal;
 pub mod video;
 pub mod webm;

@@ -3,9 +3,10 @@
 //! GStreamer's base class of encoders makes segments, caps and tags anew when it hands them on, with new numbers. Here
 //! they get those of the events that they come from.
 
+use crate::sync::lock;
 use gst::prelude::*;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// Segments that may be under way at once; an encoder keeps hardly a frame.
 const MOST: usize = 16;
@@ -22,13 +23,9 @@ struct Known {
 }
 
 impl Numbers {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     /// Looks at an event on its way in.
     pub fn comes(&self, event: &gst::EventRef) {
-        let mut known = self.lock();
+        let mut known = lock(&self.0);
         let number = Some(event.seqnum());
         match event.view() {
             gst::EventView::Caps(_) => known.caps = number,
@@ -48,7 +45,7 @@ impl Numbers {
 
     /// The same event with the number of the one that it comes from.
     pub fn goes(&self, event: gst::Event) -> gst::Event {
-        let known = self.lock();
+        let known = lock(&self.0);
         let (offset, now) = (event.running_time_offset(), event.seqnum());
         match event.view() {
             gst::EventView::Caps(c) => match known.caps.filter(|n| *n != now) {
@@ -115,6 +112,6 @@ mod tests {
         for n in 0..100 {
             numbers.comes(&segment(n));
         }
-        assert!(numbers.lock().segments.len() <= MOST);
+        assert!(lock(&numbers.0).segments.len() <= MOST);
     }
 }

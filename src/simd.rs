@@ -106,7 +106,7 @@ fn choose(asked: Option<&str>, widest: Width) -> Width {
 pub(crate) fn same_at_each_width<T: PartialEq>(what: impl std::fmt::Display, f: impl Fn() -> T) -> T {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::sync::{Mutex, PoisonError};
+        use std::sync::Mutex;
         static ONE: Mutex<()> = Mutex::new(());
         struct Back(u8);
         impl Drop for Back {
@@ -114,7 +114,7 @@ pub(crate) fn same_at_each_width<T: PartialEq>(what: impl std::fmt::Display, f: 
                 WIDTH.store(self.0, Ordering::Relaxed);
             }
         }
-        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = crate::sync::lock(&ONE);
         let _back = Back(width() as u8);
         let at = |width: Width| {
             WIDTH.store(width as u8, Ordering::Relaxed);

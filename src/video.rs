@@ -1,4 +1,4 @@
-//! GStreamer's frames as the rooms' frames: the one way in which any element looks into a video buffer.
+//! A GStreamer buffer as the modules' [`Frame`]: the one way in which any element looks into a video buffer.
 //!
 //! What a buffer's metas say of it is the neighbour's word; here it is held against the memory that is there.
 
@@ -7,7 +7,7 @@ use crate::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
 use gst_video::prelude::*;
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoFormat, VideoFrameRef, VideoInfo};
 
-/// The format's name in the rooms.
+/// The modules' name of a format.
 pub fn format(format: VideoFormat) -> Option<Format> {
     Some(match format {
         VideoFormat::I420 => Format::I420,
@@ -122,7 +122,7 @@ pub fn component<'a>(
     Some(Component { data: data.get(offset..)?, stride, step })
 }
 
-/// As [`write`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
+/// As [`write()`], with the bytes taken for another format that lays them out alike, as RGBA does RGBx's.
 pub fn write_as<'a>(
     frame: &'a mut VideoFrameRef<&mut gst::BufferRef>,
     info: &VideoInfo,

@@ -1078,13 +1078,13 @@ fn openvino_gives_the_same_matte() {
     assert!(far.is_empty(), "more than 2 of 255 from the CPU: {far:?}");
 }
 
-/// The README's sidecars and options, each with a network of the kind that it is for.
+/// The sidecars and options of docs/networks.md, each with a network of the kind that it is for.
 #[test]
-fn the_readmes_examples() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let section = readme.split("## Your own network").nth(1).unwrap().split("\n## ").next().unwrap();
+fn the_pages_sidecars_and_options() {
+    let page = include_str!("../docs/networks.md");
+    let section = page.split("## Your own network").nth(1).unwrap().split("\n## ").next().unwrap();
     let block = |title: &str| {
-        let from = section.split(title).nth(1).unwrap_or_else(|| panic!("{title} is not in the README"));
+        let from = section.split(title).nth(1).unwrap_or_else(|| panic!("{title} is not on the page"));
         from.split("```ini\n").nth(1).unwrap().split("```").next().unwrap().to_string()
     };
     let with = |network: &Onnx, sidecar: &str, rgb: fn(usize, usize) -> [u8; 3]| {
@@ -1109,7 +1109,7 @@ fn the_readmes_examples() {
         .output("y", Type::F32, &[1, 2, 32, 32]);
     let wanted = sigmoid(l);
     near(with(&classes, &block("humanseg.onnx.modelinfo"), |_, _| RGB)[0], wanted);
-    // The same by options, as the README's command has them.
+    // The same by options, as the page's command has them.
     let options: Vec<&str> = section.lines().filter(|l| l.contains("model-options=")).collect();
     assert!(!options.is_empty());
     for line in options {

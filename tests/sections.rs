@@ -5,7 +5,6 @@ mod common;
 use gst::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 /// The sections of the sources, by element; without the comment's own marks.
 fn sections(folder: &Path, all: &mut BTreeMap<String, String>) {
@@ -39,16 +38,7 @@ fn each_element_has_a_section_whose_lines_run() {
     assert_eq!(all.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
 
     let folder = tempfile::tempdir().unwrap();
-    let run = |line: &str| {
-        let deps = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
-        let out = Command::new("timeout")
-            .args(["120", "sh", "-c", line])
-            .current_dir(folder.path())
-            .env("GST_PLUGIN_PATH", deps)
-            .output()
-            .unwrap();
-        assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
-    };
+    let run = |line: &str| common::shell(folder.path(), line);
     for (name, from, length) in
         [("in.mp4", "astronaut.mp4", "0.5"), ("beach.mp4", "carphone_pristine.mp4", "0.3")]
     {
@@ -62,10 +52,7 @@ fn each_element_has_a_section_whose_lines_run() {
         let lines: Vec<_> = body.split("```bash\n").skip(1).map(|b| b.split("```").next().unwrap()).collect();
         assert!(lines.iter().any(|l| l.contains(name.as_str())), "{name}: no line has it");
         for line in lines {
-            // There is no screen here.
-            run(&line
-                .replace("gst-launch-1.0 ", "gst-launch-1.0 -q ")
-                .replace("autovideosink", "fakevideosink"));
+            run(line);
         }
     }
     for name in ["out.webm", "out.gif", "out.webp"] {

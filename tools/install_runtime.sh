@@ -59,14 +59,39 @@ unpack() {
     ln -s "libonnxruntime.so.$2" "$tmp/new/libonnxruntime.so"
 }
 
-openvino() {
-    local version=1.24.1 dir=$DATA_DIR/runtime-openvino wheel
-    local wheel_sum=3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8
-    possible OpenVINO "${1:-}"
+# install NAME PACKAGE VERSION TAG WHEEL_SUM FILES LICENCES [MORE]: ONNX Runtime with NAME out of a package's wheel for Python
+# 3.11 (any would do: only libraries are taken out) and the platform TAG, into runtime-NAME/. FILES: as `whole` and `unpack`
+# have them. `MORE there DIR` says whether what belongs beside them is in a folder, `MORE add DIR` puts it there.
+install() {
+    local title=$1 package=$2 version=$3 wheel_sum=$5 files=$6 licences=$7 more=${8:-:}
+    local dir=$DATA_DIR/runtime-${title,,} wheel=${2//-/_}-$3-cp311-cp311-$4.whl
+    if whole "$dir" "$version" "$files" && "$more" there "$dir"; then
+        say "ONNX Runtime $version with $title is there: $dir/libonnxruntime.so"
+        return
+    fi
+    fetch pypi "$package==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
+    draft "$dir"
+    unpack "$wheel" "$version" "$files"
+    "$more" add "$tmp/new"
+    publish "$dir"
+    say "installed ONNX Runtime $version with $title ($licences): $dir/libonnxruntime.so"
+}
 
-    # Of the wheel's 256 MB only what the CPU needs; it holds the same libraries under several names,
-    # and these are the ones that they look for each other by.
-    local files="
+# OpenVINO and oneTBB are under the Apache licence, whose text the wheel does not carry.
+apache_licence() {
+    local text=$2/LICENSE-OpenVINO-oneTBB
+    case $1 in
+    there) [ -f "$text" ] ;;
+    add) cp "$ROOT/LICENSE-APACHE" "$text" ;;
+    esac
+}
+
+# Of the wheel's 256 MB only what the CPU needs; it holds the same libraries under several names, and these are the ones that
+# they look for each other by.
+openvino() {
+    possible OpenVINO "${1:-}"
+    install OpenVINO onnxruntime-openvino 1.24.1 manylinux_2_28_x86_64 \
+        3007c803634cc69c6d52af1dea7ce729d9bb62b9a11070fd2f959119199007a8 "
 2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
 0e07b95f3a8d6230037707c5c4a2b554d12c4cb67369669ac255635528ffcee2 ThirdPartyNotices.txt
 2d963a419b96018b79dfe63bb50120ddcb724149912a8a6d8ac747a557c089f4 capi/libonnxruntime.so.1.24.1
@@ -75,58 +100,22 @@ bf0159d2681d76e7de03fbd302a9204e5490f30816bd41826d57acf7a8dff363 capi/libonnxrun
 ac9634b715a242a61644c77bc38f17508fe73f517e418027e2410f4bee004943 capi/libopenvino.so.2541
 034df890550ae9199fe5f8608c0df8fd0fe355f303bad56bea10bae14c14c3cb capi/libopenvino_intel_cpu_plugin.so
 f426710881d8c1a01d5ed6d7eaa076d923b19983d3ab3a18bb19d25dba7d8923 capi/libopenvino_onnx_frontend.so.2541
-6781dc6aa8b2ca237d0164258e70266a44667756c02a9a039782ec1d1a67b653 capi/libtbb.so.12"
-    # OpenVINO and oneTBB are under the Apache licence, whose text the wheel does not carry.
-    local apache=LICENSE-OpenVINO-oneTBB
-
-    if whole "$dir" "$version" "$files" && [ -f "$dir/$apache" ]; then
-        say "ONNX Runtime $version with OpenVINO is there: $dir/libonnxruntime.so"
-        return
-    fi
-
-    wheel=onnxruntime_openvino-$version-cp311-cp311-manylinux_2_28_x86_64.whl
-    fetch pypi "onnxruntime-openvino==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
-    draft "$dir"
-    unpack "$wheel" "$version" "$files"
-    cp "$ROOT/LICENSE-APACHE" "$tmp/new/$apache"
-    publish "$dir"
-    say "installed ONNX Runtime $version with OpenVINO (MIT and Apache-2.0 licences): $dir/libonnxruntime.so"
+6781dc6aa8b2ca237d0164258e70266a44667756c02a9a039782ec1d1a67b653 capi/libtbb.so.12" "MIT and Apache-2.0 licences" apache_licence
 }
 
 webgpu() {
-    local version=1.27.0 dir=$DATA_DIR/runtime-webgpu wheel
-    local wheel_sum=142eb8bdb803c58117bf64164d201f43180bc87229cac14b590aa4ea79e0f70b
     possible WebGPU "${1:-}"
-    local files="
+    install WebGPU onnxruntime-webgpu 1.27.0 manylinux_2_27_x86_64.manylinux_2_28_x86_64 \
+        142eb8bdb803c58117bf64164d201f43180bc87229cac14b590aa4ea79e0f70b "
 2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
 0e07b95f3a8d6230037707c5c4a2b554d12c4cb67369669ac255635528ffcee2 ThirdPartyNotices.txt
-882f54a76dde1b6c7e66ed353f29bf167c2a2d4e77875b093205074b31d2c7f4 capi/libonnxruntime.so.1.27.0"
-    if whole "$dir" "$version" "$files"; then
-        say "ONNX Runtime $version with WebGPU is there: $dir/libonnxruntime.so"
-        return
-    fi
-    wheel=onnxruntime_webgpu-$version-cp311-cp311-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl
-    fetch pypi "onnxruntime-webgpu==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
-    draft "$dir"
-    unpack "$wheel" "$version" "$files"
-    publish "$dir"
-    say "installed ONNX Runtime $version with WebGPU (MIT licence): $dir/libonnxruntime.so"
+882f54a76dde1b6c7e66ed353f29bf167c2a2d4e77875b093205074b31d2c7f4 capi/libonnxruntime.so.1.27.0" "MIT licence"
 }
 
-# CUDA's own libraries lie beside the runtime, which opens them there: some 2.5 GB in all, of which 1 GB is fetched.
-cuda() {
-    local version=1.31.1 dir=$DATA_DIR/runtime-cuda wheel spec sum
-    local wheel_sum=e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6
-    possible CUDA "${1:-}"
-    local files="
-2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
-143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3 ThirdPartyNotices.txt
-5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303 capi/libonnxruntime.so.1.31.1
-d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137 capi/libonnxruntime_providers_cuda.so
-086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d capi/libonnxruntime_providers_shared.so
-1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e capi/libonnxruntime_providers_tensorrt.so"
-    # CUDA 13 and cuDNN 9, as that build wants them.
-    local parts="
+# CUDA 13 and cuDNN 9, as that build wants them: some 2.5 GB in all, of which 1 GB is fetched. They lie beside the runtime,
+# which opens them there.
+nvidia_libraries() {
+    local spec sum wheel parts="
 ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 nvidia-cublas==13.1.0.3 nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl
 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 nvidia-cuda-runtime==13.0.96 nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
 6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3 nvidia-cufft==12.0.0.61 nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
@@ -134,22 +123,29 @@ ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 nvidia-cublas==
 ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 nvidia-cuda-nvrtc==13.0.88 nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
 13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b nvidia-nvjitlink==13.0.88 nvidia_nvjitlink-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
 2150b4850725d30653ec3e365f0732e3e2e3eb8633cf3bd2d3117628dea8b4f9 nvidia-cudnn-cu13==9.13.0.50 nvidia_cudnn_cu13-9.13.0.50-py3-none-manylinux_2_27_x86_64.whl"
-    if whole "$dir" "$version" "$files" && [ "$(cat "$dir/nvidia.txt" 2>/dev/null)" = "$parts" ]; then
-        say "ONNX Runtime $version with CUDA is there: $dir/libonnxruntime.so"
-        return
-    fi
-    wheel=onnxruntime_gpu-$version-cp311-cp311-manylinux_2_28_x86_64.whl
-    fetch pypi "onnxruntime-gpu==$version" "$wheel" "$wheel_sum" --python-version 3.11 --platform manylinux_2_28_x86_64
-    draft "$dir"
-    unpack "$wheel" "$version" "$files"
-    while read -r sum spec wheel; do
-        [ -n "$sum" ] || continue
-        fetch pypi "$spec" "$wheel" "$sum" --python-version 3.11 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64
-        unzip_libraries "$DOWNLOADS/$wheel" "$tmp/new"
-    done <<<"$parts"
-    printf '%s\n' "$parts" >"$tmp/new/nvidia.txt"
-    publish "$dir"
-    say "installed ONNX Runtime $version with CUDA (MIT licence; NVIDIA's libraries under NVIDIA's): $dir/libonnxruntime.so"
+    case $1 in
+    there) [ "$(cat "$2/nvidia.txt" 2>/dev/null)" = "$parts" ] ;;
+    add)
+        while read -r sum spec wheel; do
+            [ -n "$sum" ] || continue
+            fetch pypi "$spec" "$wheel" "$sum" --python-version 3.11 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64
+            unzip_libraries "$DOWNLOADS/$wheel" "$2"
+        done <<<"$parts"
+        printf '%s\n' "$parts" >"$2/nvidia.txt"
+        ;;
+    esac
+}
+
+cuda() {
+    possible CUDA "${1:-}"
+    install CUDA onnxruntime-gpu 1.31.1 manylinux_2_28_x86_64 \
+        e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6 "
+2f07c72751aed99790b8a4869cf2311df85a860b22ded05fa22803587a48922c LICENSE
+143764b952fdb1a7c69ce653bfba74a7744d6a8a573bfb73e235fba356c83de3 ThirdPartyNotices.txt
+5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303 capi/libonnxruntime.so.1.31.1
+d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137 capi/libonnxruntime_providers_cuda.so
+086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d capi/libonnxruntime_providers_shared.so
+1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e capi/libonnxruntime_providers_tensorrt.so" "MIT licence; NVIDIA's libraries under NVIDIA's" nvidia_libraries
 }
 
 case ${1:-} in

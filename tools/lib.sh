@@ -97,3 +97,31 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
             shutil.copyfileobj(a, b, 1 << 20)
 PY
 }
+
+# begin_sheet: for the sheets of pictures: a folder, $work, that goes with the script, and the plugin; in $ROOT.
+begin_sheet() {
+    need ffmpeg ffmpeg
+    cd "$ROOT"
+    use_plugin
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+}
+
+# cut_out NAME FRAMES RATE OUT MODEL PROPERTY...: the last of the pictures $work/NAME-1.png to $work/NAME-FRAMES.png, as a stream
+# of so many a second, with alpha.
+cut_out() {
+    local name=$1 frames=$2 rate=$3 out=$4 model=$5
+    shift 5
+    gst-launch-1.0 -q multifilesrc "location=$work/$name-%d.png" start-index=1 "stop-index=$frames" \
+        caps="image/png,framerate=$rate/1" '!' pngdec '!' videoconvert '!' video/x-raw,format=RGB '!' \
+        bgremove "model=$model" "$@" '!' video/x-raw,format=RGBA '!' \
+        pngenc compression-level=1 '!' multifilesink "location=$out" || die "model=$model failed on $name (see above)"
+    [ -s "$out" ] || die "model=$model gave no picture of $name"
+}
+
+# on_colour N COLOUR CELL: a part of a graph for ffmpeg: of input N with alpha the matte, [mN], and what it is on a colour, [cN],
+# straight alpha and all; each through the filters CELL.
+on_colour() {
+    printf '%s' ";[$1:v]format=rgba,split=3[a$1][f$1][g$1];[a$1]alphaextract,${3}[m$1]" \
+        ";[g$1]format=rgb24,drawbox=color=$2:t=fill[b$1];[b$1][f$1]overlay=format=rgb,${3}[c$1]"
+}

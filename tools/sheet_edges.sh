@@ -11,28 +11,12 @@ case ${1:-} in
 -h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit ;;
 *) die "unknown option $1 (see --help)" ;;
 esac
-need ffmpeg ffmpeg
-cd "$ROOT"
-use_plugin
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+begin_sheet
 
 # Nothing but the network, to compare the defaults with.
 stretched=(refine=none temporal-smoothing=0 decontaminate=false)
 colour=0x00b140
 columns=("input" "mask, stretched" "matte, refined" "stretched, on a colour" "refined, on a colour")
-
-# cut NAME FRAMES OUT MODEL PROPERTY...: the last of NAME's frames with alpha. One provider, so that every machine
-# makes the same picture.
-cut() {
-    local name=$1 frames=$2 out=$3 model=$4
-    shift 4
-    gst-launch-1.0 -q multifilesrc "location=$work/$name-%d.png" start-index=1 "stop-index=$frames" \
-        caps="image/png,framerate=60/1" '!' pngdec '!' videoconvert '!' video/x-raw,format=RGB '!' \
-        bgremove "model=$model" execution-provider=cpu "$@" '!' video/x-raw,format=RGBA '!' \
-        pngenc compression-level=1 '!' multifilesink "location=$out" || die "model=$model failed on $name (see above)"
-    [ -s "$out" ] || die "model=$model gave no picture of $name"
-}
 
 # sheet NAME FRAMES CROP ROW...: CROP is W:H:X:Y in the frame's own pixels, a ROW a network, or a network and a
 # property with which to refine.
@@ -43,15 +27,13 @@ sheet() {
     width=$((2 * ${3%%:*} + 8))
     shift 3
     for row; do
-        cut "$name" "$frames" "$work/stretched.png" "${row%% *}" "${stretched[@]}"
+        # One provider, so that every machine makes the same picture.
+        cut_out "$name" "$frames" 60 "$work/stretched.png" "${row%% *}" execution-provider=cpu "${stretched[@]}"
         # shellcheck disable=SC2086 # model and property, split on purpose
-        cut "$name" "$frames" "$work/refined.png" $row
+        cut_out "$name" "$frames" 60 "$work/refined.png" $row execution-provider=cpu
         graph="[0:v]$cell,$tag:text='$row'[i]"
         for how in 1 2; do
-            # Laid on the colour as it comes, straight alpha and all.
-            graph+=";[$how:v]format=rgba,split=3[a$how][f$how][g$how];[a$how]alphaextract,${cell}[m$how]
-                ;[g$how]format=rgb24,drawbox=color=$colour:t=fill[b$how]
-                ;[b$how][f$how]overlay=format=rgb,${cell}[c$how]"
+            graph+=$(on_colour "$how" "$colour" "$cell")
         done
         ffmpeg -nostdin -v error -i "$work/$name-$frames.png" -i "$work/stretched.png" -i "$work/refined.png" \
             -filter_complex "$graph;[i][m1][m2][c1][c2]hstack=5" -frames:v 1 -y "$work/row-$n.png"

@@ -10,11 +10,7 @@ case ${1:-} in
 -h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit ;;
 *) die "unknown option $1 (see --help)" ;;
 esac
-need ffmpeg ffmpeg
-cd "$ROOT"
-use_plugin
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+begin_sheet
 
 models=(light original human pro)
 # Some frames before the one shown: `human` gets better over the first few.
@@ -24,15 +20,6 @@ clip=build/clips/carphone_pristine.mp4
 ffmpeg -nostdin -v error -ss 1 -i "$clip" -frames:v "$frames" -y "$work/carphone-%d.png"
 for i in $(seq "$frames"); do cp build/clips/astronaut.png "$work/astronaut-$i.png"; done
 
-# cut NAME MODEL: the last frame with alpha, NAME-MODEL.png.
-cut() {
-    gst-launch-1.0 -q multifilesrc "location=$work/$1-%d.png" start-index=1 "stop-index=$frames" \
-        caps="image/png,framerate=30/1" '!' pngdec '!' videoconvert '!' video/x-raw,format=RGB '!' \
-        bgremove "model=$2" '!' video/x-raw,format=RGBA '!' pngenc '!' \
-        multifilesink "location=$work/$1-$2.png" || die "model=$2 failed on $1 (see above)"
-    [ -s "$work/$1-$2.png" ] || die "model=$2 gave no picture of $1"
-}
-
 # row OUT NAME WIDTH HEIGHT
 row() {
     local out=$1 name=$2 n=1 m graph ins=(-i "$work/$2-$frames.png") cells="[i]"
@@ -40,9 +27,7 @@ row() {
     graph="[0:v]${fit}[i]"
     for m in "${models[@]}"; do
         ins+=(-i "$work/$name-$m.png")
-        # Laid on the colour as it comes, straight alpha and all.
-        graph+=";[$n:v]format=rgba,split=3[a$n][f$n][g$n];[a$n]alphaextract,${fit}[m$n]
-            ;[g$n]format=rgb24,drawbox=color=$colour:t=fill[b$n];[b$n][f$n]overlay=format=rgb,${fit}[c$n]"
+        graph+=$(on_colour "$n" "$colour" "$fit")
         cells+="[m$n][c$n]"
         n=$((n + 1))
     done
@@ -50,8 +35,7 @@ row() {
 }
 
 for m in "${models[@]}"; do
-    cut carphone "$m"
-    cut astronaut "$m"
+    for name in carphone astronaut; do cut_out "$name" "$frames" 30 "$work/$name-$m.png" "$m"; done
 done
 width=200
 row "$work/1.png" carphone "$width" 164

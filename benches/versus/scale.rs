@@ -74,12 +74,12 @@ pub fn frame_time(rounds: &Rounds, size: &str) -> f64 {
     median(rounds.get(&size_case(size)).map_or(Vec::new(), |r| r.iter().map(|t| 1.0 / t.fps).collect()))
 }
 
-/// Whether a case is of this room and so in its tables.
+/// Whether a case belongs to this module and its tables.
 pub fn is_one(name: &str) -> bool {
     name.starts_with("scale ") || name.starts_with("streams ")
 }
 
-/// Adds the cases of this room; some of them when it must be `quick`.
+/// Adds the cases of this module; some of them when it must be `quick`.
 pub fn add_cases(all: &mut Vec<Case>, quick: bool, runtime: &Path) {
     let mut add = |name: String, kind: Kind| {
         if all.iter().all(|case| case.name != name) {

@@ -1,10 +1,11 @@
 //! The element's implementation.
 
+use crate::sync::lock;
 use crate::video;
 use gst::subclass::prelude::*;
 use gst_base::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoFormatInfo, VideoFrameRef, VideoInfo};
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("alphaextract", gst::DebugColorFlags::empty(), Some("Alpha as frames of grey"))
@@ -78,10 +79,6 @@ impl Sample {
 #[derive(Default)]
 pub struct AlphaExtract {
     sizes: Mutex<Option<(VideoInfo, VideoInfo)>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[glib::object_subclass]

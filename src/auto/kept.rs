@@ -3,11 +3,11 @@
 //! A file begins with all that its figure depends on, so that none is taken for another, and ends with how the figure
 //! came about and the figure.
 
+use crate::draft;
 use crate::runtime;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What the last two lines begin with, and how the first of them may end.
@@ -66,19 +66,11 @@ impl Place {
 
     /// Keeps a figure. Without it, the next one who wants to know measures again.
     pub fn write(&self, figure: &Figure) {
-        static DRAFTS: AtomicUsize = AtomicUsize::new(0);
-        let Some(folder) = self.path.parent() else { return };
-        let draft = format!(".{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed));
-        let draft = folder.join(draft);
+        let folder = draft::folder_of(&self.path);
         let beside = if figure.beside { BESIDE } else { "" };
         let text =
             format!("{}{RAN}{}{beside}\n{FIGURE}{}\n", self.key, figure.provider, figure.run.as_nanos());
-        let kept = fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&draft, text))
-            .and_then(|()| fs::rename(&draft, &self.path));
-        if kept.is_err() {
-            let _ = fs::remove_file(draft);
-        }
+        let _ = fs::create_dir_all(folder).and_then(|()| draft::write(&self.path, ".", text.as_bytes()));
     }
 }
 

@@ -17,7 +17,7 @@ const ROWS: usize = 1080;
 const RUNS: usize = 5;
 const FEW: usize = 3;
 const LONG: Duration = Duration::from_secs(1);
-/// How often somebody who waits looks up.
+/// How often a waiter checks whether it is interrupted.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The shapes that are measured, as width over height or the other way round: 4:3, 16:9, and 64:27, which is sold as

@@ -245,7 +245,7 @@ impl Clip {
                 return Ok(None);
             }
             if self.sink.is_eos() {
-                // Its news of the end is under way; until then a pull does not wait.
+                // The EOS message has not come yet; until then a pull returns at once.
                 std::thread::sleep(Duration::from_millis(2));
             }
         }

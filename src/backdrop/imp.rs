@@ -3,6 +3,7 @@
 use super::clip::{Clip, Interrupt};
 use crate::compose::{self, Backdrop};
 use crate::frame::{Format, Frame};
+use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -11,7 +12,7 @@ use gst_base::subclass::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("videobackdrop", gst::DebugColorFlags::empty(), Some("A video behind a video"))
@@ -38,10 +39,6 @@ struct State {
     /// Running time of the last frame.
     last: gst::ClockTime,
     alpha: Vec<u8>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[glib::object_subclass]

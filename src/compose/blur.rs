@@ -5,7 +5,7 @@
 //! it. The Gaussian G is three box filters at low resolution, whose cost does not depend on the
 //! radius.
 
-use super::{Backdrop, LEAST_BLUR, Share, extent, spread};
+use super::{Backdrop, LEAST_BLUR, Share, extent, spread_alpha};
 use crate::frame::{Component, Format, Frame};
 use crate::simd::multiversion;
 use rayon::prelude::*;
@@ -125,7 +125,7 @@ impl Blur {
                     spread_out.clear();
                     spread_out.resize(bytes, 0);
                     for at in (y * step).min(rows)..((y + 1) * step).min(rows) {
-                        spread(format, plane, alpha, size, at, Share::Mean, spread_out);
+                        spread_alpha(format, plane, alpha, size, at, Share::Mean, spread_out);
                         let row = frame.planes[plane].row(at);
                         let n = bytes.min(row.len());
                         add(&row[..n], spread_out, weighted, weights);

@@ -1,7 +1,7 @@
 //! From a frame and its matte to the frame that is handed on: transparent, or on a new background.
 //!
 //! Kernels work on the bytes of a plane as they lie. What differs between formats is only how the
-//! alpha of a row spreads over a plane's bytes ([`spread`]), so one blend serves every format.
+//! alpha of a row spreads over a plane's bytes (`spread_alpha`), so one blend serves every format.
 
 mod background;
 mod blur;
@@ -47,7 +47,7 @@ enum Share {
 /// component (padding, the format's own alpha) get 0.
 ///
 /// `alpha` is tight, `width · height`; `y` counts the plane's own rows.
-fn spread(
+fn spread_alpha(
     format: Format,
     plane: usize,
     alpha: &[u8],
@@ -386,7 +386,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
                         _ => {
                             spread_out.clear();
                             spread_out.resize(bytes, 0);
-                            spread(format, plane, alpha, (width, height), y, share, spread_out);
+                            spread_alpha(format, plane, alpha, (width, height), y, share, spread_out);
                             &spread_out[..]
                         }
                     };

@@ -1,11 +1,12 @@
-//! The network that is loaded for a stream: the one that is named, or what `auto` stands for.
+//! Which network is loaded for a stream: the one that `model` names, or the one that `auto` resolves to.
 
-use super::imp::{BgRemove, CAT, lock};
+use super::imp::{BgRemove, CAT};
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
 use crate::error::Error;
 use crate::models::{self, Network};
 use crate::runtime::{Cancel, Runtime};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -13,37 +14,38 @@ use gst_video::VideoInfo;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the start of a live stream may wait until it is known what a run takes.
+/// How long a live stream may wait at its start for the measurement that `auto` needs.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The name of the message's details that tells what `auto` stands for.
+/// The name of the structure in the message about what `auto` resolved to.
 pub(super) const MESSAGE: &str = "bgremove-model";
 
-/// A network that is ready to run, and why it is this one, if nobody has named it.
+/// A network that is ready to run, and the reason if `auto` chose it.
 pub struct Loaded {
     pub network: Network,
-    /// `None` for `auto`, too, where it was interrupted: then it is not settled yet.
+    /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
     pub chosen: Option<Chosen>,
 }
 
-/// What is to be loaded, and what for.
+/// All that loading a network depends on.
 #[derive(Clone)]
-pub struct Wanted {
+pub struct LoadRequest {
     pub runtime: &'static Runtime,
     pub settings: Arc<Settings>,
     /// The frame's width over its height.
     pub aspect: f64,
-    /// The stream's own work goes before the network's.
+    /// The network runs at a lower priority than the stream.
     pub behind: bool,
-    /// How long a mask may take, where the stream does not wait for it.
+    /// In a live stream, how long an inference may take.
     pub pace: Option<Duration>,
-    /// What `auto` stands for already: it does not change in mid-stream.
+    /// What `auto` has resolved to before in this stream: it does not change.
     pub pinned: Option<Chosen>,
 }
 
-impl Wanted {
-    /// Loads it. `beside`: beside a running stream, where it may take its time until `cancel` is called; else only until
-    /// it is `interrupted`, or for the better network a moment, after which that is measured until `cancel` is called.
+impl LoadRequest {
+    /// Loads it. `beside`: in a thread beside the stream, where measuring for `auto` may take its time, until `cancel` is called.
+    /// Otherwise the stream waits: measuring goes on until it is `interrupted` or a moment has passed, and then in another
+    /// thread until `cancel` is called.
     ///
     /// # Errors
     /// When there is no such network, or it cannot be used.
@@ -54,10 +56,10 @@ impl Wanted {
         interrupted: impl Fn() -> bool,
     ) -> Result<Loaded, Error> {
         if self.settings.model != auto::AUTO {
-            return Ok(Loaded { network: self.named(&self.settings.model)?, chosen: None });
+            return Ok(Loaded { network: self.load_named(&self.settings.model)?, chosen: None });
         }
         if let Some(chosen) = &self.pinned {
-            return Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen.clone()) });
+            return Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
         let best = auto::look();
         if let Ok(loaded) = self.choose(&best, beside, cancel, &interrupted)? {
@@ -65,12 +67,12 @@ impl Wanted {
         }
         match self.choose(&best, beside, cancel, &interrupted)? {
             Ok(loaded) => Ok(loaded),
-            Err(instead) => self.settled(instead),
+            Err(instead) => self.load_chosen(instead),
         }
     }
 
-    /// Chooses once. In vain if the best one runs elsewhere than where it was measured, which is forgotten then: gives what
-    /// to take if that goes on.
+    /// Chooses once. `Ok(Err)`: the best network was loaded on another provider than the measured one. The measurement is
+    /// forgotten; the caller tries again, and takes this choice if it happens again.
     fn choose(
         &self,
         best: &Best,
@@ -81,50 +83,57 @@ impl Wanted {
         let (mut figure, mut unsettled) = (None, false);
         let chosen = match self.pace {
             None => auto::for_files(best),
-            Some(length) => auto::for_pace(best, length, || match self.run(beside, cancel, interrupted) {
-                Ok(run) => Ok(figure.insert(run).clone()),
-                Err(Unknown::Because(why)) => Err(why),
-                Err(Unknown::Interrupted) => {
-                    unsettled = true;
-                    Err(String::new())
-                }
-            }),
+            Some(length) => {
+                auto::for_pace(best, length, || match self.measure(beside, cancel, interrupted) {
+                    Ok(run) => Ok(figure.insert(run).clone()),
+                    Err(Unknown::Because(why)) => Err(why),
+                    Err(Unknown::Interrupted) => {
+                        unsettled = true;
+                        Err(String::new())
+                    }
+                })
+            }
         };
         if unsettled {
-            // Somebody has no time; what `auto` stands for is asked again, and this serves until then.
-            return Ok(Ok(Loaded { network: self.named(chosen.model)?, chosen: None }));
+            // Interrupted: this network serves until `auto` is resolved later.
+            return Ok(Ok(Loaded { network: self.load_named(chosen.model)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
-            return self.settled(chosen).map(Ok);
+            return self.load_chosen(chosen).map(Ok);
         }
-        match (self.named(chosen.model), figure) {
-            // It was measured where there was another provider, which makes all the difference.
+        match (self.load_named(chosen.model), figure) {
+            // The figure is of another provider, and worth nothing here.
             (Ok(network), Some(Figure { provider, .. })) if provider != network.session.provider.name() => {
                 let trial = self.trial();
-                // Unless somebody else has measured it again already.
+                // Another element may have measured it again already.
                 if trial.known().is_some_and(|now| now.provider == provider) {
                     trial.forget();
                 }
                 Ok(Err(Chosen::unsteady(&provider, network.session.provider.name())))
             }
             (Ok(network), _) => Ok(Ok(Loaded { network, chosen: Some(chosen) })),
-            // Its length is right, and yet it is no network: the one that is built in cannot be broken.
-            (Err(e), _) => self.settled(Chosen::unusable(&e.text)).map(Ok),
+            // Its file is damaged. The built-in network cannot be.
+            (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text)).map(Ok),
         }
     }
 
-    fn settled(&self, chosen: Chosen) -> Result<Loaded, Error> {
-        Ok(Loaded { network: self.named(chosen.model)?, chosen: Some(chosen) })
+    fn load_chosen(&self, chosen: Chosen) -> Result<Loaded, Error> {
+        Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen) })
     }
 
-    fn named(&self, model: &str) -> Result<Network, Error> {
+    fn load_named(&self, model: &str) -> Result<Network, Error> {
         let s = &self.settings;
         let choice = choose(s, model, Some(self.aspect))?;
         Network::load(self.runtime, &choice, &s.target(), s.threads, self.behind)
     }
 
-    /// What a run of the best network takes.
-    fn run(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Figure, Unknown> {
+    /// How long a run of the best network takes: as kept on disk, or measured.
+    fn measure(
+        &self,
+        beside: bool,
+        cancel: &Cancel,
+        interrupted: impl Fn() -> bool,
+    ) -> Result<Figure, Unknown> {
         let trial = self.trial();
         match trial.known() {
             Some(run) => Ok(run),
@@ -157,29 +166,29 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
 
 impl BgRemove {
     /// What is to be loaded for the settings, as the stream is now. `live`: as far as is known; `length`: of a frame.
-    pub(super) fn wanted(
+    pub(super) fn load_request(
         &self,
         runtime: &'static Runtime,
         settings: Arc<Settings>,
         aspect: f64,
         (live, length): (bool, Option<Duration>),
-    ) -> Wanted {
+    ) -> LoadRequest {
         let is_async = settings.is_async(live);
         let pace = (live || is_async).then(|| {
             let length = length.unwrap_or(auto::USUAL_FRAME).saturating_mul(settings.interval.max(1));
             let rate = settings.max_rate;
-            // Nobody asks for more than so many a second.
+            // `max-inference-rate` leaves more time for each.
             let least =
                 if rate > 0.0 { Duration::try_from_secs_f64(1.0 / rate).unwrap_or(length) } else { length };
             length.max(least)
         });
         let pinned = lock(&self.chosen).clone();
-        Wanted { runtime, settings, aspect, behind: is_async, pace, pinned }
+        LoadRequest { runtime, settings, aspect, behind: is_async, pace, pinned }
     }
 
-    /// A network takes its place: keeps why it is this one, and says it if that is news.
-    pub(super) fn put_in_place(&self, network: Network, chosen: Option<Chosen>) {
-        self.install(Some(network));
+    /// Sets the network in use and why it was chosen; posts a message if that is new.
+    pub(super) fn install_network(&self, network: Network, chosen: Option<Chosen>) {
+        self.set_network(Some(network));
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();
@@ -187,11 +196,11 @@ impl BgRemove {
             news
         };
         if let Some(chosen) = news {
-            self.tell_choice(&chosen);
+            self.post_choice(&chosen);
         }
     }
 
-    fn tell_choice(&self, chosen: &Chosen) {
+    fn post_choice(&self, chosen: &Chosen) {
         let mut text = chosen.line();
         let mut details = gst::Structure::builder(MESSAGE)
             .field("job-id", self.job_id())
@@ -202,7 +211,7 @@ impl BgRemove {
             text += &format!("\n{advice}");
         }
         gst::info!(CAT, imp = self, "{text}");
-        // gst-launch-1.0 shows nothing of it but the part for debugging.
+        // gst-launch-1.0 shows only the debug part of an info message.
         let message = gst::message::Info::builder(gst::LibraryError::Settings, &text)
             .debug(&text)
             .details(details.build())
@@ -211,11 +220,11 @@ impl BgRemove {
         let _ = self.obj().post_message(message);
     }
 
-    /// The name of what is active: a preset's or a file's as the property has it, and for `auto` what it stands for.
+    /// The model in use: as the property has it, or for `auto` what that has resolved to.
     pub(super) fn active_model(&self) -> String {
         let settings = self.settings();
         let chosen = lock(&self.chosen).as_ref().map(|c| c.model.to_string());
-        // Also as long as it is not settled.
+        // Before `auto` is resolved, the network that serves meanwhile.
         let running = || {
             let network = lock(&self.network);
             network.as_ref().filter(|_| settings.model == auto::AUTO).map(|n| n.name.clone())
@@ -223,19 +232,21 @@ impl BgRemove {
         chosen.or_else(running).unwrap_or_else(|| settings.model.clone())
     }
 
-    /// Whether what `auto` stands for is still to be settled for a network that was loaded for these settings.
-    pub(super) fn is_unsettled(&self, settings: &Settings) -> bool {
+    /// Whether `auto` is still to be resolved, for a network that was loaded with these settings.
+    pub(super) fn is_auto_unresolved(&self, settings: &Settings) -> bool {
         settings.model == auto::AUTO && lock(&self.chosen).is_none()
     }
 
-    /// Settles what a flush has interrupted. Caps that it has kept from going downstream are negotiated again by themselves;
-    /// those that were faster are not.
+    /// Resolves `auto` if a flush has interrupted that. If the flush also interrupted the caps, they are negotiated again anyway;
+    /// this is for caps that were already downstream.
     ///
     /// # Errors
     /// As at new caps.
-    pub(super) fn settle(&self) -> Result<(), Error> {
-        let unsettled =
-            lock(&self.state).as_ref().filter(|s| self.is_unsettled(&s.loaded)).map(|s| s.input.clone());
+    pub(super) fn resolve_auto(&self) -> Result<(), Error> {
+        let unsettled = lock(&self.state)
+            .as_ref()
+            .filter(|s| self.is_auto_unresolved(&s.loaded))
+            .map(|s| s.input.clone());
         let caps = self.obj().src_pad().current_caps();
         let output = caps.and_then(|caps| VideoInfo::from_caps(&caps).ok());
         match unsettled.zip(output) {

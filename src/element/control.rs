@@ -1,11 +1,11 @@
-//! What the application sets: settings, backgrounds, networks, and what follows for a running stream.
+//! Changes of properties and caps, and what they set off: renegotiation, loading a picture or a network, a new state.
 
 use super::caps;
 use super::choice::{Loaded, choose};
 use super::flow::frame_length;
-use super::imp::{BgRemove, CAT, lock};
+use super::imp::{BgRemove, CAT};
+use super::log::Log;
 use super::pool;
-use super::report::Log;
 use super::settings::*;
 use super::state::State;
 use super::worker::Worker;
@@ -15,6 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime;
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -35,15 +36,15 @@ impl BgRemove {
 
     /// As [`Self::change`]; whether it was taken.
     fn try_change(&self, f: impl FnOnce(&mut Settings)) -> bool {
-        let one = lock(&self.changing);
+        let one = lock(&self.change_lock);
         let old = self.settings();
         let mut new = Settings::clone(&old);
         f(&mut new);
         let kind = new.kind();
         if kind != old.kind()
-            && let Some(why) = self.not_taken(kind)
+            && let Some(why) = self.downstream_refusal(kind)
         {
-            // Who hears of it may want to set something else.
+            // A handler of the message may set a property, which takes the lock.
             drop(one);
             gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{why} It stays as it was."));
             return false;
@@ -56,15 +57,15 @@ impl BgRemove {
     }
 
     /// Changes what the latency depends on.
-    pub(super) fn change_pace(&self, f: impl FnOnce(&mut Settings)) {
+    pub(super) fn change_latency(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
         if lock(&self.aspect).is_some() {
-            self.tell_latency();
+            self.post_latency();
         }
     }
 
-    /// Why nothing downstream takes what a kind of output gives, once caps are there.
-    fn not_taken(&self, kind: Kind) -> Option<String> {
+    /// After caps are negotiated: why downstream cannot take this kind of output, if it cannot.
+    fn downstream_refusal(&self, kind: Kind) -> Option<String> {
         let obj = self.obj();
         obj.src_pad().current_caps()?;
         let input = obj.sink_pad().current_caps()?;
@@ -73,18 +74,17 @@ impl BgRemove {
         (!peer.can_intersect(&given)).then(|| caps::refusal(kind, &input, &peer))
     }
 
-    /// What a text says by itself holds at once. A picture is read in a thread of its own; until it is there, what was
-    /// in force stays so. Before READY it is read on the way there, where a bad value fails the state change.
+    /// Sets `background`. A colour or a blur holds at once. A picture is read in another thread, and the old background stays
+    /// until it is there. Before READY a picture is read on the way to READY, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
-        let early = lock(&self.ready).is_none();
-        // A controller says it again with each frame: what is under way is not begun anew, and what was refused not
-        // refused once more.
+        let early = lock(&self.runtime).is_none();
+        // A controller sets the value again with each frame: do not load again, nor warn again.
         if self.obj().control_binding("background").is_some()
-            && (self.settings().background == text || lock(&self.spurned).as_ref() == Some(&text))
+            && (self.settings().background == text || lock(&self.rejected_background).as_ref() == Some(&text))
         {
             return;
         }
-        *lock(&self.spurned) = None;
+        *lock(&self.rejected_background) = None;
         if self.settings().elsewhere(&text).is_some() {
             return self.change(|s| {
                 let backdrop = s.elsewhere(&text);
@@ -93,18 +93,18 @@ impl BgRemove {
         }
         match compose::meaning(&text) {
             Ok(Meaning::Known(backdrop)) => self.change(|s| s.put(text, Some(backdrop))),
-            Ok(Meaning::Picture(path)) if !early => self.read_beside(text, path),
+            Ok(Meaning::Picture(path)) if !early => self.load_picture(text, path),
             Ok(Meaning::Picture(_)) => self.change(|s| s.put(text, None)),
             Err(_) if early => self.change(|s| s.put(text, None)),
             Err(e) => {
                 let kept = self.settings().background.clone();
-                *lock(&self.spurned) = Some(text);
+                *lock(&self.rejected_background) = Some(text);
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
             }
         }
     }
 
-    fn read_beside(&self, text: String, path: PathBuf) {
+    fn load_picture(&self, text: String, path: PathBuf) {
         let mut number = 0;
         self.change(|s| {
             s.texts += 1;
@@ -112,27 +112,26 @@ impl BgRemove {
             number = s.texts;
         });
         let own = self.obj().downgrade();
-        let asked = self.reader.ask(number, move || {
+        let asked = self.picture_loader.request(number, move || {
             let Some(obj) = own.upgrade() else { return };
             if obj.imp().settings().texts == number {
-                obj.imp().picture_is_read(number, compose::open(&text, &path));
+                obj.imp().picture_loaded(number, compose::open(&text, &path));
             }
         });
         if let Err(e) = asked {
             let e = Error::new(ErrorKind::Setting, format!("no thread to read the background in: {e}."));
-            self.picture_is_read(number, Err(e));
+            self.picture_loaded(number, Err(e));
         }
     }
 
-    /// The picture of a text that was set in READY or above is there, or cannot be had; nothing if another text has been
-    /// set since.
-    fn picture_is_read(&self, number: u64, read: Result<Background, Error>) {
+    /// A picture has been read, or cannot be. Does nothing if another background has been set since.
+    fn picture_loaded(&self, number: u64, read: Result<Background, Error>) {
         let (picture, e) = match read {
             Ok(picture) => (Some(picture), None),
             Err(e) => (None, Some(e)),
         };
         let mut wanted = false;
-        // Back to what is in force, if nothing downstream takes frames with this one.
+        // It may be refused by downstream: then the old background stays.
         let took = picture.is_some_and(|picture| {
             self.try_change(|s| {
                 wanted = s.texts == number;
@@ -148,7 +147,7 @@ impl BgRemove {
         self.change(|s| {
             wanted = s.texts == number;
             if wanted {
-                *lock(&self.spurned) = Some(std::mem::take(&mut s.background));
+                *lock(&self.rejected_background) = Some(std::mem::take(&mut s.background));
                 s.background.clone_from(&s.shown);
                 kept.clone_from(&s.shown);
             }
@@ -162,26 +161,26 @@ impl BgRemove {
         }
     }
 
-    /// Changes what the network depends on. In mid-stream the new one is loaded beside the running one,
-    /// in a thread of its own; [`Self::take_over`] puts it in place.
+    /// Changes what the network depends on. In a running stream the new one is loaded in another thread;
+    /// [`Self::switch_network`] installs it between two frames.
     pub(super) fn change_network(&self, f: impl FnOnce(&mut Settings)) {
         self.change(f);
-        self.load_beside();
+        self.load_network();
     }
 
-    pub(super) fn load_beside(&self) {
-        let Some(runtime) = *lock(&self.ready) else { return };
+    pub(super) fn load_network(&self) {
+        let Some(runtime) = *lock(&self.runtime) else { return };
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        let stream = (self.was_live(), lock(&self.pace).length);
-        let wanted = self.wanted(runtime, Arc::clone(&settings), aspect, stream);
-        self.loader.ask(settings, move |cancel| wanted.load(true, cancel, || false));
+        let stream = (self.known_live(), lock(&self.timing).length);
+        let wanted = self.load_request(runtime, Arc::clone(&settings), aspect, stream);
+        self.network_loader.request(settings, move |cancel| wanted.load(true, cancel, || false));
     }
 
-    /// Puts a network that has been loaded beside the running one in its place, between two frames.
-    pub(super) fn take_over(&self) {
-        let Some((wanted, network)) = self.loader.take() else { return };
+    /// Installs a network that has been loaded in the meantime. To be called between two frames.
+    pub(super) fn switch_network(&self) {
+        let Some((wanted, network)) = self.network_loader.take() else { return };
         let settings = self.settings();
         if !wanted.same_network(&settings) {
             // Changed again since; the later one is still to come.
@@ -190,17 +189,17 @@ impl BgRemove {
         match network {
             Ok(Loaded { network, chosen }) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
-                if !settings.is_async(self.was_live()) {
-                    // The masks of frames that are held back are still the old one's to make.
+                if !settings.is_async(self.known_live()) {
+                    // Queued frames get the old network's masks.
                     self.drain();
                 }
                 self.log_provider(&network);
-                self.put_in_place(network.clone(), chosen);
-                self.employ(&network, &wanted);
+                self.install_network(network.clone(), chosen);
+                self.set_worker_network(&network, &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
-                    // Its first mask is on its way; until then the old one's is carried on.
-                    state.flow.ask_again();
-                    // Nor is its matte held on to where nothing moves.
+                    // Until its first mask comes, the old network's newest mask is carried.
+                    state.flow.network_changed();
+                    // The smoother would hold on to the old network's matte where nothing moves.
                     state.forget();
                     (state.network, state.loaded, state.behind) = (network, wanted, None);
                 }
@@ -208,13 +207,13 @@ impl BgRemove {
             Err(e) => {
                 let kept = lock(&self.state).as_ref().map(|s| Arc::clone(&s.loaded));
                 if let Some(kept) = kept {
-                    self.keep_network(&e, &wanted, &kept);
+                    self.revert_network(&e, &wanted, &kept);
                 }
             }
         }
     }
 
-    /// NULL to READY: everything that can be known to fail, fails here.
+    /// NULL to READY: whatever can fail before there is a stream, fails here.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
         // Failures have a job, too.
@@ -232,21 +231,21 @@ impl BgRemove {
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
             return Err(runtime.lacks(provider));
         }
-        // What `auto` stands for is settled when it is known whether the stream waits; it cannot fail.
+        // `auto` is resolved at the first caps, when it is known whether the stream is live.
         let named = if settings.model == auto::AUTO { auto::LIGHT } else { settings.model.as_str() };
         let choice = choose(&settings, named, None)?;
-        // A built-in network follows the frame's shape and cannot be broken; a file is tried now.
+        // A built-in network is chosen by the frame's shape, at the first caps; a file is loaded now, to find errors early.
         if let models::FileSource::File(_) = choice.source {
-            // Whether the stream is live, nobody knows yet.
+            // It is not known yet whether the stream is live.
             let behind = settings.is_async(false);
             let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
             self.log_provider(&network);
-            self.install(Some(network));
+            self.set_network(Some(network));
         }
         *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
         *lock(&self.pool) = pool::acquire();
-        *lock(&self.ready) = Some(runtime);
-        // Set while this was under way.
+        *lock(&self.runtime) = Some(runtime);
+        // The background may have been set meanwhile.
         let settings = self.settings();
         if settings.backdrop.is_none() {
             self.set_background(settings.background.clone());
@@ -254,18 +253,18 @@ impl BgRemove {
         Ok(())
     }
 
-    /// The end of what [`Self::prepare`] has begun.
+    /// READY to NULL: undoes [`Self::prepare`].
     pub(super) fn release(&self) {
         let worker = lock(&self.worker).take();
         if let Some(worker) = worker {
             worker.stop();
         }
         *lock(&self.pool) = None;
-        self.install(None);
-        lock(&self.stepped_down).clear();
-        *lock(&self.ready) = None;
-        self.loader.forget();
-        // A picture that is still being read is read anew on the way back.
+        self.set_network(None);
+        lock(&self.skipped_providers).clear();
+        *lock(&self.runtime) = None;
+        self.network_loader.cancel();
+        // A picture that is still being read is read again on the way back to READY.
         self.change(|s| {
             if s.background != s.shown {
                 s.put(s.background.clone(), None);
@@ -273,11 +272,11 @@ impl BgRemove {
         });
     }
 
-    /// Gives a network to the thread that runs it.
-    fn employ(&self, network: &Network, settings: &Settings) {
+    /// Hands a network to the worker.
+    fn set_worker_network(&self, network: &Network, settings: &Settings) {
         if let Some(worker) = self.worker() {
             let side = settings.resolution as usize;
-            worker.set(Matting::new(network.clone(), side, settings.follow_subject));
+            worker.set_matting(Matting::new(network.clone(), side, settings.follow_subject));
         }
     }
 
@@ -287,37 +286,37 @@ impl BgRemove {
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
-    /// New caps: new buffers, and for a frame of another shape perhaps another network.
+    /// New caps: a new [`State`], and perhaps another network for a frame of another shape.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
-        let Some(runtime) = *lock(&self.ready) else {
+        let Some(runtime) = *lock(&self.runtime) else {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
         };
         let mut guard = lock(&self.state);
         let old = guard.take();
         let mut beside = false;
         let mut state = match old {
-            // What is remembered still holds; a network that was asked for meanwhile is on its way.
-            Some(mut old) if same_picture(&old.input, input) && !self.is_unsettled(&old.loaded) => {
+            // Only the output or the frame rate has changed: masks and history still hold.
+            Some(mut old) if same_picture(&old.input, input) && !self.is_auto_unresolved(&old.loaded) => {
                 old.input = input.clone();
                 old.with_output(output)
             }
             old => {
                 let aspect = aspect(input);
                 *lock(&self.aspect) = Some(aspect);
-                // What was asked for with the old shape in mind is asked for again. In this order: whoever sets
-                // something from here on asks with the new shape in mind.
-                let cancel = self.loader.forget();
+                // A network that is being loaded for the old shape is loaded again for the new one. The order matters:
+                // `aspect` is set first, so that any later request uses it.
+                let cancel = self.network_loader.cancel();
                 let settings = self.settings();
                 let loaded =
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
-                // What does not say whether it is live is taken for what is not, as its frames will be.
-                let stream = (self.says_live().unwrap_or_default(), frame_length(input.fps()));
-                let wanted = self.wanted(runtime, Arc::clone(&loaded), aspect, stream);
+                // If upstream does not answer, it is taken for not live, as in `is_live`.
+                let stream = (self.query_live().unwrap_or_default(), frame_length(input.fps()));
+                let wanted = self.load_request(runtime, Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
                 let Loaded { network, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
-                    // Its file may be gone; it is in memory.
+                    // The network that runs is still in memory, though its file may be gone.
                     (Err(e), Some(old)) => {
                         gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
                         Loaded { network: old.network.clone(), chosen: lock(&self.chosen).clone() }
@@ -325,8 +324,8 @@ impl BgRemove {
                     (Err(e), None) => return Err(e),
                 };
                 self.log_provider(&network);
-                self.put_in_place(network.clone(), chosen);
-                self.employ(&network, &loaded);
+                self.install_network(network.clone(), chosen);
+                self.set_worker_network(&network, &loaded);
                 State::new(input, output, network, loaded, old.map(|s| s.in_force))
             }
         };
@@ -345,16 +344,16 @@ impl BgRemove {
         let length = state.flow.frame_length(input.fps());
         *guard = Some(state);
         drop(guard);
-        self.note_length(Some(length));
+        self.set_frame_length(Some(length));
         if beside {
-            self.load_beside();
+            self.load_network();
         }
         Ok(())
     }
 
-    /// A model that was set in mid-stream cannot be used: sets the last good one again, unless yet another one has
-    /// been set since, and says so.
-    fn keep_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
+    /// A model that was set in a running stream cannot be used: sets the last good one again, with a warning, unless another
+    /// has been set since.
+    fn revert_network(&self, e: &Error, wanted: &Settings, kept: &Settings) {
         self.change(|s| {
             if s.same_network(wanted) {
                 s.model = kept.model.clone();
@@ -367,11 +366,11 @@ impl BgRemove {
         gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{}'.", kept.model));
     }
 
-    /// Tells where a network runs, and once what had to be passed over for it.
+    /// Logs the provider of a network; warns once of each provider that `auto` had to skip.
     fn log_provider(&self, network: &Network) {
         let place = network.session.place();
         gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
-        let told = lock(&self.stepped_down).clone();
+        let told = lock(&self.skipped_providers).clone();
         let news: Vec<String> =
             network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();
         if news.is_empty() {
@@ -389,12 +388,12 @@ impl BgRemove {
             },
         );
         if posted {
-            lock(&self.stepped_down).extend(news);
+            lock(&self.skipped_providers).extend(news);
         }
     }
 
-    /// Keeps the network in use, or that there is none, and has the property say where it runs.
-    pub(super) fn install(&self, network: Option<Network>) {
+    /// Sets the network in use, or none; notifies `active-execution-provider` if it changes.
+    pub(super) fn set_network(&self, network: Option<Network>) {
         let place = |n: &Option<Network>| n.as_ref().map_or_else(String::new, |n| n.session.place());
         let now = place(&network);
         let before = std::mem::replace(&mut *lock(&self.network), network);
@@ -408,7 +407,7 @@ impl BgRemove {
         if let Some(worker) = self.worker() {
             worker.reset();
         }
-        lock(&self.pace).refused = None;
+        lock(&self.timing).flow_error = None;
         let events = match lock(&self.state).as_mut() {
             Some(state) => {
                 lock(&self.stats).resets += 1;
@@ -417,7 +416,7 @@ impl BgRemove {
             }
             None => Vec::new(),
         };
-        // What stays true after a flush is not lost with the frames before it.
+        // Sticky events stay on the pad after a flush, also those that were still queued.
         for event in events.into_iter().filter(|e| e.is_sticky()) {
             let event = self.tag(event);
             let _ = self.obj().src_pad().store_sticky_event(&event);
@@ -509,19 +508,19 @@ mod tests {
         set("red");
         assert_eq!(now(), ("red".into(), red.clone()));
         release.send(()).unwrap();
-        until("the picture is read", || bg.imp().reader.is_idle());
+        until("the picture is read", || bg.imp().picture_loader.is_idle());
         assert_eq!(now(), ("red".into(), red.clone()));
         assert_eq!(warning(&bus), None);
 
         // One whose decoder panics is a warning, and what was in force stays.
         set(&bad);
-        until("the picture is refused", || bg.imp().reader.is_idle());
+        until("the picture is refused", || bg.imp().picture_loader.is_idle());
         assert_eq!(now(), ("red".into(), red.clone()));
         let said = warning(&bus).expect("a warning");
         assert!(said.contains("bad.png") && said.contains("It stays 'red'"), "{said}");
 
         set(&good);
-        until("the picture is there", || bg.imp().reader.is_idle());
+        until("the picture is there", || bg.imp().picture_loader.is_idle());
         let (text, shown) = now();
         assert!(text == good && matches!(shown, Background::Image(_)), "{text} {shown:?}");
 
@@ -529,7 +528,7 @@ mod tests {
         set(&slow);
         set(&good);
         release.send(()).unwrap();
-        until("both are read", || bg.imp().reader.is_idle());
+        until("both are read", || bg.imp().picture_loader.is_idle());
         assert_eq!(bg.property::<String>("background"), good);
         assert_eq!(bg.imp().settings().shown, good);
 
@@ -537,7 +536,7 @@ mod tests {
         set(&slow);
         bg.set_state(gst::State::Null).unwrap();
         release.send(()).unwrap();
-        until("the picture is read", || bg.imp().reader.is_idle());
+        until("the picture is read", || bg.imp().picture_loader.is_idle());
         assert_eq!(bg.property::<String>("background"), slow);
         release.send(()).unwrap();
         bg.set_state(gst::State::Ready).unwrap();

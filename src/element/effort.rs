@@ -1,36 +1,36 @@
-//! How fine edges are drawn in a live stream: as fine as its time allows.
+//! Refines a live stream's edges only as finely as its time allows.
 //!
-//! A network that is undecided all over the frame makes the whole frame an edge, and then a frame takes longer than it
-//! lasts. Rather than let the stream fall behind, edges are drawn more coarsely until there is time again.
+//! Where the network is undecided all over, the whole frame is an edge, and refining it takes longer than the frame lasts. The
+//! quality is then lowered until there is time again.
 
 use super::settings::Refine;
 use std::time::Duration;
 
 /// The part of a frame's length that its own work may take; the rest belongs to decoders, encoders and the network.
 const BUDGET: f64 = 0.6;
-/// And up to which there is plenty of room for a step back, which may cost several times as much.
-const ROOM: f64 = 0.2;
-/// So many times as long a frame with less room is waited for, before finer edges are tried again.
-const LESS_ROOM: u32 = 8;
-/// So many frames too long in a row are no accident; one longer than it lasts counts twice.
+/// Below this part there is headroom for a finer step, which may cost several times as much.
+const HEADROOM: f64 = 0.2;
+/// Frames within the budget but without headroom count so many times less towards a finer step.
+const LITTLE_HEADROOM: u32 = 8;
+/// Frames over the budget in a row before the quality is lowered; one that takes longer than it lasts counts twice.
 const STRIKES: u32 = 3;
-/// Frames with plenty of room before finer edges are tried again; twice as many after each time that it was in vain.
+/// Frames with headroom before a finer step is tried, at first and at most: twice as many after each try that failed.
 const CALM: (u32, u32) = (30, 960);
 
 /// Chooses how fine edges are, frame by frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Steps below what is asked for.
-    less: u8,
+    /// Steps below the quality that is asked for.
+    steps: u8,
     strikes: u32,
-    /// Frames in time, in a row; one with plenty of room counts [`LESS_ROOM`] times.
+    /// Frames within the budget, in a row; one with headroom counts [`LITTLE_HEADROOM`] times.
     calm: u32,
     patience: u32,
 }
 
 impl Default for Effort {
     fn default() -> Self {
-        Self { less: 0, strikes: 0, calm: 0, patience: CALM.0 }
+        Self { steps: 0, strikes: 0, calm: 0, patience: CALM.0 }
     }
 }
 
@@ -43,33 +43,33 @@ fn coarser(quality: Refine) -> Option<Refine> {
 }
 
 impl Effort {
-    /// What is done where so much is asked for.
-    pub fn of(&self, asked: Refine) -> Refine {
-        (0..self.less).fold(asked, |quality, _| coarser(quality).unwrap_or(quality))
+    /// The quality to use where this one is asked for.
+    pub fn quality(&self, asked: Refine) -> Refine {
+        (0..self.steps).fold(asked, |quality, _| coarser(quality).unwrap_or(quality))
     }
 
-    /// Takes note of what a frame's own work took, of the frame's length; gives whether the choice has changed.
-    pub fn note(&mut self, took: Duration, length: Duration, asked: Refine) -> bool {
-        let before = self.of(asked);
+    /// Takes the processing time of a frame and its duration; returns whether the quality has changed.
+    pub fn update(&mut self, took: Duration, length: Duration, asked: Refine) -> bool {
+        let before = self.quality(asked);
         let part = took.as_secs_f64() / length.as_secs_f64().max(1e-6);
         (self.strikes, self.calm) = match part {
             p if p > 1.0 => (self.strikes + 2, 0),
             p if p > BUDGET => (self.strikes + 1, 0),
-            p if p < ROOM => (0, self.calm.saturating_add(LESS_ROOM)),
+            p if p < HEADROOM => (0, self.calm.saturating_add(LITTLE_HEADROOM)),
             _ => (0, self.calm.saturating_add(1)),
         };
         if self.strikes >= STRIKES && coarser(before).is_some() {
-            if self.less > 0 || self.patience > CALM.0 {
+            if self.steps > 0 || self.patience > CALM.0 {
                 self.patience = (self.patience * 2).min(CALM.1);
             }
-            (self.less, self.strikes) = (self.less + 1, 0);
-        } else if self.less > 0 && self.calm >= self.patience * LESS_ROOM {
-            (self.less, self.calm) = (self.less - 1, 0);
+            (self.steps, self.strikes) = (self.steps + 1, 0);
+        } else if self.steps > 0 && self.calm >= self.patience * LITTLE_HEADROOM {
+            (self.steps, self.calm) = (self.steps - 1, 0);
             self.patience = (self.patience * 2).min(CALM.1);
-        } else if self.less == 0 && self.calm >= CALM.1 * LESS_ROOM {
+        } else if self.steps == 0 && self.calm >= CALM.1 * LITTLE_HEADROOM {
             self.patience = CALM.0;
         }
-        self.of(asked) != before
+        self.quality(asked) != before
     }
 }
 
@@ -83,8 +83,8 @@ mod tests {
     fn play(effort: &mut Effort, frames: usize, cost: impl Fn(Refine) -> u64) -> Vec<Refine> {
         (0..frames)
             .map(|_| {
-                let quality = effort.of(Refine::Best);
-                effort.note(Duration::from_millis(cost(quality)), LENGTH, Refine::Best);
+                let quality = effort.quality(Refine::Best);
+                effort.update(Duration::from_millis(cost(quality)), LENGTH, Refine::Best);
                 quality
             })
             .collect()
@@ -106,8 +106,8 @@ mod tests {
         let mut n = 0;
         for _ in 0..200 {
             n += 1;
-            effort.note(Duration::from_millis(if n % 3 == 0 { 50 } else { 10 }), LENGTH, Refine::Best);
-            assert_eq!(effort.of(Refine::Best), Refine::Best);
+            effort.update(Duration::from_millis(if n % 3 == 0 { 50 } else { 10 }), LENGTH, Refine::Best);
+            assert_eq!(effort.quality(Refine::Best), Refine::Best);
         }
     }
 
@@ -125,7 +125,7 @@ mod tests {
     fn it_comes_back_when_there_is_time() {
         let mut effort = Effort::default();
         play(&mut effort, 10, heavy);
-        assert_eq!(effort.of(Refine::Best), Refine::None);
+        assert_eq!(effort.quality(Refine::Best), Refine::None);
         let done = play(&mut effort, 400, |_| 4);
         assert_eq!(done.last(), Some(&Refine::Best));
         // Also where there is not plenty of it: what was too long was an accident.
@@ -136,11 +136,11 @@ mod tests {
         };
         let mut effort = Effort::default();
         play(&mut effort, 2, |_| 50);
-        assert_eq!(effort.of(Refine::Best), Refine::Fast);
+        assert_eq!(effort.quality(Refine::Best), Refine::Fast);
         let done = play(&mut effort, 600, usual);
         assert_eq!(done.last(), Some(&Refine::Best));
         // What is asked for is never exceeded.
-        assert_eq!(effort.of(Refine::None), Refine::None);
-        assert_eq!(effort.of(Refine::Fast), Refine::Fast);
+        assert_eq!(effort.quality(Refine::None), Refine::None);
+        assert_eq!(effort.quality(Refine::Fast), Refine::Fast);
     }
 }

@@ -1,4 +1,4 @@
-//! Which mask goes with which frame: when the network is asked, how long a frame waits, what it gets.
+//! The queue of frames: when the network runs, how long a frame waits, and which mask it gets.
 
 use super::settings::Settings;
 use super::worker::{Expected, Worker};
@@ -9,55 +9,53 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::time::{Duration, Instant};
 
-/// Frames that are held back at most, however long the delay.
-const MOST_HELD: usize = 64;
-/// A gap in the timestamps after which the picture is taken for another one.
+/// The most frames in the queue, whatever delay is asked for.
+const MAX_QUEUED: usize = 64;
+/// A gap in the timestamps after which earlier masks no longer hold.
 const GAP: Duration = Duration::from_secs(1);
-/// The length of a frame where nobody says it.
-const USUAL_FRAME: Duration = Duration::from_millis(33);
-/// The part of a frame's length that a frame waits for a matte of its own that is about to come.
+/// The duration of a frame where neither caps nor timestamps say it.
+const DEFAULT_FRAME: Duration = Duration::from_millis(33);
+/// In async mode a frame waits for its own mask for one part in so many of its duration.
 const WAIT: u32 = 4;
 
-/// A frame on its way through.
-pub struct Held {
+/// A frame in the queue.
+pub struct QueuedFrame {
     pub number: u64,
     pub buffer: gst::Buffer,
     pub arrived: Instant,
-    /// When the network was asked for this one's mask, if it was.
-    pub asked: Option<Instant>,
-    /// What came before it belongs to another picture.
+    /// When this frame was submitted to the network, if it was.
+    pub requested: Option<Instant>,
+    /// Masks and history of earlier frames do not hold for it: a cut, a gap, a discontinuity.
     pub fresh: bool,
-    /// The frame whose mask serves for this one on purpose.
-    pub relies: Option<u64>,
+    /// The frame whose mask it reuses, since the settings skip inference for this one.
+    pub reuses: Option<u64>,
 }
 
-/// What waits for its turn.
+/// Frames and serialised events leave in the order in which they came.
 enum Item {
-    Frame(Held),
-    /// A serialised event that came after the frames before it.
+    Frame(QueuedFrame),
     Event(gst::Event),
 }
 
-/// When a frame came: in the stream, and here.
+/// When a frame is, in stream time and on the clock of this machine.
 #[derive(Clone, Copy)]
-struct Moment {
+struct Stamp {
     time: Option<gst::ClockTime>,
     at: Instant,
 }
 
-/// The newest mask there is.
-struct Latest {
+/// The newest mask.
+struct LatestMask {
     number: u64,
     time: Option<gst::ClockTime>,
     mask: Mask,
-    /// The newest frame that this mask is meant for: its own, or a later one that needed none of its own. From there
-    /// on it grows old.
-    covers: Moment,
+    /// The newest frame that this mask is meant for: its own, or a later one that reuses it. Its age counts from there.
+    covers: Stamp,
 }
 
-/// What was asked last.
+/// The last frame that was submitted to the network.
 #[derive(Clone, Copy)]
-struct Asked {
+struct LastRequest {
     number: u64,
     time: Option<gst::ClockTime>,
     at: Instant,
@@ -68,99 +66,100 @@ struct Asked {
 /// The order of frames and masks in one stream.
 pub struct Flow {
     next: u64,
-    line: VecDeque<Item>,
+    queue: VecDeque<Item>,
     /// Of the segment: negative when the stream plays backwards.
     rate: f64,
     cuts: CutDetector,
     carrier: Carrier,
     change: Change,
-    latest: Option<Latest>,
-    /// Masks of earlier frames are of another picture.
+    latest: Option<LatestMask>,
+    /// Masks of frames before this one are ignored.
     valid_from: u64,
-    asked: Option<Asked>,
-    /// The last frame's time, and the usual distance of two.
+    last_request: Option<LastRequest>,
+    /// The last frame's time, and the mean spacing of two.
     time: Option<gst::ClockTime>,
-    distance: Option<Duration>,
+    spacing: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
-    /// When the last mask was no longer waited for: the network may run for the next frame since then at the latest.
-    pub free: Option<Instant>,
+    /// In sync mode, when the wait for the last mask ended: the network has been free for the next frame since then.
+    pub network_free: Option<Instant>,
 }
 
 impl Default for Flow {
     fn default() -> Self {
         Self {
             next: 0,
-            line: VecDeque::new(),
+            queue: VecDeque::new(),
             rate: 1.0,
             cuts: CutDetector::default(),
             carrier: Carrier::default(),
             change: Change::default(),
             latest: None,
             valid_from: 0,
-            asked: None,
+            last_request: None,
             time: None,
-            distance: None,
+            spacing: None,
             failing: false,
-            free: None,
+            network_free: None,
         }
     }
 }
 
-/// What a frame that has arrived needs.
-pub struct Arrival {
+/// What is decided about a frame when it is submitted.
+pub struct Submitted {
     pub number: u64,
-    /// The network shall be asked.
-    pub ask: bool,
+    /// The network runs for it.
+    pub infer: bool,
     pub fresh: bool,
     pub cut: bool,
-    /// The frame whose mask serves for this one on purpose, if the network is not asked.
-    pub relies: Option<u64>,
+    /// The frame whose mask it reuses, if the network does not run.
+    pub reuses: Option<u64>,
 }
 
-/// What goes out with a frame.
-pub struct Chosen {
+/// The mask for a frame that is about to leave.
+pub struct SelectedMask {
     pub mask: Option<Mask>,
-    /// How old it is.
+    /// How much older than the frame it is.
     pub age: Option<Duration>,
     /// It is not this frame's own.
     pub carried: bool,
-    /// There is one, but it is so much too old.
+    /// There is a mask, but it is older than `max-mask-age`: this is its age.
     pub outdated: Option<Duration>,
 }
 
-/// Whether the oldest frame can leave.
+/// Whether the oldest frame leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
     Now,
-    /// When nothing for it is under way any more, at the latest then.
+    /// As soon as the network has nothing pending for it, and no later than this.
     By(Instant),
-    /// Not before another frame comes.
+    /// Not before another frame has come.
     Later,
 }
 
-/// What a frame takes on screen, as the caps say.
+/// The duration of a frame by the caps.
 pub fn frame_length(fps: gst::Fraction) -> Option<Duration> {
     (fps.numer() > 0).then(|| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
 }
 
 /// How many frames a delay holds back.
-pub fn held_by(delay: Duration, fps: gst::Fraction) -> usize {
-    let length = frame_length(fps).unwrap_or(USUAL_FRAME);
-    delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MOST_HELD as u128) as usize
+pub fn frames_in_delay(delay: Duration, fps: gst::Fraction) -> usize {
+    let length = frame_length(fps).unwrap_or(DEFAULT_FRAME);
+    delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MAX_QUEUED as u128) as usize
 }
 
-/// How long frames of this length are really held back where `wanted` is asked for.
-pub fn longest_delay(wanted: Duration, length: Duration) -> Duration {
-    wanted.min(length.saturating_mul(MOST_HELD as u32))
+/// The delay that the queue can hold, for frames of this duration.
+pub fn clamp_delay(wanted: Duration, length: Duration) -> Duration {
+    wanted.min(length.saturating_mul(MAX_QUEUED as u32))
 }
 
 impl Flow {
-    /// Forgets all frames and masks; gives the events that waited behind frames.
+    /// Forgets all frames and masks; returns the events that were queued among them.
     pub fn reset(&mut self) -> Vec<gst::Event> {
-        let line = take(&mut self.line);
+        let queue = take(&mut self.queue);
         *self = Self { next: self.next, valid_from: self.next, rate: self.rate, ..Self::default() };
-        line.into_iter()
+        queue
+            .into_iter()
             .filter_map(|item| match item {
                 Item::Event(event) => Some(event),
                 Item::Frame(_) => None,
@@ -175,237 +174,235 @@ impl Flow {
         }
     }
 
-    /// From one time in the stream to another, as far as it takes to play; `None` if that is backwards.
-    fn ahead(&self, from: gst::ClockTime, to: gst::ClockTime) -> Option<Duration> {
+    /// How long it takes to play from one time to another; `None` if the second comes before the first.
+    fn playing_time(&self, from: gst::ClockTime, to: gst::ClockTime) -> Option<Duration> {
         let (from, to) = if self.rate < 0.0 { (to, from) } else { (from, to) };
         let played = to.checked_sub(from)?.nseconds() as f64 / self.rate.abs();
         Some(Duration::try_from_secs_f64(played / 1e9).unwrap_or(Duration::MAX))
     }
 
-    /// How much later a frame is than another one, in the time that it takes to play; 0 if it is not.
-    fn since(&self, from: Moment, to: Moment) -> Duration {
+    /// How much later one frame is than another; by the machine's clock where they have no timestamps.
+    fn since(&self, from: Stamp, to: Stamp) -> Duration {
         match (from.time, to.time) {
-            (Some(a), Some(b)) => self.ahead(a, b).unwrap_or_default(),
+            (Some(a), Some(b)) => self.playing_time(a, b).unwrap_or_default(),
             _ => to.at.saturating_duration_since(from.at),
         }
     }
 
-    /// A new network takes over: its first mask is still to come, the old one's serves until then.
-    pub fn ask_again(&mut self) {
-        self.asked = None;
-        // Also where nothing changes in the picture.
+    /// Another network has been installed: the next frame is inferred. The old network's mask serves until then.
+    pub fn network_changed(&mut self) {
+        self.last_request = None;
+        // So that `reuse-threshold` does not skip it.
         self.change = Change::default();
     }
 
-    /// Takes in the next frame; the caller asks the network if need be, then [`Flow::hold`]s the frame.
-    pub fn arrive(
+    /// Numbers the next frame and decides about it. The caller submits it to the network if need be, then queues it.
+    pub fn submit(
         &mut self,
         frame: &Frame<'_>,
         time: Option<gst::ClockTime>,
         discont: bool,
         settings: &Settings,
         live: bool,
-    ) -> Arrival {
+    ) -> Submitted {
         let number = self.next;
         self.next += 1;
         let cut = self.cuts.is_cut(frame) && settings.scene_detection;
         let step = match (self.time, time) {
-            (Some(before), Some(now)) => Some(self.ahead(before, now)),
+            (Some(before), Some(now)) => Some(self.playing_time(before, now)),
             _ => None,
         };
         let gap = matches!(step, Some(step) if step.is_none_or(|s| s > GAP));
         if let (Some(Some(step)), false) = (step, gap) {
-            self.distance = Some(self.distance.map_or(step, |d| (d * 7 + step) / 8));
+            self.spacing = Some(self.spacing.map_or(step, |d| (d * 7 + step) / 8));
         }
         self.time = time;
-        // A lossy network sets the flag at every lost packet; there the picture itself tells more. Backwards, each
-        // group of pictures begins with it, though nothing is missing.
+        // Live sources set DISCONT at every lost packet, where the cut detector is the better judge. In reverse
+        // playback each group of pictures begins with it, though nothing is missing.
         let breaks = discont && !settings.is_async(live) && self.rate > 0.0;
         let fresh = number > 0 && (cut || gap || breaks);
-        if let Some(asked) = &mut self.asked {
-            asked.frames += 1;
+        if let Some(request) = &mut self.last_request {
+            request.frames += 1;
         }
-        let now = Moment { time, at: Instant::now() };
-        let due = self.asked.is_none_or(|asked| {
+        let now = Stamp { time, at: Instant::now() };
+        let due = self.last_request.is_none_or(|request| {
             let rate = match settings.max_rate {
-                // Once in longer than any stream lasts.
+                // A rate so low that no stream lasts long enough.
                 r if r > 0.0 => Duration::try_from_secs_f64(1.0 / r).unwrap_or(Duration::MAX),
                 _ => Duration::ZERO,
             };
-            let since = self.since(Moment { time: asked.time, at: asked.at }, now);
-            asked.frames >= settings.interval && since.saturating_add(Duration::from_millis(1)) >= rate
+            let since = self.since(Stamp { time: request.time, at: request.at }, now);
+            request.frames >= settings.interval && since.saturating_add(Duration::from_millis(1)) >= rate
         });
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
-        // A frame that waits for its turn is replaced by a newer one, also when nothing changes.
-        let ask = fresh || (due && !reuse);
-        if ask {
-            self.asked = Some(Asked { number, time, at: now.at, frames: 0 });
+        let infer = fresh || (due && !reuse);
+        if infer {
+            self.last_request = Some(LastRequest { number, time, at: now.at, frames: 0 });
             if settings.reuse_threshold > 0.0 {
                 self.change.keep(frame);
             }
         }
-        let relies = self.asked.map(|asked| asked.number).filter(|_| !ask);
-        Arrival { number, ask, fresh, cut, relies }
+        let reuses = self.last_request.map(|request| request.number).filter(|_| !infer);
+        Submitted { number, infer, fresh, cut, reuses }
     }
 
-    /// How many frames are held back.
-    pub fn held(&self) -> usize {
-        self.line.iter().filter(|item| matches!(item, Item::Frame(_))).count()
+    /// How many frames are queued.
+    pub fn queued(&self) -> usize {
+        self.queue.iter().filter(|item| matches!(item, Item::Frame(_))).count()
     }
 
-    pub fn hold(&mut self, held: Held) {
-        self.line.push_back(Item::Frame(held));
+    pub fn queue_frame(&mut self, held: QueuedFrame) {
+        self.queue.push_back(Item::Frame(held));
     }
 
-    /// Puts an event in line behind the frames that are held back; gives it back if there are none.
-    pub fn hold_event(&mut self, event: gst::Event) -> Option<gst::Event> {
-        if self.line.is_empty() {
+    /// Queues an event behind the frames; returns it if there are none.
+    pub fn queue_event(&mut self, event: gst::Event) -> Option<gst::Event> {
+        if self.queue.is_empty() {
             return Some(event);
         }
-        self.line.push_back(Item::Event(event));
+        self.queue.push_back(Item::Event(event));
         None
     }
 
-    /// The event whose turn it is: no frame is before it any more.
-    pub fn next_event(&mut self) -> Option<gst::Event> {
-        match self.line.pop_front() {
+    /// Takes the first event, unless a frame is before it.
+    pub fn pop_event(&mut self) -> Option<gst::Event> {
+        match self.queue.pop_front() {
             Some(Item::Event(event)) => Some(event),
             Some(frame) => {
-                self.line.push_front(frame);
+                self.queue.push_front(frame);
                 None
             }
             None => None,
         }
     }
 
-    pub fn oldest(&self) -> Option<&Held> {
-        self.line.iter().find_map(|item| match item {
+    pub fn oldest(&self) -> Option<&QueuedFrame> {
+        self.queue.iter().find_map(|item| match item {
             Item::Frame(held) => Some(held),
             Item::Event(_) => None,
         })
     }
 
-    /// The newest frame that is held back.
-    fn newest(&self) -> Option<&Held> {
-        self.line.iter().rev().find_map(|item| match item {
+    /// The newest frame in the queue.
+    fn newest(&self) -> Option<&QueuedFrame> {
+        self.queue.iter().rev().find_map(|item| match item {
             Item::Frame(held) => Some(held),
             Item::Event(_) => None,
         })
     }
 
-    /// Takes the oldest frame, unless an event is before it.
-    pub fn pop(&mut self) -> Option<Held> {
-        match self.line.pop_front() {
+    /// Takes the first frame, unless an event is before it.
+    pub fn pop_frame(&mut self) -> Option<QueuedFrame> {
+        match self.queue.pop_front() {
             Some(Item::Frame(held)) => Some(held),
             Some(event) => {
-                self.line.push_front(event);
+                self.queue.push_front(event);
                 None
             }
             None => None,
         }
     }
 
-    /// What a frame takes on screen.
+    /// The duration of a frame: by the caps, else by the timestamps.
     pub fn frame_length(&self, fps: gst::Fraction) -> Duration {
         let told = frame_length(fps)
             .map(|l| Duration::try_from_secs_f64(l.as_secs_f64() / self.rate.abs()).unwrap_or(Duration::MAX));
-        told.or(self.distance).filter(|d| !d.is_zero()).unwrap_or(USUAL_FRAME)
+        told.or(self.spacing).filter(|d| !d.is_zero()).unwrap_or(DEFAULT_FRAME)
     }
 
-    /// In sync mode, whether the oldest frame leaves where so many are to be held back.
+    /// In sync mode, whether the oldest frame leaves.
     pub fn due_in_sync(&self, lookahead: usize) -> Due {
-        if self.held() > lookahead { Due::Now } else { Due::Later }
+        if self.queued() > lookahead { Due::Now } else { Due::Later }
     }
 
     /// In async mode, whether the oldest frame leaves.
     pub fn due(&self, worker: &Worker, delay: Duration, length: Duration) -> Due {
         let Some(oldest) = self.oldest() else { return Due::Later };
-        if self.held() > MOST_HELD {
+        if self.queued() > MAX_QUEUED {
             return Due::Now;
         }
-        let delay = longest_delay(delay, length);
+        let delay = clamp_delay(delay, length);
         let now = Instant::now();
-        // Before the first mask there is nothing to show: a frame is worth waiting for.
+        // Before the first mask nothing can be shown, so a frame waits for as long as it lasts.
         let nothing = self.latest.is_none() && !self.failing;
         let patience = if nothing { length } else { length / WAIT };
         let budget = delay.max(patience);
         let until = oldest.arrived + budget;
         let comes = match worker.expected(oldest.number) {
             Expected::Nothing => false,
-            // What will not be there in time is not waited for; nor is what should have been there long ago.
+            // Wait only if the mask should come in time, and is not overdue already.
             Expected::At(at) => at <= until + budget / 4 && now < at + budget,
-            // One frame's patience is enough to find that out.
+            // The first run: nobody knows how long it takes. One frame waits to find out.
             Expected::Unknown { since } => now < since + budget,
         };
         if !comes || until <= now {
             return Due::Now;
         }
-        // The stream must not be held up for longer than until its next frame.
+        // Waiting here blocks the streaming thread: not for longer than until the next frame comes.
         let next = self.newest().map_or(now, |h| h.arrived + length);
         if until > next.max(now + length / WAIT) { Due::Later } else { Due::By(until) }
     }
 
-    /// Takes the mask that has come for a frame of this time, which was asked for `took` ago. Older ones than the
-    /// newest are of no use.
-    pub fn take(&mut self, number: u64, time: Option<gst::ClockTime>, took: Duration, mask: Mask) {
+    /// Keeps a mask that has come, if it is the newest. `took`: how long ago its frame was submitted.
+    pub fn put_mask(&mut self, number: u64, time: Option<gst::ClockTime>, took: Duration, mask: Mask) {
         self.failing = false;
         if number < self.valid_from || self.latest.as_ref().is_some_and(|l| l.number > number) {
             return;
         }
         let now = Instant::now();
-        let covers = Moment { time, at: now.checked_sub(took).unwrap_or(now) };
-        self.latest = Some(Latest { number, time, mask, covers });
+        let covers = Stamp { time, at: now.checked_sub(took).unwrap_or(now) };
+        self.latest = Some(LatestMask { number, time, mask, covers });
     }
 
-    /// No mask is to be shown until another one comes.
-    pub fn fail(&mut self, keep: bool) {
+    /// An inference failed: without `keep`, no mask is shown until another one comes.
+    pub fn mask_failed(&mut self, keep: bool) {
         self.failing = true;
         if !keep {
             self.latest = None;
         }
     }
 
-    /// A frame of another picture: what came before it does not hold. Before its mask is taken.
-    pub fn start_anew(&mut self, number: u64) {
+    /// Forgets the masks and the motion of frames before this one. To be called before its own mask is put.
+    pub fn forget_before(&mut self, number: u64) {
         self.valid_from = number;
         self.latest.take_if(|l| l.number < number);
         self.carrier.reset();
     }
 
-    /// The mask that goes out with a frame, which must be given each in turn. `carries`: masks may be asked to serve
-    /// for later frames. `owed`: the frames that masks are under way for. `limit`: how long a mask may serve while a
-    /// newer one is awaited.
-    pub fn choose(
+    /// The mask for a frame: its own, or the newest one, carried to it along the motion. Each frame has to come here in
+    /// turn. `carries`: some frames have no mask of their own. `pending`: frames whose masks are still to come. `limit`:
+    /// the oldest mask that may be shown.
+    pub fn select_mask(
         &mut self,
-        held: &Held,
+        held: &QueuedFrame,
         frame: &Frame<'_>,
         carries: bool,
-        owed: &[u64],
+        pending: &[u64],
         limit: Duration,
-    ) -> Chosen {
+    ) -> SelectedMask {
         if carries {
             self.carrier.advance(frame);
         } else {
-            // Ways that are not kept up lead nowhere.
+            // Motion that is not followed frame by frame is of no use later.
             self.carrier.reset();
         }
         if let Some(latest) = &mut self.latest
-            && held.relies.is_some_and(|number| number <= latest.number)
+            && held.reuses.is_some_and(|number| number <= latest.number)
         {
-            // Nothing newer is awaited.
-            latest.covers = Moment { time: held.buffer.pts(), at: held.arrived };
+            // This frame reuses the mask on purpose: it is not outdated.
+            latest.covers = Stamp { time: held.buffer.pts(), at: held.arrived };
         }
         let own = self.latest.as_ref().is_some_and(|l| l.number == held.number);
         let chosen = match &self.latest {
-            None => Chosen { mask: None, age: None, carried: false, outdated: None },
+            None => SelectedMask { mask: None, age: None, carried: false, outdated: None },
             Some(latest)
                 if !own
                     && let age =
-                        self.since(latest.covers, Moment { time: held.buffer.pts(), at: held.arrived })
+                        self.since(latest.covers, Stamp { time: held.buffer.pts(), at: held.arrived })
                     && age > limit =>
             {
-                Chosen { mask: None, age: None, carried: false, outdated: Some(age) }
+                SelectedMask { mask: None, age: None, carried: false, outdated: Some(age) }
             }
             Some(latest) => {
                 let mut mask =
@@ -422,16 +419,16 @@ impl Flow {
                     );
                 }
                 let age = match (held.buffer.pts(), latest.time) {
-                    (Some(now), Some(then)) => Some(self.ahead(then, now).unwrap_or_default()),
+                    (Some(now), Some(then)) => Some(self.playing_time(then, now).unwrap_or_default()),
                     _ => own.then_some(Duration::ZERO),
                 };
-                Chosen { mask: Some(mask), age, carried: !own, outdated: None }
+                SelectedMask { mask: Some(mask), age, carried: !own, outdated: None }
             }
         };
         if carries {
             let latest = self.latest.as_ref().map(|l| l.number);
-            self.carrier.retain(|n| owed.contains(&n) || latest == Some(n));
-            if own || owed.contains(&held.number) {
+            self.carrier.retain(|n| pending.contains(&n) || latest == Some(n));
+            if own || pending.contains(&held.number) {
                 self.carrier.mark(held.number);
             }
         }

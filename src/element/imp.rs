@@ -1,19 +1,20 @@
-//! The element's implementation.
+//! GStreamer's virtual methods, and the element's fields.
 
 use super::caps::{self, SINK, SRC};
-use super::flow::held_by;
-use super::loader::{Loader, Reader};
+use super::flow::frames_in_delay;
+use super::loader::{NetworkLoader, PictureLoader};
+use super::log::Log;
 use super::messages::Posted;
 use super::properties::PROPERTIES;
-use super::report::Log;
 use super::settings::*;
 use super::state::State;
-use super::stream::Pace;
+use super::timing::Timing;
 use super::worker::Worker;
 use crate::auto::Chosen;
 use crate::models::Network;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -21,7 +22,7 @@ use gst_base::subclass::base_transform::GenerateOutputSuccess;
 use gst_base::subclass::prelude::*;
 use gst_video::VideoInfo;
 use gst_video::subclass::prelude::*;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -33,42 +34,36 @@ pub struct BgRemove {
     /// Replaced as a whole at each change, so that a frame works on one consistent set.
     pub(super) settings: Mutex<Arc<Settings>>,
     /// Held by whoever changes them: one change at a time, while downstream is asked.
-    pub(super) changing: Mutex<()>,
-    /// Set between READY and NULL, as are the next two.
-    pub(super) ready: Mutex<Option<&'static Runtime>>,
+    pub(super) change_lock: Mutex<()>,
+    /// Set in READY and above, as are the next two.
+    pub(super) runtime: Mutex<Option<&'static Runtime>>,
     pub(super) worker: Mutex<Option<Arc<Worker>>>,
     pub(super) pool: Mutex<Option<Arc<rayon::ThreadPool>>>,
     /// The network in use, in memory from READY on.
     pub(super) network: Mutex<Option<Network>>,
-    /// What `auto` stands for, and why, from a run's first caps on; `None` where the network in use was named.
+    /// What `auto` has resolved to, and why, from the first caps on; `None` if the network was named.
     pub(super) chosen: Mutex<Option<Chosen>>,
-    /// Taken by the streaming thread, and by others only while it stands still. It is held while a network runs and
-    /// while messages are posted, which a handler may answer by setting a property: no property takes it.
+    /// Locked by the streaming thread while it waits for masks and posts messages. A handler of a message may set a property, so
+    /// no property may lock it, and other threads only while the streaming thread stands still.
     pub(super) state: Mutex<Option<State>>,
-    /// The frame's shape while caps are set; apart from the state for the properties' sake.
+    /// The frame's width over its height while caps are set. Not in `state`, since properties read it.
     pub(super) aspect: Mutex<Option<f64>>,
-    /// Networks that are asked for while playing.
-    pub(super) loader: Arc<Loader>,
-    /// Pictures that are asked for from READY on.
-    pub(super) reader: Arc<Reader>,
-    pub(super) pace: Mutex<Pace>,
-    /// How many frames can be held back without upstream running out of buffers, as it was told.
-    pub(super) promised: Mutex<usize>,
+    pub(super) network_loader: Arc<NetworkLoader>,
+    pub(super) picture_loader: Arc<PictureLoader>,
+    pub(super) timing: Mutex<Timing>,
+    /// How many frames can be queued before upstream's pool runs out, by the allocation query.
+    pub(super) promised_buffers: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
     pub(super) log: Mutex<Log>,
-    pub(super) warned: Mutex<Vec<Posted>>,
-    /// The providers that `auto` had to pass over, as far as it has been told.
-    pub(super) stepped_down: Mutex<Vec<String>>,
-    /// The background that a controller said last and that cannot be had.
-    pub(super) spurned: Mutex<Option<String>>,
-    /// Why the caps do not fit has been said.
-    pub(super) explained: Mutex<bool>,
-    /// Why there were no caps to answer upstream's question with.
-    pub(super) refusal: Mutex<Option<String>>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
+    pub(super) warnings_posted: Mutex<Vec<Posted>>,
+    /// The providers that `auto` skipped and that a warning has named.
+    pub(super) skipped_providers: Mutex<Vec<String>>,
+    /// The last `background` that could not be used: a controller sets it again with each frame.
+    pub(super) rejected_background: Mutex<Option<String>>,
+    /// The reason why caps do not fit has been posted.
+    pub(super) not_negotiated_posted: Mutex<bool>,
+    /// The reason why a caps query had an empty answer.
+    pub(super) caps_refused: Mutex<Option<String>>,
 }
 
 #[glib::object_subclass]
@@ -84,13 +79,13 @@ impl PresetImpl for BgRemove {}
 impl ObjectImpl for BgRemove {
     fn constructed(&self) {
         self.parent_constructed();
-        // Caps that the template does not take are refused before the element hears of them.
+        // The pad refuses caps outside its template before `sink_event` is called.
         let probed = self.obj().sink_pad().add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |pad, info| {
             if let (Some(event), Some(element)) = (info.event(), pad.parent_element())
                 && let gst::EventView::Caps(c) = event.view()
                 && let Some(element) = element.downcast_ref::<super::BgRemove>()
             {
-                element.imp().explain_strange_caps(c.caps());
+                element.imp().post_caps_unsupported(c.caps());
             }
             gst::PadProbeReturn::Ok
         });
@@ -106,7 +101,7 @@ impl ObjectImpl for BgRemove {
         match pspec.name() {
             "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),
             "model-options" => self.change_network(|s| {
-                // An empty structure is none: what keeps presets cannot write down one that is not there.
+                // Presets cannot store NULL, so an empty structure means none.
                 let options: Option<gst::Structure> = value.get().unwrap_or_default();
                 s.model_options = options.filter(|o| o.n_fields() > 0);
             }),
@@ -134,12 +129,12 @@ impl ObjectImpl for BgRemove {
             "edge-softness" => self.change(|s| s.controls.edge_softness = value.get().unwrap_or_default()),
             "remember-background" => self.change(|s| s.remember_background = value.get().unwrap_or_default()),
             "scene-detection" => self.change(|s| s.scene_detection = value.get().unwrap_or_default()),
-            "inference-mode" => self.change_pace(|s| s.mode = value.get().unwrap_or_default()),
+            "inference-mode" => self.change_latency(|s| s.mode = value.get().unwrap_or_default()),
             "inference-interval" => self.change(|s| s.interval = value.get().unwrap_or(1)),
             "max-inference-rate" => self.change(|s| s.max_rate = value.get().unwrap_or_default()),
             "reuse-threshold" => self.change(|s| s.reuse_threshold = value.get().unwrap_or_default()),
-            "lookahead" => self.change_pace(|s| s.lookahead = value.get().unwrap_or_default()),
-            "matte-delay" => self.change_pace(|s| s.matte_delay = nanos(value)),
+            "lookahead" => self.change_latency(|s| s.lookahead = value.get().unwrap_or_default()),
+            "matte-delay" => self.change_latency(|s| s.matte_delay = nanos(value)),
             "max-mask-age" => self.change(|s| s.max_mask_age = Some(nanos(value)).filter(|t| !t.is_zero())),
             "inference-timeout" => self.change(|s| s.timeout = Some(nanos(value)).filter(|t| !t.is_zero())),
             "on-error" => self.change(|s| s.on_error = value.get().unwrap_or_default()),
@@ -291,23 +286,23 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.stats) = Stats::default();
         *lock(&self.log) = Log::new(&self.settings().job_id);
         gst::info!(CAT, imp = self, "job {}", self.job_id());
-        *lock(&self.pace) = Pace::default();
-        *lock(&self.promised) = 0;
-        lock(&self.warned).clear();
+        *lock(&self.timing) = Timing::default();
+        *lock(&self.promised_buffers) = 0;
+        lock(&self.warnings_posted).clear();
         *lock(&self.chosen) = None;
-        *lock(&self.explained) = false;
-        *lock(&self.refusal) = None;
+        *lock(&self.not_negotiated_posted) = false;
+        *lock(&self.caps_refused) = None;
         self.worker().inspect(|w| w.resume());
-        self.look_for_report_folder();
+        self.check_report_folder();
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        self.post_refusal();
+        self.post_caps_refused();
         self.write_record(Outcome::Stopped);
         *lock(&self.state) = None;
         *lock(&self.aspect) = None;
-        self.loader.forget();
+        self.network_loader.cancel();
         self.worker().inspect(|w| w.reset());
         Ok(())
     }
@@ -338,7 +333,7 @@ impl BaseTransformImpl for BgRemove {
     }
 
     fn query(&self, direction: gst::PadDirection, query: &mut gst::QueryRef) -> bool {
-        // Upstream wants its buffers back.
+        // A drain query: upstream wants its buffers back.
         if direction == gst::PadDirection::Sink && query.type_() == gst::QueryType::Drain {
             self.drain();
         }
@@ -356,7 +351,7 @@ impl BaseTransformImpl for BgRemove {
             && let gst::QueryViewMut::Caps(q) = query.view_mut()
             && q.result().is_some_and(|caps| caps.is_empty())
         {
-            self.warn_of_refusal(q.filter());
+            self.warn_caps_refused(q.filter());
         }
         done
     }
@@ -373,17 +368,17 @@ impl BaseTransformImpl for BgRemove {
             gst::EventView::StreamStart(_) => {
                 self.drain();
                 self.reset();
-                self.ask_whether_live();
+                self.forget_live();
             }
-            // Frames that have been held back belong before these.
+            // Queued frames have to leave before these.
             gst::EventView::Caps(_)
             | gst::EventView::Segment(_)
             | gst::EventView::SegmentDone(_)
             | gst::EventView::Eos(_) => self.drain(),
-            // Nothing comes for now that would let them go.
+            // No buffer may follow for a while that would push the queued frames.
             gst::EventView::StreamGroupDone(_) => self.drain(),
-            gst::EventView::Gap(_) if !self.settings().is_async(self.was_live()) => self.drain(),
-            _ if event.is_serialized() => return self.in_line(event),
+            gst::EventView::Gap(_) if !self.settings().is_async(self.known_live()) => self.drain(),
+            _ if event.is_serialized() => return self.queue_event(event),
             _ => {}
         }
         match event.view() {
@@ -391,16 +386,16 @@ impl BaseTransformImpl for BgRemove {
                 let caps = c.caps_owned();
                 let done = self.parent_sink_event(event);
                 if !done {
-                    self.explain_negotiation(Some(&caps));
+                    self.post_not_negotiated(Some(&caps));
                 }
                 done
             }
             gst::EventView::Eos(_) => {
-                self.look_down();
-                self.post_refusal();
+                self.check_downstream_alpha();
+                self.post_caps_refused();
                 let record = self.take_record(Outcome::Completed);
                 let done = self.parent_sink_event(event);
-                // Nobody downstream waits for the disk; whoever stops the element does.
+                // After the event: downstream does not wait for the disk.
                 if let Some(record) = record {
                     self.save_record(&record);
                 }
@@ -416,13 +411,12 @@ impl BaseTransformImpl for BgRemove {
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
         self.parent_propose_allocation(decided, query)?;
-        // Frames that the network works on, that wait for it, and that are held back, are not there for upstream
-        // meanwhile.
+        // Two buffers are in use by the network and waiting for it; those in the queue come on top.
         let fps = query.get().0.and_then(|c| VideoInfo::from_caps(c).ok()).map(|i| i.fps());
         let settings = self.settings();
-        let held = held_by(settings.matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)))
+        let held = frames_in_delay(settings.matte_delay, fps.unwrap_or(gst::Fraction::new(0, 1)))
             .max(settings.lookahead as usize);
-        *lock(&self.promised) = held;
+        *lock(&self.promised_buffers) = held;
         let extra = 2 + held as u32;
         let pools: Vec<_> = query.allocation_pools().collect();
         for (at, (pool, size, min, max)) in pools.into_iter().enumerate() {
@@ -438,8 +432,8 @@ impl BaseTransformImpl for BgRemove {
         meta: gst::MetaRef<'_, gst::Meta>,
         inbuf: &gst::BufferRef,
     ) -> bool {
-        // What lies in a picture (regions of interest, what others have found in it) lies there in the outgoing one,
-        // too: size and orientation stay. A crop is of the incoming memory.
+        // Size and orientation stay, so regions of interest and the like still hold. A crop does not: it is about the incoming
+        // buffer's memory.
         let stays = meta.api() != gst_video::VideoCropMeta::meta_api()
             && meta.tags_contain_only(&["video", "size", "orientation"]);
         stays || self.parent_transform_meta(outbuf, meta, inbuf)
@@ -451,43 +445,44 @@ impl BaseTransformImpl for BgRemove {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.stats).frames_in += 1;
-        lock(&self.log).goes_on();
-        if let Some(refused) = self.take_refusal() {
+        lock(&self.log).reopen();
+        if let Some(refused) = self.take_flow_error() {
             return Err(refused);
         }
-        // What it needs other caps for is negotiated before it, if no earlier frame still wants the old ones.
+        // If a controller changes what needs other caps, they are negotiated before this frame, unless queued frames still
+        // need the old ones.
         self.follow_controllers(|| {
-            let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.held() == 0);
+            let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.queued() == 0);
             buffer.pts().filter(|_| alone)
         });
-        // `is_discont` is also set after a frame that was dropped here: the picture goes on all the same.
+        // `is_discont` is also set after a frame that QoS dropped, where nothing is discontinuous.
         let discont = buffer.flags().contains(gst::BufferFlags::DISCONT);
         match self.parent_submit_input_buffer(is_discont, buffer) {
             Ok(gst::FlowSuccess::Ok) => {}
             Ok(dropped) => {
-                self.dropped();
+                self.count_dropped();
                 return Ok(dropped);
             }
             Err(e) => {
-                // A change from opaque to transparent renegotiates here.
+                // The base class renegotiates here after `reconfigure_src`.
                 if e == gst::FlowError::NotNegotiated {
-                    self.explain_negotiation(None);
+                    self.post_not_negotiated(None);
                 }
                 return Err(e);
             }
         }
-        if let Err(e) = self.settle() {
+        if let Err(e) = self.resolve_auto() {
             self.post(&e);
             return Err(gst::FlowError::Error);
         }
         match self.take_queued_buffer() {
-            Some(buffer) => self.arrive(buffer, discont),
+            Some(buffer) => self.submit_frame(buffer, discont),
             None => Ok(gst::FlowSuccess::Ok),
         }
     }
 
     fn generate_output(&self) -> Result<GenerateOutputSuccess, gst::FlowError> {
-        Ok(self.leave(false)?.map_or(GenerateOutputSuccess::NoOutput, GenerateOutputSuccess::Buffer))
+        Ok(self.output_frame(false)?.map_or(GenerateOutputSuccess::NoOutput, GenerateOutputSuccess::Buffer))
     }
 }
 
@@ -499,9 +494,9 @@ impl VideoFilterImpl for BgRemove {
         _outcaps: &gst::Caps,
         output: &VideoInfo,
     ) -> Result<(), gst::LoggableError> {
-        *lock(&self.explained) = false;
-        *lock(&self.refusal) = None;
-        self.look_down_again();
+        *lock(&self.not_negotiated_posted) = false;
+        *lock(&self.caps_refused) = None;
+        self.recheck_downstream_alpha();
         self.configure(input, output).map_err(|e| {
             self.post(&e);
             gst::loggable_error!(CAT, "{e}")

@@ -1,41 +1,42 @@
-//! The threads that load networks, and read pictures, beside a running stream: one at a time, and of those that are
-//! asked for meanwhile only the last.
+//! Threads that load a network, or a picture, beside a running stream: one at a time; of the requests that come meanwhile only
+//! the last counts.
 
 use super::choice::Loaded;
 use super::settings::Settings;
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Cancel;
+use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// The settings that a network was loaded for, and what came of it.
-pub type Arrival = (Arc<Settings>, Result<Loaded>);
+pub type LoadResult = (Arc<Settings>, Result<Loaded>);
 type Load = Box<dyn FnOnce() -> Result<Loaded> + Send>;
 
 #[derive(Default)]
-pub struct Loader(Mutex<Loading>);
+pub struct NetworkLoader(Mutex<NetworkQueue>);
 
 #[derive(Default)]
-struct Loading {
+struct NetworkQueue {
     wanted: Option<(Arc<Settings>, Load)>,
-    arrived: Option<Arrival>,
-    /// Ends what is under way for the last request.
+    result: Option<LoadResult>,
+    /// Cancels the last request.
     cancel: Cancel,
-    /// Counts the requests; what an earlier one brings is dropped.
+    /// Counts the requests: the result of an earlier one is dropped.
     requests: u64,
-    /// The thread is there.
+    /// The thread is running.
     busy: bool,
 }
 
-impl Loader {
-    /// Asks for a network. What was asked for before is not wanted any more.
-    pub fn ask(
+impl NetworkLoader {
+    /// Requests a network; cancels the request before.
+    pub fn request(
         self: &Arc<Self>,
         settings: Arc<Settings>,
         load: impl FnOnce(&Cancel) -> Result<Loaded> + Send + 'static,
     ) {
-        let mut loading = self.lock();
-        let dropped = loading.forget();
+        let mut loading = lock(&self.0);
+        let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         loading.wanted = Some((Arc::clone(&settings), Box::new(move || load(&cancel))));
         if std::mem::replace(&mut loading.busy, true) {
@@ -46,73 +47,73 @@ impl Loader {
         let own = Arc::clone(self);
         let thread = std::thread::Builder::new().name("bgremove-load".into()).spawn(move || own.work());
         if let Err(e) = thread {
-            let mut loading = self.lock();
+            let mut loading = lock(&self.0);
             loading.busy = false;
             loading.wanted = None;
             let e = Error::new(Kind::Inference, format!("no thread to load the network in: {e}"));
-            loading.arrived = Some((settings, Err(e)));
+            loading.result = Some((settings, Err(e)));
         }
     }
 
-    /// Nothing that was asked for so far is wanted any more. Gives what ends whatever begins now, when this happens again.
-    pub fn forget(&self) -> Cancel {
-        let mut loading = self.lock();
-        let dropped = loading.forget();
+    /// Cancels the request before. Returns what cancels a request that the caller begins now, when this is called again.
+    pub fn cancel(&self) -> Cancel {
+        let mut loading = lock(&self.0);
+        let dropped = loading.clear();
         let cancel = loading.cancel.clone();
         drop(loading);
         drop(dropped);
         cancel
     }
 
-    /// The network that was asked for last, once it is there.
-    pub fn take(&self) -> Option<Arrival> {
-        self.lock().arrived.take()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Loading> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    /// The result of the last request, once it is there.
+    pub fn take(&self) -> Option<LoadResult> {
+        lock(&self.0).result.take()
     }
 
     fn work(&self) {
-        let mut loading = self.lock();
+        let mut loading = lock(&self.0);
         while let Some((settings, load)) = loading.wanted.take() {
             let request = loading.requests;
             drop(loading);
             let network = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
                 Err(Error::new(Kind::ModelInvalid, "loading the network panicked; please report this"))
             });
-            loading = self.lock();
+            loading = lock(&self.0);
             if loading.requests == request {
-                loading.arrived = Some((settings, network));
+                loading.result = Some((settings, network));
             }
         }
         loading.busy = false;
     }
 }
 
-/// The thread that reads pictures. Each errand carries its own result to where it belongs.
+/// The thread that reads pictures. A job hands its result on by itself.
 #[derive(Default)]
-pub struct Reader(Mutex<Reading>);
+pub struct PictureLoader(Mutex<PictureQueue>);
 
 #[derive(Default)]
-struct Reading {
-    /// What is to be done next, and its number; later ones have higher numbers.
+struct PictureQueue {
+    /// The next job, and its number; later ones have higher numbers.
     wanted: Option<(u64, Box<dyn FnOnce() + Send>)>,
     /// The thread is there.
     busy: bool,
 }
 
-impl Reader {
-    /// Has something read. What was asked for before and has not begun is not wanted any more.
+impl PictureLoader {
+    /// Runs a job. It replaces an earlier one that has not begun.
     ///
     /// # Errors
     /// When there is no thread to do it in.
-    pub fn ask(self: &Arc<Self>, number: u64, errand: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        let mut reading = self.lock();
+    pub fn request(
+        self: &Arc<Self>,
+        number: u64,
+        job: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<()> {
+        let mut reading = lock(&self.0);
         if reading.wanted.as_ref().is_some_and(|(n, _)| *n > number) {
             return Ok(());
         }
-        let dropped = reading.wanted.replace((number, Box::new(errand)));
+        let dropped = reading.wanted.replace((number, Box::new(job)));
         let busy = std::mem::replace(&mut reading.busy, true);
         drop(reading);
         drop(dropped);
@@ -122,7 +123,7 @@ impl Reader {
         let own = Arc::clone(self);
         let thread = std::thread::Builder::new().name("bgremove-read".into()).spawn(move || own.work());
         thread.map(|_| ()).inspect_err(|_| {
-            let mut reading = self.lock();
+            let mut reading = lock(&self.0);
             reading.busy = false;
             let dropped = reading.wanted.take();
             drop(reading);
@@ -130,33 +131,29 @@ impl Reader {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Reading> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     fn work(&self) {
-        let mut reading = self.lock();
-        while let Some((_, errand)) = reading.wanted.take() {
+        let mut reading = lock(&self.0);
+        while let Some((_, job)) = reading.wanted.take() {
             drop(reading);
-            // What it read and told is its own; the thread goes on.
-            let _ = catch_unwind(AssertUnwindSafe(errand));
-            reading = self.lock();
+            // A decoder may panic; the thread goes on.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+            reading = lock(&self.0);
         }
         reading.busy = false;
     }
 
-    /// Whether nothing is under way.
+    /// Whether no job is queued or running.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        !self.lock().busy
+        !lock(&self.0).busy
     }
 }
 
-impl Loading {
-    /// What was wanted and what has come, to be dropped without the lock.
-    fn forget(&mut self) -> impl Sized + use<> {
+impl NetworkQueue {
+    /// Cancels and empties it. Returns what was there, to be dropped without the lock.
+    fn clear(&mut self) -> impl Sized + use<> {
         self.requests += 1;
         std::mem::take(&mut self.cancel).call();
-        (self.wanted.take(), self.arrived.take())
+        (self.wanted.take(), self.result.take())
     }
 }

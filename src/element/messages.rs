@@ -1,9 +1,9 @@
 //! What the element says on the bus.
 
 use super::caps;
-use super::imp::{BgRemove, lock};
-use super::stream::INTERLACED_TEXT;
+use super::imp::BgRemove;
 use crate::error::{Error, Kind};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -15,7 +15,10 @@ const SELDOM: Duration = Duration::from_secs(1);
 /// The code of a network that gives no mask, as a warning and as an error.
 pub(super) const UNSUITED: &str = "network-unsuited";
 
-/// When a warning of a code was posted last, and how often it would have been since.
+pub(super) const INTERLACED_TEXT: &str =
+    "the video is interlaced, which bgremove does not take: put `deinterlace` before it";
+
+/// When a warning of this code was posted last, and how many were withheld since.
 pub struct Posted {
     code: &'static str,
     at: Instant,
@@ -58,7 +61,7 @@ impl BgRemove {
     }
 
     /// A warning with a code in its details (structure `bgremove-warning`, fields `code` and what `fields` adds), at
-    /// most once a second for each code. `text` is given how many went before it unsaid. Gives
+    /// most once a second for each code. `text` gets the number that was withheld before. Returns
     /// whether it was posted.
     pub(super) fn warn(
         &self,
@@ -67,11 +70,11 @@ impl BgRemove {
         text: impl FnOnce(u64) -> String,
     ) -> bool {
         let withheld = {
-            let mut posted = lock(&self.warned);
+            let mut posted = lock(&self.warnings_posted);
             match posted.iter_mut().find(|p| p.code == code) {
                 Some(p) if p.at.elapsed() < SELDOM => {
                     p.withheld += 1;
-                    lock(&self.log).count(code);
+                    lock(&self.log).count_warning(code);
                     return false;
                 }
                 Some(p) => {
@@ -88,7 +91,7 @@ impl BgRemove {
             gst::Structure::builder("bgremove-warning").field("code", code).field("job-id", self.job_id());
         let (details, text) = (fields(details).build(), text(withheld));
         gst::warning!(super::imp::CAT, imp = self, "{details}");
-        lock(&self.log).keep(code, &text);
+        lock(&self.log).keep_warning(code, &text);
         let message = gst::message::Warning::builder(gst::StreamError::Failed, &text)
             .details(details)
             .src(&*self.obj())
@@ -140,9 +143,9 @@ impl BgRemove {
         s
     }
 
-    /// Upstream has asked what it can send, of `filter` if that is given, and there is nothing: it will give up with a
-    /// bare "not negotiated". Says why, once the stream has been started; a question alone is no error.
-    pub(super) fn warn_of_refusal(&self, filter: Option<&gst::CapsRef>) {
+    /// A caps query had an empty answer, so that upstream will fail with a bare "not negotiated": warns with the reason. Before
+    /// the stream starts, a query is no sign of an error.
+    pub(super) fn warn_caps_refused(&self, filter: Option<&gst::CapsRef>) {
         let obj = self.obj();
         let (sink, src) = (obj.sink_pad(), obj.src_pad());
         if !src.is_active() || sink.has_current_caps() || filter.is_some_and(|f| f.is_empty()) {
@@ -155,30 +158,31 @@ impl BgRemove {
         } else {
             let peer = src.peer_query_caps(None);
             if peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind)) {
-                // It is not for want of a format.
+                // The formats fit; something else is wrong.
                 return;
             }
             caps::refusal(kind, &input, &peer)
         };
-        if lock(&self.refusal).replace(text.clone()).is_none() {
+        if lock(&self.caps_refused).replace(text.clone()).is_none() {
             self.warn("caps-refused", |s| s, |_| text);
         }
     }
 
-    /// The stream has ended before it began, for a reason that was given as a warning before: that was the error.
-    pub(super) fn post_refusal(&self) {
-        let refusal = lock(&self.refusal).take();
+    /// The stream has ended before it began: what [`Self::warn_caps_refused`] warned of was the error.
+    pub(super) fn post_caps_refused(&self) {
+        let refusal = lock(&self.caps_refused).take();
         if let Some(text) = refusal {
             self.post_as(gst::StreamError::Format, &text, "");
         }
     }
 
-    /// Caps have come that the pad does not take at all: says so, before it refuses them.
-    pub(super) fn explain_strange_caps(&self, caps: &gst::CapsRef) {
-        if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.explained), true) {
+    /// Posts an error for caps that the pad template does not take; the pad refuses them after this.
+    pub(super) fn post_caps_unsupported(&self, caps: &gst::CapsRef) {
+        if caps.can_intersect(&caps::SINK) || std::mem::replace(&mut *lock(&self.not_negotiated_posted), true)
+        {
             return;
         }
-        *lock(&self.refusal) = None;
+        *lock(&self.caps_refused) = None;
         let text = match is_interlaced(caps) {
             true => INTERLACED_TEXT,
             false => {
@@ -189,14 +193,14 @@ impl BgRemove {
         self.post_as(gst::StreamError::Format, text, &format!("input: {caps}"));
     }
 
-    /// Says in plain words why downstream could not take the caps; once until it can.
-    pub(super) fn explain_negotiation(&self, caps: Option<&gst::Caps>) {
+    /// Posts an error that says why downstream cannot take the caps; once until it can.
+    pub(super) fn post_not_negotiated(&self, caps: Option<&gst::Caps>) {
         let obj = self.obj();
         let Some(input) = caps.cloned().or_else(|| obj.sink_pad().current_caps()) else { return };
         let kind = self.settings().kind();
         let peer = obj.src_pad().peer_query_caps(None);
         if peer.can_intersect(&caps::transform(gst::PadDirection::Sink, &input, kind))
-            || std::mem::replace(&mut *lock(&self.explained), true)
+            || std::mem::replace(&mut *lock(&self.not_negotiated_posted), true)
         {
             return;
         }

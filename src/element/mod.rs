@@ -1,4 +1,4 @@
-//! The `bgremove` element: GStreamer on the outside, the other rooms inside.
+//! The `bgremove` element: GStreamer on the outside, the other modules inside.
 
 #[cfg(feature = "analytics")]
 mod analytics;
@@ -8,14 +8,19 @@ mod control;
 mod effort;
 mod flow;
 mod imp;
+mod inspect;
 mod loader;
+mod log;
 mod messages;
 mod pool;
 mod properties;
-mod report;
+mod record;
+mod render;
 mod settings;
 mod state;
 mod stream;
+mod tags;
+mod timing;
 mod worker;
 
 use crate::report::{Outcome, Record};
@@ -23,8 +28,8 @@ use crate::video as frames;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
+pub use inspect::elements_of;
 pub use messages::error_code;
-pub use report::elements_of;
 pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {

@@ -1,65 +1,68 @@
-//! The thread that runs the network: the stream waits for it as long as it chooses to, and no longer.
+//! The thread that runs the network. The streaming thread submits frames and waits for their masks for as long as it likes.
 //!
-//! One run is under way at a time. Frames wait for their turn in line, or one at most, whose place a newer one takes.
+//! One run is under way at a time. In sync mode frames queue for it; in async mode a newer frame replaces the one that waits.
 
-use super::frames;
-use super::state::unreadable;
-use crate::error::{Error, Kind, Result};
+#[cfg(test)]
+mod tests;
+mod thread;
+
+use crate::error::Result;
 use crate::matte::{Mask, Matting, Times};
 use crate::models::Network;
-use crate::runtime::{self, Cancel, Runtime};
-use gst_video::{VideoFrameRef, VideoInfo};
+use crate::runtime::{Cancel, Runtime};
+use crate::sync::{lock, wait, wait_for};
+use gst_video::VideoInfo;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use thread::{dead_error, spawn};
 
-/// How long [`Worker::stop`] waits for a run that does not heed its cancelling.
+/// How long [`Worker::stop`] waits for a run that does not react to being cancelled.
 const PATIENCE: Duration = Duration::from_millis(120);
 
 /// A frame to run the network on.
 pub struct Job {
-    /// Ascending from frame to frame.
+    /// The frame's number in [`Flow`](super::flow::Flow).
     pub number: u64,
     pub buffer: gst::Buffer,
     pub info: VideoInfo,
-    /// Forget earlier frames before this one.
+    /// The network forgets earlier frames before this one.
     pub fresh: bool,
     /// For the tests: called in the thread, where nothing catches a panic.
     #[cfg(test)]
     pub probe: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// What came of a job.
-pub struct Done {
+/// The result of a job.
+pub struct JobResult {
     pub number: u64,
     /// The frame's timestamp.
     pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
     pub times: Times,
-    /// The network failed where it ran, for this reason, and goes on on the CPU.
-    pub moved: Option<(Network, String)>,
+    /// The provider failed, for this reason: the network now runs on the CPU.
+    pub fallback: Option<(Network, String)>,
 }
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waited {
-    /// Nothing is under way any more for this frame or an earlier one.
+    /// Nothing is pending for this frame or an earlier one.
     Done,
     TimedOut,
-    /// By [`Worker::interrupt`].
+    /// By a flush, or the end of the stream.
     Interrupted,
 }
 
 /// When a mask should be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// None is under way.
+    /// None is pending.
     Nothing,
-    /// By what runs usually take.
+    /// By the mean duration of runs.
     At(Instant),
-    /// It is the first run, which began then.
+    /// The first run is under way, since then.
     Unknown { since: Instant },
 }
 
@@ -76,32 +79,31 @@ struct Shared {
 
 #[derive(Default)]
 struct Slot {
-    /// Away while it runs.
+    /// `None` while the thread runs it.
     matting: Option<Matting>,
-    /// In line for their turn.
     pending: VecDeque<Job>,
-    /// One that was to forget earlier frames has not been run: the next one does.
+    /// A job with `fresh` was dropped before it ran: the next one takes it over.
     fresh: bool,
     running: Option<Running>,
-    done: VecDeque<Done>,
-    /// Counts [`Worker::set`] and [`Worker::reset`]: what began before is not wanted after.
+    done: VecDeque<JobResult>,
+    /// Counts [`Worker::set_matting`] and [`Worker::reset`]: the network's state is reset after a run that began before.
     epoch: u64,
-    /// Counts [`Worker::set`].
+    /// Counts [`Worker::set_matting`].
     networks: u64,
-    /// What a run usually takes.
+    /// The mean duration of runs.
     usual: Option<Duration>,
-    /// Since when the job that waits, or one whose place it has taken, has been waiting.
+    /// Since when a job has been waiting; one that replaces it goes on counting.
     waiting: Option<Instant>,
-    /// By a flush, and by the end of the stream: the one may be over before the other.
+    /// A flush and the end of the stream overlap, so each has a flag.
     flushing: bool,
     halted: bool,
-    /// The stream does not wait: its own work goes first.
+    /// The network runs at a lower priority, since the stream does not wait for it.
     behind: bool,
-    /// Counts the threads. One that is not the newest ends after its run.
+    /// Counts the threads: all but the newest end after their run.
     threads: u64,
     quit: bool,
     ended: bool,
-    /// The thread has ended by itself: nothing runs any more.
+    /// The thread has panicked: nothing runs any more.
     dead: bool,
 }
 
@@ -111,7 +113,7 @@ struct Running {
     cancel: Cancel,
     /// Nobody waits for it.
     abandoned: bool,
-    /// It took too long, which is why.
+    /// It timed out.
     stuck: bool,
 }
 
@@ -120,14 +122,14 @@ impl Slot {
         self.flushing || self.halted || self.quit
     }
 
-    /// Whether something is under way for frame `number` or an earlier one.
-    fn owes(&self, number: u64) -> bool {
+    /// Whether a job for frame `number` or an earlier one is running or queued.
+    fn has_pending(&self, number: u64) -> bool {
         let running = self.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = self.pending.iter().map(|j| j.number);
         running.into_iter().chain(pending).any(|n| n <= number)
     }
 
-    fn forget(&mut self) -> VecDeque<Job> {
+    fn clear(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
         (self.waiting, self.fresh) = (None, false);
@@ -142,7 +144,7 @@ impl Slot {
         }
     }
 
-    fn give_up(&mut self) {
+    fn time_out(&mut self) {
         self.abandon();
         if let Some(running) = &mut self.running {
             running.stuck = true;
@@ -161,10 +163,10 @@ impl Worker {
         Ok(Self { shared, runtime, thread: Mutex::new(Some(thread)) })
     }
 
-    /// A network for all frames from now on.
-    pub fn set(&self, matting: Matting) {
-        let mut slot = self.shared.lock();
-        let dropped = slot.forget();
+    /// Installs a network. Jobs that were submitted before are dropped.
+    pub fn set_matting(&self, matting: Matting) {
+        let mut slot = lock(&self.shared.slot);
+        let dropped = slot.clear();
         slot.networks += 1;
         slot.usual = None;
         let old = slot.matting.replace(matting);
@@ -172,10 +174,10 @@ impl Worker {
         drop((dropped, old));
     }
 
-    /// Forgets earlier frames and all that is under way.
+    /// Drops all jobs and resets the network's state.
     pub fn reset(&self) {
-        let mut slot = self.shared.lock();
-        let dropped = slot.forget();
+        let mut slot = lock(&self.shared.slot);
+        let dropped = slot.clear();
         if let Some(matting) = &mut slot.matting {
             matting.reset();
         }
@@ -183,9 +185,9 @@ impl Worker {
         drop(dropped);
     }
 
-    /// Whether the stream's own work goes before the network's where cores are busy, from the next run on.
+    /// Sets whether the network runs at a lower priority than the stream, from the next run on.
     pub fn set_behind(&self, behind: bool) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         if slot.behind == behind {
             return;
         }
@@ -193,8 +195,8 @@ impl Worker {
         if behind || slot.quit || slot.dead {
             return;
         }
-        // The system gives no way back to a thread that has stepped back: another one takes its place.
-        // Without one the old one goes on, as it is.
+        // Linux lets a thread lower its priority but not raise it again, so another thread takes over. If there is none
+        // to be had, the old one goes on.
         if let Ok(new) = spawn(&self.shared, self.runtime, slot.threads + 1) {
             slot.threads += 1;
             drop(slot);
@@ -203,14 +205,14 @@ impl Worker {
         }
     }
 
-    /// Asks for a frame's mask, after those that wait for their turn; or in place of these, if it `replaces` them.
+    /// Submits a frame, behind those that are queued, or instead of them if it `replaces` them.
     pub fn submit(&self, job: Job, replaces: bool) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         if slot.interrupted() {
             return;
         }
         if slot.dead {
-            slot.done.push_back(Done::failed(&job, dead()));
+            slot.done.push_back(JobResult::failed(&job, dead_error()));
             return;
         }
         let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
@@ -222,35 +224,33 @@ impl Worker {
         drop(older);
     }
 
-    /// Whether a flush or the end of the stream has begun: nobody shall wait.
+    /// Whether a flush or the end of the stream is under way.
     pub fn is_interrupted(&self) -> bool {
-        self.shared.lock().interrupted()
+        lock(&self.shared.slot).interrupted()
     }
 
-    /// Waits until nothing is under way any more for frame `number` or an earlier one, at most up to `until`.
+    /// Waits until nothing is pending for frame `number` or an earlier one, but not beyond `until`.
     pub fn wait(&self, number: u64, until: Option<Instant>) -> Waited {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         loop {
             if slot.interrupted() {
                 return Waited::Interrupted;
             }
-            if !slot.owes(number) {
+            if !slot.has_pending(number) {
                 return Waited::Done;
             }
             slot = match until.map(|t| t.saturating_duration_since(Instant::now())) {
-                None => self.shared.changed.wait(slot).unwrap_or_else(|e| e.into_inner()),
+                None => wait(&self.shared.changed, slot),
                 Some(Duration::ZERO) => return Waited::TimedOut,
-                Some(rest) => {
-                    self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0
-                }
+                Some(rest) => wait_for(&self.shared.changed, slot, rest),
             };
         }
     }
 
-    /// When what is under way for frame `number` or an earlier one should be there.
+    /// When the mask for frame `number` should be there.
     pub fn expected(&self, number: u64) -> Expected {
-        let slot = self.shared.lock();
-        if !slot.owes(number) {
+        let slot = lock(&self.shared.slot);
+        if !slot.has_pending(number) {
             return Expected::Nothing;
         }
         let since = slot.running.as_ref().map_or_else(Instant::now, |r| r.since);
@@ -263,43 +263,42 @@ impl Worker {
         }
     }
 
-    /// Takes what is there for frames up to `number`, oldest first.
-    pub fn take(&self, number: u64) -> Vec<Done> {
-        let mut slot = self.shared.lock();
+    /// Takes the results for frames up to `number`, oldest first.
+    pub fn take(&self, number: u64) -> Vec<JobResult> {
+        let mut slot = lock(&self.shared.slot);
         let n = slot.done.iter().take_while(|d| d.number <= number).count();
         slot.done.drain(..n).collect()
     }
 
-    /// The frames that a mask is under way for, or waits to be taken.
-    pub fn owed(&self) -> Vec<u64> {
-        let slot = self.shared.lock();
+    /// The frames whose jobs are queued or running, or whose results wait to be taken.
+    pub fn pending_frames(&self) -> Vec<u64> {
+        let slot = lock(&self.shared.slot);
         let running = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.number);
         let pending = slot.pending.iter().map(|j| j.number);
         slot.done.iter().map(|d| d.number).chain(running).chain(pending).collect()
     }
 
-    /// Gives up the present run if it, or the job that waits for it to end, has taken longer than `limit`.
-    pub fn give_up_after(&self, limit: Duration) -> bool {
-        let mut slot = self.shared.lock();
+    /// Cancels the present run if it has taken longer than `limit`, or a job has waited for longer; whether it did.
+    pub fn time_out_after(&self, limit: Duration) -> bool {
+        let mut slot = lock(&self.shared.slot);
         let run = slot.running.as_ref().filter(|r| !r.abandoned).map(|r| r.since);
         let late = [run, slot.waiting].into_iter().flatten().any(|since| since.elapsed() > limit);
         if late {
-            slot.give_up();
-            // Once for each limit that it waits in vain.
+            slot.time_out();
+            // The next timeout comes a whole limit later.
             slot.waiting = slot.waiting.map(|_| Instant::now());
         }
         late
     }
 
-    /// Gives up the present run, which takes too long, unless what it was to bring for frame `number` has come just
-    /// now.
-    pub fn give_up(&self, number: u64) -> bool {
-        let mut slot = self.shared.lock();
-        let late = slot.owes(number);
+    /// Cancels the present run because frame `number` has waited too long; `false` if its result has just come.
+    pub fn time_out(&self, number: u64) -> bool {
+        let mut slot = lock(&self.shared.slot);
+        let late = slot.has_pending(number);
         let mut dropped: Vec<Job> = Vec::new();
         if late {
-            slot.give_up();
-            // Nor is it run when its turn comes.
+            slot.time_out();
+            // Its own job is not run later either.
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
             slot.fresh |= dropped.iter().any(|j| j.fresh);
@@ -310,52 +309,52 @@ impl Worker {
         late
     }
 
-    /// What a run usually takes; `None` before the first one has ended.
+    /// The mean duration of runs; `None` before the first one has ended.
     pub fn usual(&self) -> Option<Duration> {
-        self.shared.lock().usual
+        lock(&self.shared.slot).usual
     }
 
-    /// Whether a run that has been given up still keeps the thread.
+    /// Whether a run that timed out still occupies the thread.
     pub fn is_stuck(&self) -> bool {
-        self.shared.lock().running.as_ref().is_some_and(|r| r.stuck)
+        lock(&self.shared.slot).running.as_ref().is_some_and(|r| r.stuck)
     }
 
-    /// A flush begins: ends all waiting and all that is under way, until [`Worker::flushed`].
+    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flushed`].
     pub fn flush(&self) {
         self.interrupt(|slot| slot.flushing = true);
     }
 
-    /// The flush is over: takes jobs again, unless halted.
+    /// FLUSH_STOP: takes jobs again, unless halted.
     pub fn flushed(&self) {
-        self.shared.lock().flushing = false;
+        lock(&self.shared.slot).flushing = false;
     }
 
-    /// The stream ends: as a flush, until [`Worker::resume`].
+    /// PAUSED to READY: the same as a flush, until [`Worker::resume`].
     pub fn halt(&self) {
         self.interrupt(|slot| slot.halted = true);
     }
 
-    /// A stream begins.
+    /// READY to PAUSED.
     pub fn resume(&self) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         (slot.flushing, slot.halted) = (false, false);
     }
 
     fn interrupt(&self, why: impl FnOnce(&mut Slot)) {
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         why(&mut slot);
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         drop(slot);
         self.shared.changed.notify_all();
         drop(dropped);
     }
 
-    /// Ends the thread. A run that does not heed its cancelling in time ends by itself, and the thread with it.
+    /// Ends the thread. If its run does not react to being cancelled in time, the thread is left to end by itself.
     pub fn stop(&self) {
         let Some(thread) = lock(&self.thread).take() else { return };
-        let mut slot = self.shared.lock();
+        let mut slot = lock(&self.shared.slot);
         slot.quit = true;
-        let dropped = slot.forget();
+        let dropped = slot.clear();
         self.shared.changed.notify_all();
         let until = Instant::now() + PATIENCE;
         while !slot.ended {
@@ -363,7 +362,7 @@ impl Worker {
             if rest.is_zero() {
                 break;
             }
-            slot = self.shared.changed.wait_timeout(slot, rest).unwrap_or_else(|e| e.into_inner()).0;
+            slot = wait_for(&self.shared.changed, slot, rest);
         }
         let ended = slot.ended;
         drop(slot);
@@ -377,346 +376,5 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-/// A thread that runs the network, the newest from now on.
-fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Result<JoinHandle<()>> {
-    let own = Arc::clone(shared);
-    std::thread::Builder::new()
-        .name("bgremove-network".into())
-        .spawn(move || {
-            let end = End { shared: &own, number };
-            own.work(runtime, number);
-            drop(end);
-        })
-        .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
-}
-
-/// The end of a thread, however it comes: whoever waits for it hears of it.
-struct End<'a> {
-    shared: &'a Shared,
-    number: u64,
-}
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        let mut slot = self.shared.lock();
-        let newest = slot.threads == self.number;
-        slot.ended |= newest;
-        let mut dropped = VecDeque::new();
-        if std::thread::panicking() {
-            slot.dead = true;
-            let running = slot.running.take().filter(|r| !r.abandoned);
-            if let Some(running) = running {
-                slot.done.push_back(Done {
-                    number: running.number,
-                    time: None,
-                    mask: Err(dead()),
-                    times: Times::default(),
-                    moved: None,
-                });
-            }
-            dropped = std::mem::take(&mut slot.pending);
-            slot.done.extend(dropped.iter().map(|job| Done::failed(job, dead())));
-        }
-        drop(slot);
-        self.shared.changed.notify_all();
-        drop(dropped);
-    }
-}
-
-fn dead() -> Error {
-    Error::new(Kind::Inference, "the network's thread has ended by a panic; please report this")
-}
-
-impl Done {
-    /// Of a job that nothing came of.
-    fn failed(job: &Job, why: Error) -> Self {
-        Done {
-            number: job.number,
-            time: job.buffer.pts(),
-            mask: Err(why),
-            times: Times::default(),
-            moved: None,
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        lock(&self.slot)
-    }
-
-    fn work(&self, runtime: &'static Runtime, number: u64) {
-        let mut slot = self.lock();
-        let mut stepped_back = None;
-        loop {
-            if slot.quit || slot.threads != number {
-                return;
-            }
-            // The thread whose place this one takes may still be at its last run.
-            let ready = !slot.pending.is_empty() && slot.running.is_none();
-            let Some(mut matting) = slot.matting.take_if(|_| ready) else {
-                slot = self.changed.wait(slot).unwrap_or_else(|e| e.into_inner());
-                continue;
-            };
-            let Some(mut job) = slot.pending.pop_front() else { continue };
-            job.fresh |= std::mem::take(&mut slot.fresh);
-            let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
-            let since = Instant::now();
-            slot.running = Some(Running {
-                number: job.number,
-                since,
-                cancel: cancel.clone(),
-                abandoned: false,
-                stuck: false,
-            });
-            slot.waiting = (!slot.pending.is_empty()).then_some(since);
-            let behind = slot.behind;
-            drop(slot);
-            if behind && stepped_back != Some(networks) {
-                stepped_back = Some(networks);
-                runtime::step_back_here();
-            }
-
-            #[cfg(test)]
-            let job = {
-                let mut job = job;
-                job.probe.take().into_iter().for_each(|probe| probe());
-                job
-            };
-            let done = catch_unwind(AssertUnwindSafe(|| run(&mut matting, &job, &cancel, runtime)));
-            let done = done.unwrap_or_else(|_| {
-                // It may have been left half done.
-                matting.renew();
-                let why = "the network's thread panicked; please report this";
-                Done::failed(&job, Error::new(Kind::Inference, why))
-            });
-            drop(job);
-
-            slot = self.lock();
-            let abandoned = slot.running.take().is_none_or(|r| r.abandoned);
-            let mut spare = None;
-            if slot.networks == networks {
-                if slot.epoch != epoch {
-                    matting.reset();
-                }
-                slot.matting = Some(matting);
-            } else {
-                spare = Some(matting);
-            }
-            if !abandoned {
-                if done.mask.is_ok() {
-                    let took = done.times.total();
-                    slot.usual = Some(slot.usual.map_or(took, |u| (u * 7 + took) / 8));
-                }
-                slot.done.push_back(done);
-            }
-            self.changed.notify_all();
-            if spare.is_some() {
-                // A network is let go without the lock.
-                drop(slot);
-                drop(spare);
-                slot = self.lock();
-            }
-        }
-    }
-}
-
-/// Runs the network on a frame; where its provider fails, once more on the CPU.
-fn run(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> Done {
-    let mut done = Done::failed(job, unreadable("the incoming buffer"));
-    if job.fresh {
-        matting.reset();
-    }
-    let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
-    let Some(frame) = frames::read(&mapped, &job.info) else { return done };
-    done.mask = matting.run(&frame, cancel).map(std::mem::take);
-    if let Err(e) = &done.mask
-        && matches!(e.kind, Kind::Inference | Kind::Unsuited)
-        && let Some(Ok(network)) = matting.network().on_cpu(runtime)
-    {
-        let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
-        matting.replace(network.clone());
-        done.mask = matting.run(&frame, cancel).map(std::mem::take);
-        if unsuited && done.mask.is_err() {
-            // It is the network's own fault.
-            matting.replace(before);
-        } else {
-            done.moved = Some((network, why));
-        }
-    }
-    done.times = matting.times();
-    done
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(number: u64) -> Job {
-        let info = VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build().unwrap();
-        Job { number, buffer: gst::Buffer::new(), info, fresh: false, probe: None }
-    }
-
-    #[test]
-    fn the_end_of_a_flush_is_not_the_end_of_a_stop() {
-        gst::init().unwrap();
-        let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
-        let soon = || Some(Instant::now() + Duration::from_millis(5));
-        // Nobody has given it a network: the job waits.
-        worker.submit(job(0), true);
-        assert_eq!(worker.wait(0, soon()), Waited::TimedOut);
-        worker.flush();
-        assert_eq!(worker.wait(0, soon()), Waited::Interrupted);
-        worker.flushed();
-        assert_eq!(worker.wait(0, soon()), Waited::Done, "forgotten");
-        worker.submit(job(1), true);
-        // A seek is under way while the stream ends.
-        worker.flush();
-        worker.halt();
-        worker.flushed();
-        worker.submit(job(2), true);
-        assert_eq!(worker.wait(2, None), Waited::Interrupted);
-        worker.resume();
-        worker.submit(job(3), true);
-        assert_eq!(worker.wait(3, soon()), Waited::TimedOut);
-    }
-
-    /// A worker with a network that is there.
-    fn with_network() -> Worker {
-        gst::init().unwrap();
-        let runtime = runtime::open(None).unwrap();
-        let choice = crate::models::resolve("light", None).unwrap();
-        let network = Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 1, false).unwrap();
-        let worker = Worker::start(runtime).unwrap();
-        worker.set(Matting::new(network, 0, false));
-        worker
-    }
-
-    fn until_it_runs(worker: &Worker) {
-        while worker.shared.lock().running.is_none() {
-            std::thread::yield_now();
-        }
-    }
-
-    fn probed(number: u64, probe: impl FnOnce() + Send + 'static) -> Job {
-        Job { probe: Some(Box::new(probe)), ..job(number) }
-    }
-
-    #[test]
-    fn a_result_that_has_just_come_is_not_given_up() {
-        let worker = with_network();
-        worker.submit(job(0), true);
-        assert_eq!(worker.wait(0, None), Waited::Done);
-        // Between the end of a wait and giving up, the result may come; here it is there.
-        assert!(!worker.give_up(0));
-        assert_eq!(worker.take(0).len(), 1);
-        let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(1, move || assert!(rx.recv().is_err())), true);
-        let soon = Instant::now() + Duration::from_millis(20);
-        assert_eq!(worker.wait(1, Some(soon)), Waited::TimedOut);
-        assert!(worker.give_up(1), "nothing has come");
-        drop(tx);
-    }
-
-    #[test]
-    fn jobs_are_done_in_line_unless_one_replaces_them() {
-        let worker = with_network();
-        let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(0, move || assert!(rx.recv().is_err())), false);
-        (1..4).for_each(|n| worker.submit(job(n), false));
-        assert_eq!(worker.owed(), [0, 1, 2, 3]);
-        drop(tx);
-        assert_eq!(worker.wait(3, None), Waited::Done);
-        assert_eq!(worker.take(3).iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2, 3]);
-        let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(4, move || assert!(rx.recv().is_err())), false);
-        until_it_runs(&worker);
-        worker.submit(Job { fresh: true, ..job(5) }, false);
-        worker.submit(job(6), true);
-        assert_eq!(worker.owed(), [4, 6]);
-        assert!(worker.shared.lock().fresh, "what was before the one that it replaces is not forgotten");
-        drop(tx);
-        assert_eq!(worker.wait(6, None), Waited::Done);
-        assert!(!worker.shared.lock().fresh, "it has been heeded");
-        // One that is given up before its turn is not run, nor is what it was to forget kept.
-        worker.take(6);
-        let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(probed(7, move || assert!(rx.recv().is_err())), false);
-        until_it_runs(&worker);
-        worker.submit(Job { fresh: true, ..job(8) }, false);
-        worker.submit(job(9), false);
-        assert!(worker.give_up(8));
-        assert!(worker.shared.lock().fresh);
-        drop(tx);
-        assert_eq!(worker.wait(9, None), Waited::Done);
-        assert_eq!(worker.take(9).iter().map(|d| d.number).collect::<Vec<_>>(), [9]);
-        assert!(!worker.shared.lock().fresh && worker.shared.lock().waiting.is_none());
-    }
-
-    #[test]
-    fn a_panic_of_the_thread_leaves_nobody_waiting() {
-        let worker = with_network();
-        let (tx, rx) = std::sync::mpsc::channel::<()>();
-        worker.submit(
-            probed(0, move || {
-                let _ = rx.recv();
-                panic!("a test wants it");
-            }),
-            true,
-        );
-        until_it_runs(&worker);
-        // One that waits for its turn, too.
-        worker.submit(job(1), true);
-        drop(tx);
-        let limit = Some(Instant::now() + Duration::from_secs(30));
-        assert_eq!(worker.wait(1, limit), Waited::Done);
-        // And one that comes after.
-        worker.submit(job(2), true);
-        assert_eq!(worker.wait(2, limit), Waited::Done);
-        let done = worker.take(2);
-        assert_eq!(done.iter().map(|d| d.number).collect::<Vec<_>>(), [0, 1, 2]);
-        assert!(done.iter().all(|d| d.mask.as_ref().is_err_and(|e| e.text.contains("panic"))));
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn the_thread_steps_back_for_a_live_stream_and_forward_again_for_one_that_waits() {
-        let worker = with_network();
-        let nice = |number| {
-            let (tx, rx) = std::sync::mpsc::channel();
-            // SAFETY: the call takes two numbers, which mean the calling thread.
-            let probe = move || tx.send(unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }).unwrap();
-            worker.submit(probed(number, probe), true);
-            assert_eq!(worker.wait(number, None), Waited::Done);
-            rx.recv().unwrap()
-        };
-        let before = nice(0);
-        worker.set_behind(true);
-        assert!(nice(1) > before);
-        worker.set_behind(false);
-        assert_eq!(nice(2), before);
-        worker.set_behind(true);
-        assert!(nice(3) > before);
-    }
-
-    #[test]
-    fn what_waits_too_long_is_told_once_for_each_limit() {
-        gst::init().unwrap();
-        let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
-        let limit = Duration::from_millis(20);
-        assert!(!worker.give_up_after(limit));
-        worker.submit(job(0), true);
-        std::thread::sleep(limit * 2);
-        // A newer job in its place waits as long.
-        worker.submit(job(1), true);
-        assert!(worker.give_up_after(limit));
-        assert!(!worker.give_up_after(Duration::from_secs(60)));
     }
 }

@@ -6,6 +6,7 @@
 //! `model-options`.
 
 mod catalogue;
+mod keys;
 mod network;
 mod shelf;
 mod sidecar;

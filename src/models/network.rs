@@ -4,7 +4,7 @@
 use super::shelf::Shelf;
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{self, Provider, Runtime, Session, Source, Target};
+use crate::runtime::{self, ModelSource, Provider, Runtime, Session, Target};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -187,8 +187,8 @@ fn session(
     let key = Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
     LOADED.get_or_load(key, || {
         let from = match source {
-            FileSource::Embedded(_, bytes) => Source::Memory(bytes),
-            FileSource::File(path) => Source::File(path),
+            FileSource::Embedded(_, bytes) => ModelSource::Memory(bytes),
+            FileSource::File(path) => ModelSource::File(path),
         };
         Session::load(runtime, from, (provider, device), threads, exact, behind)
     })

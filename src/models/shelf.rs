@@ -1,9 +1,10 @@
 //! What several elements share: loaded once for each key, while nobody waits for another key.
 
 use crate::error::{Error, Result};
+use crate::sync::{lock, wait};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 
 /// Things by key, there for as long as somebody holds them.
 ///
@@ -60,7 +61,7 @@ impl<K: Eq + Hash, T> Shelf<K, T> {
                 break round;
             }
             while state.loading && state.round == round {
-                state = slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = wait(&slot.changed, state);
             }
             if let Some((_, e)) = state.failed.as_ref().filter(|(failed, _)| *failed == round) {
                 return Err(e.clone());
@@ -92,10 +93,6 @@ impl<T> Drop for End<'_, T> {
         drop(state);
         self.0.changed.notify_all();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

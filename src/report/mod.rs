@@ -6,4 +6,4 @@ mod watch;
 
 pub use record::{Incident, Outcome, Record, save, utc};
 pub use stats::{Histogram, Stats};
-pub use watch::{Look, Note, Watch, blockiness};
+pub use watch::{MaskSummary, Note, Watch, blockiness};

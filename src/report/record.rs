@@ -2,8 +2,8 @@
 //!
 //! `docs/report.schema.json` says what is in it. No picture content, no file contents; paths as they were given.
 
+use crate::draft;
 use serde_json::{Map, Value, json};
-use std::io::Write;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -98,49 +98,24 @@ impl Record {
     }
 }
 
-/// A time in UTC, to the millisecond, as RFC 3339 has it. The calendar is that of Hinnant, "chrono-compatible
-/// low-level date algorithms", days to civil.
+/// A time in UTC, to the millisecond, as RFC 3339 has it.
 pub fn utc(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, seconds) = ((since.as_secs() / 86_400) as i64, since.as_secs() % 86_400);
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let mp = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", since.subsec_millis())
+    let seconds = glib::DateTime::from_unix_utc(since.as_secs().cast_signed());
+    // Of no time that the calendar has.
+    let text = seconds.and_then(|t| t.format("%Y-%m-%dT%H:%M:%S")).unwrap_or_default();
+    format!("{text}.{:03}Z", since.subsec_millis())
 }
 
-/// Writes the record, whole or not at all: beside its place first, under a name that nobody can guess, in a file that
-/// was not there before and is no link; then moved there.
+/// Writes the record, whole or not at all.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn save(record: &Record, path: &Path) -> std::io::Result<()> {
     let mut text = serde_json::to_string_pretty(&record.to_json())?;
     text.push('\n');
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().ok_or(std::io::ErrorKind::InvalidFilename)?;
-    let prefix = format!(".{}.", name.to_string_lossy());
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(".part");
-    // As any new file of this process, not for its owner alone: the system takes off what the umask says.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut draft = builder.tempfile_in(folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft.as_file().sync_all()?;
-    // By the standard library: `persist` would bring system calls past the C library into the plugin, and then its list
-    // of imports would not tell what it can do.
-    let draft = draft.into_temp_path();
-    std::fs::rename(&draft, path)?;
-    // It has gone; nothing is to be cleared away.
-    let _ = draft.keep();
-    Ok(())
+    draft::write(path, &format!(".{}.", name.to_string_lossy()), text.as_bytes())
 }
 
 #[cfg(test)]

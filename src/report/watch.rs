@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// Less of the frame than this is no subject.
 const NOBODY: f32 = 0.002;
-/// How long nobody may be seen.
+/// How long the subject may be missing.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long anything else must last to be said.
+/// How long anything else has to last before it is noted.
 const LASTING: Duration = Duration::from_secs(3);
 /// Pulsing, in ‰ of the coverage, that a viewer sees: steady clips stay below 10.
 const PULSING: f32 = 40.0;
@@ -20,7 +20,7 @@ const UNDECIDED: f32 = 0.6;
 /// Something about the mattes that a user may want to change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Note {
-    /// For so long nobody has been seen.
+    /// The subject has been missing for so long.
     SubjectNotFound(Duration),
     /// The matte grows and shrinks from frame to frame, by so many ‰ of the subject.
     MattePulsing(f32),
@@ -69,7 +69,7 @@ impl Note {
 
 /// What a mask looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Look {
+pub struct MaskSummary {
     /// The mean of the mask, 0..1.
     pub coverage: f32,
     /// Of the samples above 0.2, those below 0.8, 0..1.
@@ -78,7 +78,7 @@ pub struct Look {
     pub rows: f32,
 }
 
-impl Look {
+impl MaskSummary {
     /// Looks at a mask.
     pub fn at(mask: &Mask) -> Self {
         let (mut sum, mut some, mut sure) = (0.0, 0u32, 0u32);
@@ -95,7 +95,7 @@ impl Look {
                 (first, last) = (first.min(y), y + 1);
             }
         }
-        Look {
+        MaskSummary {
             coverage: sum / mask.data.len().max(1) as f32,
             undecided: (some - sure) as f32 / some.max(1) as f32,
             rows: last.saturating_sub(first.min(last)) as f32,
@@ -103,7 +103,7 @@ impl Look {
     }
 }
 
-/// Looks at each mask of a stream and says what is worth saying, each thing once.
+/// Checks each mask of a stream, and notes each fault once.
 #[derive(Debug, Default)]
 pub struct Watch {
     seen_at: Option<Duration>,
@@ -139,8 +139,8 @@ impl Watch {
         self.before = [None, None];
     }
 
-    /// Takes the look at the mask of a frame at `time`, and what is to be said about it.
-    pub fn see(&mut self, look: &Look, time: Duration) -> Option<Note> {
+    /// Takes the summary of a frame's mask; returns what is wrong with it, if that is new.
+    pub fn see(&mut self, look: &MaskSummary, time: Duration) -> Option<Note> {
         if look.coverage >= NOBODY {
             self.seen_at = Some(time);
         }
@@ -203,32 +203,32 @@ mod tests {
     use super::*;
     use crate::frame::{Color, Format, Plane};
 
-    fn run(frames: usize, mut look: impl FnMut(usize) -> Look) -> Vec<Note> {
+    fn run(frames: usize, mut look: impl FnMut(usize) -> MaskSummary) -> Vec<Note> {
         let mut watch = Watch::default();
         (0..frames).filter_map(|n| watch.see(&look(n), Duration::from_millis(n as u64 * 33))).collect()
     }
 
-    const GOOD: Look = Look { coverage: 0.3, undecided: 0.1, rows: 100.0 };
+    const GOOD: MaskSummary = MaskSummary { coverage: 0.3, undecided: 0.1, rows: 100.0 };
 
     #[test]
     fn a_good_stream_is_left_alone() {
-        assert_eq!(run(1000, |n| Look { coverage: 0.3 + 0.1 * (n as f32 * 0.02).sin(), ..GOOD }), []);
+        assert_eq!(run(1000, |n| MaskSummary { coverage: 0.3 + 0.1 * (n as f32 * 0.02).sin(), ..GOOD }), []);
         // Somebody goes out of the picture for a while.
-        assert_eq!(run(400, |n| if n % 200 < 100 { GOOD } else { Look::default() }), []);
+        assert_eq!(run(400, |n| if n % 200 < 100 { GOOD } else { MaskSummary::default() }), []);
     }
 
     #[test]
     fn each_fault_is_told_once() {
         let code = |notes: Vec<Note>| notes.iter().map(Note::code).collect::<Vec<_>>();
-        assert_eq!(code(run(1000, |_| Look::default())), ["subject-not-found"]);
+        assert_eq!(code(run(1000, |_| MaskSummary::default())), ["subject-not-found"]);
         assert_eq!(
-            code(run(500, |n| Look { coverage: if n % 2 == 0 { 0.3 } else { 0.24 }, ..GOOD })),
+            code(run(500, |n| MaskSummary { coverage: if n % 2 == 0 { 0.3 } else { 0.24 }, ..GOOD })),
             ["matte-pulsing"]
         );
-        assert_eq!(code(run(500, |_| Look { rows: 12.0, ..GOOD })), ["edge-detail-limited"]);
-        assert_eq!(code(run(500, |_| Look { undecided: 0.9, ..GOOD })), ["network-unsuited"]);
+        assert_eq!(code(run(500, |_| MaskSummary { rows: 12.0, ..GOOD })), ["edge-detail-limited"]);
+        assert_eq!(code(run(500, |_| MaskSummary { undecided: 0.9, ..GOOD })), ["network-unsuited"]);
         // Not before it has lasted.
-        assert_eq!(run(60, |_| Look { rows: 12.0, ..GOOD }), []);
+        assert_eq!(run(60, |_| MaskSummary { rows: 12.0, ..GOOD }), []);
     }
 
     #[test]
@@ -236,10 +236,10 @@ mod tests {
         let mut data = vec![0.0; 40];
         data[10..20].fill(1.0);
         data[20..25].fill(0.6);
-        let look = Look::at(&Mask { width: 10, height: 4, data });
+        let look = MaskSummary::at(&Mask { width: 10, height: 4, data });
         assert_eq!((look.rows, look.undecided), (2.0, 5.0 / 15.0));
         assert!((look.coverage - 13.0 / 40.0).abs() < 1e-6);
-        assert_eq!(Look::at(&Mask::default()), Look::default());
+        assert_eq!(MaskSummary::at(&Mask::default()), MaskSummary::default());
     }
 
     #[test]

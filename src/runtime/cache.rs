@@ -4,22 +4,18 @@
 //! used where it does not fit; beside it a file holds its own hash, so that a damaged one is seen.
 
 use super::{Runtime, provider};
+use crate::draft::{self, Draft};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Smaller files are optimised faster than they are looked up.
 const LEAST: u64 = 2_000_000;
-
-/// Two sessions of one file may be made at the same time, with other threads or for other streams.
-static DRAFTS: AtomicUsize = AtomicUsize::new(0);
 
 /// The place of one network's optimised graph.
 pub struct Slot {
     path: PathBuf,
     sum: PathBuf,
-    draft: PathBuf,
 }
 
 /// The place for a network of `length` bytes whose contents have the SHA-256 `contents`; `None` when it is small or
@@ -36,11 +32,7 @@ pub fn slot(runtime: &Runtime, length: u64, contents: &str) -> Option<Slot> {
     let folder = provider::cache_folder()?.join("graphs");
     fs::create_dir_all(&folder).ok()?;
     let name = format!("{:016x}", hasher.finish());
-    Some(Slot {
-        path: folder.join(format!("{name}.onnx")),
-        sum: folder.join(format!("{name}.sum")),
-        draft: folder.join(format!("{name}.{}-{}.draft", std::process::id(), DRAFTS.fetch_add(1, Relaxed))),
-    })
+    Some(Slot { path: folder.join(format!("{name}.onnx")), sum: folder.join(format!("{name}.sum")) })
 }
 
 impl Slot {
@@ -50,16 +42,16 @@ impl Slot {
         (hash(&self.path)? == kept).then_some(self.path.as_path())
     }
 
-    /// Where a new entry is written first.
-    pub fn draft(&self) -> &Path {
-        &self.draft
+    /// Where a new entry is written first; `None` where the folder takes none.
+    pub fn draft(&self) -> Option<Draft> {
+        Draft::new(draft::folder_of(&self.path), ".").ok()
     }
 
     /// Puts the new entry in its place. Without one the next start is only slower.
-    pub fn keep(&self) {
+    pub fn keep(&self, draft: Draft) {
         // The hash goes first: a stop in between leaves an entry that does not match.
-        let kept = hash(&self.draft)
-            .is_some_and(|h| fs::write(&self.sum, h).is_ok() && fs::rename(&self.draft, &self.path).is_ok());
+        let kept = hash(draft.path())
+            .is_some_and(|h| fs::write(&self.sum, h).is_ok() && draft.publish(&self.path).is_ok());
         if !kept {
             self.discard();
         }
@@ -67,7 +59,7 @@ impl Slot {
 
     /// Takes an entry away.
     pub fn discard(&self) {
-        for path in [&self.draft, &self.sum, &self.path] {
+        for path in [&self.sum, &self.path] {
             let _ = fs::remove_file(path);
         }
     }
@@ -94,10 +86,11 @@ mod tests {
     fn damage_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let slot = Slot { path: at("a.onnx"), sum: at("a.sum"), draft: at("a.draft") };
+        let slot = Slot { path: at("a.onnx"), sum: at("a.sum") };
         assert_eq!(slot.sound(), None);
-        fs::write(slot.draft(), b"graph").unwrap();
-        slot.keep();
+        let draft = slot.draft().unwrap();
+        fs::write(draft.path(), b"graph").unwrap();
+        slot.keep(draft);
         assert_eq!(slot.sound(), Some(at("a.onnx").as_path()));
         fs::write(at("a.onnx"), b"grapf").unwrap();
         assert_eq!(slot.sound(), None);

@@ -1,6 +1,6 @@
 //! NVIDIA's GPUs, as their driver sees them.
 
-use super::find::cause;
+use super::version::cause;
 use libloading::Library;
 use std::ffi::{CStr, c_char, c_int};
 use std::path::Path;

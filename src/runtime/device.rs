@@ -2,8 +2,9 @@
 
 use super::{Provider, Runtime, cuda, vulkan};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use std::sync::Mutex;
-use vulkan::{Adapter, Kind as Type};
+use vulkan::{Adapter, AdapterKind};
 
 /// A device of a provider.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,7 +124,7 @@ fn number(names: &[String], wanted: &str) -> std::result::Result<usize, String> 
 /// WebGPU takes no adapter by number: it takes the first of the kind that it is told to prefer. So one is had where that
 /// makes it the first, and an error is given where it does not.
 fn adapter(adapters: &[Adapter], wanted: &str) -> std::result::Result<Device, String> {
-    let best = |order: [Type; 2]| {
+    let best = |order: [AdapterKind; 2]| {
         // After the two that are asked for come the others, and software goes before what is of no known kind.
         let rank = |a: &Adapter| match order.iter().position(|k| *k == a.kind) {
             Some(at) => at,
@@ -134,8 +135,8 @@ fn adapter(adapters: &[Adapter], wanted: &str) -> std::result::Result<Device, St
         (0..adapters.len()).filter(|i| rank(&adapters[*i]) == first).collect::<Vec<_>>()
     };
     let preferences = [
-        ("high-performance", [Type::Discrete, Type::Integrated]),
-        ("low-power", [Type::Integrated, Type::Discrete]),
+        ("high-performance", [AdapterKind::Discrete, AdapterKind::Integrated]),
+        ("low-power", [AdapterKind::Integrated, AdapterKind::Discrete]),
     ];
     let device = |power, equals: &[usize]| Device {
         name: equals.iter().map(|i| adapters[*i].name.as_str()).collect::<Vec<_>>().join(" or "),
@@ -164,7 +165,7 @@ fn adapter(adapters: &[Adapter], wanted: &str) -> std::result::Result<Device, St
 static TAKEN: Mutex<Option<Device>> = Mutex::new(None);
 
 fn free(device: &Device) -> std::result::Result<(), String> {
-    match &*TAKEN.lock().unwrap_or_else(|e| e.into_inner()) {
+    match &*lock(&TAKEN) {
         Some(other) if other.name != device.name => Err(format!(
             "this process runs WebGPU on {} already, and {} takes another process",
             other.name, device.name
@@ -176,7 +177,7 @@ fn free(device: &Device) -> std::result::Result<(), String> {
 /// A network has been loaded there.
 pub(super) fn settle(provider: Provider, device: &Device) {
     if provider == Provider::WebGpu {
-        TAKEN.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert_with(|| device.clone());
+        lock(&TAKEN).get_or_insert_with(|| device.clone());
     }
 }
 
@@ -191,18 +192,18 @@ pub fn only_software(provider: Provider) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn list(kinds: &[(&str, Type)]) -> Vec<Adapter> {
+    fn list(kinds: &[(&str, AdapterKind)]) -> Vec<Adapter> {
         kinds.iter().map(|(name, kind)| Adapter { name: name.to_string(), kind: *kind }).collect()
     }
 
     #[test]
     fn the_adapter_that_is_meant_is_the_one_that_webgpu_takes() {
         let (big, small, soft) = (
-            ("Radeon RX 7600", Type::Discrete),
-            ("Radeon 780M", Type::Integrated),
-            ("SwiftShader Device", Type::Software),
+            ("Radeon RX 7600", AdapterKind::Discrete),
+            ("Radeon 780M", AdapterKind::Integrated),
+            ("SwiftShader Device", AdapterKind::Software),
         );
-        let taken = |of: &[(&str, Type)], wanted: &str| {
+        let taken = |of: &[(&str, AdapterKind)], wanted: &str| {
             let d = adapter(&list(of), wanted)?;
             let Pick::Power(power) = d.pick else { panic!("{d:?}") };
             Ok((d.name, power, d.software))

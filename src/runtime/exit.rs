@@ -3,8 +3,9 @@
 //! A program may stop its pipelines and return from `main` while a network still loads beside them. At its exit the
 //! libraries' static objects are destroyed under that thread: OpenVINO crashes then.
 
+use crate::sync::lock;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Condvar, Mutex, Once};
 use std::time::Duration;
 
 /// A thread that hangs must not keep the process for ever.
@@ -18,23 +19,19 @@ pub struct Working(());
 
 impl Working {
     pub fn new() -> Self {
-        *lock() += 1;
+        *lock(&WORKING) += 1;
         Working(())
     }
 }
 
 impl Drop for Working {
     fn drop(&mut self) {
-        let mut working = lock();
+        let mut working = lock(&WORKING);
         *working -= 1;
         if *working == 0 {
             IDLE.notify_all();
         }
     }
-}
-
-fn lock() -> MutexGuard<'static, usize> {
-    WORKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// To be called before OpenVINO, of the library at `runtime`, is used.
@@ -59,7 +56,7 @@ pub fn prepare_openvino(runtime: &Path) {
 /// To be called once the runtime's own library is open.
 pub fn wait_at_exit() {
     extern "C" fn wait() {
-        let _ = IDLE.wait_timeout_while(lock(), LONGEST, |working| *working > 0);
+        let _ = IDLE.wait_timeout_while(lock(&WORKING), LONGEST, |working| *working > 0);
     }
     // SAFETY: the handler takes nothing and does not unwind. When the plugin is unloaded, the system takes it away.
     unsafe { libc::atexit(wait) };

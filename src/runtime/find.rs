@@ -84,8 +84,3 @@ fn packaged(beside: Option<&Path>) -> Vec<PathBuf> {
     list.dedup();
     list
 }
-
-/// Why a library does not open, in the system's words.
-pub fn cause(e: &libloading::Error) -> String {
-    std::error::Error::source(e).map_or_else(|| e.to_string(), |source| source.to_string())
-}

@@ -20,10 +20,12 @@ pub use device::{Device, devices, only_software};
 pub use find::data_folder;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
-pub use session::{Cancel, Element, Input, Port, Session, Source, State, View, threads_of_a_run};
+pub use run::Cancel;
+pub use session::{Element, Input, ModelSource, Port, Session, State, View, threads_of_a_run};
 pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use find::{LIBRARY, candidates};
 use once_cell::sync::OnceCell;
 use std::path::{Path, PathBuf};
@@ -80,7 +82,7 @@ pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'sta
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
-    let _one = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+    let _one = lock(&OPENING);
     RUNTIME.get_or_try_init(|| {
         let mut tried = String::new();
         for path in candidates(beside, wanted) {

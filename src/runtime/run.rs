@@ -5,15 +5,16 @@
 //! themselves. So the C function is called here, side by side on the CPU, and as many at a time as a [`Gate`] lets
 //! through elsewhere.
 
-use super::session::Cancel;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::sync::{lock, wait};
 use ort::AsPointer;
 use ort::session::{RunOptions, SessionInputValue};
 use ort::value::DynValue;
 use std::collections::VecDeque;
 use std::ffi::{CString, c_char};
+use std::fmt;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Runs a session and gives the outputs that are named, in their order.
 ///
@@ -83,28 +84,24 @@ impl Gate {
         Arc::new(Self { queue: Mutex::new(queue), changed: Condvar::new() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Waits for a turn, or for `cancel` to be called.
     ///
     /// # Errors
     /// [`Kind::Cancelled`](crate::error::Kind).
     pub fn enter(self: &Arc<Self>, cancel: &Cancel) -> Result<Turn> {
         cancel.wakes(Some(Arc::clone(self)));
-        let mut queue = self.lock();
+        let mut queue = lock(&self.queue);
         let ticket = queue.next;
         queue.next += 1;
         queue.waiting.push_back(ticket);
         // The gate's lock is held from looking at `cancel` until waiting, and `Cancel::call` takes it before it wakes:
         // no call is missed.
         while !cancel.is_called() && (queue.free == 0 || queue.waiting.front() != Some(&ticket)) {
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = wait(&self.changed, queue);
         }
         queue.waiting.retain(|t| *t != ticket);
         let turn = if cancel.is_called() {
-            Err(super::session::cancelled())
+            Err(cancelled())
         } else {
             queue.free -= 1;
             Ok(Turn(Arc::clone(self)))
@@ -118,28 +115,104 @@ impl Gate {
 
     /// Has all who wait look at their `Cancel` again.
     pub fn wake(&self) {
-        drop(self.lock());
+        drop(lock(&self.queue));
         self.changed.notify_all();
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.lock().free += 1;
+        lock(&self.0.queue).free += 1;
         self.0.changed.notify_all();
     }
+}
+
+/// Ends a run from another thread, or keeps it from beginning.
+///
+/// Providers look at it between two operators; one that runs a whole network as one operator ends with that.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<Mutex<Call>>);
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cancel({})", self.is_called())
+    }
+}
+
+#[derive(Default)]
+struct Call {
+    called: bool,
+    options: Option<Arc<RunOptions>>,
+    /// Where the run waits for its turn.
+    waits: Option<Arc<Gate>>,
+}
+
+impl Cancel {
+    /// Ends the run that has this, and every later one.
+    pub fn call(&self) {
+        let mut call = lock(&self.0);
+        call.called = true;
+        if let Some(options) = &call.options {
+            // It can only fail for want of a library, which a run has.
+            let _ = options.terminate();
+        }
+        let waits = call.waits.clone();
+        // Not under the lock: who waits at the gate holds the gate's and looks at this one.
+        drop(call);
+        if let Some(gate) = waits {
+            gate.wake();
+        }
+    }
+
+    /// Whom a call wakes.
+    fn wakes(&self, gate: Option<Arc<Gate>>) {
+        lock(&self.0).waits = gate;
+    }
+
+    /// Whether it has been called.
+    pub fn is_called(&self) -> bool {
+        lock(&self.0).called
+    }
+
+    pub(super) fn options(&self) -> Result<Arc<RunOptions>> {
+        let mut call = lock(&self.0);
+        if call.called {
+            return Err(cancelled());
+        }
+        if call.options.is_none() {
+            call.options = Some(Arc::new(RunOptions::new().map_err(failed)?));
+        }
+        call.options.clone().ok_or_else(cancelled)
+    }
+}
+
+pub(super) fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "the run was cancelled")
+}
+
+/// The error of a run.
+pub(super) fn failed(e: ort::Error) -> Error {
+    Error::new(Kind::Inference, first_line(&e))
+}
+
+/// The runtime's messages carry source positions before what they say, and call stacks after the first line.
+pub(super) fn first_line(e: &impl fmt::Display) -> String {
+    let text = e.to_string();
+    let line = text.lines().next().unwrap_or_default().trim();
+    // As in "…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : Failed to load library …".
+    let said = line.rsplit_once("[ONNXRuntimeError] : ").and_then(|(_, said)| said.splitn(3, " : ").nth(2));
+    said.filter(|s| !s.is_empty()).unwrap_or(line).to_string()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
     use std::time::{Duration, Instant};
 
     /// Waits until so many are in the queue.
     fn crowd(gate: &Gate, n: usize) {
         let start = Instant::now();
-        while gate.lock().waiting.len() != n {
+        while lock(&gate.queue).waiting.len() != n {
             assert!(start.elapsed() < Duration::from_secs(30), "they do not come");
             std::thread::yield_now();
         }
@@ -186,6 +259,6 @@ mod tests {
         });
         assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3]);
         drop(two);
-        assert_eq!(gate.lock().free, 2);
+        assert_eq!(lock(&gate.queue).free, 2);
     }
 }

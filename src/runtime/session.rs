@@ -1,12 +1,13 @@
 //! A loaded network: its ports, and runs.
 
 use super::exit::{Working, prepare_openvino};
-use super::run::{Gate, run};
+use super::run::{Cancel, Gate, cancelled, failed, first_line, run};
 use super::threads::Threads;
 use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
 use crate::error::{Error, Kind, Result};
+use crate::sync::lock;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{RunOptions, SessionInputValue, SharedSessionInner};
+use ort::session::{SessionInputValue, SharedSessionInner};
 use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -133,7 +134,7 @@ pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
 
 /// What to load.
 #[derive(Clone, Copy, Debug)]
-pub enum Source<'a> {
+pub enum ModelSource<'a> {
     Memory(&'a [u8]),
     File(&'a Path),
 }
@@ -176,7 +177,7 @@ impl Session {
     /// [`Kind::ModelInvalid`] with the runtime's own words, and [`Kind::Runtime`] when there is no such device.
     pub fn load(
         runtime: &Runtime,
-        source: Source<'_>,
+        source: ModelSource<'_>,
         (provider, device): (Provider, &str),
         threads: u32,
         exact: bool,
@@ -190,11 +191,11 @@ impl Session {
         }
         let device = device::choose(provider, device)?;
         let (files, contents) = match source {
-            Source::Memory(bytes) => (
+            ModelSource::Memory(bytes) => (
                 onnx::Files { length: bytes.len() as u64, data: Vec::new() },
                 Contents { bytes: Cow::Borrowed(bytes), sha256: None },
             ),
-            Source::File(path) => {
+            ModelSource::File(path) => {
                 let contents = Contents::read(path)?;
                 // What is looked at is what is loaded, whatever becomes of the file meanwhile.
                 let length = contents.bytes.len() as u64;
@@ -205,13 +206,13 @@ impl Session {
         let length = files.length;
         let threads = threads_of_a_run(length, threads);
         static ALONE: Mutex<()> = Mutex::new(());
-        let _alone = provider.loads_alone().then(|| ALONE.lock().unwrap_or_else(|e| e.into_inner()));
+        let _alone = provider.loads_alone().then(|| lock(&ALONE));
         let how =
             How { runtime, provider, device: &device, count: threads, threads: Threads { behind }, exact };
         let mut sha256 = contents.sha256.clone();
         let session = match source {
             // The data is found beside the file: the runtime has to open it.
-            Source::File(path) if !files.data.is_empty() => {
+            ModelSource::File(path) if !files.data.is_empty() => {
                 let session = how
                     .build(GraphOptimizationLevel::All, None)?
                     .commit_from_file(path)
@@ -221,7 +222,7 @@ impl Session {
                     sha256.filter(|sum| Contents::read(path).is_ok_and(|c| c.sha256.as_ref() == Some(sum)));
                 session
             }
-            Source::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
+            ModelSource::File(_) if provider == Provider::Cpu => how.open_cached(&contents)?,
             _ => how
                 .build(GraphOptimizationLevel::All, None)?
                 .commit_from_memory(&contents.bytes)
@@ -320,69 +321,6 @@ impl Session {
     }
 }
 
-/// Ends a run from another thread, or keeps it from beginning.
-///
-/// Providers look at it between two operators; one that runs a whole network as one operator ends with that.
-#[derive(Clone, Default)]
-pub struct Cancel(Arc<Mutex<Call>>);
-
-impl fmt::Debug for Cancel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cancel({})", self.is_called())
-    }
-}
-
-#[derive(Default)]
-struct Call {
-    called: bool,
-    options: Option<Arc<RunOptions>>,
-    /// Where the run waits for its turn.
-    waits: Option<Arc<Gate>>,
-}
-
-impl Cancel {
-    /// Ends the run that has this, and every later one.
-    pub fn call(&self) {
-        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        call.called = true;
-        if let Some(options) = &call.options {
-            // It can only fail for want of a library, which a run has.
-            let _ = options.terminate();
-        }
-        let waits = call.waits.clone();
-        // Not under the lock: who waits at the gate holds the gate's and looks at this one.
-        drop(call);
-        if let Some(gate) = waits {
-            gate.wake();
-        }
-    }
-
-    /// Whom a call wakes.
-    pub(super) fn wakes(&self, gate: Option<Arc<Gate>>) {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).waits = gate;
-    }
-
-    /// Whether it has been called.
-    pub fn is_called(&self) -> bool {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).called
-    }
-
-    fn options(&self) -> Result<Arc<RunOptions>> {
-        let mut call = self.0.lock().unwrap_or_else(|e| e.into_inner());
-        if call.called {
-            return Err(cancelled());
-        }
-        if call.options.is_none() {
-            call.options = Some(Arc::new(RunOptions::new().map_err(failed)?));
-        }
-        call.options.clone().ok_or_else(cancelled)
-    }
-}
-
-pub(super) fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, "the run was cancelled")
-}
-
 fn invalid(e: &ort::Error) -> Error {
     Error::new(Kind::ModelInvalid, first_line(e))
 }
@@ -437,7 +375,7 @@ impl How<'_> {
             // SAFETY: it is the library that the runtime has just tried to open itself.
             match unsafe { libloading::Library::new(&library) } {
                 Ok(library) => std::mem::forget(library),
-                Err(e) => text += &format!(" ({})", super::find::cause(&e)),
+                Err(e) => text += &format!(" ({})", super::version::cause(&e)),
             }
         }
         if let Err(driver) = super::devices(self.runtime, self.provider) {
@@ -464,9 +402,12 @@ impl How<'_> {
                 Err(_) => slot.discard(),
             }
         }
-        match all(Some(slot.draft()))?.commit_from_memory(bytes) {
+        let Some(draft) = slot.draft() else {
+            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
+        };
+        match all(Some(draft.path()))?.commit_from_memory(bytes) {
             Ok(session) => {
-                slot.keep();
+                slot.keep(draft);
                 Ok(session)
             }
             // The folder may be full or not writable: the network itself may still be good.
@@ -516,17 +457,4 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
         });
     }
     Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
-}
-
-fn failed(e: ort::Error) -> Error {
-    Error::new(Kind::Inference, first_line(&e))
-}
-
-/// The runtime's messages carry source positions before what they say, and call stacks after the first line.
-fn first_line(e: &impl fmt::Display) -> String {
-    let text = e.to_string();
-    let line = text.lines().next().unwrap_or_default().trim();
-    // As in "…/provider_bridge_ort.cc:2043 … [ONNXRuntimeError] : 1 : FAIL : Failed to load library …".
-    let said = line.rsplit_once("[ONNXRuntimeError] : ").and_then(|(_, said)| said.splitn(3, " : ").nth(2));
-    said.filter(|s| !s.is_empty()).unwrap_or(line).to_string()
 }

@@ -23,3 +23,8 @@ pub fn version(path: &Path) -> Option<String> {
     let text = unsafe { CStr::from_ptr((base.get_version)()) };
     Some(text.to_string_lossy().into_owned())
 }
+
+/// Why a library does not open, in the system's words.
+pub fn cause(e: &libloading::Error) -> String {
+    std::error::Error::source(e).map_or_else(|| e.to_string(), |source| source.to_string())
+}

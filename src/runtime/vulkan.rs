@@ -7,11 +7,11 @@ use ash::vk;
 pub struct Adapter {
     /// As its driver calls it.
     pub name: String,
-    pub kind: Kind,
+    pub kind: AdapterKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AdapterKind {
     /// A card of its own.
     Discrete,
     /// Part of the processor.
@@ -21,20 +21,20 @@ pub enum Kind {
     Other,
 }
 
-impl From<vk::PhysicalDeviceType> for Kind {
+impl From<vk::PhysicalDeviceType> for AdapterKind {
     fn from(kind: vk::PhysicalDeviceType) -> Self {
         match kind {
-            vk::PhysicalDeviceType::DISCRETE_GPU => Kind::Discrete,
-            vk::PhysicalDeviceType::INTEGRATED_GPU => Kind::Integrated,
-            vk::PhysicalDeviceType::CPU => Kind::Software,
-            _ => Kind::Other,
+            vk::PhysicalDeviceType::DISCRETE_GPU => AdapterKind::Discrete,
+            vk::PhysicalDeviceType::INTEGRATED_GPU => AdapterKind::Integrated,
+            vk::PhysicalDeviceType::CPU => AdapterKind::Software,
+            _ => AdapterKind::Other,
         }
     }
 }
 
 impl Adapter {
     pub fn is_software(&self) -> bool {
-        self.kind == Kind::Software
+        self.kind == AdapterKind::Software
     }
 }
 

@@ -159,17 +159,17 @@ fn a_virtual_camera_through_pipewire() {
     in_a_browser(&mut session, test);
 }
 
-/// The README's line for gst-launch-1.0, with a picture in the camera's place.
+/// The line of docs/live.md for gst-launch-1.0, with a picture in the camera's place.
 #[test]
-fn the_line_of_the_readme_makes_a_camera() {
+fn the_line_of_the_page_makes_a_camera() {
     let _alone = alone();
-    let Some(mut session) = Session::start("the_line_of_the_readme_makes_a_camera") else { return };
-    let readme = include_str!("../../README.md");
-    let start = readme
+    let Some(mut session) = Session::start("the_line_of_the_page_makes_a_camera") else { return };
+    let page = include_str!("../../docs/live.md");
+    let start = page
         .find("    gst-launch-1.0 v4l2src ! videoconvert ! bgremove background=blur ! videoconvert ! \\")
         .unwrap();
     let line =
-        readme[start..].split("\n    ").take_while(|l| !l.starts_with("sudo")).collect::<Vec<_>>().join("\n");
+        page[start..].split("\n    ").take_while(|l| !l.starts_with("sudo")).collect::<Vec<_>>().join("\n");
     assert!(line.contains("pipewiresink"), "{line}");
     let still = "decodebin ! imagefreeze is-live=true ! video/x-raw,framerate=30/1";
     let portrait = format!("filesrc location={} ! {still}", clip("astronaut.png").display());

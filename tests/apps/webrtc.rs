@@ -316,12 +316,12 @@ fn a_server_is_sent_to() {
     assert_eq!(server.left.recv_timeout(patience).unwrap(), "/room/7");
 }
 
-/// The README's lines for the example, with a clip of ours.
+/// The lines of docs/live.md for the example, with a clip of ours.
 #[test]
-fn the_lines_of_the_readme_run() {
+fn the_lines_of_the_page_run() {
     let _alone = alone();
-    let readme = include_str!("../../README.md");
-    let lines = readme.lines().filter_map(|l| l.split_once("--example webrtc -- ").map(|(_, rest)| rest));
+    let page = include_str!("../../docs/live.md");
+    let lines = page.lines().filter_map(|l| l.split_once("--example webrtc -- ").map(|(_, rest)| rest));
     let lines: Vec<&str> = lines.map(|l| l.split('#').next().unwrap().trim()).collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
     for line in lines {

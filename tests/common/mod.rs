@@ -10,7 +10,8 @@ use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrame, VideoInfo};
 use gstbgremove::frame::{Component, Format};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Once;
 
 pub const SINK_FORMATS: [VideoFormat; 16] = [
@@ -45,6 +46,25 @@ pub fn clip(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("build/clips").join(name);
     assert!(path.exists(), "{} is missing: run `make clips`", path.display());
     path
+}
+
+/// Runs a line of a page as its reader would, in a folder, with the plugin and the tool that were built for the tests; it has to
+/// end well within two minutes. There is no screen and no camera.
+pub fn shell(folder: &Path, line: &str) {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_path_buf();
+    let path = format!("{}:{}", deps.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let line = line
+        .replace("gst-launch-1.0 ", "gst-launch-1.0 -q ")
+        .replace("v4l2src", "videotestsrc is-live=true num-buffers=30")
+        .replace("autovideosink", "fakevideosink");
+    let out = Command::new("timeout")
+        .args(["120", "sh", "-c", &line])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("GST_PLUGIN_PATH", deps)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{line}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
 pub fn info(format: VideoFormat, width: u32, height: u32) -> VideoInfo {

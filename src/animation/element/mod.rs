@@ -5,11 +5,12 @@ mod webp;
 
 use super::Rgba;
 use crate::numbers::Numbers;
+use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoCodecFrame, VideoFormat, VideoFrameRef, VideoInfo};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 glib::wrapper! {
     /**
@@ -57,14 +58,10 @@ glib::wrapper! {
 }
 
 pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    // Never picked of itself: who wants a picture format says so.
+    // Never plugged automatically: a picture format is asked for by name.
     let rank = gst::Rank::NONE;
     gst::Element::register(Some(plugin), "gifalphaenc", rank, GifAlphaEnc::static_type())?;
     gst::Element::register(Some(plugin), "webpalphaenc", rank, WebpAlphaEnc::static_type())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// One of the two writers.
@@ -74,6 +71,14 @@ trait Write: Sized + Send {
 
     /// The last bytes; the last frame is seen until `end`.
     fn finish(self, end: u64) -> Result<Vec<u8>, String>;
+}
+
+/// What can be set of one of the two.
+trait Options: Default + Send {
+    fn properties() -> Vec<glib::ParamSpec>;
+    /// Whether there is such a property.
+    fn set(&mut self, name: &str, value: &glib::Value) -> bool;
+    fn get(&self, name: &str) -> Option<glib::Value>;
 }
 
 enum Added {
@@ -252,14 +257,43 @@ fn templates(media_type: &str, max: usize) -> Vec<gst::PadTemplate> {
         .collect()
 }
 
-/// The part of an element that only hands on to its [`Core`].
+/// One of the two elements: all of it, but for its [`Options`] and its writer. A macro, since GObject knows no generics.
 macro_rules! encoder {
-    ($name:ident, $wrapper:ident, $type_name:literal, $media_type:literal, $max:expr, $long_name:literal, $what:literal) => {
+    ($name:ident, $type_name:literal, $media_type:literal, $max:expr, $long_name:literal, $what:literal) => {
+        #[derive(Default)]
+        pub struct $name {
+            core: Core<Writer>,
+            options: Mutex<Options>,
+        }
+
         #[glib::object_subclass]
         impl ObjectSubclass for $name {
             const NAME: &'static str = $type_name;
-            type Type = super::$wrapper;
+            type Type = super::$name;
             type ParentType = gst_video::VideoEncoder;
+        }
+
+        impl ObjectImpl for $name {
+            fn properties() -> &'static [glib::ParamSpec] {
+                static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> =
+                    LazyLock::new(<Options as super::Options>::properties);
+                PROPERTIES.as_ref()
+            }
+
+            fn constructed(&self) {
+                self.parent_constructed();
+                self.core.numbers.watch(self.obj().src_pad());
+            }
+
+            fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+                if !lock(&self.options).set(pspec.name(), value) {
+                    gst::warning!(gst::CAT_RUST, imp = self, "no property {}", pspec.name());
+                }
+            }
+
+            fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+                lock(&self.options).get(pspec.name()).unwrap_or_else(|| pspec.default_value().clone())
+            }
         }
 
         impl GstObjectImpl for $name {}

@@ -1,19 +1,14 @@
 //! `webpalphaenc`.
 
-use super::{Added, Core, Write, encoder, lock};
+use super::{Added, Core, Options as _, Write, encoder};
 use crate::animation::Rgba;
 use crate::animation::webp::{MAX_SIZE, Options, Writer};
+use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::prelude::*;
 use gst_video::subclass::prelude::*;
 use std::sync::{LazyLock, Mutex};
-
-#[derive(Default)]
-pub struct WebpAlphaEnc {
-    core: Core<Writer>,
-    options: Mutex<Options>,
-}
 
 impl Write for Writer {
     fn add(&mut self, frame: Rgba<'_>, time: u64) -> Result<Added, String> {
@@ -25,84 +20,74 @@ impl Write for Writer {
     }
 }
 
-impl ObjectImpl for WebpAlphaEnc {
-    fn properties() -> &'static [glib::ParamSpec] {
-        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
-            let defaults = Options::default();
-            vec![
-                glib::ParamSpecFloat::builder("quality")
-                    .nick("Quality")
-                    .blurb("0 (smallest) to 100 (best); with lossless, how hard to make it small")
-                    .minimum(0.0)
-                    .maximum(100.0)
-                    .default_value(defaults.quality)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("alpha-quality")
-                    .nick("Alpha quality")
-                    .blurb("Quality of the alpha; 100 keeps it exactly")
-                    .maximum(100)
-                    .default_value(defaults.alpha_quality as u32)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecBoolean::builder("lossless")
-                    .nick("Lossless")
-                    .blurb("Keep the colours exactly, too; much larger")
-                    .default_value(defaults.lossless)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("method")
-                    .nick("Method")
-                    .blurb("Speed against size: 0 is fast, 6 is slow and a little smaller")
-                    .maximum(6)
-                    .default_value(defaults.method as u32)
-                    .mutable_ready()
-                    .build(),
-                glib::ParamSpecUInt::builder("loops")
-                    .nick("Loops")
-                    .blurb("How often to play (0 = for ever)")
-                    .maximum(u16::MAX.into())
-                    .default_value(defaults.loops.into())
-                    .mutable_ready()
-                    .build(),
-            ]
-        });
-        PROPERTIES.as_ref()
+impl super::Options for Options {
+    fn properties() -> Vec<glib::ParamSpec> {
+        let defaults = Self::default();
+        vec![
+            glib::ParamSpecFloat::builder("quality")
+                .nick("Quality")
+                .blurb("0 (smallest) to 100 (best); with lossless, how hard to make it small")
+                .minimum(0.0)
+                .maximum(100.0)
+                .default_value(defaults.quality)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt::builder("alpha-quality")
+                .nick("Alpha quality")
+                .blurb("Quality of the alpha; 100 keeps it exactly")
+                .maximum(100)
+                .default_value(defaults.alpha_quality as u32)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecBoolean::builder("lossless")
+                .nick("Lossless")
+                .blurb("Keep the colours exactly, too; much larger")
+                .default_value(defaults.lossless)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt::builder("method")
+                .nick("Method")
+                .blurb("Speed against size: 0 is fast, 6 is slow and a little smaller")
+                .maximum(6)
+                .default_value(defaults.method as u32)
+                .mutable_ready()
+                .build(),
+            glib::ParamSpecUInt::builder("loops")
+                .nick("Loops")
+                .blurb("How often to play (0 = for ever)")
+                .maximum(u16::MAX.into())
+                .default_value(defaults.loops.into())
+                .mutable_ready()
+                .build(),
+        ]
     }
 
-    fn constructed(&self) {
-        self.parent_constructed();
-        self.core.numbers.watch(self.obj().src_pad());
-    }
-
-    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut options = lock(&self.options);
+    fn set(&mut self, name: &str, value: &glib::Value) -> bool {
         let uint = || value.get::<u32>().unwrap_or_default();
-        match pspec.name() {
-            "quality" => options.quality = value.get().unwrap_or_default(),
-            "alpha-quality" => options.alpha_quality = uint() as usize,
-            "lossless" => options.lossless = value.get().unwrap_or_default(),
-            "method" => options.method = uint() as usize,
-            "loops" => options.loops = uint().min(u16::MAX.into()) as u16,
-            name => gst::warning!(gst::CAT_RUST, imp = self, "no property {name}"),
+        match name {
+            "quality" => self.quality = value.get().unwrap_or_default(),
+            "alpha-quality" => self.alpha_quality = uint() as usize,
+            "lossless" => self.lossless = value.get().unwrap_or_default(),
+            "method" => self.method = uint() as usize,
+            "loops" => self.loops = uint().min(u16::MAX.into()) as u16,
+            _ => return false,
         }
+        true
     }
 
-    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        let options = lock(&self.options);
-        match pspec.name() {
-            "quality" => options.quality.to_value(),
-            "alpha-quality" => (options.alpha_quality as u32).to_value(),
-            "lossless" => options.lossless.to_value(),
-            "method" => (options.method as u32).to_value(),
-            "loops" => u32::from(options.loops).to_value(),
-            _ => pspec.default_value().clone(),
-        }
+    fn get(&self, name: &str) -> Option<glib::Value> {
+        Some(match name {
+            "quality" => self.quality.to_value(),
+            "alpha-quality" => (self.alpha_quality as u32).to_value(),
+            "lossless" => self.lossless.to_value(),
+            "method" => (self.method as u32).to_value(),
+            "loops" => u32::from(self.loops).to_value(),
+            _ => return None,
+        })
     }
 }
 
 encoder!(
-    WebpAlphaEnc,
     WebpAlphaEnc,
     "GstBgWebpAlphaEnc",
     "image/webp",

@@ -9,8 +9,6 @@ mod verdict;
 use gstbgremove::measure::{self, Size, Steady, SteadyFrame, Truth, TruthFrame};
 use moments::Moments;
 use play::{Cutter, Decoder, Setting};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use truth::Mattes;
@@ -113,13 +111,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if path.metadata().is_ok_and(|m| !m.is_file()) {
         return std::fs::write(path, text);
     }
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Readable as the user's other new files are.
-    let mode = std::fs::Permissions::from_mode(0o666);
-    let mut draft = tempfile::Builder::new().prefix(".compare-").permissions(mode).tempfile_in(folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft.persist(path)?;
-    Ok(())
+    gstbgremove::draft::write(path, ".compare-", text.as_bytes())
 }
 
 /// One clip through both settings, frame by frame.

@@ -3,6 +3,7 @@
 //! Whatever might crash or hang is tried in a process of its own (`probe`), so that the page is written
 //! whatever happens. What is said has been tried: a format is made and read back, a provider loads a network.
 
+mod check;
 mod formats;
 mod host;
 mod page;
@@ -10,8 +11,10 @@ pub mod probe;
 mod speed;
 
 use crate::choice::{self, Here};
+use crate::convert::line::shell_word;
 use crate::install::{self, State, Watch};
 use crate::{Failure, print};
+use check::{Check, Mark};
 use gstbgremove::auto;
 use host::Home;
 use probe::Probe;
@@ -34,65 +37,6 @@ pub struct Args {
     with: Option<String>,
 }
 
-/// What came of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    Good,
-    /// Nothing is wrong; it could be had.
-    Note,
-    Failed,
-}
-
-/// One line of the page.
-#[derive(Clone, Debug)]
-pub struct Check {
-    /// Heading.
-    group: &'static str,
-    name: String,
-    mark: Mark,
-    detail: String,
-    /// The command that mends it.
-    mend: Option<String>,
-    /// Where no command is known to: one that shows the cause.
-    look: Option<String>,
-}
-
-impl Check {
-    fn new(group: &'static str, name: impl Into<String>, mark: Mark, detail: impl Into<String>) -> Self {
-        Self { group, name: name.into(), mark, detail: detail.into(), mend: None, look: None }
-    }
-
-    fn good(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Good, detail)
-    }
-
-    fn note(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Note, detail)
-    }
-
-    fn failed(group: &'static str, name: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::new(group, name, Mark::Failed, detail)
-    }
-
-    fn mend(mut self, command: impl Into<String>) -> Self {
-        self.mend = Some(command.into());
-        self
-    }
-
-    fn look(mut self, command: impl Into<String>) -> Self {
-        self.look = Some(command.into());
-        self
-    }
-
-    /// What a probe says of its failure: the reason, and in a second line the command that mends it, if it knows one;
-    /// else one shows the cause.
-    fn refused(group: &'static str, name: &str, what: &str, why: &str, look: String) -> Self {
-        let (why, mend) = why.split_once('\n').unwrap_or((why, ""));
-        let check = Self::failed(group, name, format!("{what}: {why}"));
-        if mend.is_empty() { check.look(look) } else { check.mend(mend) }
-    }
-}
-
 /// Looks at everything and prints the page.
 ///
 /// # Errors
@@ -107,7 +51,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // In front of a command that is to find the plugin where only this tool does.
     let found = checks.iter().any(|c| c.name == "plugin" && c.mark == Mark::Good);
     let path = plugin.as_deref().filter(|_| !found);
-    let path = path.map_or(String::new(), |p| format!("GST_PLUGIN_PATH={} ", host::quoted(p)));
+    let path = path.map_or(String::new(), |p| format!("GST_PLUGIN_PATH={} ", shell_word(p)));
     let runs = runtime(&home, plugin.as_deref(), &mut checks);
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
@@ -174,7 +118,7 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
             "plugin",
             format!("{what}, loads; other programs do not find it there by themselves"),
         )
-        .mend(format!("export GST_PLUGIN_PATH={}", host::quoted(&folder)))
+        .mend(format!("export GST_PLUGIN_PATH={}", shell_word(&folder)))
     });
     folder
 }

@@ -1,7 +1,30 @@
 //! Pipelines made of words, and what there is to say where an element is missing.
 
+use gst::prelude::*;
 use std::fmt;
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a pipeline may take to stop before it is left behind.
+const STOPPING: Duration = Duration::from_secs(10);
+
+/// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
+/// drive cannot be broken off.
+pub struct Running(pub gst::Pipeline);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (done, wait) = mpsc::channel();
+        let pipeline = self.0.clone();
+        std::thread::spawn(move || {
+            // Nothing is left to tell a failure to.
+            let _ = pipeline.set_state(gst::State::Null);
+            let _ = done.send(());
+        });
+        let _ = wait.recv_timeout(STOPPING);
+    }
+}
 
 /// The Debian package that an element is in.
 fn package(element: &str) -> &'static str {

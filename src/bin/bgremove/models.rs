@@ -8,7 +8,7 @@ use crate::{Failure, print};
 use clap::{Args, ValueEnum};
 use gstbgremove::auto;
 use gstbgremove::models::{self, Spec};
-use gstbgremove::runtime::{self, Port, Provider, Session, Source};
+use gstbgremove::runtime::{self, ModelSource, Port, Provider, Session};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -181,7 +181,7 @@ fn info_of_file(name: &str) -> Result<(), Failure> {
     let failed = |e: gstbgremove::error::Error| Failure::Failed(format!("{name}: {e}"));
     let choice = models::resolve(name, None).map_err(failed)?;
     let runtime = runtime::open(None).map_err(failed)?;
-    let source = Source::File(Path::new(name));
+    let source = ModelSource::File(Path::new(name));
     let session = Session::load(runtime, source, (Provider::Cpu, ""), 1, false, false).map_err(failed)?;
     let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints);
     let mut text = format!("{:9}{name}\n{:9}{} bytes\n", "file", "size", session.bytes);

@@ -1,6 +1,6 @@
 //! The bins: properties, and the elements within.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::keys::Keys;
 use super::{Deadline, EndUsage, Join, Split};
+use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -94,10 +95,6 @@ pub struct AlphaEnc {
     keys: Arc<Keys>,
     /// What stands within, or why nothing does.
     parts: Mutex<Result<Parts, String>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl AlphaEnc {

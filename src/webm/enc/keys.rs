@@ -2,6 +2,7 @@
 //! the events that pass.
 
 use crate::numbers::Numbers;
+use crate::sync::lock;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,10 +40,6 @@ impl Default for Keys {
 }
 
 impl Keys {
-    fn requests(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
-        self.requests.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// Sets the most frames from one key frame to the next.
     pub fn set_distance(&self, frames: u32) {
         self.distance.store(frames.max(1), Ordering::Relaxed);
@@ -50,7 +47,7 @@ impl Keys {
 
     /// Adds a wish.
     pub fn request(&self, request: Request) {
-        let mut requests = self.requests();
+        let mut requests = lock(&self.requests);
         // A peer that keeps asking while nothing flows must not fill the memory.
         if requests.len() < 64 {
             requests.push(request);
@@ -59,7 +56,7 @@ impl Keys {
 
     /// Forgets all wishes.
     pub fn clear(&self) {
-        self.requests().clear();
+        lock(&self.requests).clear();
     }
 
     /// Whether the frame at `running_time`, the `since`th after the last key frame, is to be one.
@@ -67,7 +64,7 @@ impl Keys {
     /// Wishes that it fulfils are taken away; the latest is returned, to be told downstream.
     pub fn due(&self, running_time: Option<gst::ClockTime>, since: Option<u32>) -> Option<Request> {
         let mut due = None;
-        self.requests().retain(|request| {
+        lock(&self.requests).retain(|request| {
             let now = match (request.running_time, running_time) {
                 (Some(wanted), Some(at)) => at >= wanted,
                 _ => true,

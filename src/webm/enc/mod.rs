@@ -144,7 +144,7 @@ pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     AlphaEnc::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     EndUsage::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
     Deadline::static_type().mark_as_plugin_api(gst::PluginAPIFlags::empty());
-    // Above none: an encoder that needs alpha is never picked for video without.
+    // Never plugged automatically: it needs video with alpha.
     let rank = gst::Rank::NONE;
     gst::Element::register(Some(plugin), "vp8alphaenc", rank, Vp8AlphaEnc::static_type())?;
     gst::Element::register(Some(plugin), "vp9alphaenc", rank, Vp9AlphaEnc::static_type())

@@ -1,12 +1,13 @@
 //! Takes A420 apart into two I420 streams without copying: the colour, and the alpha as luma.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
 use super::keys::{Keys, Request};
+use crate::sync::lock;
 use crate::video;
 use gst_video::VideoFrameRef;
 
@@ -31,10 +32,6 @@ pub(crate) struct Split {
     keys: Mutex<Arc<Keys>>,
     segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
     state: Mutex<Option<State>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Split {

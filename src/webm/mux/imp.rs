@@ -1,7 +1,7 @@
 //! The element: properties, pads and what the base class asks for.
 
 use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{LazyLock, Mutex};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,6 +10,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::write::{Next, State, running_time};
+use crate::sync::lock;
 use crate::webm::writer::MAX_CLUSTER;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -46,10 +47,6 @@ pub struct WebmAlphaMux {
     pub(super) tags: Mutex<HashMap<(String, gst::TagScope), gst::TagList>>,
     /// Set when the caps of a stream changed to what the file cannot say.
     pub(super) failed: Mutex<bool>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[glib::object_subclass]

@@ -45,7 +45,7 @@ glib::wrapper! {
 }
 
 pub(super) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    // webmmux keeps its place for files without alpha.
+    // Never plugged automatically: webmmux stays the default for files without alpha.
     let rank = gst::Rank::NONE;
     gst::Element::register(Some(plugin), "webmalphamux", rank, WebmAlphaMux::static_type())
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::webm::writer::{
-    Audio, Codec, Colour, Kind, Tag, Track, Video, opus_head, read_opus_head, vorbis_private,
+    Audio, Codec, Colour, Tag, Track, TrackKind, Video, opus_head, read_opus_head, vorbis_private,
 };
 
 /// SeekPreRoll that RFC 7845 section 4.6 recommends for Opus, in nanoseconds.
@@ -64,7 +64,7 @@ fn video(structure: &gst::StructureRef, codec: Codec, alpha: bool) -> Result<Tra
         colour,
         frame_rate: fraction("framerate"),
     };
-    Ok(Track::new(codec, Kind::Video(video)))
+    Ok(Track::new(codec, TrackKind::Video(video)))
 }
 
 /// The `number`th header of the stream, from caps.
@@ -91,7 +91,7 @@ fn opus(structure: &gst::StructureRef) -> Result<Track, String> {
         .ok_or("the Opus header in the caps (streamheader) is not one; put opusparse before")?;
     // Opus always decodes to 48 kHz.
     let audio = Audio { rate: 48_000, channels: channels.into() };
-    let mut track = Track::new(Codec::Opus, Kind::Audio(audio));
+    let mut track = Track::new(Codec::Opus, TrackKind::Audio(audio));
     track.codec_private = head;
     track.codec_delay = delay;
     track.seek_pre_roll = OPUS_PRE_ROLL;
@@ -114,7 +114,7 @@ fn vorbis(structure: &gst::StructureRef) -> Result<Track, String> {
         }
         _ => return Err("the first Vorbis header in the caps (streamheader) is not one".into()),
     };
-    let mut track = Track::new(Codec::Vorbis, Kind::Audio(Audio { rate, channels }));
+    let mut track = Track::new(Codec::Vorbis, TrackKind::Audio(Audio { rate, channels }));
     track.codec_private = vorbis_private([&headers[0], &headers[1], &headers[2]]);
     Ok(track)
 }
@@ -227,7 +227,7 @@ mod tests {
              colorimetry=bt709,codec-alpha=true",
         );
         let track = track(&caps, false).unwrap();
-        let Kind::Video(video) = &track.kind else { panic!() };
+        let TrackKind::Video(video) = &track.kind else { panic!() };
         assert!(video.alpha);
         assert_eq!(video.display_size(), (768, 576));
         assert_eq!(video.frame_duration(), Some(40_000_000));

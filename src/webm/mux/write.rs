@@ -5,9 +5,10 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::video_meta::VideoCodecAlphaMeta;
 
-use super::imp::{CAT, WebmAlphaMux, lock};
+use super::imp::{CAT, WebmAlphaMux};
 use super::streams;
-use crate::webm::writer::{Codec, Config, Frame, Kind, Mode, Piece, Tag, Track, Writer, opus_duration};
+use crate::sync::lock;
+use crate::webm::writer::{Codec, Config, Frame, Mode, Piece, Tag, Track, TrackKind, Writer, opus_duration};
 
 /// One pad and its track, which has the same index.
 pub(super) struct Stream {
@@ -372,7 +373,7 @@ impl WebmAlphaMux {
         let old = &state.writer.tracks()[index];
         let mut new = streams::track(caps, old.alpha())?;
         new.language.clone_from(&old.language);
-        if let (Kind::Video(old), Kind::Video(new)) = (&old.kind, &mut new.kind) {
+        if let (TrackKind::Video(old), TrackKind::Video(new)) = (&old.kind, &mut new.kind) {
             // A rate is a hint: each frame has its own time.
             new.frame_rate = old.frame_rate;
         }

@@ -24,7 +24,7 @@ use std::fmt;
 
 pub use file::Writer;
 pub use track::{
-    Audio, Codec, Colour, Kind, Track, Video, opus_duration, opus_head, read_opus_head, vorbis_private,
+    Audio, Codec, Colour, Track, TrackKind, Video, opus_duration, opus_head, read_opus_head, vorbis_private,
 };
 
 /// How the file will be read while it is written.

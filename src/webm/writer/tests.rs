@@ -14,11 +14,11 @@ fn video(alpha: bool) -> Track {
         frame_rate: Some((30_000, 1001)),
         ..Video::default()
     };
-    Track::new(Codec::Vp9, Kind::Video(video))
+    Track::new(Codec::Vp9, TrackKind::Video(video))
 }
 
 fn opus() -> Track {
-    let mut track = Track::new(Codec::Opus, Kind::Audio(Audio { rate: 48_000, channels: 2 }));
+    let mut track = Track::new(Codec::Opus, TrackKind::Audio(Audio { rate: 48_000, channels: 2 }));
     track.codec_private = opus_head(2, 312, 48_000);
     track.codec_delay = 6_500_000;
     track.seek_pre_roll = 80_000_000;

@@ -112,7 +112,7 @@ pub struct Audio {
 
 /// Picture or sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TrackKind {
     /// TrackType 1.
     Video(Video),
     /// TrackType 2.
@@ -125,7 +125,7 @@ pub struct Track {
     /// Codec.
     pub codec: Codec,
     /// Picture or sound.
-    pub kind: Kind,
+    pub kind: TrackKind,
     /// CodecPrivate: OpusHead, the three Vorbis headers laced; empty for VP8 and VP9.
     pub codec_private: Vec<u8>,
     /// CodecDelay in nanoseconds: sound that the decoder makes before the first that counts.
@@ -140,7 +140,7 @@ pub struct Track {
 
 impl Track {
     /// A track without anything optional.
-    pub fn new(codec: Codec, kind: Kind) -> Self {
+    pub fn new(codec: Codec, kind: TrackKind) -> Self {
         Self {
             codec,
             kind,
@@ -154,26 +154,26 @@ impl Track {
 
     /// Whether each frame carries an alpha frame.
     pub fn alpha(&self) -> bool {
-        matches!(&self.kind, Kind::Video(video) if video.alpha)
+        matches!(&self.kind, TrackKind::Video(video) if video.alpha)
     }
 
     /// Whether this is a video track.
     pub fn is_video(&self) -> bool {
-        matches!(self.kind, Kind::Video(_))
+        matches!(self.kind, TrackKind::Video(_))
     }
 
     /// Nanoseconds from one frame to the next, where that is constant and known.
     pub fn default_duration(&self) -> Option<u64> {
         match &self.kind {
-            Kind::Video(video) => video.frame_duration(),
-            Kind::Audio(_) => None,
+            TrackKind::Video(video) => video.frame_duration(),
+            TrackKind::Audio(_) => None,
         }
     }
 
     pub(super) fn check(&self, number: u64) -> Result<(), Error> {
         let wrong = |what: &str| Err(Error::Track { number, what: what.into() });
         match (&self.kind, self.codec) {
-            (Kind::Video(video), Codec::Vp8 | Codec::Vp9) => {
+            (TrackKind::Video(video), Codec::Vp8 | Codec::Vp9) => {
                 let [top, bottom, left, right] = video.crop.map(u64::from);
                 if video.width == 0 || video.height == 0 {
                     return wrong("the picture has no width or no height");
@@ -182,7 +182,7 @@ impl Track {
                     return wrong("the crop leaves nothing of the picture");
                 }
             }
-            (Kind::Audio(audio), Codec::Opus | Codec::Vorbis) => {
+            (TrackKind::Audio(audio), Codec::Opus | Codec::Vorbis) => {
                 if audio.rate == 0 || audio.channels == 0 {
                     return wrong("the sound has no sample rate or no channels");
                 }
@@ -223,13 +223,13 @@ impl Track {
                 put_uint(out, id::DEFAULT_DURATION, duration);
             }
             match &self.kind {
-                Kind::Video(video) => {
+                TrackKind::Video(video) => {
                     if video.alpha {
                         put_uint(out, id::MAX_BLOCK_ADDITION_ID, 1);
                     }
                     put_video(out, video);
                 }
-                Kind::Audio(audio) => put_master(out, id::AUDIO, |out| {
+                TrackKind::Audio(audio) => put_master(out, id::AUDIO, |out| {
                     put_float(out, id::SAMPLING_FREQUENCY, audio.rate.into());
                     put_uint(out, id::CHANNELS, audio.channels.into());
                 }),

@@ -4,7 +4,7 @@ use super::play::Decoder;
 use gstbgremove::measure::{Size, from_bytes};
 use std::path::{Path, PathBuf};
 
-enum Kind {
+enum Frames {
     Clip(Box<Decoder>),
     Folder(Vec<PathBuf>),
 }
@@ -12,14 +12,14 @@ enum Kind {
 /// Mattes in the order of the frames.
 pub struct Mattes {
     name: String,
-    kind: Kind,
+    kind: Frames,
 }
 
 impl Mattes {
     pub fn open(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
         if !path.is_dir() {
-            return Ok(Self { name, kind: Kind::Clip(Box::new(Decoder::open(path)?)) });
+            return Ok(Self { name, kind: Frames::Clip(Box::new(Decoder::open(path)?)) });
         }
         let files = std::fs::read_dir(path).map_err(|e| format!("--truth {name} cannot be read: {e}"))?;
         let png = |p: &PathBuf| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("png"));
@@ -28,7 +28,7 @@ impl Mattes {
         if files.is_empty() {
             return Err(format!("--truth {name} holds no .png file: put one matte a frame there"));
         }
-        Ok(Self { name, kind: Kind::Folder(files) })
+        Ok(Self { name, kind: Frames::Folder(files) })
     }
 
     /// The matte of frame `n`.
@@ -41,12 +41,12 @@ impl Mattes {
             )
         };
         let (got, bytes) = match &mut self.kind {
-            Kind::Clip(decoder) => {
+            Frames::Clip(decoder) => {
                 let frame = decoder.next()?.ok_or_else(ends)?;
                 // A matte is grey: one component says it, and RGB is always full range.
                 (frame.size(), frame.bytes.chunks_exact(3).map(|p| p[0]).collect())
             }
-            Kind::Folder(files) => {
+            Frames::Folder(files) => {
                 let path = files.get(n).ok_or_else(ends)?;
                 let image = image::open(path).map_err(|e| format!("matte {}: {e}", path.display()))?;
                 let grey = image.into_luma8();

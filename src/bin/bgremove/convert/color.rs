@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gst_video::VideoTransferFunction as Transfer;
 use gst_video::{VideoColorMatrix, VideoColorPrimaries, VideoColorRange, VideoColorimetry, VideoInfo};
+use gstbgremove::sync::lock;
 use std::sync::{Arc, Mutex};
 
 /// Lets H.264 and H.265 say themselves which range their samples have. qtdemux takes an MP4's box for the whole truth,
@@ -19,7 +20,7 @@ pub fn hear_range(decoder: &gst::Element) {
         let keep = Arc::clone(&told);
         rewrite_caps(&sink, move |caps| {
             let said = caps.structure(0)?.get::<String>("colorimetry").ok();
-            let mut kept = keep.lock().unwrap_or_else(|e| e.into_inner());
+            let mut kept = lock(&keep);
             kept.clone_from(&said);
             said?;
             let mut caps = caps.copy();
@@ -27,7 +28,7 @@ pub fn hear_range(decoder: &gst::Element) {
             Some(caps)
         });
         rewrite_caps(&src, move |caps| {
-            let container = told.lock().unwrap_or_else(|e| e.into_inner()).clone()?;
+            let container = lock(&told).clone()?;
             let stream = caps.structure(0)?.get::<String>("colorimetry").ok();
             let colorimetry = both(&container, stream.as_deref());
             if stream.as_deref() == Some(colorimetry.as_str()) {

@@ -4,7 +4,8 @@
 use super::header::Piece;
 use super::watch::Watch;
 use gst::prelude::*;
-use std::sync::{Arc, Mutex, MutexGuard};
+use gstbgremove::sync::lock;
+use std::sync::{Arc, Mutex};
 
 /// Nanoseconds.
 const SECOND: f64 = 1e9;
@@ -103,7 +104,7 @@ impl Cut {
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(what, move |pad, info| match &mut info.data {
             Some(gst::PadProbeData::Event(event)) => {
-                let mut state = own.lock();
+                let mut state = lock(&own.state);
                 let before = state.ended;
                 let goes = state.event(&own.cut, event);
                 let is_over = state.ended && !before;
@@ -115,7 +116,7 @@ impl Cut {
             }
             Some(gst::PadProbeData::Buffer(buffer)) if !own.takes(pad, buffer) => gst::PadProbeReturn::Drop,
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                own.lock().change(&own.cut, buffer);
+                lock(&own.state).change(&own.cut, buffer);
                 gst::PadProbeReturn::Ok
             }
             _ => gst::PadProbeReturn::Ok,
@@ -133,15 +134,11 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     /// Whether some of a frame on its way through the pad is taken. Probes that block are asked before others, and so
     /// have to ask this.
     pub fn takes(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
         self.watch.touch();
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         match state.left(&self.cut, buffer) {
             _ if state.ended => false,
             None => true,
@@ -168,7 +165,7 @@ impl Cutter {
     /// The frame before the first one that is taken, where that is late or there is none at all: when it came and how long
     /// it stands. `end` is that of the whole video; nothing stands after it.
     pub fn standing(&self, end: Option<gst::ClockTime>) -> Option<(i64, i64)> {
-        let state = self.lock();
+        let state = lock(&self.state);
         if state.sound.is_some() || state.late.is_some_and(|late| late <= MOST) {
             return None;
         }

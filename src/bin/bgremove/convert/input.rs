@@ -1,50 +1,37 @@
 //! An input, opened and decoded up to its first frame, where it waits.
 
+mod facts;
+mod source;
+mod stream;
+
 use super::Settings;
 use super::color;
-use super::cut::{Cut, Cutter};
+use super::cut::Cut;
 use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
 use super::plan::Facts;
-use super::short::track_id;
-use super::tracks::{self, Known, Track as Wanted};
+use super::tracks::{self, Known, Track as Wanted, track_id};
 use super::watch::Watch;
+use crate::gstreamer::Running;
+pub use facts::Tags;
+use facts::{facts, tags};
 use gst::prelude::*;
-use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use gstbgremove::sync::lock;
+use source::{change, source};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// How long a pipeline may take to stop before it is left behind.
-const STOPPING: Duration = Duration::from_secs(10);
+use stream::{Stream, hand_on_the_end};
 
 /// How long sound is waited for, before it is taken for one that begins later.
 const SOUND: Duration = Duration::from_millis(500);
 
 /// Sound that begins so many seconds off the moment that was sought is not where it should be.
 const NEAR: f64 = 0.1;
-
-/// A pipeline that stops when it goes, or is left behind when it does not: a read from a dead network
-/// drive cannot be broken off.
-pub struct Running(pub gst::Pipeline);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let (done, wait) = mpsc::channel();
-        let pipeline = self.0.clone();
-        std::thread::spawn(move || {
-            // Nothing is left to tell a failure to.
-            let _ = pipeline.set_state(gst::State::Null);
-            let _ = done.send(());
-        });
-        let _ = wait.recv_timeout(STOPPING);
-    }
-}
 
 /// From where to where an input is taken.
 #[derive(Clone, Copy, Debug)]
@@ -55,114 +42,6 @@ pub struct Range {
     pub standing: Option<(i64, i64)>,
     /// For what is put together again: every frame at its own time, and what a Matroska file's clock says at its beginning.
     pub exact: Option<gst::ClockTime>,
-}
-
-/// A decoded stream that is held at its first frame.
-struct Stream {
-    pad: gst::Pad,
-    /// When that frame is, as the file counts.
-    first: Arc<Mutex<Option<gst::ClockTime>>>,
-    /// And by the stream's own clock.
-    pts: Arc<Mutex<Option<gst::ClockTime>>>,
-    cutter: Option<Arc<Cutter>>,
-    probes: Vec<gst::PadProbeId>,
-    held: Arc<AtomicBool>,
-    ended: Arc<AtomicBool>,
-}
-
-/// Ends a stream for what is linked to it, though it goes on.
-fn hand_on_the_end(pad: &gst::Pad) {
-    let Some(peer) = pad.peer().filter(|p| p.sticky_event::<gst::event::Eos>(0).is_none()) else { return };
-    let has = |pad: &gst::Pad, kind| {
-        let mut found = false;
-        pad.sticky_events_foreach(|event| {
-            found |= event.type_() == kind;
-            std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-        });
-        found
-    };
-    let mut events = Vec::new();
-    pad.sticky_events_foreach(|event| {
-        // What has come already was right as it came.
-        if event.type_() != gst::EventType::Eos && !has(&peer, event.type_()) {
-            events.push(event.clone());
-        }
-        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    for event in events.into_iter().chain([gst::event::Eos::new()]) {
-        peer.send_event(event);
-    }
-}
-
-impl Stream {
-    /// `cut` says which frames are taken.
-    fn new(pad: &gst::Pad, ended: Arc<AtomicBool>, cut: Option<Arc<Cutter>>) -> Self {
-        let held = Arc::new(AtomicBool::new(false));
-        let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
-        let first = Arc::new(Mutex::new(None));
-        let at = Arc::clone(&first);
-        let pts = Arc::new(Mutex::new(None));
-        let (own, cutter) = (Arc::clone(&pts), cut.clone());
-        let frames = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        let probes = [
-            pad.add_probe(frames, move |pad, info| {
-                if let (Some(cut), Some(buffer)) = (&cut, info.buffer())
-                    && !cut.takes(pad, buffer)
-                {
-                    return gst::PadProbeReturn::Drop;
-                }
-                *lock(&own) = info.buffer().and_then(|buffer| buffer.pts());
-                let segment = pad.sticky_event::<gst::event::Segment>(0);
-                *lock(&at) = info.buffer().and_then(|buffer| {
-                    segment?.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(buffer.pts())
-                });
-                hold.store(true, Ordering::SeqCst);
-                gst::PadProbeReturn::Ok
-            }),
-            pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-                if let Some(gst::PadProbeData::Event(e)) = &info.data
-                    && e.type_() == gst::EventType::Eos
-                {
-                    end.store(true, Ordering::SeqCst);
-                }
-                gst::PadProbeReturn::Ok
-            }),
-        ];
-        Self {
-            pad: pad.clone(),
-            first,
-            pts,
-            cutter,
-            probes: probes.into_iter().flatten().collect(),
-            held,
-            ended,
-        }
-    }
-
-    fn is(&self, media: &str) -> bool {
-        let caps = self.pad.current_caps().unwrap_or_else(|| self.pad.query_caps(None));
-        caps.structure(0).is_some_and(|s| s.name() == media)
-    }
-
-    fn is_subtitle(&self) -> bool {
-        let caps = self.pad.current_caps().unwrap_or_else(|| self.pad.query_caps(None));
-        let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
-        name.starts_with("subpicture/")
-            || name.starts_with("application/x-ssa")
-            || name.starts_with("application/x-ass")
-    }
-
-    /// An end that came before anything was linked: nothing more is to come that would bring it along, and the muxer
-    /// would wait for it for ever.
-    fn hand_on_its_end(&self) {
-        if self.ended.load(Ordering::SeqCst) {
-            hand_on_the_end(&self.pad);
-        }
-    }
-
-    fn settled(&self) -> bool {
-        self.held.load(Ordering::SeqCst) || self.ended.load(Ordering::SeqCst)
-    }
 }
 
 /// An input that waits at its first frame.
@@ -186,10 +65,6 @@ pub struct Input {
     clock: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Input {
@@ -559,137 +434,4 @@ fn demuxers(pipeline: &gst::Pipeline) -> Vec<String> {
 
 fn is_contained(pipeline: &gst::Pipeline) -> bool {
     !demuxers(pipeline).is_empty()
-}
-
-/// Reads a file, or what is no file (a pipe), in a way that can be broken off.
-fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
-    let make = |name: &str| {
-        gst::ElementFactory::make(name).build().map_err(|_| format!("GStreamer's {name} is missing"))
-    };
-    let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file: check the name".to_string(),
-        _ => format!("it cannot be read: {e}"),
-    })?;
-    if meta.is_dir() {
-        return Err(match picture::is_folder_of(path) {
-            true => "it is a folder of pictures: make a video of them first, as in ffmpeg -framerate 25 -i \
-                     FOLDER/frame-%05d.png -c:v ffv1 -pix_fmt bgra OUT.mkv"
-                .into(),
-            false => "it is a folder: name the video files in it".into(),
-        });
-    }
-    if meta.is_file() {
-        File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
-        if meta.len() == 0 {
-            return Err("it is empty (0 bytes): take another copy of it".into());
-        }
-        let source = make("filesrc")?;
-        source.set_property("location", path);
-        return Ok((source, None));
-    }
-    // A pipe nobody writes to must not hold up the opening either.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let source = make("fdsrc")?;
-    let file = match file {
-        Ok(file) => file,
-        // A socket cannot be opened by its name.
-        Err(e) if e.raw_os_error() == Some(libc::ENXIO) && path == Path::new("/dev/stdin") => {
-            source.set_property("fd", 0);
-            return Ok((source, None));
-        }
-        Err(e) => return Err(format!("it cannot be read: {e}")),
-    };
-    source.set_property("fd", file.as_raw_fd());
-    Ok((source, Some(file)))
-}
-
-/// Lets a file be read with other bytes at some places.
-fn change(source: &gst::Element, changes: Vec<(u64, Vec<u8>)>) {
-    let Some(pad) = source.static_pad("src").filter(|_| !changes.is_empty()) else { return };
-    // Demuxers of such files ask for what they read.
-    pad.add_probe(gst::PadProbeType::PULL | gst::PadProbeType::BUFFER, move |_, info| {
-        let from = info.offset;
-        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Ok };
-        let end = from.saturating_add(buffer.size() as u64);
-        let within = |(at, new): &&(u64, Vec<u8>)| *at < end && at.saturating_add(new.len() as u64) > from;
-        let changes: Vec<_> = changes.iter().filter(within).collect();
-        if changes.is_empty() {
-            return gst::PadProbeReturn::Ok;
-        }
-        let Ok(mut bytes) = buffer.make_mut().map_writable() else { return gst::PadProbeReturn::Ok };
-        for (place, new) in changes {
-            for (at, byte) in (*place..).zip(new) {
-                let at = at.checked_sub(from).and_then(|at| usize::try_from(at).ok());
-                if let Some(to) = at.and_then(|at| bytes.get_mut(at)) {
-                    *to = *byte;
-                }
-            }
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// What the decoder says of its streams.
-fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {
-    let caps = video.current_caps().ok_or_else(|| Fault::damaged("no frame of it can be decoded"))?;
-    let info = gst_video::VideoInfo::from_caps(&caps)
-        .map_err(|e| Fault::damaged(&format!("its video format is not known ({e})")))?;
-    let fraction =
-        |f: gst::Fraction| if f.denom() == 0 { 0.0 } else { f64::from(f.numer()) / f64::from(f.denom()) };
-    let transfer = info.colorimetry().transfer();
-    let turn =
-        tags(video).get::<gst::tags::ImageOrientation>().map(|v| v.get().to_string()).unwrap_or_default();
-    Ok(Facts {
-        width: info.width(),
-        height: info.height(),
-        pixel_aspect: fraction(info.par()),
-        rate: fraction(info.fps()),
-        uneven: false,
-        interlaced: info.is_interlaced(),
-        turned: (!turn.is_empty() && turn != "rotate-0").then_some("auto"),
-        quarter: turn.ends_with("90") || turn.ends_with("270"),
-        hlg: transfer == gst_video::VideoTransferFunction::AribStdB67,
-        pq: transfer == gst_video::VideoTransferFunction::Smpte2084,
-        // Of HLG the numbers are taken for those of SDR.
-        narrow: color::narrow(&info).filter(|_| transfer != gst_video::VideoTransferFunction::AribStdB67),
-        channels: audio.map(|pad| {
-            let caps = pad.current_caps();
-            let channels = caps.as_ref().and_then(|c| c.structure(0)?.get::<i32>("channels").ok());
-            channels.and_then(|n| u32::try_from(n).ok()).unwrap_or(2)
-        }),
-    })
-}
-
-/// What the file says of itself.
-#[derive(Clone, Debug, Default)]
-pub struct Tags {
-    pub container: Option<String>,
-    pub video: Option<String>,
-    pub audio: Option<String>,
-    /// Of the video, in bits a second.
-    pub bitrate: Option<u32>,
-}
-
-impl Tags {
-    fn of(video: &gst::Pad, audio: Option<&gst::Pad>) -> Self {
-        let (list, sound) = (tags(video), audio.map(tags));
-        Self {
-            container: list.get::<gst::tags::ContainerFormat>().map(|v| v.get().to_string()),
-            video: list.get::<gst::tags::VideoCodec>().map(|v| v.get().to_string()),
-            audio: sound.and_then(|l| l.get::<gst::tags::AudioCodec>().map(|v| v.get().to_string())),
-            bitrate: list.get::<gst::tags::Bitrate>().map(|v| v.get()),
-        }
-    }
-}
-
-/// All tags that have come to a pad.
-fn tags(pad: &gst::Pad) -> gst::TagList {
-    let mut all = gst::TagList::new();
-    pad.sticky_events_foreach(|event| {
-        if let gst::EventView::Tag(tag) = event.view() {
-            all.make_mut().insert(tag.tag(), gst::TagMergeMode::Replace);
-        }
-        std::ops::ControlFlow::Continue(gst::EventForeachAction::Keep)
-    });
-    all
 }

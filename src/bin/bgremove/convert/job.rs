@@ -1,6 +1,5 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::color;
 use super::edits;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
@@ -8,10 +7,10 @@ use super::input::{Input, Range};
 use super::output::Output;
 use super::picture;
 use super::plan::Plan;
-use super::premultiply;
+use super::probes::{Given, follow, look};
+use super::progress::{Job, Progress};
 use super::raw;
-use super::record::Account;
-use super::report::{Job, State};
+use super::record::{Account, Written};
 use super::short::{Came, Part, Promise};
 use super::times;
 use super::ts;
@@ -21,49 +20,11 @@ use super::{Settings, Task, short};
 use crate::parts::mark::{self, There};
 use crate::parts::{self, Slice};
 use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// What the encoder has been given so far.
-#[derive(Default)]
-struct Given {
-    frames: AtomicU64,
-    /// End of the last frame, in nanoseconds of running time.
-    until: AtomicU64,
-    /// Frames that were decoded, and the end of the last one.
-    decoded: AtomicU64,
-    decoded_until: AtomicU64,
-    /// Frames that came out of the encoder, where each frame is one there.
-    written: AtomicU64,
-    counts: AtomicBool,
-    /// Some sound has come, and when it ends.
-    sound: AtomicBool,
-    sound_until: AtomicU64,
-    /// What is wrong with a frame.
-    wrong: Mutex<Option<Fault>>,
-}
-
-impl Given {
-    fn came(&self, sound: bool) -> Came {
-        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        let seconds = |n: &AtomicU64| get(n) as f64 / 1e9;
-        Came {
-            frames: get(&self.decoded),
-            video: seconds(&self.decoded_until),
-            sound: sound.then(|| seconds(&self.sound_until)),
-            encoded: get(&self.frames),
-            written: self.counts.load(Ordering::Relaxed).then(|| get(&self.written)),
-        }
-    }
-}
-
-/// What came out.
-pub struct Written {
-    pub frames: u64,
-    pub bytes: u64,
-}
 
 /// Prints the pipeline for an input.
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
@@ -291,7 +252,7 @@ fn play(
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
-) -> Result<(State, Came), Fault> {
+) -> Result<(Progress, Came), Fault> {
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
@@ -302,7 +263,7 @@ fn play(
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {
         times::mend(&pad, settings.fps, move |fault| {
-            wrong.wrong.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(fault);
+            lock(&wrong.wrong).get_or_insert(fault);
         })
     });
     let pipeline = &input.pipeline.0;
@@ -317,7 +278,7 @@ fn play(
     watch.touch();
     pipeline.set_state(gst::State::Playing).map_err(|_| unfit())?;
     let began = Instant::now();
-    let state = || State {
+    let state = || Progress {
         frames: given.frames.load(Ordering::Relaxed),
         seconds: given.until.load(Ordering::Relaxed) as f64 / 1e9,
         total,
@@ -326,7 +287,7 @@ fn play(
     loop {
         let message = watch.next(pipeline)?;
         // Before the message is: an error, and even the end, may follow from it.
-        if let Some(wrong) = given.wrong.lock().unwrap_or_else(|e| e.into_inner()).take() {
+        if let Some(wrong) = lock(&given.wrong).take() {
             return Err(wrong);
         }
         match message.as_ref().map(|m| m.view()) {
@@ -361,248 +322,5 @@ fn play(
             _ => {}
         }
         job.progress(&state());
-    }
-}
-
-/// Frames a second of what is a picture and says none.
-const STILL: gst::Fraction = gst::Fraction::new_raw(30, 1);
-
-/// A picture lasts no time for GStreamer: of its frame nothing is to be seen in an MP4 file (h264parse takes its
-/// length from the rate), and videorate 1.22 aborts the process. Here it lasts a thirtieth of a second.
-fn lasting(pad: &gst::Pad) {
-    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    pad.add_probe(what, |_, info| {
-        match &mut info.data {
-            Some(gst::PadProbeData::Buffer(buffer)) if buffer.duration().is_none() => {
-                buffer.make_mut().set_duration(gst::ClockTime::SECOND / STILL.numer() as u64);
-            }
-            Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Caps(caps) = event.view() {
-                    let mut caps = caps.caps_owned();
-                    caps.make_mut().set("framerate", STILL);
-                    *event = gst::event::Caps::builder(&caps).seqnum(event.seqnum()).build();
-                }
-            }
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// Tells of each buffer on its way through a pad when it ends, in running time; without a length of its own it lasts as
-/// long as is said.
-fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + Send + Sync + 'static) {
-    let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
-    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    pad.add_probe(what, move |_, info| {
-        let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
-        match &info.data {
-            Some(gst::PadProbeData::Event(event)) => {
-                if let gst::EventView::Segment(s) = event.view()
-                    && let Some(s) = s.segment().downcast_ref::<gst::ClockTime>()
-                {
-                    *lock() = s.clone();
-                }
-            }
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                let begin = lock().to_running_time(buffer.pts()).unwrap_or_default();
-                each(begin + buffer.duration().unwrap_or(length));
-            }
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// Counts what comes in, and what goes into the file.
-fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Result<(), String> {
-    let pad = |element: &str, pad: &str| rest.by_name(element).and_then(|e| e.static_pad(pad));
-    let missing = |name: &str| format!("the pipeline has no element '{name}'");
-    let frame = if rate > 0.0 { 1.0 / rate } else { 0.0 };
-    let frame = gst::ClockTime::from_seconds_f64(frame.min(3600.0));
-    let own = Arc::clone(given);
-    ends(&pad("video", "sink").ok_or_else(|| missing("video"))?, frame, move |end| {
-        own.decoded.fetch_add(1, Ordering::Relaxed);
-        own.decoded_until.fetch_max(end.nseconds(), Ordering::Relaxed);
-    });
-    if plan.sound() {
-        let own = Arc::clone(given);
-        ends(&pad("audio", "sink").ok_or_else(|| missing("audio"))?, gst::ClockTime::ZERO, move |end| {
-            own.sound_until.fetch_max(end.nseconds(), Ordering::Relaxed);
-        });
-    }
-    let out = match plan.counts_frames() {
-        Some((element, name)) => pad(element, name),
-        None => None,
-    };
-    if let Some(out) = out {
-        given.counts.store(true, Ordering::Relaxed);
-        let own = Arc::clone(given);
-        out.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
-            let n = match &info.data {
-                Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
-                _ => 1,
-            };
-            own.written.fetch_add(n, Ordering::Relaxed);
-            gst::PadProbeReturn::Ok
-        });
-    }
-    Ok(())
-}
-
-/// Takes gaps past `audiorate`, which would fill them at once: demuxers tell of one also where sound only comes late, behind
-/// a long frame, and what comes then would be dropped.
-fn pass_gaps(rest: &gst::Bin) {
-    let Some(element) = rest.by_name("rate") else { return };
-    let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
-    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
-        Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Gap => {
-            src.push_event(event.clone());
-            // GStreamer would free once more what is dropped.
-            gst::PadProbeReturn::Handled
-        }
-        _ => gst::PadProbeReturn::Ok,
-    });
-}
-
-/// A file has one size. Some encoders and muxers go on with another in silence, and what comes out cannot be played.
-fn another_shape(first: &gst_video::VideoInfo, now: &gst_video::VideoInfo) -> Option<Fault> {
-    let shape = |i: &gst_video::VideoInfo| (i.width(), i.height(), i.par());
-    let words = |i: &gst_video::VideoInfo| {
-        let pixels = if i.par() == gst::Fraction::new(1, 1) {
-            String::new()
-        } else {
-            format!(" (pixels {})", i.par())
-        };
-        format!("{}x{}{pixels}", i.width(), i.height())
-    };
-    (shape(first) != shape(now)).then(|| {
-        let text = format!(
-            "its frames change in the middle, from {} to {}, and a file has one size: give --size {}x{}, to which all \
-             are brought",
-            words(first),
-            words(now),
-            first.width(),
-            first.height()
-        );
-        Fault::new("convert/size-changed", text)
-    })
-}
-
-/// Watches what goes to the encoder and to the file.
-fn look(rest: &gst::Bin, plan: &Plan, still: bool, given: &Arc<Given>, watch: &Watch) -> Result<(), String> {
-    let pad = |name: &str| {
-        let pad = rest.by_name(name).and_then(|e| e.static_pad("sink"));
-        pad.ok_or_else(|| format!("the pipeline has no element '{name}'"))
-    };
-    watch.listen(&pad("video")?);
-    pass_gaps(rest);
-    if still {
-        lasting(&pad("video")?);
-    }
-    watch.listen(&pad("file")?);
-    if plan.sound() {
-        let given = Arc::clone(given);
-        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
-        pad("audio")?.add_probe(what, move |_, _| {
-            given.sound.store(true, Ordering::Relaxed);
-            gst::PadProbeReturn::Remove
-        });
-    }
-    let encoder = pad("encoder")?;
-    encoder.parent_element().inspect(color::tell);
-    if plan.premultiplied {
-        encoder.parent_element().inspect(premultiply::each_frame);
-    }
-    let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
-    let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
-    let shape = Mutex::new(None);
-    let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-    encoder.add_probe(what, move |_, info| {
-        let lock = || segment.lock().unwrap_or_else(|e| e.into_inner());
-        match &info.data {
-            Some(gst::PadProbeData::Event(event)) => match event.view() {
-                gst::EventView::Segment(s) => {
-                    if let Some(s) = s.segment().downcast_ref::<gst::ClockTime>() {
-                        *lock() = s.clone();
-                    }
-                }
-                // However it came about: frames without alpha must not pass for transparent ones.
-                gst::EventView::Caps(caps) => {
-                    let Ok(now) = gst_video::VideoInfo::from_caps(caps.caps()) else {
-                        return gst::PadProbeReturn::Ok;
-                    };
-                    let wrong = if alpha && !now.has_alpha() {
-                        let text =
-                            format!("the alpha was lost before the encoder, which would get {}", caps.caps());
-                        Some(Fault::new("convert/alpha-lost", text))
-                    } else {
-                        let mut shape = shape.lock().unwrap_or_else(|e| e.into_inner());
-                        // Before the first frame nothing is settled.
-                        match &*shape {
-                            Some(first) if given.frames.load(Ordering::Relaxed) > 0 => {
-                                another_shape(first, &now)
-                            }
-                            _ => {
-                                *shape = Some(now);
-                                None
-                            }
-                        }
-                    };
-                    if wrong.is_some() {
-                        *given.wrong.lock().unwrap_or_else(|e| e.into_inner()) = wrong;
-                    }
-                }
-                _ => {}
-            },
-            Some(gst::PadProbeData::Buffer(buffer)) => {
-                watch.touch();
-                given.frames.fetch_add(1, Ordering::Relaxed);
-                if let Some(time) = lock().to_running_time(buffer.pts()) {
-                    let end = time + buffer.duration().unwrap_or_default();
-                    given.until.fetch_max(end.nseconds(), Ordering::Relaxed);
-                }
-            }
-            _ => {}
-        }
-        gst::PadProbeReturn::Ok
-    });
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::convert::input::Running;
-    use crate::convert::plan::Facts;
-
-    /// What the tool's own lines never do: between bgremove and an encoder that takes both, videoconvert may
-    /// choose a format without alpha.
-    #[test]
-    fn alpha_that_is_lost_on_the_way_is_an_error() {
-        crate::gstreamer::init();
-        let settings = crate::convert::tests::settings(Format::Mov);
-        let facts = Facts { width: 64, height: 48, pixel_aspect: 1.0, rate: 25.0, ..Facts::default() };
-        let plan = Plan::new(&settings, &facts).unwrap();
-        for (format, lost) in [("Y444", true), ("AYUV", false)] {
-            let line = format!(
-                "videotestsrc num-buffers=3 ! video/x-raw,width=64,height=48 ! queue name=video ! videoconvert ! \
-                 bgremove ! videoconvert ! video/x-raw,format={format} ! identity name=encoder ! fakesink name=file"
-            );
-            let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
-            let watch = Watch::new(Arc::default(), Some(std::time::Duration::from_secs(30)));
-            let given = Arc::new(Given::default());
-            look(pipeline.0.upcast_ref(), &plan, false, &given, &watch).unwrap();
-            pipeline.0.set_state(gst::State::Playing).unwrap();
-            let bus = pipeline.0.bus().unwrap();
-            let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-            bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
-            let wrong = given.wrong.lock().unwrap().take();
-            assert_eq!(
-                wrong.as_ref().is_some_and(|w| w.text.contains("alpha was lost")),
-                lost,
-                "{format}: {wrong:?}"
-            );
-        }
     }
 }

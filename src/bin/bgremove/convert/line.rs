@@ -66,14 +66,19 @@ impl Line {
 
     /// As one types it.
     pub fn shell(&self) -> String {
-        let safe = |c: char| c.is_ascii_alphanumeric() || "_=,./:%+@-".contains(c);
-        let word = |w: &String| match w.as_str() {
-            "!" => "!".to_string(),
-            w if !w.is_empty() && w.chars().all(safe) => w.to_string(),
-            w => format!("'{}'", w.replace('\'', r"'\''")),
-        };
+        let word = |w: &String| if w == "!" { w.clone() } else { shell_word(w) };
         let words: Vec<String> = self.words.iter().map(word).collect();
         format!("gst-launch-1.0 {}", words.join(" "))
+    }
+}
+
+/// A word for a shell: quoted where it has to be.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.into()
+    } else {
+        glib::shell_quote(text).to_string_lossy().into_owned()
     }
 }
 

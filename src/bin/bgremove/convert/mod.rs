@@ -20,9 +20,10 @@ pub(crate) mod packets;
 mod picture;
 pub(crate) mod plan;
 mod premultiply;
+mod probes;
+pub(crate) mod progress;
 mod raw;
 pub(crate) mod record;
-pub(crate) mod report;
 mod short;
 #[cfg(test)]
 mod tests;
@@ -35,17 +36,18 @@ pub(crate) mod watch;
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
-use crate::inbox::{self, Come, Inbox, Look};
+use crate::inbox::{self, Come, FileState, Inbox};
 use crate::parts::Wanted;
 use fault::Fault;
 use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
+use gstbgremove::sync::lock;
 use line::Line;
+use progress::Report;
 use raw::Raw;
 use record::Account;
-use report::Report;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -236,7 +238,7 @@ pub(crate) struct Task {
     /// Where the record goes.
     pub report: Option<PathBuf>,
     /// How the input was when it counted as whole, where it may still be written to.
-    pub seen: Option<Look>,
+    pub seen: Option<FileState>,
 }
 
 impl Task {
@@ -380,7 +382,7 @@ impl Work<'_> {
     fn each(&self, tasks: &[Task], aside: impl Fn(&Task) -> Option<PathBuf> + Sync) -> Ended {
         let work = Mutex::new(tasks.iter().cloned().collect::<VecDeque<_>>());
         let ended = Mutex::new(Ended { done: 0, failed: Vec::new() });
-        let next = || work.lock().unwrap_or_else(|e| e.into_inner()).pop_front();
+        let next = || lock(&work).pop_front();
         std::thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| {
@@ -398,7 +400,7 @@ impl Work<'_> {
                         let record = task.report.clone().or_else(|| failed.then(|| aside(&task)).flatten());
                         let kept = account.close(record.as_deref(), done.as_ref().map(|_| ()));
                         let kept = kept.map_err(|e| Fault::new("convert/report", e));
-                        let mut ended = ended.lock().unwrap_or_else(|e| e.into_inner());
+                        let mut ended = lock(&ended);
                         match done.and(kept) {
                             Ok(()) => ended.done += 1,
                             Err(fault) => {

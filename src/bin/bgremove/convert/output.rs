@@ -2,6 +2,7 @@
 
 use super::format::Format;
 use super::raw;
+use gstbgremove::draft::folder_of;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -18,7 +19,7 @@ enum Part {
 }
 
 /// How the names of parts begin and end. Short, so that any name that is possible can be that of the result.
-const PREFIX: &str = ".bgremove-";
+pub const PREFIX: &str = ".bgremove-";
 const SUFFIX: &str = ".part";
 /// What a muxer needs besides.
 const BESIDE: &str = ".tmp";
@@ -149,10 +150,6 @@ pub fn check(target: &Path, format: Format, overwrite: bool) -> Result<(), Strin
 fn is_picture(name: &str) -> bool {
     let number = name.strip_prefix("frame-").and_then(|n| n.strip_suffix(".png"));
     number.is_some_and(|n| n.len() >= 5 && n.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn folder_of(target: &Path) -> &Path {
-    target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Output {

@@ -1,8 +1,8 @@
 //! The packets of a file, looked through without decoding them.
 
 use super::fault::Fault;
-use super::input::Running;
 use super::watch::Watch;
+use crate::gstreamer::Running;
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::Arc;

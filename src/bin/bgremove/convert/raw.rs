@@ -2,6 +2,7 @@
 
 use gst::prelude::*;
 use gst_video::prelude::*;
+use gstbgremove::sync::lock;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -117,7 +118,7 @@ pub fn pack(pad: &gst::Pad) {
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     let info = std::sync::Mutex::new(None);
     pad.add_probe(what, move |_, probe| {
-        let mut info = info.lock().unwrap_or_else(|e| e.into_inner());
+        let mut info = lock(&info);
         match &mut probe.data {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Caps(caps) = event.view() {

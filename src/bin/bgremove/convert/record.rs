@@ -4,7 +4,6 @@
 use super::fault::Fault;
 use super::format::Format;
 use super::input::Input;
-use super::job::Written;
 use super::line::Line;
 use super::plan::Plan;
 use super::{Settings, Task};
@@ -214,12 +213,18 @@ pub fn check(path: &Path) -> Result<(), String> {
     Err(format!("{name} exists and is no record of an earlier conversion: choose another name for --report"))
 }
 
+/// What came out.
+pub struct Written {
+    pub frames: u64,
+    pub bytes: u64,
+}
+
 /// Tries whether the folder of a record can be written to, before any work.
 ///
 /// # Errors
 /// Why not.
 pub fn probe(path: &Path) -> Result<(), String> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = gstbgremove::draft::folder_of(path);
     tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
 }
 

@@ -6,7 +6,7 @@ use super::header::{Family, Track};
 use super::input::Input;
 use super::packets::look_through;
 use super::watch::Watch;
-use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -151,7 +151,7 @@ impl Promise {
         let ends = Arc::new(Mutex::new([0.0f64; 5]));
         let (into, taken) = (Arc::clone(&ends), self.streams.clone());
         let looked = look_through(path, watch, move |packet| {
-            let mut ends = into.lock().unwrap_or_else(|e| e.into_inner());
+            let mut ends = lock(&into);
             let running = packet.running_time;
             // A recording that begins after its nought has a header that counts from there.
             let latest = packet.stream_time.max(Some(packet.pts));
@@ -180,7 +180,7 @@ impl Promise {
             // What comes before an error counts; that it is one is known already.
             _ => {}
         }
-        let [video, sound, any_video, any_sound, any] = *ends.lock().unwrap_or_else(|e| e.into_inner());
+        let [video, sound, any_video, any_sound, any] = *lock(&ends);
         // Where streams have other names this time, any of the kind has to do.
         let or = |taken: f64, any: f64| if taken > 0.0 { taken } else { any };
         let (video, sound) = (or(video, any_video), or(sound, any_sound));
@@ -264,11 +264,6 @@ impl Promise {
 /// How much headers lie, with frames of this rate.
 fn slack(rate: f64) -> f64 {
     SLACK + if rate > 0.0 { 1.0 / rate } else { 0.1 }
-}
-
-/// The number of a stream in an ISO base media file, by which its header has it.
-pub fn track_id(pad: &gst::Pad) -> Option<u32> {
-    pad.stream_id()?.rsplit('/').next()?.parse().ok()
 }
 
 #[cfg(test)]

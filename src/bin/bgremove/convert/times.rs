@@ -6,6 +6,7 @@
 
 use super::fault::Fault;
 use gst::prelude::*;
+use gstbgremove::sync::lock;
 use std::sync::{Arc, Mutex};
 
 /// The least distance of two frames: WebM and MP4 files count milliseconds.
@@ -99,7 +100,7 @@ pub fn mend(pad: &gst::Pad, fps: Option<u32>, wrong: impl Fn(Fault) + Send + Syn
     let own = Arc::clone(&last);
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Ok };
-        let mut last = own.lock().unwrap_or_else(|e| e.into_inner());
+        let mut last = lock(&own);
         let (pts, duration) = (buffer.pts(), buffer.duration());
         match last.mend(pts, duration, fps) {
             Some(mended) if mended != (pts.unwrap_or(gst::ClockTime::MAX), duration) => {
@@ -123,7 +124,7 @@ pub struct Watcher(Arc<Mutex<Last>>);
 
 impl Watcher {
     pub fn mended(&self) -> Mended {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).mended.clone()
+        lock(&self.0).mended.clone()
     }
 }
 

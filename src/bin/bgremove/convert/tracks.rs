@@ -119,6 +119,11 @@ fn same_language(a: &str, b: &str) -> bool {
     two(a) == two(b)
 }
 
+/// The number of a stream in an ISO base media file, by which its header has it.
+pub fn track_id(pad: &gst::Pad) -> Option<u32> {
+    pad.stream_id()?.rsplit('/').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,16 +3,13 @@
 use super::fault::Fault;
 use super::packets::look_through;
 use super::watch::Watch;
+use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// So many frames are looked at.
 const FRAMES: usize = 1000;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
 
 /// Whether a gap between neighbouring frames at the file's start is half as long again as another. A file that
 /// cannot be looked at counts as even: whoever opens it next will say what is wrong with it.

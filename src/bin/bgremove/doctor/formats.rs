@@ -1,10 +1,9 @@
 //! Which files this machine can make, by making them: a few frames whose left half is transparent, and back.
 
 use super::host;
-use super::probe::Running;
 use crate::convert::format::{Codec, Encoding, Format};
-use crate::convert::line::Line;
-use crate::gstreamer::{Refused, launch, missing};
+use crate::convert::line::{Line, shell_word};
+use crate::gstreamer::{Refused, Running, launch, missing};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};
@@ -215,7 +214,7 @@ pub fn line(trial: &Trial) -> String {
     let made = format!("GST_DEBUG=3 {}", line.shell());
     match trial.read {
         Reader::Elements(elements) if trial.format != Format::Png => {
-            let file = host::quoted(&path.display().to_string());
+            let file = shell_word(&path.display().to_string());
             format!(
                 "{made} && GST_DEBUG=3 gst-launch-1.0 filesrc location={file} ! {elements} ! videoconvert ! fakesink"
             )

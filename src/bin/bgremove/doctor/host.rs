@@ -1,6 +1,7 @@
 //! The machine, and where this tool lives on it.
 
-use super::Check;
+use super::check::Check;
+use crate::convert::line::shell_word;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +31,7 @@ impl Home {
 
     fn make(&self, target: &str) -> String {
         match self {
-            Self::Source(folder) => format!("make -C {} {target}", quoted(&folder.display().to_string())),
+            Self::Source(folder) => format!("make -C {} {target}", shell_word(&folder.display().to_string())),
             // In bgremove's source folder.
             _ => format!("make {target}"),
         }
@@ -49,7 +50,7 @@ impl Home {
         if let Self::Package = self
             && !path.starts_with("/usr/lib")
         {
-            return format!("mv {0} {0}.old", quoted(&path.display().to_string()));
+            return format!("mv {0} {0}.old", shell_word(&path.display().to_string()));
         }
         // What lies beside the tool is found before what is in other folders, if it is named.
         let exe = std::env::current_exe().unwrap_or_default();
@@ -57,7 +58,7 @@ impl Home {
             Some(own)
                 if path.parent() != Some(own) && path.file_name().is_some_and(|n| own.join(n).is_file()) =>
             {
-                format!("export GST_PLUGIN_PATH={}", quoted(&own.display().to_string()))
+                format!("export GST_PLUGIN_PATH={}", shell_word(&own.display().to_string()))
             }
             _ => self.plugin(),
         }
@@ -79,7 +80,7 @@ impl Home {
     /// This tool as one types it.
     pub fn tool(&self) -> String {
         match (self, std::env::current_exe()) {
-            (Self::Source(_), Ok(exe)) => quoted(&exe.display().to_string()),
+            (Self::Source(_), Ok(exe)) => shell_word(&exe.display().to_string()),
             _ => "bgremove".into(),
         }
     }
@@ -91,16 +92,6 @@ pub fn apt(package: &str) -> String {
     let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
     let sudo = if root { "" } else { "sudo " };
     format!("{sudo}apt-get install --reinstall {package}")
-}
-
-/// A word for a shell.
-pub fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// The processor's features that count here, its cores, and the memory.

@@ -1,6 +1,6 @@
 //! The checks as a page for people, and as JSON.
 
-use super::{Check, Mark};
+use super::check::{Check, Mark};
 use serde_json::{Map, Value, json};
 
 impl Mark {

@@ -120,16 +120,6 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A pipeline that stops when it goes.
-pub struct Running(pub gst::Pipeline);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Nothing is left to tell a failure to.
-        let _ = self.0.set_state(gst::State::Null);
-    }
-}
-
 const FILE: &str = "libgstbgremove.so";
 
 fn plugin() -> Result<Value, String> {

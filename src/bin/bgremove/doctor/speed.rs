@@ -1,8 +1,8 @@
 //! How many frames a second a preset makes transparent, with a figure that moves before a busy background.
 
 use super::formats::told;
-use super::probe::Running;
 use crate::gstreamer;
+use crate::gstreamer::Running;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! A folder that is watched: files that come into it and are whole, each once; and where those go that cannot be
 //! converted. What has been done is known by the results alone, so that it can be stopped and started at any time.
 
+use gstbgremove::sync::lock;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -28,12 +29,12 @@ const BESIDE: [&str; 33] = [
 
 /// What is seen of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct FileState {
     bytes: u64,
     changed: Option<SystemTime>,
 }
 
-impl Look {
+impl FileState {
     fn at(meta: &fs::Metadata) -> Self {
         Self { bytes: meta.len(), changed: meta.modified().ok() }
     }
@@ -47,7 +48,7 @@ impl Look {
 /// What is known of a file in the folder.
 #[derive(Clone, Copy)]
 struct Seen {
-    look: Look,
+    look: FileState,
     /// Since when it is so.
     since: Instant,
     /// When it was seen first.
@@ -68,7 +69,7 @@ pub struct Inbox {
 /// A file that is to be converted, or why it cannot be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Come {
-    Whole(PathBuf, Look),
+    Whole(PathBuf, FileState),
     /// Another one has its result's name.
     Doubled(PathBuf, PathBuf),
 }
@@ -109,7 +110,7 @@ impl Inbox {
             // Of a link what it leads to counts.
             let Ok(meta) = fs::metadata(&path) else { continue };
             if meta.is_file() && meta.len() > 0 && !hidden && !other && !self.given_up.contains(&path) {
-                let look = Look::at(&meta);
+                let look = FileState::at(&meta);
                 let seen = match self.seen.get(&path) {
                     Some(seen) if seen.look == look => *seen,
                     Some(seen) => Seen { look, since: now, came: seen.came },
@@ -173,7 +174,7 @@ impl Inbox {
     pub fn record(&self, input: &Path) -> Option<PathBuf> {
         let place = self.claim(input).ok()?;
         let record = beside(&place);
-        self.places.lock().unwrap_or_else(|e| e.into_inner()).insert(input.into(), place);
+        lock(&self.places).insert(input.into(), place);
         Some(record)
     }
 
@@ -231,7 +232,7 @@ mod tests {
         assert_eq!(look(1.9), []);
         fs::write(&file, "halves").unwrap();
         assert_eq!(look(2.1), [], "it has grown");
-        let whole = Look::at(&fs::metadata(&file).unwrap());
+        let whole = FileState::at(&fs::metadata(&file).unwrap());
         assert_eq!(look(4.2), [Come::Whole(file.clone(), whole)]);
         assert!(whole.holds(&file));
         fs::write(out.join("a.webm"), "done").unwrap();

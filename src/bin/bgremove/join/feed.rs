@@ -3,10 +3,10 @@
 use super::gather::{Part, Whole};
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
-use crate::convert::input::Running;
 use crate::convert::line::{quoted, text};
 use crate::convert::watch::Watch;
 use crate::gstreamer;
+use crate::gstreamer::Running;
 use gst::prelude::*;
 
 /// What is shown first may have to be decoded earlier than at nought, which an unsigned time cannot say; as encoders do it.

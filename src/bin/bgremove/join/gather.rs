@@ -3,7 +3,7 @@
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
 use crate::convert::watch::Watch;
-use crate::parts::mark::{Mark, Source};
+use crate::parts::mark::{Mark, SourceId};
 use std::path::{Path, PathBuf};
 
 /// A part and what it says of itself.
@@ -60,7 +60,7 @@ impl Whole {
     }
 
     /// The clip that they were made of.
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &SourceId {
         &self.first().source
     }
 
@@ -82,7 +82,7 @@ impl Whole {
 
 /// Parts with an output's name.
 fn neighbours(output: &Path) -> Result<Vec<PathBuf>, Fault> {
-    let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = gstbgremove::draft::folder_of(output);
     let stem = output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let extension = output.extension().map_or(String::new(), |e| format!(".{}", e.to_string_lossy()));
     // Folders of pictures have none.
@@ -198,7 +198,7 @@ mod tests {
             begin,
             end,
             frames: vec![(0, 1)],
-            source: Source { location: "in.mp4".into(), bytes: 1, sha256: "a".into() },
+            source: SourceId { location: "in.mp4".into(), bytes: 1, sha256: "a".into() },
             settings: Map::from_iter([("quality".to_string(), json!(75))]),
             sound: true,
             audio_track: None,

@@ -13,10 +13,10 @@ use crate::Failure;
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
 use crate::convert::output::{self, Output};
-use crate::convert::report::{Report, State};
+use crate::convert::progress::{Progress, Report};
 use crate::convert::watch::Watch;
 use crate::convert::{self, arguments, edits};
-use crate::parts::mark::Source;
+use crate::parts::mark::SourceId;
 use gather::Whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
     let source = args.source.clone().unwrap_or_else(|| PathBuf::from(&whole.source().location));
     // What the sound comes from, or what is put together, is not to be written over.
     let is_source = arguments::same_file(&target, &source)
-        || Source::of(&target).is_ok_and(|there| there.is(whole.source()));
+        || SourceId::of(&target).is_ok_and(|there| there.is(whole.source()));
     if is_source || whole.parts.iter().any(|part| arguments::same_file(&target, &part.path)) {
         let what = if is_source { "the clip that the parts were made of" } else { "one of the parts" };
         return Err(Fault::output(format!("{} is {what}: choose another name", target.display())));
@@ -108,6 +108,6 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
     let bytes = result.finish().map_err(Fault::output)?.unwrap_or(0);
     let seconds = whole.seconds();
     let worked = began.elapsed().as_secs_f64();
-    job.done(&State { frames, seconds, total: Some(seconds), worked }, bytes);
+    job.done(&Progress { frames, seconds, total: Some(seconds), worked }, bytes);
     Ok(())
 }

@@ -5,12 +5,13 @@ use super::gather::Whole;
 use crate::convert::Settings;
 use crate::convert::fault::Fault;
 use crate::convert::format::{Codec, Encoding};
-use crate::convert::input::{Input, Running};
+use crate::convert::input::Input;
 use crate::convert::line::Line;
-use crate::convert::report::{Job, State};
+use crate::convert::progress::{Job, Progress};
 use crate::convert::tracks::Track;
 use crate::convert::watch::Watch;
-use crate::parts::mark::Source;
+use crate::gstreamer::Running;
+use crate::parts::mark::SourceId;
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub fn join(whole: &Whole, source: &Path, output: &Path, watch: &Watch, job: &Jo
 /// The source, with its sound, if it has any.
 fn open(whole: &Whole, source: &Path, watch: &Watch) -> Result<Option<Input>, Fault> {
     let like = whole.source();
-    let is = Source::of(source).map_err(|e| {
+    let is = SourceId::of(source).map_err(|e| {
         Fault::input(format!(
             "the source, {}, from which the sound comes, cannot be read: {e}; --source FILE says where it lies now",
             source.display()
@@ -135,7 +136,7 @@ fn play(
         let done = until.load(Ordering::Relaxed);
         let total = whole.seconds();
         let seconds = total * done as f64 / frames.max(1) as f64;
-        job.progress(&State {
+        job.progress(&Progress {
             frames: done,
             seconds,
             total: Some(total),

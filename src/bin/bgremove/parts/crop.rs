@@ -2,19 +2,16 @@
 
 use super::slice::Slice;
 use gst::prelude::*;
-use std::sync::{Arc, Mutex, MutexGuard};
+use gstbgremove::sync::lock;
+use std::sync::{Arc, Mutex};
 
 /// When each frame of a part is shown in the whole, and how long, in nanoseconds.
 #[derive(Clone, Debug, Default)]
 pub struct Written(Arc<Mutex<Vec<(u64, u64)>>>);
 
 impl Written {
-    fn lock(&self) -> MutexGuard<'_, Vec<(u64, u64)>> {
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-
     pub fn times(&self) -> Vec<(u64, u64)> {
-        self.lock().clone()
+        lock(&self.0).clone()
     }
 }
 
@@ -27,7 +24,7 @@ pub fn crop(input: &gst::Pad, encoder: &gst::Pad, slice: &Slice) -> Written {
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
     encoder.add_probe(what, move |_, info| {
-        let mut segment = segment.lock().unwrap_or_else(|e| e.into_inner());
+        let mut segment = lock(&segment);
         match &mut info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 if let gst::EventView::Segment(s) = event.view()
@@ -47,7 +44,7 @@ pub fn crop(input: &gst::Pad, encoder: &gst::Pad, slice: &Slice) -> Written {
                     return gst::PadProbeReturn::Handled;
                 }
                 let length = buffer.duration().unwrap_or_default().nseconds();
-                let mut written = own.lock();
+                let mut written = lock(&own.0);
                 written.push((time, length));
                 let first = written[0].0;
                 drop(written);

@@ -5,6 +5,7 @@ use crate::convert::header::{Family, Piece, Track};
 use crate::convert::input::Input;
 use crate::convert::packets::look_through;
 use crate::convert::watch::Watch;
+use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
@@ -67,7 +68,7 @@ impl Frames {
         let seen = Arc::new(Mutex::new((Vec::<Shown>::new(), Vec::<Shown>::new(), u64::MAX)));
         let into = Arc::clone(&seen);
         look_through(input.path(), watch, move |packet| {
-            let mut seen = into.lock().unwrap_or_else(|e| e.into_inner());
+            let mut seen = lock(&into);
             let is = |id: &Option<String>| id.is_some() && id.as_deref() == packet.stream.as_deref();
             if is(&ids[0]) || is(&ids[1]) {
                 seen.2 = seen.2.min(packet.pts.nseconds());
@@ -82,7 +83,7 @@ impl Frames {
             }
             ControlFlow::Continue(())
         })?;
-        let (taken, any, first) = std::mem::take(&mut *seen.lock().unwrap_or_else(|e| e.into_inner()));
+        let (taken, any, first) = std::mem::take(&mut *lock(&seen));
         let mut shown = if taken.is_empty() { any } else { taken };
         let shift = if own_clock && first != u64::MAX { first } else { 0 };
         for frame in &mut shown {

@@ -2,12 +2,14 @@
 //! and by which sum one knows that it is whole. `bgremove join` puts parts together by this.
 
 use super::slice::Slice;
+use crate::convert::output::PREFIX;
 use crate::convert::{Background, Settings};
 use crate::install::{hex, sha256_of};
+use gstbgremove::draft;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// What it is by, and the version of its form; that grows when a reader has to change.
@@ -34,7 +36,7 @@ pub struct Mark {
     pub end: Option<u64>,
     /// When each frame is shown in the whole, and how long, in nanoseconds.
     pub frames: Vec<(u64, u64)>,
-    pub source: Source,
+    pub source: SourceId,
     /// All that the picture depends on.
     pub settings: Map<String, Value>,
     /// Whether the whole has the source's sound, and which.
@@ -49,14 +51,14 @@ pub struct Mark {
 
 /// A clip, so that it is known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceId {
     pub location: String,
     pub bytes: u64,
     /// Of its first and last megabyte.
     pub sha256: String,
 }
 
-impl Source {
+impl SourceId {
     /// # Errors
     /// It cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
@@ -92,7 +94,7 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         Background::Text(text) => (text.clone(), Some(PathBuf::from(text))),
         Background::Clip(path) => (path.display().to_string(), Some(path.clone())),
     };
-    let behind = file.filter(|f| f.is_file()).and_then(|f| Source::of(&f).ok());
+    let behind = file.filter(|f| f.is_file()).and_then(|f| SourceId::of(&f).ok());
     let background = behind.map_or(background, |b| format!("file of {} bytes, {}", b.bytes, b.sha256));
     // Of one that is said several times the last counts.
     let set = settings.set.iter().filter(|(n, _)| !ASIDE.contains(&n.as_str()));
@@ -164,7 +166,7 @@ pub fn content(path: &Path) -> io::Result<(u64, String)> {
 
 impl Mark {
     /// Takes in what was written.
-    pub fn new(asked: &str, slice: &Slice, frames: Vec<(u64, u64)>, source: Source) -> Self {
+    pub fn new(asked: &str, slice: &Slice, frames: Vec<(u64, u64)>, source: SourceId) -> Self {
         Self {
             asked: asked.into(),
             share: slice.share.map(|s| (s.number, s.of)),
@@ -224,7 +226,7 @@ impl Mark {
             count: json["frames"].as_u64()?,
             begin: json["begin_ns"].as_u64(),
             end: json["end_ns"].as_u64(),
-            source: Source {
+            source: SourceId {
                 location: text(&json["source"]["location"])?,
                 bytes: json["source"]["bytes"].as_u64()?,
                 sha256: text(&json["source"]["sha256_of_ends"])?,
@@ -246,7 +248,7 @@ impl Mark {
     /// # Errors
     /// It cannot be written.
     pub fn write(&self, part: &Path) -> io::Result<()> {
-        write_whole(&beside(part), format!("{}\n", self.json()).as_bytes())
+        draft::write(&beside(part), PREFIX, format!("{}\n", self.json()).as_bytes())
     }
 
     /// What a part says of itself.
@@ -300,27 +302,13 @@ impl Old {
     pub fn put_back(self) -> Result<(), String> {
         let path = beside(&self.part);
         let put = match &self.bytes {
-            Some(bytes) => write_whole(&path, bytes),
+            Some(bytes) => draft::write(&path, PREFIX, bytes),
             // It may be that of somebody who was quicker by a moment; --resume tells whether it fits.
             None if self.part.exists() => Ok(()),
             None => std::fs::remove_file(&path),
         };
         put.map_err(|e| format!("{} is no longer what it was: {e}", path.display()))
     }
-}
-
-/// Writes a file, whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // As any new file, not for its owner alone.
-    builder.prefix(".bgremove-").suffix(".part");
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut draft = builder.tempfile_in(folder)?;
-    draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
-    draft.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }
 
 /// How a place stands for a part that is asked for.
@@ -339,7 +327,7 @@ pub enum There {
 pub fn there(
     part: &Path,
     asked: &str,
-    source: &Source,
+    source: &SourceId,
     wanted: &Map<String, Value>,
     sound: &(bool, Option<String>),
 ) -> There {
@@ -385,7 +373,7 @@ mod tests {
             shift: 0,
             exact: true,
         };
-        let source = Source { location: "in.mp4".into(), bytes: 5, sha256: "ab".into() };
+        let source = SourceId { location: "in.mp4".into(), bytes: 5, sha256: "ab".into() };
         let mut mark = Mark::new("2..4", &slice, frames, source);
         mark.settings.insert("quality".into(), json!(75));
         mark
@@ -400,11 +388,11 @@ mod tests {
         (mark.bytes, mark.sha256) = content(&part).unwrap();
         mark.write(&part).unwrap();
         assert_eq!(Mark::read(&part).unwrap(), mark);
-        let of = |asked: &str, source: &Source| there(&part, asked, source, &mark.settings, &(false, None));
+        let of = |asked: &str, source: &SourceId| there(&part, asked, source, &mark.settings, &(false, None));
         assert_eq!(of("2..4", &mark.source), There::Whole);
-        let moved = Source { location: "elsewhere/in.mp4".into(), ..mark.source.clone() };
+        let moved = SourceId { location: "elsewhere/in.mp4".into(), ..mark.source.clone() };
         assert_eq!(of("2..4", &moved), There::Whole);
-        let other = Source { bytes: 6, ..mark.source.clone() };
+        let other = SourceId { bytes: 6, ..mark.source.clone() };
         assert!(
             matches!(of("2..4", &other), There::Other(_)) && matches!(of("2..5", &moved), There::Other(_))
         );

@@ -21,7 +21,7 @@ use crate::convert::{Settings, Task};
 use frames::Frames;
 use gst::prelude::*;
 use gstbgremove::report::Record;
-use mark::{Mark, Source, There};
+use mark::{Mark, SourceId, There};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ impl Wanted {
         let (settings, output) = (made.settings, &made.task.output);
         let unwritten =
             |e: std::io::Error| format!("what is to be known of {} cannot be written: {e}", output.display());
-        let source = Source::of(&made.task.input).map_err(unwritten)?;
+        let source = SourceId::of(&made.task.input).map_err(unwritten)?;
         let mut mark = Mark::new(&self.asked, made.slice, written.times(), source);
         mark.settings = mark::settings(settings);
         (mark.sound, mark.audio_track) = mark::sound(settings);
@@ -139,7 +139,7 @@ pub fn there(settings: &Settings, task: &Task) -> Result<There, String> {
         return Ok(if is_there { There::Whole } else { There::Nothing });
     };
     let source =
-        Source::of(&task.input).map_err(|e| format!("{} cannot be read: {e}", task.input.display()))?;
+        SourceId::of(&task.input).map_err(|e| format!("{} cannot be read: {e}", task.input.display()))?;
     let (wanted, sound) = (mark::settings(settings), mark::sound(settings));
     Ok(mark::there(&task.output, &part.asked, &source, &wanted, &sound))
 }

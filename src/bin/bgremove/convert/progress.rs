@@ -2,16 +2,17 @@
 
 use crate::print;
 use gstbgremove::auto::Chosen;
+use gstbgremove::sync::lock;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// How far a conversion is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct State {
+pub struct Progress {
     pub frames: u64,
     /// Seconds of the input that are done, and all of them if that is known.
     pub seconds: f64,
@@ -20,7 +21,7 @@ pub struct State {
     pub worked: f64,
 }
 
-impl State {
+impl Progress {
     fn part(&self) -> Option<f64> {
         self.total.filter(|t| *t > 0.0).map(|t| (self.seconds / t).clamp(0.0, 1.0))
     }
@@ -158,10 +159,6 @@ pub struct Job<'a> {
     last: Mutex<Instant>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 impl Job<'_> {
     /// A line beside the progress.
     fn line(&self, text: &str) {
@@ -204,7 +201,7 @@ impl Job<'_> {
         }
     }
 
-    pub fn progress(&self, state: &State) {
+    pub fn progress(&self, state: &Progress) {
         let every = match self.report.way {
             Way::Bars(_) => Duration::ZERO,
             Way::Lines => LINES,
@@ -235,7 +232,7 @@ impl Job<'_> {
         }
     }
 
-    pub fn done(&self, state: &State, bytes: u64) {
+    pub fn done(&self, state: &Progress, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -1,0 +1,76 @@
+//! Where the bytes come from: a file, or a pipe.
+
+use crate::convert::picture;
+use gst::prelude::*;
+use std::fs::{File, OpenOptions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Reads a file, or what is no file (a pipe), in a way that can be broken off.
+pub fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
+    let make = |name: &str| {
+        gst::ElementFactory::make(name).build().map_err(|_| format!("GStreamer's {name} is missing"))
+    };
+    let meta = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file: check the name".to_string(),
+        _ => format!("it cannot be read: {e}"),
+    })?;
+    if meta.is_dir() {
+        return Err(match picture::is_folder_of(path) {
+            true => "it is a folder of pictures: make a video of them first, as in ffmpeg -framerate 25 -i \
+                     FOLDER/frame-%05d.png -c:v ffv1 -pix_fmt bgra OUT.mkv"
+                .into(),
+            false => "it is a folder: name the video files in it".into(),
+        });
+    }
+    if meta.is_file() {
+        File::open(path).map_err(|e| format!("it cannot be read: {e}"))?;
+        if meta.len() == 0 {
+            return Err("it is empty (0 bytes): take another copy of it".into());
+        }
+        let source = make("filesrc")?;
+        source.set_property("location", path);
+        return Ok((source, None));
+    }
+    // A pipe nobody writes to must not hold up the opening either.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let source = make("fdsrc")?;
+    let file = match file {
+        Ok(file) => file,
+        // A socket cannot be opened by its name.
+        Err(e) if e.raw_os_error() == Some(libc::ENXIO) && path == Path::new("/dev/stdin") => {
+            source.set_property("fd", 0);
+            return Ok((source, None));
+        }
+        Err(e) => return Err(format!("it cannot be read: {e}")),
+    };
+    source.set_property("fd", file.as_raw_fd());
+    Ok((source, Some(file)))
+}
+
+/// Lets a file be read with other bytes at some places.
+pub fn change(source: &gst::Element, changes: Vec<(u64, Vec<u8>)>) {
+    let Some(pad) = source.static_pad("src").filter(|_| !changes.is_empty()) else { return };
+    // Demuxers of such files ask for what they read.
+    pad.add_probe(gst::PadProbeType::PULL | gst::PadProbeType::BUFFER, move |_, info| {
+        let from = info.offset;
+        let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data else { return gst::PadProbeReturn::Ok };
+        let end = from.saturating_add(buffer.size() as u64);
+        let within = |(at, new): &&(u64, Vec<u8>)| *at < end && at.saturating_add(new.len() as u64) > from;
+        let changes: Vec<_> = changes.iter().filter(within).collect();
+        if changes.is_empty() {
+            return gst::PadProbeReturn::Ok;
+        }
+        let Ok(mut bytes) = buffer.make_mut().map_writable() else { return gst::PadProbeReturn::Ok };
+        for (place, new) in changes {
+            for (at, byte) in (*place..).zip(new) {
+                let at = at.checked_sub(from).and_then(|at| usize::try_from(at).ok());
+                if let Some(to) = at.and_then(|at| bytes.get_mut(at)) {
+                    *to = *byte;
+                }
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}

@@ -1,0 +1,151 @@
+//! What is kept of one run of the element: its warnings, what was seen of its masks and frames, its statistics.
+
+use super::imp::BgRemove;
+use crate::frame::Frame;
+use crate::matte::Mask;
+use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
+use crate::sync::lock;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_video::VideoInfo;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Frames between two checks for compression.
+const CHECK_EVERY: u64 = 60;
+/// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
+const BLOCKY: f32 = 2.0;
+const FEW_BITS: f64 = 0.012;
+
+/// What has been said and seen in one run of the element, from READY to PAUSED and back.
+#[derive(Default)]
+pub struct Log {
+    /// `job-id`, or one that was made up.
+    pub(super) job: String,
+    pub(super) started: Option<SystemTime>,
+    watch: Watch,
+    pub(super) warnings: Vec<LoggedWarning>,
+    pub(super) notes: Vec<String>,
+    pub(super) tags: Option<gst::TagList>,
+    pub(super) tagged: bool,
+    /// Checks in a row that found compression blocks.
+    blocky: u32,
+    stats_posted: Option<Instant>,
+    pub(super) alpha_checked: bool,
+    pub(super) incident: Option<Incident>,
+    /// How the run ended by the record, if that has been written.
+    pub(super) written: Option<Outcome>,
+}
+
+/// A warning, and how often it occurred.
+pub struct LoggedWarning {
+    pub code: &'static str,
+    pub text: String,
+    pub first: SystemTime,
+    pub count: u64,
+}
+
+impl Log {
+    /// For a new run of a job.
+    pub fn new(job: &str) -> Self {
+        let made_up = || glib::uuid_string_random().to_string();
+        let job = if job.is_empty() { made_up() } else { job.to_string() };
+        Self { job, started: Some(SystemTime::now()), ..Self::default() }
+    }
+
+    /// A cut: the coverage may jump.
+    pub fn cut(&mut self) {
+        self.watch.cut();
+    }
+
+    /// A frame has come. After the end of the stream that means a seek back: the record is to be written again.
+    pub fn reopen(&mut self) {
+        self.written.take_if(|how| *how == Outcome::Completed);
+    }
+
+    /// Counts a warning that was not posted because it came too soon.
+    pub fn count_warning(&mut self, code: &'static str) {
+        if let Some(said) = self.warnings.iter_mut().find(|s| s.code == code) {
+            said.count += 1;
+        }
+    }
+
+    /// Keeps a warning that was posted.
+    pub fn keep_warning(&mut self, code: &'static str, text: &str) {
+        match self.warnings.iter_mut().find(|s| s.code == code) {
+            Some(said) => said.count += 1,
+            None => {
+                self.warnings.push(LoggedWarning {
+                    code,
+                    text: text.to_string(),
+                    first: SystemTime::now(),
+                    count: 1,
+                });
+            }
+        }
+    }
+}
+
+impl BgRemove {
+    /// The job's name, as the property gives it or as it was made up for this run.
+    pub(super) fn job_id(&self) -> String {
+        let set = self.settings().job_id.clone();
+        if set.is_empty() { lock(&self.log).job.clone() } else { set }
+    }
+
+    /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
+    pub(super) fn check_mask(&self, mask: &Mask, time: Duration) {
+        let look = MaskSummary::at(mask);
+        lock(&self.stats).coverage = look.coverage;
+        let note = lock(&self.log).watch.see(&look, time);
+        if let Some(note) = note {
+            lock(&self.log).notes.push(note.text());
+            self.warn(note.code(), |s| s, |_| note.text());
+        }
+    }
+
+    /// Checks whether a frame has been compressed so heavily that edges are lost, and warns.
+    pub(super) fn check_compression(&self, number: u64, frame: &Frame<'_>) {
+        if !number.is_multiple_of(CHECK_EVERY) {
+            return;
+        }
+        let bits = self.bits_a_pixel(frame).is_some_and(|b| b < FEW_BITS);
+        let mut log = lock(&self.log);
+        log.blocky = if bits || blockiness(frame) > BLOCKY { log.blocky + 1 } else { 0 };
+        let enough = log.blocky == 3;
+        drop(log);
+        if enough {
+            let text = "the source is heavily compressed: fine edges are lost before they come here. Take a source of a \
+                        higher bitrate";
+            lock(&self.log).notes.push(text.into());
+            self.warn("source-compressed", |s| s, |_| text.into());
+        }
+    }
+
+    /// The source's bits per pixel, if its tags say so.
+    fn bits_a_pixel(&self, frame: &Frame<'_>) -> Option<f64> {
+        let log = lock(&self.log);
+        let tags = log.tags.as_ref()?;
+        let modern = tags.get::<gst::tags::VideoCodec>().is_some();
+        let rate = tags.get::<gst::tags::Bitrate>().map(|v| v.get()).filter(|_| modern)?;
+        drop(log);
+        let caps = self.obj().sink_pad().current_caps()?;
+        let info = VideoInfo::from_caps(&caps).ok()?;
+        let fps = f64::from(info.fps().numer()) / f64::from(info.fps().denom());
+        (fps > 0.0 && rate > 0).then(|| f64::from(rate) / fps / (frame.width * frame.height) as f64)
+    }
+
+    /// Posts the statistics when their interval has passed.
+    pub(super) fn post_stats(&self) {
+        let Some(interval) = self.settings().stats_interval else { return };
+        {
+            let mut log = lock(&self.log);
+            if log.stats_posted.is_some_and(|t| t.elapsed() < interval) {
+                return;
+            }
+            log.stats_posted = Some(Instant::now());
+        }
+        let message = gst::message::Element::builder(self.stats_structure()).src(&*self.obj()).build();
+        let _ = self.obj().post_message(message);
+    }
+}

@@ -1,0 +1,184 @@
+//! From a queued frame and its mask to the buffer that goes downstream.
+
+use super::flow::QueuedFrame;
+use super::frames;
+use super::imp::{BgRemove, CAT};
+use super::settings::{OnError, Settings};
+use super::state::{Source, Spent, State, unreadable};
+use super::worker::Worker;
+use crate::error::Error;
+use crate::matte::Times;
+use crate::sync::lock;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
+use gst_base::subclass::prelude::*;
+use gst_video::VideoFrameRef;
+use std::time::{Duration, Instant};
+
+/// How a frame was rendered.
+pub struct Rendered {
+    pub spent: Spent,
+    /// How much older its mask is.
+    pub age: Option<Duration>,
+    pub carried: bool,
+    /// Whether it has a mask; without one it is hidden, or untouched.
+    pub shown: bool,
+    /// The age of a mask that was too old to be used.
+    pub outdated: Option<Duration>,
+    /// How long a buffer of downstream's pool was waited for.
+    pub waited: Duration,
+}
+
+impl BgRemove {
+    /// Runs on the kernels' threads: one hand-over for the frame instead of one for each kernel.
+    fn on_kernel_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let pool = lock(&self.pool).clone();
+        match &pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Does the work for a frame that needs no mask; returns how long it took.
+    pub(super) fn prepare_frame(
+        &self,
+        state: &mut State,
+        input: &gst::Buffer,
+        settings: &Settings,
+    ) -> Result<Duration, gst::FlowError> {
+        state.follow(settings);
+        if state.lies_as_it_goes_out() {
+            return Ok(Duration::ZERO);
+        }
+        let begin = Instant::now();
+        self.on_kernel_threads(|| state.carry(input)).map_err(|e| {
+            self.post(&e);
+            gst::FlowError::Error
+        })?;
+        Ok(begin.elapsed())
+    }
+
+    /// A buffer for the frame that goes out, most often one of downstream's; and how long it was waited for. Only now
+    /// that the frame can be finished: what is written to it is seen by others.
+    fn allocate_output(
+        &self,
+        worker: &Worker,
+        input: &gst::Buffer,
+    ) -> Result<(gst::Buffer, Duration), gst::FlowError> {
+        if worker.is_interrupted() {
+            return Err(gst::FlowError::Flushing);
+        }
+        let begin = Instant::now();
+        match self.parent_prepare_output_buffer(InputBuffer::Readable(input))? {
+            PrepareOutputBufferSuccess::Buffer(buffer) => Ok((buffer, begin.elapsed())),
+            _ => Err(gst::FlowError::Error),
+        }
+    }
+
+    /// Makes the frame that goes out.
+    pub(super) fn render(
+        &self,
+        state: &mut State,
+        worker: &Worker,
+        held: &QueuedFrame,
+        begun: Duration,
+        settings: &Settings,
+        live: bool,
+    ) -> Result<(gst::Buffer, Rendered), gst::FlowError> {
+        let (mut buffer, waited) = self.allocate_output(worker, &held.buffer)?;
+        let carries = settings.carries(live);
+        let pending = if carries { worker.pending_frames() } else { Vec::new() };
+        let limit = settings.max_mask_age(worker.usual());
+        // Where frames may come late, each is the stream's own; elsewhere they take the time that they need.
+        let hurries = live && settings.is_async(live);
+        let quality = if hurries { state.effort.quality(settings.refine) } else { settings.refine };
+        let begin = Instant::now();
+        let work = || -> Result<_, Error> {
+            let begin = Instant::now();
+            let chosen = {
+                let mapped = VideoFrameRef::from_buffer_ref_readable(&held.buffer, &state.input)
+                    .map_err(|_| unreadable("the incoming buffer"))?;
+                let frame =
+                    frames::read(&mapped, &state.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+                state.flow.select_mask(held, &frame, carries, &pending, limit)
+            };
+            let carrying = begin.elapsed();
+            let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
+            let outdated = chosen.outdated;
+            let mut source = match chosen.mask {
+                Some(mask) => Source::Mask(mask),
+                None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
+                    Source::Whole(255)
+                }
+                None => Source::Whole(0),
+            };
+            let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
+            let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
+            spent.temporal += carrying;
+            spent.compose += begun;
+            // What has no matte has no segmentation either: nothing is known of such a frame.
+            #[cfg(feature = "analytics")]
+            if settings.segmentation_meta && shown {
+                let begin = Instant::now();
+                let size = (state.input.width(), state.input.height());
+                super::analytics::attach(output, state.alpha(), size)?;
+                spent.compose += begin.elapsed();
+            }
+            Ok(Rendered { spent, age, carried, shown, outdated, waited })
+        };
+        let rendered = self.on_kernel_threads(work).map_err(|e| {
+            self.post(&e);
+            gst::FlowError::Error
+        })?;
+        let mut stats = lock(&self.stats);
+        stats.frames_out += 1;
+        stats.hidden += u64::from(!rendered.shown);
+        stats.reused += u64::from(rendered.carried);
+        if let Some(age) = rendered.age {
+            stats.mask_age.add(age);
+        }
+        stats.refine.add(rendered.spent.refine);
+        stats.temporal.add(rendered.spent.temporal);
+        stats.compose.add(rendered.spent.compose);
+        stats.coarser += u64::from(quality != settings.refine && rendered.shown);
+        drop(stats);
+        let length = state.flow.frame_length(state.input.fps());
+        // One without a mask costs nothing, and says nothing.
+        if hurries && rendered.shown && state.effort.update(begun + begin.elapsed(), length, settings.refine)
+        {
+            let quality = state.effort.quality(settings.refine);
+            gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
+        }
+        Ok((buffer, rendered))
+    }
+
+    /// A line of the log for a frame: what each stage took, and where its mask comes from.
+    pub(super) fn log_frame(&self, held: &QueuedFrame, times: Option<Times>, rendered: &Rendered) {
+        if CAT.threshold() < gst::DebugLevel::Debug {
+            return;
+        }
+        let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+        let network = times.map_or("no inference".to_string(), |t| {
+            format!("preprocess {}, inference {}", ms(t.preprocess), ms(t.inference))
+        });
+        let mask = match (rendered.shown, rendered.carried, rendered.age) {
+            (false, ..) => "no mask".to_string(),
+            (_, true, Some(age)) => format!("mask carried from {} ms before", ms(age)),
+            (_, true, None) => "mask carried".to_string(),
+            (_, false, _) => "its own mask".to_string(),
+        };
+        let Spent { refine, temporal, compose } = rendered.spent;
+        gst::debug!(
+            CAT,
+            imp = self,
+            "frame {} at {}: {network}, refine {}, temporal {}, compose {}, in all {} ms; {mask}",
+            held.number,
+            held.buffer.pts().display(),
+            ms(refine),
+            ms(temporal),
+            ms(compose),
+            ms(held.arrived.elapsed())
+        );
+    }
+}
