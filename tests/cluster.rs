@@ -30,7 +30,8 @@ fn a_ray_cluster_that_loses_a_node_makes_the_same_file() {
     nodes.arg(root.join("examples/cluster/three_nodes.py"));
     nodes.args([text(&input), text(&folder), env!("CARGO_BIN_EXE_bgremove")]);
     // Ray prints what it is up to on both, and none of it is wanted but where something goes wrong.
-    let out = nodes.env("RAY_DEDUP_LOGS", "0").output().unwrap();
+    nodes.envs([("RAY_DEDUP_LOGS", "0"), ("RAY_USAGE_STATS_ENABLED", "0")]);
+    let out = nodes.output().unwrap();
     let said = [out.stdout, out.stderr].map(|s| String::from_utf8_lossy(&s).into_owned());
     assert!(out.status.success(), "{}\n{}", said[0], said[1]);
     println!("{}", said[0]);
