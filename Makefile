@@ -20,6 +20,7 @@ demo-input: # before anything is built
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	@tools/install_runtime.sh openvino --if-possible
 	@tools/install_runtime.sh webgpu --if-possible
+	@tools/ray.sh --if-possible
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
 	@rm -f build/skipped.txt
@@ -100,8 +101,9 @@ parts: deps runtime clips ## a minute in 1, 3 and 7 parts beside the minute in o
 		$(CARGO) test --release --test parts -- --ignored --nocapture --test-threads 1 human; \
 	else echo "SKIPPED human: it is not installed (make models)"; fi
 
-ray: build runtime clips ## examples/cluster/convert_ray.py on a Ray cluster of three nodes here, one of which goes in mid-run
+ray: deps runtime clips ## examples/cluster/convert_ray.py on a Ray cluster of three nodes here, one of which goes in mid-run (in `make test`, too)
 	@tools/ray.sh
+	$(CARGO) test --test cluster -- --nocapture
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
 	@tools/sanitize.sh

@@ -2,7 +2,7 @@
 # Installs the Debian packages that bgremove is built, run and tested with, and checks for Rust.
 #
 #   tools/setup.sh            what `make build` and `make demo` need
-#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject, PipeWire, ICE, GES, GNU parallel)
+#   tools/setup.sh --test     also what `make test` needs (npm, Chromium, Firefox, mkvtoolnix, PyGObject, PipeWire, ICE, GES, GNU parallel, Python venv)
 #   tools/setup.sh --gpu      also what `make runtime-webgpu` needs (the Vulkan loader)
 #   tools/setup.sh --bench    also what `make bench` needs (Python venv)
 #   tools/setup.sh --models   also what `make models` needs (npm), and `make demo` without LIGHT_ONLY=1
@@ -30,7 +30,7 @@ for arg; do
     case $arg in
     # Chromium brings a Vulkan driver that computes on the CPU, too.
     --test) packages+=(npm chromium chromium-driver firefox-esr mkvtoolnix python3-gst-1.0
-        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0 parallel libvulkan1) ;;
+        dbus pipewire wireplumber gstreamer1.0-pipewire xdg-desktop-portal gstreamer1.0-nice gir1.2-ges-1.0 parallel libvulkan1 python3-venv) ;;
     --gpu) packages+=(libvulkan1) ;;
     --bench) packages+=(python3-venv) ;;
     --models) packages+=(npm) ;;

@@ -15,12 +15,16 @@ started again, goes on where it was.
 import argparse
 import ctypes
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+# Ray tells its makers how it is used unless it is told not to: nothing leaves the cluster here.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """convert_ray.py on a Ray cluster of three nodes on this machine, one of which goes in mid-run: the file that comes of it
-is the one that the same parts make without Ray. `make ray` runs it.
+is the one that the same parts make without Ray. `make ray` and `make test` run it.
 
     three_nodes.py CLIP FOLDER BGREMOVE
 """

@@ -60,7 +60,7 @@ fn files_are_kept_unless_asked() {
     let out = bgremove(&[broken.to_str().unwrap(), &output, "--overwrite"]);
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-    convert(&input, &path, &["--overwrite"]);
+    convert(&input, &path, &[&TINY[..], &["--overwrite"]].concat());
     assert_eq!(times(&path).len(), 30);
     assert_eq!(files(&folder), ["a.webm", "broken.mp4"]);
     // The input is never its own output.
@@ -192,7 +192,7 @@ fn a_pipe_will_do() {
         }
     });
     let path = folder.join("a.webm");
-    convert(&pipe, &path, &["--timeout", "20"]);
+    convert(&pipe, &path, &[&TINY[..], &["--timeout", "20"]].concat());
     writer.join().unwrap().unwrap();
     assert_eq!(times(&path).len(), 60);
     assert_eq!(onsets(&path).len(), 2);
@@ -208,7 +208,7 @@ fn one_failure_does_not_stop_the_rest() {
     std::fs::write(&names[1], "no video").unwrap();
     let out = folder.join("out/deep");
     let mut arguments: Vec<&str> = names.iter().map(|n| n.to_str().unwrap()).collect();
-    arguments.extend(["-o", out.to_str().unwrap(), "--jobs", "2", "--size", "160x160"]);
+    arguments.extend(["-o", out.to_str().unwrap(), "--jobs", "2", "--size", "96x96"]);
     let done = bgremove(&arguments);
     let said = said(&done);
     assert_eq!(done.status.code(), Some(1), "{said}");

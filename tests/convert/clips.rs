@@ -119,7 +119,7 @@ fn a_full_disk_is_named_and_not_the_input() {
 fn any_name_will_do_that_the_disk_takes() {
     let folder = folder("names");
     let longest = folder.join(format!("{}.webm", "n".repeat(250)));
-    convert(&silent(), &longest, &[]);
+    convert(&silent(), &longest, &TINY);
     assert!(longest.is_file());
     std::fs::remove_file(&longest).unwrap();
     let longer = folder.join(format!("{}.webm", "n".repeat(251)));
@@ -132,8 +132,9 @@ fn a_link_is_seen_before_the_work_and_replaced_when_asked() {
     let folder = folder("links");
     let (link, nowhere) = (folder.join("a.webm"), folder.join("elsewhere.webm"));
     symlink(&nowhere, &link).unwrap();
-    let run =
-        |more: &[&str]| bgremove(&[&[silent().to_str().unwrap(), link.to_str().unwrap()], more].concat());
+    let run = |more: &[&str]| {
+        bgremove(&[&[silent().to_str().unwrap(), link.to_str().unwrap()], &TINY[..], more].concat())
+    };
     let out = run(&[]);
     assert_eq!(out.status.code(), Some(2));
     assert!(said(&out).contains("leads nowhere"), "{}", said(&out));
@@ -175,7 +176,11 @@ fn what_a_killed_run_leaves_goes_with_the_next_one() {
         // What another run is at work on stays.
         let mut alive = start();
         std::thread::sleep(Duration::from_millis(1500));
-        let out = bgremove(&[silent().to_str().unwrap(), folder.join("b.webm").to_str().unwrap()]);
+        let other = |more: &[&str]| {
+            let path = folder.join("b.webm");
+            bgremove(&[&[silent().to_str().unwrap(), path.to_str().unwrap()], &TINY[..], more].concat())
+        };
+        let out = other(&[]);
         assert!(out.status.success(), "{}", said(&out));
         let working = alive.try_wait().unwrap().is_none();
         if working {
@@ -184,8 +189,7 @@ fn what_a_killed_run_leaves_goes_with_the_next_one() {
         alive.kill().unwrap();
         alive.wait().unwrap();
         std::thread::sleep(Duration::from_millis(1100));
-        let out =
-            bgremove(&[silent().to_str().unwrap(), folder.join("b.webm").to_str().unwrap(), "--overwrite"]);
+        let out = other(&["--overwrite"]);
         assert!(said(&out).contains("unfinished parts"), "{}", said(&out));
         assert!(names(&folder).iter().all(|n| !n.contains(".part")), "{format}: {:?}", names(&folder));
         let _ = std::fs::remove_file(folder.join("b.webm"));
@@ -202,7 +206,7 @@ fn the_last_frame_is_shown_also_where_the_header_counts_in_ticks() {
         let input = clip(&format!("ticks-{rate}.mp4"), 1.0, "", &[&FAST[..], &more].concat());
         for (name, more) in [("a.mov", &[][..]), ("a.mp4", &["--background", "white"]), ("a.webm", &[])] {
             let path = folder.join(name);
-            convert(&input, &path, &[more, &["--overwrite"]].concat());
+            convert(&input, &path, &[&TINY, more, &["--overwrite"]].concat());
             let got = times(&path);
             assert_eq!(got.len(), 30, "{rate} {name}");
             assert!((seconds(&path) - 1.0).abs() < 0.02, "{rate} {name}: {} s", seconds(&path));
@@ -225,7 +229,7 @@ fn frames_with_one_time_are_all_there_and_can_be_decoded() {
         ("a.webp", &[]),
     ] {
         let path = folder.join(name);
-        let out = bgremove(&[&[input.to_str().unwrap(), path.to_str().unwrap()], more].concat());
+        let out = bgremove(&[&[input.to_str().unwrap(), path.to_str().unwrap()], &TINY[..], more].concat());
         assert!(out.status.success(), "{name}: {}", said(&out));
         if name == "a.webp" {
             // ffmpeg reads no animated WebP.
@@ -300,7 +304,9 @@ fn the_colour_behind_is_exact_where_pixels_are_rgb() {
     {
         for (color, want) in [("white", [255, 255, 255]), ("#123456", [0x12, 0x34, 0x56])] {
             let path = folder.join(name);
-            convert(&silent(), &path, &[&["--background", color, "--overwrite"], more].concat());
+            // A frame tells it.
+            let always = ["--background", color, "--overwrite", "--duration", "0.1"];
+            convert(&silent(), &path, &[&always[..], more].concat());
             let corner = match name {
                 "png" => image::open(path.join("frame-00001.png")).unwrap().into_rgb8().get_pixel(2, 2).0,
                 "a.webp" => {
@@ -330,13 +336,9 @@ fn no_false_alarm_of_alpha_on_an_opaque_background() {
         let options = ["-an", "-pix_fmt", format, "-c:v", codec];
         let input = clip(&format!("alarm-{format}.mkv"), 0.5, "", &options);
         for name in ["a.mp4", "a.webm"] {
-            let out = bgremove(&[
-                input.to_str().unwrap(),
-                folder.join(name).to_str().unwrap(),
-                "--background",
-                "white",
-                "--overwrite",
-            ]);
+            let path = folder.join(name);
+            let what = [input.to_str().unwrap(), path.to_str().unwrap()];
+            let out = bgremove(&[&what[..], &TINY, &["--background", "white", "--overwrite"]].concat());
             assert!(out.status.success() && !said(&out).contains("alpha"), "{format} {name}: {}", said(&out));
         }
     }
@@ -349,7 +351,7 @@ fn frames_without_times_get_them_or_are_refused_in_words() {
     let path = folder.join("a.webm");
     let said = refuse(&input, &path, &[], 1);
     assert!(said.contains("--fps"), "{said}");
-    convert(&input, &path, &["--fps", "30"]);
+    convert(&input, &path, &[&TINY[..], &["--fps", "30"]].concat());
     let got = times(&path);
     assert_eq!(got.len(), 30);
     assert!(got.iter().enumerate().all(|(n, t)| (t - n as f64 / 30.0).abs() < 0.002), "{got:?}");
@@ -380,7 +382,7 @@ fn of_several_tracks_the_default_is_taken_and_the_others_are_told_of() {
         {
             let path = folder.join(format!("a.{format}"));
             let always = ["--background", "white", "--overwrite"];
-            let out = bgremove(&[&[&two, path.to_str().unwrap()], &always[..], more].concat());
+            let out = bgremove(&[&[&two, path.to_str().unwrap()], &always[..], &TINY, more].concat());
             assert!(out.status.success(), "{}", said(&out));
             assert_eq!(loud(&path), tone, "{format} {more:?}");
             assert!(said(&out).contains("left out"), "{}", said(&out));

@@ -20,15 +20,17 @@ fn apart(cut: &Frame, whole: &Frame) -> f64 {
 #[test]
 fn phone_video_comes_out_upright() {
     let folder = folder("turned");
-    let upright = frames(&plain());
+    let (w, h) = (160, 90);
+    let source = clip("small.mp4", 2.0, ",scale=160:90", &[&FAST[..], &["-c:a", "aac"]].concat());
+    let upright = frames(&source);
     for turn in ["90", "180", "270"] {
         let input =
-            remux(&plain(), &format!("turned-{turn}.mp4"), &["-metadata:s:v:0", &format!("rotate={turn}")]);
+            remux(&source, &format!("turned-{turn}.mp4"), &["-metadata:s:v:0", &format!("rotate={turn}")]);
         for format in ["webm", "mov"] {
             let path = folder.join(format!("{turn}.{format}"));
             convert(&input, &path, &[]);
             let turned = turn != "180";
-            assert_eq!(size(&path), if turned { (HEIGHT, WIDTH) } else { (WIDTH, HEIGHT) });
+            assert_eq!(size(&path), if turned { (h, w) } else { (w, h) });
             assert_eq!(probe(&path, "v:0", "nb_read_frames"), "60");
             assert!(
                 !String::from_utf8(tool(
@@ -40,7 +42,7 @@ fn phone_video_comes_out_upright() {
                 "it is turned twice"
             );
             // As ffmpeg shows the input, which heeds the turn.
-            let shown = frames_turned(&input);
+            let shown = frames_turned(&input, w * h * 4);
             assert_eq!(shown[30].len(), upright[30].len());
             assert!(apart(&frames(&path)[30], &shown[30]) < 12.0, "{turn} {format}");
             same_beeps(&path, &input, 0.0);
@@ -48,13 +50,13 @@ fn phone_video_comes_out_upright() {
     }
 }
 
-/// Frames of a turned clip; ffprobe tells the size before the turn.
-fn frames_turned(path: &Path) -> Vec<Frame> {
+/// Frames of a turned clip, of so many bytes; ffprobe tells the size before the turn.
+fn frames_turned(path: &Path, size: usize) -> Vec<Frame> {
     let bytes = tool(
         "ffmpeg",
         &["-v", "error", "-i", path.to_str().unwrap(), "-f", "rawvideo", "-pix_fmt", "rgba", "-"],
     );
-    bytes.chunks_exact(WIDTH * HEIGHT * 4).map(<[u8]>::to_vec).collect()
+    bytes.chunks_exact(size).map(<[u8]>::to_vec).collect()
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn variable_frame_rate_keeps_its_times() {
         ("a.gif", 0.0051, &[]),
     ] {
         let path = folder.join(name);
-        convert(&input, &path, more);
+        convert(&input, &path, &[&TINY, more].concat());
         let got = times(&path);
         assert_eq!(got.len(), want.len(), "{name}");
         for (got, want) in got.iter().zip(&want) {
@@ -209,7 +211,7 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
     for (input, name) in [(&late, "late"), (&short, "short")] {
         for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
             let path = folder.join(format!("{name}.{format}"));
-            convert(input, &path, &[more, &["--timeout", "20"]].concat());
+            convert(input, &path, &[&TINY, more, &["--timeout", "20"]].concat());
             assert_eq!(times(&path).len(), 60, "{name} {format}");
             same_beeps(&path, input, 0.0);
         }
@@ -219,16 +221,16 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
     tool("ffmpeg", &["-v", "error", "-i", short.to_str().unwrap(), "-c", "copy", over.to_str().unwrap()]);
     for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
         let path = folder.join(format!("over.{format}"));
-        convert(&over, &path, &[more, &["--start", "1", "--timeout", "20"]].concat());
+        convert(&over, &path, &[&TINY, more, &["--start", "1", "--timeout", "20"]].concat());
         // Matroska's times are whole milliseconds: the first frame may be that before.
         assert!((30..=31).contains(&times(&path).len()), "{format}: {:?}", times(&path));
     }
     for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
         let path = folder.join("silent.webm");
-        convert(&silent(), &path, &[more, &["--overwrite"]].concat());
+        convert(&silent(), &path, &[&TINY, more, &["--overwrite"]].concat());
         assert!(!has_sound(&path));
         let path = folder.join("dropped.webm");
-        convert(&plain(), &path, &[more, &["--overwrite", "--audio", "drop"]].concat());
+        convert(&plain(), &path, &[&TINY, more, &["--overwrite", "--audio", "drop"]].concat());
         assert!(!has_sound(&path));
     }
 }
@@ -368,6 +370,8 @@ fn a_missing_decoder_is_named() {
         let ranks: Vec<String> = decoders.iter().map(|d| format!("{d}:NONE")).collect();
         std::process::Command::new(env!("CARGO_BIN_EXE_bgremove"))
             .args(["convert".as_ref(), input, folder.join(output).as_path()])
+            .args(TINY)
+            .args(["--model", "light"])
             .env("GST_PLUGIN_FEATURE_RANK", ranks.join(","))
             .output()
             .unwrap()

@@ -7,7 +7,6 @@ use std::process::{Command, Output};
 const LOOP: &str = ",loop=loop=1:size=120";
 /// Key frames a second apart, two B-frames, sound.
 const H264: [&str; 10] = ["-c:v", "libx264", "-preset", "veryfast", "-g", "30", "-bf", "2", "-c:a", "aac"];
-const SMALL: [&str; 2] = ["--size", "160x160"];
 
 fn run(command: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
@@ -50,10 +49,11 @@ fn distance(a: &[Frame], b: &[Frame]) -> (f64, f64) {
 fn parts_become_the_whole() {
     let folder = folder("join");
     let input = clip("join.mp4", 4.0, LOOP, &H264);
+    let small = ["--size", "160x160"];
     let whole = folder.join("whole.webm");
-    convert(&input, &whole, &SMALL);
+    convert(&input, &whole, &small);
     let joined = folder.join("joined.webm");
-    in_parts(&input, &joined, 3, &SMALL);
+    in_parts(&input, &joined, 3, &small);
     // Frames, their times and lengths, and the sound to the bit.
     assert_eq!(packets(&joined, "v:0", false), packets(&whole, "v:0", false));
     assert_eq!(packets(&joined, "a:0", true), packets(&whole, "a:0", true));
@@ -78,7 +78,7 @@ fn every_format_that_is_joined() {
     for (format, more) in
         [("mov", &[][..]), ("mp4", &["--background", "green"]), ("png", &[]), ("webm", &["--codec", "vp8"])]
     {
-        let more = [&SMALL[..], more].concat();
+        let more = [&TINY[..], more].concat();
         let name = |n: &str| folder.join(format!("{n}.{format}"));
         let (whole, joined) = (name("whole"), name("joined"));
         convert(&input, &whole, &more);
@@ -138,8 +138,8 @@ fn sources_of_all_kinds() {
         let name = input.file_name().unwrap().to_str().unwrap().to_string();
         let (whole, joined) =
             (folder.join(format!("{name}.whole.webm")), folder.join(format!("{name}.webm")));
-        convert(&input, &whole, &SMALL);
-        in_parts(&input, &joined, 2, &SMALL);
+        convert(&input, &whole, &TINY);
+        in_parts(&input, &joined, 2, &TINY);
         assert_eq!(packets(&joined, "v:0", false), packets(&whole, "v:0", false), "{name}");
         assert_eq!(packets(&joined, "a:0", true), packets(&whole, "a:0", true), "{name}");
         let (most, mean) = distance(&frames(&joined), &frames(&whole));
@@ -154,7 +154,7 @@ fn uneven_frames_in_mov_and_mp4() {
     let every = ",loop=loop=1:size=120,select='not(eq(mod(n\\,7)\\,3))'";
     let input = clip("uneven.mp4", 4.0, every, &[&["-vsync", "vfr"], &H264[..]].concat());
     for (format, more) in [("mov", &[][..]), ("mp4", &["--background", "green"])] {
-        let more = [&["--size", "96x96"], more].concat();
+        let more = [&TINY, more].concat();
         let name = |n: &str| folder.join(format!("{n}.{format}"));
         let (whole, joined) = (name("whole"), name("joined"));
         convert(&input, &whole, &more);
@@ -249,14 +249,14 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
     let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
     let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cluster");
     let whole = folder.join("whole.webm");
-    convert(&input, &whole, &SMALL);
+    convert(&input, &whole, &TINY);
     let engine = |script: &str, output: &Path, more: &[&str], environment: &[(&str, &str)]| {
         let mut shell = Command::new("bash");
         shell
             .arg(cluster.join(script))
             .args([text(&input), text(output)])
             .args(more)
-            .args(SMALL)
+            .args(TINY)
             .args(["--model", "light"]);
         let out = shell.env("PATH", &path).envs(environment.iter().copied()).output().unwrap();
         assert!(out.status.success(), "{script}: {}", said(&out));
@@ -265,7 +265,7 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
         // Spaces and colours are handed on as they are.
         let output = folder.join("by parallel.webm");
         let opaque = folder.join("opaque.webm");
-        convert(&input, &opaque, &[&SMALL[..], &["--background", "#00b140"]].concat());
+        convert(&input, &opaque, &[&TINY[..], &["--background", "#00b140"]].concat());
         engine("parallel.sh", &output, &["3", "--background", "#00b140"], &[]);
         assert_eq!(packets(&output, "v:0", false), packets(&opaque, "v:0", false));
     } else {

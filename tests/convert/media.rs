@@ -1,13 +1,17 @@
 //! Clips to convert, and foreign eyes for what comes out: ffmpeg, ffprobe and the image crate.
 
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::time::SystemTime;
 
 pub const WIDTH: usize = 320;
 pub const HEIGHT: usize = 180;
 pub const FPS: f64 = 30.0;
+/// For tests that look at times, sound and words, and not at pixels: VP9 with alpha takes a tenth of the time for these.
+pub const TINY: [&str; 2] = ["--size", "96x96"];
 
 /// A folder for one test, empty.
 pub fn folder(test: &str) -> PathBuf {
@@ -143,25 +147,69 @@ pub fn refuse(input: &Path, output: &Path, more: &[&str], code: i32) -> String {
     said
 }
 
-/// A stream's figure as ffprobe tells it.
+/// A section of what ffprobe prints: the whole file's, or a stream's.
+type Section = HashMap<String, String>;
+
+/// What ffprobe says of a file and then of each of its streams. It is asked once of each file: a start of it takes a tenth
+/// of a second.
+fn sections(path: &Path) -> Arc<Vec<Section>> {
+    type Known = HashMap<(PathBuf, u64, SystemTime), Arc<Vec<Section>>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let known = || KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+    let file = path.metadata().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let key = (path.to_path_buf(), file.len(), file.modified().unwrap());
+    if let Some(sections) = known().get(&key) {
+        return Arc::clone(sections);
+    }
+    let out = tool("ffprobe", &["-v", "error", "-show_format", "-show_streams", text(path)]);
+    let (mut format, mut streams, mut within) = (Section::new(), Vec::new(), Vec::new());
+    for line in String::from_utf8(out).unwrap().lines() {
+        match line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            Some(end) if end.starts_with('/') => drop(within.pop()),
+            Some("STREAM") => {
+                streams.push(Section::new());
+                within.push("STREAM".to_string());
+            }
+            Some(begin) => within.push(begin.to_string()),
+            None => {
+                // What lies deeper is about side data.
+                let section = match within.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                    ["STREAM"] => streams.last_mut().unwrap(),
+                    ["FORMAT"] => &mut format,
+                    _ => continue,
+                };
+                if let Some((name, value)) = line.split_once('=') {
+                    section.insert(name.to_string(), value.to_string());
+                }
+            }
+        }
+    }
+    let sections = Arc::new([vec![format], streams].concat());
+    known().insert(key, Arc::clone(&sections));
+    sections
+}
+
+/// A figure of a stream (`v:0`, `a`, …) as ffprobe tells it; of several streams a line each.
 pub fn probe(path: &Path, stream: &str, what: &str) -> String {
-    let entries = format!("stream={what}");
-    let out = tool(
-        "ffprobe",
-        &[
-            "-v",
-            "error",
-            "-select_streams",
-            stream,
-            "-count_frames",
-            "-show_entries",
-            &entries,
-            "-of",
-            "default=noprint_wrappers=1:nokey=1",
-            text(path),
-        ],
-    );
-    String::from_utf8(out).unwrap().trim().to_string()
+    // All is decoded for it.
+    if what == "nb_read_frames" {
+        let all = ["-v", "error", "-count_frames", "-select_streams", stream, "-show_entries"];
+        let of = ["stream=nb_read_frames", "-of", "default=noprint_wrappers=1:nokey=1", text(path)];
+        return String::from_utf8(tool("ffprobe", &[&all[..], &of].concat())).unwrap().trim().to_string();
+    }
+    let (kind, number) = stream.split_once(':').unwrap_or((stream, ""));
+    let kind = match kind {
+        "v" => "video",
+        "a" => "audio",
+        other => panic!("streams of kind {other}?"),
+    };
+    let sections = sections(path);
+    let of_kind = sections[1..].iter().filter(|s| s.get("codec_type").is_some_and(|t| t == kind));
+    let figures = of_kind.map(|s| s.get(what).cloned().unwrap_or_default());
+    match number.parse::<usize>() {
+        Ok(n) => figures.skip(n).take(1).collect(),
+        Err(_) => figures.collect::<Vec<_>>().join("\n"),
+    }
 }
 
 pub fn has_sound(path: &Path) -> bool {
@@ -175,9 +223,7 @@ pub fn seconds(path: &Path) -> f64 {
 
 /// A figure of the whole file, if it has one. ffmpeg counts from its `start_time` where it decodes.
 pub fn figure(path: &Path, what: &str) -> Option<f64> {
-    let entries = format!("format={what}");
-    let all = ["-v", "error", "-show_entries", &entries, "-of", "csv=p=0", text(path)];
-    String::from_utf8(tool("ffprobe", &all)).unwrap().trim().parse().ok()
+    sections(path)[0].get(what)?.parse().ok()
 }
 
 /// Seconds at which frames are seen.

@@ -26,12 +26,12 @@ fn decoded(input: &Path, options: &[&str]) -> Vec<u8> {
 #[test]
 fn frames_come_in_through_a_pipe() {
     let folder = folder("pipes-in");
-    let input = silent();
+    let input = clip("pipe.mp4", 1.0, ",scale=160:90", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
     let want = folder.join("want.webm");
     convert(&input, &want, &[]);
     for (name, options, raw) in [
-        ("rgb", &["-f", "rawvideo", "-pix_fmt", "rgb24"][..], &["--raw", "320x180@30/1,rgb24"][..]),
-        ("yuv", &["-f", "rawvideo", "-pix_fmt", "yuv420p"], &["--raw", "320x180@30,yuv420p"]),
+        ("rgb", &["-f", "rawvideo", "-pix_fmt", "rgb24"][..], &["--raw", "160x90@30/1,rgb24"][..]),
+        ("yuv", &["-f", "rawvideo", "-pix_fmt", "yuv420p"], &["--raw", "160x90@30,yuv420p"]),
         ("y4m", &["-f", "yuv4mpegpipe"], &[]),
     ] {
         let output = folder.join(format!("{name}.webm"));
@@ -77,7 +77,7 @@ fn frames_come_in_through_a_pipe() {
     let file = folder.join("frames.rgb");
     std::fs::write(&file, decoded(&input, &["-f", "rawvideo", "-pix_fmt", "rgb24"])).unwrap();
     let output = folder.join("part.webm");
-    convert(&file, &output, &["--raw", "320x180@30/1,rgb24", "--start", "0.5"]);
+    convert(&file, &output, &["--raw", "160x90@30/1,rgb24", "--start", "0.5"]);
     assert_eq!(times(&output).len(), 15);
 }
 
@@ -112,7 +112,7 @@ fn frames_go_out_through_a_pipe() {
             assert!(worst > 25.0, "{size}: {worst} dB");
         }
     }
-    let out = bgremove(&[text(&input), "-", "--format", "webm", "--json"]);
+    let out = bgremove(&[&[text(&input), "-", "--format", "webm", "--json"], &TINY[..]].concat());
     let film = folder.join("a.webm");
     std::fs::write(&film, &out.stdout).unwrap();
     assert_eq!(frames(&film).len(), 30);

@@ -21,7 +21,8 @@ fn reported(folder: &Path, input: &Path, name: &str, more: &[&str], code: i32) -
 fn of_a_success() {
     let folder = folder("report-success");
     let input = plain();
-    let (r, _) = reported(&folder, &input, "a.webm", &["--set", "job-id=job-7"], 0);
+    let more = [&TINY[..], &["--set", "job-id=job-7"]].concat();
+    let (r, _) = reported(&folder, &input, "a.webm", &more, 0);
     assert_eq!(
         (&r["job_id"], &r["result"], &r["incident"]),
         (&json!("job-7"), &json!("completed"), &Value::Null)
@@ -142,6 +143,8 @@ fn of_several_inputs() {
         out.to_str().unwrap(),
         "--report",
         records.to_str().unwrap(),
+        TINY[0],
+        TINY[1],
     ]);
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(

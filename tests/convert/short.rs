@@ -202,7 +202,8 @@ fn an_unknown_length_is_shown_as_unknown() {
     let raw = clip("raw.h264", 2.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
     let output = folder.join("a.webm");
     for (input, known) in [(&recorded, false), (&raw, false), (&plain(), true)] {
-        let out = bgremove(&[input.to_str().unwrap(), output.to_str().unwrap(), "--overwrite", "--json"]);
+        let what = [input.to_str().unwrap(), output.to_str().unwrap(), "--overwrite", "--json"];
+        let out = bgremove(&[&what[..], &SMALL].concat());
         assert!(out.status.success(), "{}", said(&out));
         let text = String::from_utf8(out.stdout).unwrap();
         let events: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
@@ -216,7 +217,7 @@ fn an_unknown_length_is_shown_as_unknown() {
         }
         // On a terminal.
         let line = format!(
-            "{} convert {} {} --overwrite",
+            "{} convert {} {} --overwrite --size 96x96 --model light",
             env!("CARGO_BIN_EXE_bgremove"),
             input.display(),
             output.display()

@@ -329,8 +329,7 @@ impl Args {
                 format.name()
             ));
         }
-        let model = if self.model == auto::AUTO { auto::for_files(&auto::look()).model } else { &self.model };
-        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up.unwrap_or_else(|| parts::warm_up(model)) }))
+        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up.unwrap_or(parts::WARM_UP) }))
     }
 }
 

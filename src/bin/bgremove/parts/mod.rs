@@ -10,7 +10,7 @@ mod frames;
 pub mod mark;
 mod slice;
 
-pub use ask::{Ask, Share, warm_up};
+pub use ask::{Ask, Share, WARM_UP};
 pub use crop::Written;
 pub use slice::Slice;
 
