@@ -21,7 +21,7 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 10 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 27] = [
+const VALUES: [(&str, &[&str]); 28] = [
     (
         "background",
         &["transparent", "#204060", "blur", "blur:8", "tomato", "color", "PICTURE", "/no/such.png"],
@@ -48,6 +48,7 @@ const VALUES: [(&str, &[&str]); 27] = [
     ("report-location", &["", "REPORT"]),
     ("resolution", &["0", "128"]),
     ("reuse-threshold", &["0", "0.02"]),
+    ("remember-background", &["true", "false"]),
     ("scene-detection", &["true", "false"]),
     ("stats-interval", &["0", "100000000"]),
     ("temporal-smoothing", &["0.6", "0", "1"]),

@@ -378,7 +378,8 @@ impl State {
             self.smoother.disturb();
         }
         let begin = Instant::now();
-        if quality != Refine::None {
+        if quality != Refine::None && settings.remember_background {
+            self.smoother.restore(&mut self.matte);
             self.scene.refine(frame, &mut self.matte);
         }
         self.smoother.apply(frame, &mut self.matte, strength);

@@ -37,6 +37,15 @@ pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, f
             out[..whole].copy_from_slice(&row(0)[start..][..whole]);
             whole
         }
+        (4, 4, 1) => {
+            let rows = [row(0), row(1), row(2), row(3)].map(|r| &r[start..]);
+            quarter_1(rows, &mut out[..whole]);
+            whole
+        }
+        (1, 1, 2) => {
+            bytes_2(&row(0)[start..], &mut out[..whole]);
+            whole
+        }
         (1, 1, 3) => {
             bytes_3(&row(0)[start..], &mut out[..whole]);
             whole
@@ -105,6 +114,16 @@ multiversion! {
     }
 }
 
+multiversion! {
+    fn quarter_1(rows: [&[u8]; 4], out: &mut [u8]) {
+        let [a, b, c, d] = rows.map(|r| r.chunks_exact(4));
+        for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            let four = |r: &[u8]| u16::from(r[0]) + u16::from(r[1]) + u16::from(r[2]) + u16::from(r[3]);
+            *o = ((four(a) + four(b) + four(c) + four(d) + 8) >> 4) as u8;
+        }
+    }
+}
+
 macro_rules! bytes {
     ($name:ident, $step:literal) => {
         multiversion! {
@@ -116,6 +135,7 @@ macro_rules! bytes {
         }
     };
 }
+bytes!(bytes_2, 2);
 bytes!(bytes_3, 3);
 bytes!(bytes_4, 4);
 

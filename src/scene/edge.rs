@@ -12,18 +12,18 @@ use crate::spread::spread;
 
 /// Alpha from which on a cell and all around it are foreground.
 const FOREGROUND: u8 = 242;
-/// Alpha up to which nothing is there, and from which on there is nothing else.
-const EMPTY: u8 = 5;
+/// Alpha up to which nothing is there (what is less goes as haze), from which on there is nothing else, and up to which what
+/// may be a shadow is no more than it was.
+const EMPTY: u8 = 8;
 const FULL: u8 = 250;
-/// Cells to each side of the edge that are looked at.
-const BAND: usize = 1;
+const SHADOW: u8 = 128;
 /// Blocks of cells within which the foreground's colour is looked for: near by, and where there is none, farther.
 const NEAR: usize = 1;
 const FAR: usize = 3;
 /// The error of a sample's colour in levels, by noise; and of the foreground's.
 const NOISE: f32 = 2.0;
 const SPREAD: f32 = 8.0;
-/// What of the variance of its brightness near by counts for error.
+/// What of the variance of its first component near by counts for error.
 const VARIES: f32 = 0.25;
 /// What the distance from the line counts for as error.
 const OFF: f32 = 3.0;
@@ -34,11 +34,10 @@ const SURE: f32 = 0.05;
 /// Solves edges; keeps its room from frame to frame.
 #[derive(Debug, Default)]
 pub struct Edge {
-    /// By cell: the least and the most alpha; the same around it.
+    /// By cell: the least and the most alpha; something about what is around it.
     least: Vec<u8>,
     most: Vec<u8>,
     low: Vec<u8>,
-    high: Vec<u8>,
     tmp: Vec<u8>,
     sums: Sums,
     /// What is added to alpha, by sample, in 1/64 of its steps; and not 0 where that is, by cell.
@@ -52,7 +51,7 @@ impl Edge {
         let (wide, high) = memory.cells();
         let n = wide * high;
         let side = 2 * memory.scale;
-        for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.high, &mut self.tmp] {
+        for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.tmp] {
             v.resize(n, 0);
         }
         let parts = self.least.par_chunks_mut(wide).zip(self.most.par_chunks_mut(wide));
@@ -65,18 +64,17 @@ impl Edge {
         spread(&self.least, wide, 1, Ord::min, &mut self.low, &mut self.tmp);
         let low = &self.low;
         self.sums.fill((wide, high), |at| low[at] >= FOREGROUND, |at| memory.color(at));
-        spread(&self.least, wide, BAND, Ord::min, &mut self.low, &mut self.tmp);
-        spread(&self.most, wide, BAND, Ord::max, &mut self.high, &mut self.tmp);
         self.change.resize(4 * n, 0);
         self.changes.resize(n, 0);
-        let (low, most, sums) = (&self.low, &self.high, &self.sums);
+        let (least, most, sums) = (&self.least, &self.most, &self.sums);
         let seen = &*alpha;
         let parts = self.change.par_chunks_mut(4 * wide).zip(self.changes.par_chunks_mut(wide));
         parts.enumerate().for_each(|(y, (change, changes))| {
             change.fill(0);
             for (x, changes) in changes.iter_mut().enumerate() {
                 let at = y * wide + x;
-                let band = most[at] > EMPTY && low[at] < FULL && memory.knows(at);
+                let band = most[at] > EMPTY && least[at] < FULL && memory.knows(at);
+                let shadow = most[at] < SHADOW && memory.shaded(at);
                 let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
                 let Some((near, spread)) = band.then(near).flatten() else {
                     *changes = 0;
@@ -89,6 +87,7 @@ impl Edge {
                     let was = mean(seen, width, memory.scale, u, v);
                     let (now, behind) = memory.sample(v * 2 * wide + u);
                     let solved = solve(memory, [now, behind, near], spread, was);
+                    let solved = if shadow { solved.min(was) } else { solved };
                     change[row * 2 * wide + u] = ((solved - was) * 255.0 * 64.0) as i16;
                 }
             }
@@ -169,13 +168,38 @@ fn stretch(
     }));
     let shift = 6 + 2 * whole.ilog2();
     let round = 1 << (shift - 1);
+    if scale == 2 {
+        return stretch_2(room, shift, pixels);
+    }
     for (i, out) in pixels.chunks_mut(scale).enumerate() {
         let [left, middle, right] = [room[i], room[i + 1], room[i + 2]];
         for (j, out) in out.iter_mut().enumerate() {
             let part = 2 * j as i32 + 1 - scale as i32;
             let (beside, part) = if part < 0 { (left, -part) } else { (right, part) };
-            let add = middle * (whole - part) + beside * part;
-            *out = (i32::from(*out) + ((add + round) >> shift)).clamp(0, 255) as u8;
+            *out = add(*out, (middle * (whole - part) + beside * part + round) >> shift);
+        }
+    }
+}
+
+#[inline(always)]
+fn add(pixel: u8, more: i32) -> u8 {
+    (i32::from(pixel) + more).clamp(0, 255) as u8
+}
+
+multiversion! {
+    /// Adds samples, one more at each side, to pairs of pixels.
+    fn stretch_2(samples: &[i32], shift: u32, pixels: &mut [u8]) {
+        let round = 1 << (shift - 1);
+        let n = pixels.len() / 2;
+        let (left, middle, right) = (&samples[..n], &samples[1..n + 1], &samples[2..n + 2]);
+        let (pairs, last) = pixels.split_at_mut(2 * n);
+        for (i, pair) in pairs.chunks_exact_mut(2).enumerate() {
+            pair[0] = add(pair[0], (3 * middle[i] + left[i] + round) >> shift);
+            pair[1] = add(pair[1], (3 * middle[i] + right[i] + round) >> shift);
+        }
+        // An odd width.
+        if let Some(last) = last.first_mut() {
+            *last = add(*last, (3 * samples[n + 1] + samples[n] + round) >> shift);
         }
     }
 }

@@ -134,12 +134,12 @@ impl Corrector {
                 let (top, bottom) = down[part * ROWS + v];
                 for (out, plane) in [same, other].into_iter().zip(compared) {
                     sums.clear();
-                    sums.resize(wide, 0u16);
+                    sums.resize(wide, 0u32);
                     for row in plane[top * wide..bottom * wide].chunks_exact(wide) {
-                        sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u16::from(v));
+                        sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
                     }
                     for (out, &(left, right)) in out.iter_mut().zip(across) {
-                        let sum: u32 = sums[left..right].iter().map(|&v| u32::from(v)).sum();
+                        let sum: u32 = sums[left..right].iter().sum();
                         *out = sum as f32 / (255 * (right - left) * (bottom - top)) as f32;
                     }
                 }
@@ -213,9 +213,9 @@ impl Corrector {
             own.resize(n, 0);
             tmp.resize(n, 0);
             quantise(&self.smooth, own);
-            let mut opened = vec![0u8; n];
-            spread(own, mw, radius, Ord::min, &mut opened, tmp);
-            spread(&opened, mw, radius + 1, Ord::max, own, tmp);
+            self.around.resize(n, 0);
+            spread(own, mw, radius, Ord::min, &mut self.around, tmp);
+            spread(&self.around, mw, radius + 1, Ord::max, own, tmp);
             for ((m, &b), (&change, &most)) in
                 mask.iter_mut().zip(&self.before).zip(self.smooth.iter().zip(own.iter()))
             {
@@ -260,8 +260,7 @@ fn box3(from: &[f32], width: usize, out: &mut Vec<f32>) {
         for (out, three) in out[1..].iter_mut().zip(tall.windows(3)) {
             *out = (three[0] + three[1] + three[2]) * part;
         }
-        let ends = if width > 1 { vec![(0, 1), (width - 1, width - 2)] } else { vec![(0, 0)] };
-        for (x, beside) in ends {
+        for (x, beside) in [(0, 1.min(width - 1)), (width - 1, width.saturating_sub(2))] {
             out[x] = (tall[x] + tall[beside]) / (2 * rows.len()) as f32;
         }
     }

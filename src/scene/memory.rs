@@ -36,29 +36,30 @@ const OPINIONS: u8 = 250;
 const EMPTY: f32 = 0.35;
 const LATER: f32 = 0.25;
 const LATE: (f32, f32) = (8.0, 24.0);
-/// Frames for which something else has to stand there, while the network says that it is nothing, to be the background;
-/// how many times as fast that goes away from the subject.
+/// Frames for which something else has to be there, while the network says that it is nothing, to be the background;
+/// how many times as fast that goes where it stands still away from the subject.
 const RELEARN: u8 = 60;
 const APART: u8 = 3;
-/// Change of brightness from one frame to the next up to which it stands, in quarters of a level.
+/// Change of brightness from one frame to the next up to which it stands, in quarters of a level, in little noise.
 const STANDS: u16 = 16;
 /// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still; how much of
-/// it has to be as before for the memory to be trusted, or to be kept; and how many cells it takes to say so.
+/// it has to be as before for the memory to be trusted, or to be kept; and how many cells it takes to say so, and
+/// to tell noise or exposure.
 const TEXTURE: i32 = 4;
 pub const TRUSTED: f32 = 0.9;
 const LOST: f32 = 0.8;
+const TELLING: usize = 30;
 pub const ENOUGH: usize = 100;
 /// Of so many rows and columns of cells one says as much as all.
 const EVERY: (usize, usize) = (6, 3);
 /// How far a cell is from the background, in levels, where something else begins to be there, and where it is, in little
 /// noise; and for how many frames the background has to have been seen for that.
 const DIFFERS: (f32, f32) = (10.0, 24.0);
-const SURE: u8 = 8;
+const SURE: u8 = 10;
 /// The part of its brightness that a shadow takes at most, and what it may change a tint by beside that, for each level
-/// of it; and black.
+/// of it.
 const SHADE: f32 = 0.5;
 const SHADE_TINT: f32 = 0.12;
-const BLACK: f32 = 16.0;
 /// Cells whose means follow together.
 const RUN: usize = 32;
 /// Rows of cells that a thread takes at a time.
@@ -81,7 +82,7 @@ struct Known {
     seen: Vec<u8>,
     /// Not 0 where it has not changed since it was last seen as background.
     held: Vec<u8>,
-    /// For how many frames something else has stood there that the network takes for nothing.
+    /// For how many frames something else has been there that the network takes for nothing.
     stood: Vec<u8>,
     /// The frame's colours there, and the last frame's brightness, in quarters of a level; the background's in [`STEPS`].
     now: [Vec<u16>; 3],
@@ -99,9 +100,10 @@ impl Known {
         }
         self.said.clear();
         self.said.resize(n, 0.0);
+        // Planes that are not there have no tint: 128 in quarters.
         for v in self.now.iter_mut().chain([&mut self.before]) {
             v.clear();
-            v.resize(n, 0);
+            v.resize(n, 512);
         }
         for v in &mut self.mean {
             v.clear();
@@ -129,6 +131,8 @@ pub struct Memory {
     /// Colour planes: three, or one; whether they are brightness and tints.
     planes: usize,
     yuv: bool,
+    /// The brightness of black.
+    black: f32,
     /// The frame, and the background in [`STEPS`], by sample.
     now: [Vec<u8>; 3],
     mean: [Vec<i16>; 3],
@@ -216,7 +220,7 @@ impl Memory {
 
     /// Finds how far the frame is from the background.
     fn compare(&mut self) {
-        let (yuv, planes, wide) = (self.yuv, self.planes, self.wide);
+        let (yuv, planes, wide, black) = (self.yuv, self.planes, self.wide, self.black);
         let k = &mut self.known;
         let (now, mean) = (&k.now, &k.mean);
         let parts = k.far.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
@@ -234,7 +238,7 @@ impl Memory {
                 let was = mean.each_ref().map(|m| &m[row.clone()]);
                 if yuv {
                     distances(off, far);
-                    shades(off, was, shade);
+                    shades(off, was, black, shade);
                 } else {
                     distances_of_rgb(off, far);
                     shades_of_rgb(off, was, shade);
@@ -255,6 +259,7 @@ impl Memory {
         (self.wide, self.high) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
         self.planes = frame.format.layout().colors;
         self.yuv = frame.format.is_yuv() || self.planes == 1;
+        self.black = frame.color.scale().1;
         let cells = self.wide * self.high;
         self.known.resize(cells);
         for (k, now) in self.now.iter_mut().enumerate() {
@@ -269,7 +274,8 @@ impl Memory {
         self.follow_exposure(far);
         let (wide, grey) = (self.wide, &self.known.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
-        // How much the brightness of even cells changes from frame to frame, in quarters of a level.
+        // How much the brightness of even cells changes from frame to frame, in quarters of a level. (Noise makes √6 times
+        // as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
         let mut even = 0usize;
         let limit = self.limit();
@@ -283,7 +289,10 @@ impl Memory {
                     same += usize::from(self.known.far[at] < limit);
                 } else {
                     even += 1;
-                    bins[usize::from(grey[at].abs_diff(self.known.before[at])).min(63)] += 1;
+                    // Beside its neighbours: what moves changes them alike.
+                    let change = |at: usize| i32::from(grey[at]) - i32::from(self.known.before[at]);
+                    let own = (2 * change(at) - change(at - 1) - change(at + 1)).unsigned_abs();
+                    bins[(own as usize * 10 / 25).min(63)] += 1;
                 }
             }
         }
@@ -299,7 +308,10 @@ impl Memory {
             let part = if self.frames < 8 { 0.5 } else { 0.125 };
             self.noise += (times - self.noise) * part;
         }
-        let still = if all < ENOUGH { 1.0 } else { same as f32 / all as f32 };
+        if all < TELLING {
+            return false;
+        }
+        let still = same as f32 / all as f32;
         if still < LOST {
             self.start_anew();
         }
@@ -347,7 +359,7 @@ impl Memory {
         let row = y * self.wide..(y + 1) * self.wide;
         let [same_to, other_from] = [SAME, OTHER].map(|l| l * self.noise * QUARTERS);
         let [first, all] = [DIFFERS.0, DIFFERS.1].map(|l| l * self.noise * QUARTERS);
-        // At most 255 and 1166, whose products with a step sixteen bits hold.
+        // `other_from` times the first slope, and 255 times the second, are at most 28,000 at any noise.
         let slope = |span: f32| (64.0 * 255.0 / span) as u16;
         let ramps = [(other_from as u16, slope(other_from - same_to)), (first as u16, slope(all - first))];
         let [far, seen, held, shade] = [&k.far, &k.seen, &k.held, &k.shade].map(|v| &v[row.clone()]);
@@ -359,6 +371,7 @@ impl Memory {
         let (wide, limit, planes) = (self.wide, self.limit(), self.planes);
         let part = wide * ROWS;
         let (turn, luma) = (usize::from(self.frames), self.luma());
+        let stands = (f32::from(STANDS) * self.noise) as u16;
         let k = &mut self.known;
         let [a, b, c] = &mut self.mean;
         let rows = |m| <[i16]>::par_chunks_mut(m, 4 * part);
@@ -397,18 +410,18 @@ impl Memory {
                     grey: &grey[all.clone()],
                     before: &before[all.clone()],
                     limit,
+                    stands,
                 };
                 let counts = [&mut *run, &mut *seen, &mut *held, &mut *stood].map(|v| &mut v[cells.clone()]);
                 learn(seen_now, &mut said[cells.clone()], counts, rates);
                 for (mean, now) in cell_means.iter_mut().zip(cells_now).take(planes) {
                     follow_cells(&now[all.clone()], rates, &mut mean[cells.clone()]);
                 }
-                // What has long been known follows by turns.
-                if (n * ROWS + y + turn) % TURNS != 0 {
-                    rates.iter_mut().zip(&run[cells.clone()]).for_each(|(rate, run)| {
-                        *rate = if *run >= LONG { 0 } else { *rate };
-                    });
-                }
+                // What has long been known follows by turns, and then as far as in all of them.
+                let part = if (n * ROWS + y + turn).is_multiple_of(TURNS) { TURNS as i16 } else { 0 };
+                rates.iter_mut().zip(&run[cells.clone()]).for_each(|(rate, run)| {
+                    *rate *= if *run >= LONG { part } else { 1 };
+                });
                 twice(rates, wider);
                 for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * wide).step_by(2 * RUN)) {
                     if rates.iter().all(|r| *r == 0) {
@@ -423,6 +436,11 @@ impl Memory {
                 }
             }
         });
+    }
+
+    /// Whether a cell is the background in a shadow.
+    pub fn shaded(&self, at: usize) -> bool {
+        self.known.shade[at] != 0
     }
 
     /// Whether the background is known in a cell.
@@ -472,12 +490,12 @@ fn shade(off: [f32; 3], was: [f32; 3]) -> u8 {
 }
 
 multiversion! {
-    fn shades(off: [&[i16]; 3], was: [&[i16]; 3], out: &mut [u8]) {
+    fn shades(off: [&[i16]; 3], was: [&[i16]; 3], black: f32, out: &mut [u8]) {
         let n = out.len();
         let ([a, b, c], [p, q, r]) = (off.map(|o| &o[..n]), was.map(|w| &w[..n]));
         let step = STEPS as f32;
         for i in 0..n {
-            let was = [f32::from(p[i]) - BLACK * step, f32::from(q[i]) - 128.0 * step, f32::from(r[i]) - 128.0 * step];
+            let was = [f32::from(p[i]) - black * step, f32::from(q[i]) - 128.0 * step, f32::from(r[i]) - 128.0 * step];
             out[i] = shade([a[i], b[i], c[i]].map(f32::from), was);
         }
     }
@@ -550,8 +568,8 @@ multiversion! {
         let [(last, down), (first, up)] = ramps;
         for i in 0..n {
             let d = u16::from(far[i]);
-            let alike = ((last.saturating_sub(d).min(63) * down) >> 6).min(255) as u8;
-            let differs = ((d.saturating_sub(first).min(255) * up) >> 6).min(255) as u8;
+            let alike = ((last.saturating_sub(d) * down) >> 6).min(255) as u8;
+            let differs = ((d.saturating_sub(first) * up) >> 6).min(255) as u8;
             same[i] = if (held[i] != 0) & (seen[i] >= KNOWN) { alike } else { 0 };
             other[i] = if (seen[i] >= SURE) & (shade[i] == 0) { differs } else { 0 };
         }
@@ -566,8 +584,9 @@ struct Seen<'a> {
     near: &'a [u8],
     grey: &'a [u16],
     before: &'a [u16],
-    /// The distance from which on a cell does not look the same.
+    /// The distance from which on a cell does not look the same, and the change of brightness up to which it stands.
     limit: u8,
+    stands: u16,
 }
 
 multiversion! {
@@ -580,11 +599,16 @@ multiversion! {
         for i in 0..n {
             let known = seen[i] >= KNOWN;
             // A NaN is nothing.
-            let raw = raw[i].max(0.0);
+            let raw = raw[i].max(0.0).min(1.0);
             let near = near[i] != 0;
             // Where something else is seen.
-            let stands = (grey[i].abs_diff(before[i]) <= STANDS) & (raw < EMPTY);
-            let waited = if stands { stood[i] + if near { 1 } else { APART } } else { 0 };
+            let stands = grey[i].abs_diff(before[i]) <= now.stands;
+            // Sooner where it does not move, nor hang together with the subject.
+            let waited = if raw >= EMPTY {
+                stood[i].saturating_sub(APART)
+            } else {
+                stood[i] + if stands & !near { APART } else { 1 }
+            };
             let over = !known | (waited >= RELEARN);
             // Where it looks the same.
             let long = (run[i] + 1).min(OPINIONS);
@@ -594,13 +618,17 @@ multiversion! {
             let learnt = empty & !near;
             let count = if learnt { (seen[i] + 1).min(LONG) } else if known { seen[i] } else { 0 };
             let holds = ((held[i] != 0) & empty) | (learnt & (count >= KNOWN));
-            let rate = if learnt | !known { (32767.0 / f32::from(long.min(LONG))) as i16 } else { 0 };
+            // 2²³ leaves a float no room for a fraction.
+            let rate = (32767.0 / f32::from(long.min(LONG)) + 8_388_608.0).to_bits() as i16;
+            let rate = if learnt | !known { rate } else { 0 };
 
             let other = far[i] >= now.limit;
             run[i] = if other { 0 } else { long };
             said[i] = if other { raw } else { opinion };
             held[i] = u8::from(!other & holds);
-            stood[i] = if other & !over { waited } else { 0 };
+            // A moment as before does not make it new.
+            let kept = if long >= LONG { 0 } else { stood[i] };
+            stood[i] = if !other { kept } else if over { 0 } else { waited };
             seen[i] = if !other { count } else if over { 0 } else { seen[i] };
             rates[i] = if !other { rate } else if over { ANEW } else { 0 };
         }

@@ -219,6 +219,23 @@ fn what_is_put_into_the_room_becomes_a_part_of_it() {
 }
 
 #[test]
+fn a_screen_that_begins_to_flicker_is_soon_a_part_of_the_room() {
+    let mut noise = Noise(9);
+    let mut scene = accustomed(Format::I420, &mut noise, 24);
+    let screen = [456.0, 140.0, 520.0, 220.0];
+    let alpha = disc(place(24), 60.0);
+    let mut corrected = Vec::new();
+    for n in 0..75 {
+        let bright = if n % 2 == 0 { 190.0 } else { 206.0 };
+        let behind = |x, y| if in_box(x, y, screen) { [bright, 110.0, 150.0] } else { room(x, y) };
+        let p = mixed(Format::I420, &mut noise, alpha, behind);
+        corrected = mask(alpha);
+        scene.correct(&p.frame(), &mut corrected, MW, MH);
+    }
+    assert!(mean(&corrected, screen) < 0.05, "{}", mean(&corrected, screen));
+}
+
+#[test]
 fn a_subject_that_was_missed_at_first_is_not_held_to_be_background() {
     let (mut noise, mut scene) = (Noise(6), Scene::new());
     let alpha = disc(320.0, 60.0);

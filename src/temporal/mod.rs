@@ -172,6 +172,15 @@ impl Smoother {
         (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
     }
 
+    /// Puts what is kept of the last matte into this one (tight rows of the frame's size).
+    pub fn restore(&self, alpha: &mut [u8]) {
+        let Some(kept) = self.kept().filter(|_| alpha.len() == self.alpha.len()) else { return };
+        let (w, side) = (self.width, kept.side);
+        for (by, (alpha, past)) in alpha.chunks_mut(side * w).zip(self.alpha.chunks(side * w)).enumerate() {
+            restore(alpha, past, w, side, &kept.blocks[by * kept.wide..]);
+        }
+    }
+
     /// Nothing is kept of this frame.
     pub fn disturb(&mut self) {
         self.rest.disturb();
@@ -387,12 +396,7 @@ impl Smoother {
         let kept = self.rest.kept();
         parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
             let kept = kept.get(by * wide..).unwrap_or_default();
-            for (bx, _) in kept.iter().take(wide).enumerate().filter(|(_, kept)| **kept) {
-                let x = bx * side..((bx + 1) * side).min(w);
-                for (row, past) in alpha.chunks_exact_mut(w).zip(past.chunks_exact(w)) {
-                    row[x.clone()].copy_from_slice(&past[x.clone()]);
-                }
-            }
+            restore(alpha, past, w, side, kept);
             ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
             // A block that is of one value, and was of the same, has nothing to do; nor has one that is kept.
             for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
@@ -475,6 +479,16 @@ impl Smoother {
             }
         });
         (self.wanted, self.columns) = (busy, columns);
+    }
+}
+
+/// Copies the blocks of a row of them, `side` pixels across, that are kept.
+fn restore(alpha: &mut [u8], past: &[u8], width: usize, side: usize, kept: &[bool]) {
+    for (bx, _) in kept.iter().take(width.div_ceil(side)).enumerate().filter(|(_, kept)| **kept) {
+        let x = bx * side..((bx + 1) * side).min(width);
+        for (row, past) in alpha.chunks_exact_mut(width).zip(past.chunks_exact(width)) {
+            row[x.clone()].copy_from_slice(&past[x.clone()]);
+        }
     }
 }
 
