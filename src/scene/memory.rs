@@ -599,7 +599,7 @@ multiversion! {
         for i in 0..n {
             let known = seen[i] >= KNOWN;
             // A NaN is nothing.
-            let raw = raw[i].max(0.0).min(1.0);
+            let raw = if raw[i] > 0.0 { raw[i].min(1.0) } else { 0.0 };
             let near = near[i] != 0;
             // Where something else is seen.
             let stands = grey[i].abs_diff(before[i]) <= now.stands;
