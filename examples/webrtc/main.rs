@@ -155,6 +155,11 @@ fn main() -> Result<(), Error> {
         }
     }
 
+    // Before anything is said: who waits for a line may end the program at once.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
     let token = args.token.clone().or_else(|| std::env::var("WHIP_TOKEN").ok());
     let (pipeline, stream) = source(&args)?;
     let is_clip = Path::new(&args.source).is_file();
@@ -168,12 +173,8 @@ fn main() -> Result<(), Error> {
             Some(server) => Serving::Whip(whip::Sender::start(server, token, stream, network)?),
             None => Serving::Whep(whep::Server::start(&args.address, args.port, stream, network)?),
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register(signal, stop.clone())?;
-        }
         glib::timeout_add_local(Duration::from_millis(100), {
-            let end = end.clone();
+            let (end, stop) = (end.clone(), stop.clone());
             move || {
                 if stop.load(Ordering::Relaxed) {
                     end.quit();
