@@ -7,6 +7,7 @@ is the one that the same parts make without Ray. `make ray` and `make test` run 
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ray
@@ -37,7 +38,11 @@ def main(clip, folder, tool):
     args = convert_ray.arguments(words)
     ended = convert_ray.run(args, kill)
     assert not others, "the node went too late: take a longer clip"
-    assert alive() == 2, ray.nodes()
+    # The head takes a node for dead when it has not answered for some time.
+    until = time.monotonic() + 60
+    while alive() != 2:
+        assert time.monotonic() < until, ray.nodes()
+        time.sleep(0.5)
     assert [why for _, _, why in ended] == [None], ended
     ray.shutdown()
     cluster.shutdown()
