@@ -240,13 +240,14 @@ impl<'a> Frame<'a> {
     /// Whether it is not empty, and its planes hold what its format and size say of its colours.
     pub fn holds_colors(&self) -> bool {
         let layout = self.format.layout();
-        self.width > 0
-            && self.height > 0
-            && layout.color[..layout.colors].iter().all(|c| {
-                let row = c.offset + (c.width(self.width) - 1) * c.step + 1;
-                let plane = &self.planes[c.plane];
-                plane.stride >= row && plane.data.len() >= (c.height(self.height) - 1) * plane.stride + row
-            })
+        self.width > 0 && self.height > 0 && layout.color[..layout.colors].iter().all(|c| self.holds(c))
+    }
+
+    /// Whether a frame that is not empty holds a component.
+    pub fn holds(&self, c: &Component) -> bool {
+        let row = c.offset + (c.width(self.width) - 1) * c.step + 1;
+        let plane = &self.planes[c.plane];
+        plane.stride >= row && plane.data.len() >= (c.height(self.height) - 1) * plane.stride + row
     }
 
     /// A part of the frame. `x` and `y` must be even, and the part inside the frame.

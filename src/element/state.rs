@@ -378,7 +378,7 @@ impl State {
             self.smoother.disturb();
         }
         let begin = Instant::now();
-        if quality != Refine::None && settings.remember_background {
+        if quality != Refine::None && self.scene.is_known() {
             self.smoother.restore(&mut self.matte);
             self.scene.refine(frame, &mut self.matte);
         }

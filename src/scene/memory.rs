@@ -9,6 +9,7 @@ use super::exposure;
 use crate::frame::{Format, Frame};
 use crate::refine::component_row;
 use crate::simd::multiversion;
+use crate::temporal::luma_scale;
 
 /// Steps of a level in which means are kept.
 pub const STEPS: i16 = 64;
@@ -251,11 +252,7 @@ impl Memory {
         let (w, h) = (frame.width, frame.height);
         self.kind = Some((frame.format, w, h));
         self.frames = 0;
-        self.scale = match w.min(h) {
-            0..480 => 1,
-            480..1440 => 2,
-            _ => 4,
-        };
+        self.scale = luma_scale(w, h);
         (self.wide, self.high) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
         self.planes = frame.format.layout().colors;
         self.yuv = frame.format.is_yuv() || self.planes == 1;

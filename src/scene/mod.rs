@@ -63,6 +63,11 @@ impl Scene {
         });
     }
 
+    /// Whether [`Scene::refine`] has something to do in this frame.
+    pub fn is_known(&self) -> bool {
+        self.trusted
+    }
+
     /// Solves the matte (`alpha`, tight rows of the frame's size) at its edges in place, where what is behind them is
     /// known. The frame is the one that [`Scene::correct`] has seen last.
     pub fn refine(&mut self, frame: &Frame<'_>, alpha: &mut [u8]) {

@@ -1,6 +1,6 @@
 //! How much the picture has changed since it was last looked at.
 
-use super::{holds, readable};
+use super::readable;
 use crate::frame::Frame;
 
 /// Parts of the picture, across and down.
@@ -43,7 +43,7 @@ impl Change {
 /// Some pixels of each part, part by part, of each component in turn.
 fn samples(frame: &Frame<'_>) -> Vec<u8> {
     let layout = frame.format.layout();
-    let colors = layout.color[..layout.colors].iter().filter(|c| holds(frame, c));
+    let colors = layout.color[..layout.colors].iter().filter(|c| frame.holds(c));
     let mut out = Vec::with_capacity(layout.colors * COLUMNS * ROWS * LOOKS * LOOKS);
     let place = |i: usize, n: usize, size: usize| ((2 * i + 1) * size / (2 * n)).min(size - 1);
     for c in colors {

@@ -506,8 +506,8 @@ fn lasting(age: u8, weight: f32) -> f32 {
     (1.0 - part.max((1.0 - weight) / LONGER)) * (weight / USUAL).min(1.0)
 }
 
-/// Frame pixels in a sample of the luma that motion is looked for in, across.
-fn luma_scale(w: usize, h: usize) -> usize {
+/// Frame pixels in a sample of the luma that motion, and the scene, are looked for in, across.
+pub(crate) fn luma_scale(w: usize, h: usize) -> usize {
     match w.min(h) {
         0..480 => 1,
         480..1440 => 2,
@@ -528,14 +528,7 @@ fn cubic_weights(f: f32) -> [f32; 4] {
 
 /// Whether the frame holds the component that is looked at.
 fn readable(frame: &Frame<'_>) -> bool {
-    frame.width > 0 && frame.height > 0 && holds(frame, &guide(frame))
-}
-
-/// Whether a frame that is not empty holds a component.
-fn holds(frame: &Frame<'_>, c: &Component) -> bool {
-    let plane = &frame.planes[c.plane];
-    let row = c.offset + (c.width(frame.width) - 1) * c.step + 1;
-    plane.stride >= row && plane.data.len() >= (c.height(frame.height) - 1) * plane.stride + row
+    frame.width > 0 && frame.height > 0 && frame.holds(&guide(frame))
 }
 
 /// The component that stands for brightness: luma, or green.

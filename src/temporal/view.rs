@@ -37,7 +37,7 @@ impl View {
                 component_row(frame, &guide, scale, part * 16 + y, 0, out);
             }
         });
-        let parts = tints(frame).filter(|parts| parts.iter().all(|c| super::holds(frame, c)));
+        let parts = tints(frame).filter(|parts| parts.iter().all(|c| frame.holds(c)));
         self.tinted = parts.is_some();
         let Some(parts) = parts else { return };
         let wide = width.div_ceil(2);
