@@ -105,7 +105,7 @@ fn cases(quick: bool, plain: &Path, openvino: Option<&Path>, before: Option<&str
             let model = undecided(&bench).display().to_string();
             let options = "model-options=options,fit=stretch,activation=none";
             let middle = format!(
-                "! bgremove lookahead=2 model={model} {options} execution-provider=cpu ! video/x-raw,format=A420"
+                "! bgremove lookahead=3 model={model} {options} execution-provider=cpu ! video/x-raw,format=A420"
             );
             add(&mut all, "undecided 1080p A420".into(), Kind::Line(line(60, &middle), plain.into()));
         }
@@ -123,7 +123,7 @@ fn cases(quick: bool, plain: &Path, openvino: Option<&Path>, before: Option<&str
                     line(n, &format!("! {element} execution-provider={provider} ! {caps}"))
                 };
                 // As `bgremove convert` does.
-                let middle = |provider: &str| alone(provider, "lookahead=2");
+                let middle = |provider: &str| alone(provider, "lookahead=3");
                 add(&mut all, format!("{preset} {size} {output}"), Kind::Line(middle("cpu"), plain.into()));
                 let compared = matches!((*preset, size), ("light", _) | ("human", "1080p"));
                 if let Some(plugin) = before.filter(|_| compared && output == "A420") {

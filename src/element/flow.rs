@@ -1,7 +1,7 @@
 //! The queue of frames: when the network runs, how long a frame waits, and which mask it gets.
 
 use super::settings::Settings;
-use super::worker::{Expected, Worker};
+use super::worker::{Expected, Job, Worker};
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::temporal::{Carrier, Change, CutDetector};
@@ -81,6 +81,8 @@ pub struct Flow {
     spacing: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
+    /// The first frames of a scene, whose jobs wait for each other (see [`Flow::prime`]).
+    priming: Vec<Job>,
     /// In sync mode, when the wait for the last mask ended: the network has been free for the next frame since then.
     pub network_free: Option<Instant>,
 }
@@ -100,6 +102,7 @@ impl Default for Flow {
             time: None,
             spacing: None,
             failing: false,
+            priming: Vec::new(),
             network_free: None,
         }
     }
@@ -110,6 +113,8 @@ pub struct Submitted {
     pub number: u64,
     /// The network runs for it.
     pub infer: bool,
+    /// It is the first one that this network sees of the scene.
+    pub first: bool,
     pub fresh: bool,
     pub cut: bool,
     /// The frame whose mask it reuses, if the network does not run.
@@ -237,6 +242,7 @@ impl Flow {
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
         let infer = fresh || (due && !reuse);
+        let first = fresh || self.last_request.is_none();
         if infer {
             self.last_request = Some(LastRequest { number, time, at: now.at, frames: 0 });
             if settings.reuse_threshold > 0.0 {
@@ -244,7 +250,28 @@ impl Flow {
             }
         }
         let reuses = self.last_request.map(|request| request.number).filter(|_| !infer);
-        Submitted { number, infer, fresh, cut, reuses }
+        Submitted { number, infer, first, fresh, cut, reuses }
+    }
+
+    /// In sync mode with `lookahead`, and a network that remembers: keeps back the job of the `first` frame of a scene, and
+    /// of those after it, until [`Flow::release`]. Gives the job back if there is nothing to wait for.
+    pub fn prime(&mut self, job: Job, first: bool) -> Option<Job> {
+        if !first && self.priming.is_empty() {
+            return Some(job);
+        }
+        self.priming.push(job);
+        None
+    }
+
+    /// Submits the jobs that were kept back: the first one is shown the others first. How many runs it takes, if there is
+    /// one.
+    pub fn release(&mut self, worker: &Worker) -> Option<u32> {
+        let mut jobs = std::mem::take(&mut self.priming);
+        let (first, later) = jobs.split_first_mut()?;
+        first.ahead = later.iter().map(|job| job.buffer.clone()).collect();
+        let runs = jobs.len() as u32;
+        jobs.into_iter().for_each(|job| worker.submit(job, false));
+        Some(runs)
     }
 
     /// How many frames are queued.
@@ -290,6 +317,21 @@ impl Flow {
             Item::Frame(held) => Some(held),
             Item::Event(_) => None,
         })
+    }
+
+    /// The next frames in the queue, so many at most, that are of the same scene and have an inference of their own.
+    pub fn following(&self, most: usize) -> Vec<(u64, gst::Buffer)> {
+        let frames = self.queue.iter().filter_map(|item| match item {
+            Item::Frame(held) => Some(held),
+            Item::Event(_) => None,
+        });
+        let alike = frames.take(most).take_while(|held| !held.fresh && held.requested.is_some());
+        alike.map(|held| (held.number, held.buffer.clone())).collect()
+    }
+
+    /// The mask of this frame itself, if it has come.
+    pub fn own_mask(&self, number: u64) -> Option<&Mask> {
+        self.latest.as_ref().filter(|latest| latest.number == number).map(|latest| &latest.mask)
     }
 
     /// Takes the first frame, unless an event is before it.

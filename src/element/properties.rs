@@ -218,8 +218,8 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .nick("Lookahead")
                     .blurb(
                         "In sync mode, hold so many frames back: their masks are made while earlier frames are finished, \
-                         which is faster; part of the latency. A frame then leaves only when so many more have come, or \
-                         at the end of the stream",
+                         which is faster, and all but the last one steady the mask of the frame that leaves (3 is best); part \
+                         of the latency. A frame then leaves only when so many more have come, or at the end of the stream",
                     )
                     .maximum(MAX_LOOKAHEAD)
                     .default_value(defaults.lookahead)

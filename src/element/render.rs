@@ -32,7 +32,7 @@ pub struct Rendered {
 
 impl BgRemove {
     /// Runs on the kernels' threads: one hand-over for the frame instead of one for each kernel.
-    fn on_kernel_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(super) fn on_kernel_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let pool = lock(&self.pool).clone();
         match &pool {
             Some(pool) => pool.install(work),
@@ -107,7 +107,7 @@ impl BgRemove {
             let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
             let outdated = chosen.outdated;
             let mut source = match chosen.mask {
-                Some(mask) => Source::Mask(mask),
+                Some(mask) => Source::Mask(held.number, mask),
                 None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
                     Source::Whole(255)
                 }

@@ -12,7 +12,7 @@ use crate::matte::Mask;
 use crate::models::Network;
 use crate::refine::{Colors, Foreground, Levels, Refiner};
 use crate::scene::Scene;
-use crate::temporal::Smoother;
+use crate::temporal::{Smoother, Window};
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,8 +35,8 @@ enum Prepared {
 /// Where a frame's matte comes from.
 #[derive(Debug)]
 pub enum Source {
-    /// The network's mask for it, smoothed in place.
-    Mask(Mask),
+    /// The number of the frame, and the network's mask for it, smoothed in place.
+    Mask(u64, Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
     Whole(u8),
 }
@@ -66,6 +66,8 @@ pub struct State {
     /// How fine edges are drawn where time is short.
     pub effort: Effort,
     refiner: Refiner,
+    /// The frames about the one that leaves, where later ones are there.
+    pub window: Window,
     smoother: Smoother,
     scene: Scene,
     levels: Levels,
@@ -113,6 +115,7 @@ impl State {
             flow: Flow::default(),
             effort: Effort::default(),
             refiner: Refiner::new(),
+            window: Window::new(),
             smoother: Smoother::new(),
             scene: Scene::new(),
             levels: Levels::new(),
@@ -132,6 +135,7 @@ impl State {
     pub fn with_output(self, output: &VideoInfo) -> Self {
         let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
         Self {
+            window: self.window,
             smoother: self.smoother,
             scene: self.scene,
             flow: self.flow,
@@ -143,8 +147,21 @@ impl State {
 
     /// Forgets the frames that have gone out.
     pub fn forget(&mut self) {
+        self.window.reset();
         self.smoother.reset();
         self.scene.reset();
+    }
+
+    /// Shows the window a frame with the network's mask of it, unless it knows it.
+    pub fn show(&mut self, number: u64, buffer: &gst::BufferRef, mask: &Mask) {
+        if self.window.knows(number) {
+            return;
+        }
+        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &self.input);
+        let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &self.input));
+        if let Some(frame) = frame {
+            self.window.add(number, &frame, (&mask.data, mask.width, mask.height));
+        }
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -238,8 +255,8 @@ impl State {
             .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
         let temporal = match source {
-            Source::Mask(mask) => {
-                let temporal = self.refine(settings, quality, mask, &frame);
+            Source::Mask(number, mask) => {
+                let temporal = self.refine(settings, quality, (*number, mask), &frame);
                 compose::clear_haze(&mut self.matte);
                 temporal
             }
@@ -280,7 +297,7 @@ impl State {
             Kind::Matte => {}
             Kind::Transparent => {
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
+                let fades = !settings.decontaminate && matches!(source, Source::Mask(..));
                 let kept = if fades { Colors::Faded } else { Colors::Shared };
                 let first = if had_alpha || settings.decontaminate { which } else { kept };
                 let own_colors = self.foreground.prepare(&colors, &self.matte, first, !had_alpha);
@@ -356,12 +373,13 @@ impl State {
         &mut self,
         settings: &Settings,
         quality: Refine,
-        mask: &mut Mask,
+        (number, mask): (u64, &mut Mask),
         frame: &Frame<'_>,
     ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = !self.network.spec.states.is_empty();
+        self.smoother.set_ahead(self.window.blend(number, &mut mask.data));
         if settings.remember_background {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {

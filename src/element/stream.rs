@@ -9,6 +9,7 @@ use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, Kind};
 use crate::sync::lock;
+use crate::temporal::REACH;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -85,11 +86,22 @@ impl BgRemove {
                 buffer: buffer.clone(),
                 info: state.input.clone(),
                 fresh: submitted.fresh,
+                ahead: Vec::new(),
                 #[cfg(test)]
                 probe: None,
             };
+            if submitted.first {
+                // Another scene: the one before it ends here.
+                state.flow.release(&worker);
+            }
+            let remembers = !state.network.spec.states.is_empty();
+            // What is live cannot make up for the time that this takes.
+            let primes = remembers && settings.lookahead > 0 && !behind && !live;
+            let job = if primes { state.flow.prime(job, submitted.first) } else { Some(job) };
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
-            worker.submit(job, behind);
+            if let Some(job) = job {
+                worker.submit(job, behind);
+            }
         }
         let Submitted { number, fresh, reuses, .. } = submitted;
         state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, fresh, reuses });
@@ -128,6 +140,7 @@ impl BgRemove {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
+        let released = state.flow.release(&worker).map(|runs| (runs, Instant::now()));
         // The network is at work meanwhile.
         let begun = match self.prepare_frame(state, &input, &settings) {
             Ok(begun) => begun,
@@ -143,7 +156,8 @@ impl BgRemove {
             Some(requested) => {
                 // The time that the frame before it took does not count.
                 let begin = state.flow.network_free.map_or(requested, |free| requested.max(free));
-                let failure = self.wait_for_mask(&worker, number, begin, &settings)?;
+                let (runs, begin) = released.unwrap_or((1, begin));
+                let failure = self.wait_for_mask(&worker, number, (begin, runs), &settings)?;
                 state.flow.network_free = Some(Instant::now());
                 failure
             }
@@ -168,6 +182,7 @@ impl BgRemove {
         if let Some(e) = failure.or(failed) {
             self.handle_failure(state, &e, &settings, live)?;
         }
+        self.look_around(state, &worker, &held, &settings, live)?;
         let (buffer, rendered) = self.render(state, &worker, &held, begun, &settings, live)?;
         self.log_frame(&held, times, &rendered);
         // From the second frame on, elements downstream have their caps.
@@ -182,6 +197,42 @@ impl BgRemove {
         self.post_stats();
         self.update_latency(&held, rendered.waited, &settings, live, length);
         Ok(Some(buffer))
+    }
+
+    /// Shows the window the frame that is about to leave, and those behind it, with their masks: all but the last one of
+    /// `lookahead`, which the network is at work on meanwhile.
+    fn look_around(
+        &self,
+        state: &mut State,
+        worker: &Worker,
+        held: &QueuedFrame,
+        settings: &Settings,
+        live: bool,
+    ) -> Result<(), gst::FlowError> {
+        let far = (settings.lookahead as usize).saturating_sub(1).min(REACH);
+        let own = state.flow.own_mask(held.number).cloned().filter(|_| settings.temporal_smoothing > 0.0);
+        let Some(own) = own.filter(|_| far > 0 && !settings.carries(live)) else {
+            state.window.reset();
+            return Ok(());
+        };
+        let following = state.flow.following(far);
+        if let Some((last, _)) = following.last()
+            && !worker.is_stuck()
+        {
+            // Whatever takes too long fails when the turn of its own frame comes.
+            let until = settings.timeout.and_then(|limit| Instant::now().checked_add(limit));
+            if worker.wait(*last, until) == Waited::Interrupted {
+                return Err(gst::FlowError::Flushing);
+            }
+        }
+        self.on_kernel_threads(|| {
+            state.show(held.number, &held.buffer, &own);
+            for (number, buffer) in following {
+                let Some(mask) = worker.mask(number) else { break };
+                state.show(number, &buffer, &mask);
+            }
+        });
+        Ok(())
     }
 
     /// Sets controlled properties to their values at a frame's stream time. `pts` is called only if there are any.
@@ -240,16 +291,16 @@ impl BgRemove {
         );
     }
 
-    /// In sync mode: waits for a frame's own mask, which the network could begin with at `begin`. Returns the failure if
-    /// there will be none.
+    /// In sync mode: waits for a frame's own mask, which the network could begin with at `begin` and takes so many runs for.
+    /// Returns the failure if there will be none.
     fn wait_for_mask(
         &self,
         worker: &Worker,
         number: u64,
-        begin: Instant,
+        (begin, runs): (Instant, u32),
         settings: &Settings,
     ) -> Result<Option<Error>, gst::FlowError> {
-        let mut until = settings.timeout.and_then(|limit| begin.checked_add(limit));
+        let mut until = settings.timeout.and_then(|limit| begin.checked_add(limit.saturating_mul(runs)));
         if until.is_some() && worker.is_stuck() {
             // A run that timed out still blocks the network: do not wait the whole time again for each frame.
             until = Some(Instant::now() + Duration::from_millis(5));

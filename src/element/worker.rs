@@ -29,6 +29,9 @@ pub struct Job {
     pub info: VideoInfo,
     /// The network forgets earlier frames before this one.
     pub fresh: bool,
+    /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
+    /// when it begins.
+    pub ahead: Vec<gst::Buffer>,
     /// For the tests: called in the thread, where nothing catches a panic.
     #[cfg(test)]
     pub probe: Option<Box<dyn FnOnce() + Send>>,
@@ -268,6 +271,13 @@ impl Worker {
         let mut slot = lock(&self.shared.slot);
         let n = slot.done.iter().take_while(|d| d.number <= number).count();
         slot.done.drain(..n).collect()
+    }
+
+    /// The mask of a frame that has not been taken yet.
+    pub fn mask(&self, number: u64) -> Option<Mask> {
+        let slot = lock(&self.shared.slot);
+        let done = slot.done.iter().find(|d| d.number == number);
+        done.and_then(|d| d.mask.as_ref().ok()).cloned()
     }
 
     /// The frames whose jobs are queued or running, or whose results wait to be taken.

@@ -7,9 +7,10 @@
 
 use rayon::prelude::*;
 
+use super::field::fetch;
 use super::motion::{self, Motion};
 use super::view::{Pair, Tints, View, pairs};
-use super::{cubic_weights, luma_scale, readable};
+use super::{luma_scale, readable};
 use crate::frame::Frame;
 use crate::spread::{quantise, spread};
 
@@ -354,15 +355,6 @@ fn contrast(mask: &[f32], w: usize) -> Vec<u8> {
     let (mut high, low) = rayon::join(|| ends(u8::max), || ends(u8::min));
     high.iter_mut().zip(&low).for_each(|(h, l)| *h -= l);
     high
-}
-
-/// The mask between its samples (Catmull & Rom's cubic), its edge continued.
-fn fetch(mask: &[f32], w: usize, h: usize, x: f32, y: f32) -> f32 {
-    let (x, y) = (x.clamp(0.0, (w - 1) as f32), y.clamp(0.0, (h - 1) as f32));
-    let at = |base: f32, k: usize, n: usize| (base as usize + k).saturating_sub(1).min(n - 1);
-    let (wx, wy) = (cubic_weights(x.fract()), cubic_weights(y.fract()));
-    let line = |v: usize| (0..4).map(|k| wx[k] * mask[v * w + at(x, k, w)]).sum::<f32>();
-    (0..4).map(|k| wy[k] * line(at(y, k, h))).sum::<f32>().clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

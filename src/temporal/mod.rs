@@ -10,41 +10,40 @@
 mod carry;
 mod change;
 mod cut;
+mod field;
 mod motion;
 mod rest;
 mod still;
 mod view;
+mod window;
 
 pub use carry::Carrier;
 pub use change::Change;
 pub use cut::CutDetector;
+pub use window::{REACH, Window};
 
 use rayon::prelude::*;
 
 use crate::frame::{Component, Frame};
 use crate::refine::Kept;
 use crate::simd::{in_pool, multiversion, unsettled};
-use motion::{Grey, Motion};
+use field::{Field, fetch};
+use motion::Motion;
 use rest::{Rest, Steadied};
 use std::cell::RefCell;
 use still::{LONG, Still};
-use view::{Pair, Tints, View, pairs};
+use view::View;
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
-/// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same, and from which it is
-/// not.
-const SAME: i32 = 3;
-const OTHER: i32 = 7;
-/// How many times that, for noise of a median of so many levels; and how many at most.
-const BESIDE_NOISE: f32 = 2.8;
-const MOST: f32 = 3.0;
 /// Change of the mask that waits for confirmation, and frames that it waits.
 const JUMP: f32 = 0.4;
 const WAIT: u8 = 2;
 /// The weight of the mask's past that moves, against the past that stands still, where a sample of the mask spans
 /// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
 const MOVING: f32 = 0.6;
+/// The same of masks that frames on both sides have had a say in: they follow what moves by themselves.
+const MOVING_AHEAD: f32 = 0.8;
 const COARSE: f32 = 5.0;
 /// The past's weight at the default strength.
 const USUAL: f32 = 0.84;
@@ -81,13 +80,9 @@ pub struct Smoother {
     /// This frame and the last, at `1 / scale` of the frame.
     now: View,
     before: View,
-    /// By block: how it moved; whether that is known yet; how far its samples look as before (see [`agree`]).
-    motion: Vec<Motion>,
+    /// How blocks moved since then, and how before.
+    field: Field,
     motion_before: Vec<Motion>,
-    known: Vec<bool>,
-    same: Vec<u8>,
-    /// How far a block as a whole was there before, 0 to 1 (see [`sure`]).
-    sure: Vec<f32>,
     /// Blocks whose motion is asked for; kept for its room only.
     wanted: Vec<bool>,
     /// The matte as it went out, if it did.
@@ -103,6 +98,8 @@ pub struct Smoother {
     otherwise: Vec<f32>,
     /// For how many frames more it is followed, by sample.
     free: Vec<u8>,
+    /// Masks come from a [`Window`].
+    ahead: bool,
     /// Goes round with the frames: what is too small a step for eight bits is taken now and then.
     round: u8,
     /// Where the scene stands still, and where the matte is kept for it.
@@ -126,6 +123,11 @@ impl Smoother {
         self.still.reset();
         self.rest.disturb();
         (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
+    }
+
+    /// Whether masks that come from now on are those of a [`Window`], which looks ahead.
+    pub fn set_ahead(&mut self, ahead: bool) {
+        self.ahead = ahead;
     }
 
     /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
@@ -207,7 +209,7 @@ impl Smoother {
         self.rest.made(&self.mask);
         self.rest.disturb();
         (self.alpha_kept, self.current, self.started) = (true, false, true);
-        std::mem::swap(&mut self.motion, &mut self.motion_before);
+        std::mem::swap(&mut self.field.motion, &mut self.motion_before);
         std::mem::swap(&mut self.now, &mut self.before);
     }
 
@@ -219,12 +221,11 @@ impl Smoother {
         } else if self.current {
             // No matte followed the last mask: that frame is now the one before.
             self.started = true;
-            std::mem::swap(&mut self.motion, &mut self.motion_before);
+            std::mem::swap(&mut self.field.motion, &mut self.motion_before);
             std::mem::swap(&mut self.now, &mut self.before);
         }
         self.now.take(frame, self.scale);
-        self.motion.fill(Motion::default());
-        self.known.fill(false);
+        self.field.clear(w.div_ceil(self.scale), h.div_ceil(self.scale));
         self.current = true;
     }
 
@@ -236,53 +237,15 @@ impl Smoother {
         let blocks = lw.div_ceil(BLOCK) * lh.div_ceil(BLOCK);
         self.alpha.clear();
         self.alpha.resize(w * h, 0);
-        for v in [&mut self.motion, &mut self.motion_before] {
-            v.clear();
-            v.resize(blocks, Motion::default());
-        }
-        for v in [&mut self.known, &mut self.mixed] {
-            v.clear();
-            v.resize(blocks, false);
-        }
-        self.same.clear();
-        self.same.resize(blocks * BLOCK * BLOCK, 0);
-        self.sure.clear();
-        self.sure.resize(blocks, 0.0);
+        self.motion_before.clear();
+        self.motion_before.resize(blocks, Motion::default());
+        self.mixed.clear();
+        self.mixed.resize(blocks, false);
     }
 
     /// Finds the motion of the blocks of which `wanted(bx, by)` says so.
     fn track(&mut self, wanted: impl Fn(usize, usize) -> bool + Sync) {
-        let (lw, lh) = (self.width.div_ceil(self.scale), self.height.div_ceil(self.scale));
-        let wide = lw.div_ceil(BLOCK);
-        let (luma, tints) = pairs(&self.now, &self.before);
-        let (was, still) = (&self.motion_before, &self.still);
-        let limits = Limits::of(still.noise());
-        let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
-        let rows = rows.zip(self.sure.par_chunks_mut(wide));
-        rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
-            |(by, (((motion, known), all), same))| {
-                let mut last = Motion::default();
-                for (bx, same) in same.chunks_exact_mut(BLOCK * BLOCK).enumerate() {
-                    if known[bx] || !wanted(bx, by) {
-                        continue;
-                    }
-                    known[bx] = true;
-                    let (x, y) = (bx * BLOCK, by * BLOCK);
-                    let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
-                    last = if still.all(area) {
-                        // Noise may look like motion.
-                        Motion::default()
-                    } else {
-                        let seeds = motion::seeds(was, by * wide + bx, wide, last);
-                        // Things of equal brightness do not move for it; that they look otherwise is seen below.
-                        motion::search(luma, &[], area, &seeds)
-                    };
-                    motion[bx] = last;
-                    agree_in_all(luma, tints, area, last, limits, same);
-                    all[bx] = sure(area, same);
-                }
-            },
-        );
+        self.field.track((&self.now, &self.before), &self.motion_before, &self.still, wanted);
     }
 
     fn blend_mask(&mut self, mask: &mut [f32], weight: f32) {
@@ -319,17 +282,9 @@ impl Smoother {
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
         let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
-        let trust = MOVING * fine;
+        let trust = fine * if self.ahead { MOVING_AHEAD } else { MOVING };
         let past = &self.mask;
-        // A bilinear fetch would blur a little more each frame.
-        let fetch = |x: f32, y: f32| -> f32 {
-            let (x, y) = (x.clamp(0.0, (mw - 1) as f32), y.clamp(0.0, (mh - 1) as f32));
-            let at = |base: f32, k: usize, n: usize| (base as usize + k).saturating_sub(1).min(n - 1);
-            let (wx, wy) = (cubic_weights(x.fract()), cubic_weights(y.fract()));
-            let line = |v: usize| (0..4).map(|k| wx[k] * past[v * mw + at(x, k, mw)]).sum::<f32>();
-            (0..4).map(|k| wy[k] * line(at(y, k, mh))).sum::<f32>().clamp(0.0, 1.0)
-        };
-        let (motion, known, same, sure) = (&self.motion, &self.known, &self.same, &self.sure);
+        let Field { motion, known, same, sure, .. } = &self.field;
         let still = &self.still;
         // Small masks are not worth many hand-overs.
         let part = mw * (PART / mw).max(1);
@@ -356,7 +311,7 @@ impl Smoother {
                     let there = if m == Motion::default() {
                         past[v * mw + u]
                     } else {
-                        fetch(u as f32 + dx / sx, v as f32 + dy / sy)
+                        fetch(past, mw, mh, u as f32 + dx / sx, v as f32 + dy / sy)
                     };
                     // What a thing uncovers may look here and there like the thing, but not all over a block.
                     let sure = sure[block];
@@ -390,7 +345,7 @@ impl Smoother {
         let past = &self.alpha;
         let mut busy = std::mem::take(&mut self.wanted);
         busy.clear();
-        busy.resize(self.known.len(), false);
+        busy.resize(self.field.known.len(), false);
         let parts = alpha.par_chunks_mut(side * w).zip(past.par_chunks(side * w));
         let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
         let kept = self.rest.kept();
@@ -407,7 +362,7 @@ impl Smoother {
             }
         });
         self.track(|bx, by| busy[by * wide + bx]);
-        let (known, motion, same, sure) = (&self.known, &self.motion, &self.same, &self.sure);
+        let Field { motion, known, same, sure, .. } = &self.field;
         let block = |at: usize| {
             let m = motion[at];
             let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
@@ -515,17 +470,6 @@ pub(crate) fn luma_scale(w: usize, h: usize) -> usize {
     }
 }
 
-/// Weights of four samples in a row for a place `f` (0..1) past the second: Catmull & Rom's cubic.
-fn cubic_weights(f: f32) -> [f32; 4] {
-    let (f2, f3) = (f * f, f * f * f);
-    [
-        0.5 * (2.0 * f2 - f3 - f),
-        0.5 * (2.0 - 5.0 * f2 + 3.0 * f3),
-        0.5 * (f + 4.0 * f2 - 3.0 * f3),
-        0.5 * (f3 - f2),
-    ]
-}
-
 /// Whether the frame holds the component that is looked at.
 fn readable(frame: &Frame<'_>) -> bool {
     frame.width > 0 && frame.height > 0 && frame.holds(&guide(frame))
@@ -548,127 +492,6 @@ multiversion! {
         for ((o, &m), &p) in out.iter_mut().zip(mask).zip(past) {
             *o |= u8::from(((m > 0.02) & (m < 0.98)) | ((m - p).abs() > 0.1));
         }
-    }
-}
-
-/// From which difference on, of nine times sixteen samples, the picture is another, and how fast it becomes that.
-#[derive(Clone, Copy)]
-struct Limits {
-    other: i32,
-    gain: i32,
-}
-
-impl Limits {
-    /// [`SAME`] and [`OTHER`], or more in noise of which the median is known (see [`Still::noise`]): from one frame to
-    /// the next it makes three times the difference that it makes of a cell.
-    fn of(noise: f32) -> Self {
-        let times = (BESIDE_NOISE * noise).clamp(1.0, MOST);
-        let [same, other] = [SAME, OTHER].map(|l| (l as f32 * times * 144.0) as i32);
-        Self { other, gain: 255 * 65536 / (other - same) }
-    }
-}
-
-/// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
-/// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
-fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits: Limits, out: &mut [u8]) {
-    // A sample more at each side, one more again for the fraction; to the right some that nobody reads.
-    const SIDE: usize = BLOCK + 2;
-    const ROOM: usize = 32;
-    let row = |grey: Grey<'_>, x: i32, y: i32, to: &mut [u8; ROOM]| {
-        let y = y.clamp(0, grey.height as i32 - 1) as usize;
-        let from = &grey.data[y * grey.width..][..grey.width];
-        if let Some(all) = usize::try_from(x).ok().and_then(|x| from.get(x..x + ROOM)) {
-            to.copy_from_slice(all);
-        } else {
-            for (i, to) in to.iter_mut().enumerate().take(SIDE + 1) {
-                *to = from[(x + i as i32).clamp(0, grey.width as i32 - 1) as usize];
-            }
-        }
-    };
-    let (left, top) = (x as i32 - 1, y as i32 - 1);
-    let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
-    let fraction = [m.x & 3, m.y & 3];
-    let (mut here, mut there) = ([0; ROOM], [[0; ROOM]; 2]);
-    row(before, left + dx, top + dy, &mut there[1]);
-    let mut diff = [[0i16; ROOM]; SIDE];
-    for (j, diff) in diff.iter_mut().enumerate().take(h + 2) {
-        let v = top + j as i32;
-        row(now, left, v, &mut here);
-        there.swap(0, 1);
-        row(before, left + dx, v + dy + 1, &mut there[1]);
-        differences(&here, &there, fraction, diff);
-    }
-    for j in 0..h {
-        levels([&diff[j], &diff[j + 1], &diff[j + 2]], limits, &mut out[j * BLOCK..][..w]);
-    }
-}
-
-/// As [`agree`], in brightness and in both tints: what differs in one is another thing.
-fn agree_in_all(
-    luma: Pair<'_>,
-    tints: Tints<'_>,
-    area: motion::Area,
-    m: Motion,
-    limits: Limits,
-    out: &mut [u8],
-) {
-    agree(luma, area, m, limits, out);
-    // Most blocks are done with that.
-    if !motion::differs(tints.all(), area, m, 1) {
-        return;
-    }
-    let [.., w, h] = area;
-    let half = motion::halved(area);
-    let part = Motion { x: m.x / 2, y: m.y / 2 };
-    let mut same = [0u8; BLOCK * BLOCK];
-    for &tint in tints.all() {
-        agree(tint, half, part, limits, &mut same);
-        for (v, out) in out.chunks_exact_mut(BLOCK).enumerate().take(h) {
-            for (u, out) in out.iter_mut().enumerate().take(w) {
-                *out = (*out).min(same[v / 2 * BLOCK + u / 2]);
-            }
-        }
-    }
-}
-
-/// Whether a block as a whole was there before: 1 where nearly all of its samples agree, 0 where three in ten or more
-/// does not.
-fn sure([_, _, w, h]: motion::Area, same: &[u8]) -> f32 {
-    const NONE: f32 = 0.7;
-    const WHOLE: f32 = 0.95;
-    let sum: u32 = same.chunks_exact(BLOCK).take(h).flat_map(|row| &row[..w]).map(|&s| u32::from(s)).sum();
-    let mean = sum as f32 / (255 * w * h) as f32;
-    ((mean - NONE) / (WHOLE - NONE)).clamp(0.0, 1.0)
-}
-
-multiversion! {
-    /// Sixteen times what is here less what was there, a fraction of a sample in quarters further on.
-    fn differences(here: &[u8; 32], there: &[[u8; 32]; 2], fraction: [i16; 2], out: &mut [i16; 32]) {
-        let [fx, fy] = fraction;
-        let line = |row: &[u8; 32], i: usize| i16::from(row[i]) * (4 - fx) + i16::from(row[i + 1]) * fx;
-        for i in 0..31 {
-            let there = line(&there[0], i) * (4 - fy) + line(&there[1], i) * fy;
-            out[i] = 16 * i16::from(here[i]) - there;
-        }
-    }
-}
-
-multiversion! {
-    fn levels(rows: [&[i16; 32]; 3], limits: Limits, out: &mut [u8]) {
-        let Limits { other, gain } = limits;
-        let [top, middle, bottom] = rows;
-        let mut tall = [0i32; 32];
-        for i in 0..32 {
-            tall[i] = i32::from(top[i]) + i32::from(middle[i]) + i32::from(bottom[i]);
-        }
-        let mut all = [0u8; BLOCK];
-        for i in 0..BLOCK {
-            let sum = tall[i] + tall[i + 1] + tall[i + 2];
-            // The sum holds nine times sixteen differences.
-            let level = ((other - sum.abs()) * gain) >> 16;
-            all[i] = level.clamp(0, 255) as u8;
-        }
-        out.copy_from_slice(&all[..out.len()]);
     }
 }
 

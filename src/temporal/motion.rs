@@ -18,6 +18,13 @@ pub struct Motion {
     pub y: i16,
 }
 
+impl Motion {
+    /// So many times as far.
+    pub fn times(self, n: i16) -> Self {
+        Self { x: self.x.saturating_mul(n), y: self.y.saturating_mul(n) }
+    }
+}
+
 /// Price of a sample of displacement, in summed differences: noise must not pay for motion.
 const PRICE: u32 = 8;
 /// What a sample of a tint counts for, against one of brightness.

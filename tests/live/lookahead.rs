@@ -1,6 +1,7 @@
-//! `lookahead`: the network runs ahead of the frames that leave, and nothing else changes.
+//! `lookahead`: the network runs ahead of the frames that leave; masks are steadied from both sides, and a network that
+//! remembers knows the scene when it begins. Without steadying, nothing else changes.
 
-use crate::common::onnx::Onnx;
+use crate::common::onnx::{Attr, Onnx, Type};
 use crate::stream::*;
 use gst::prelude::*;
 use std::time::{Duration, Instant};
@@ -43,6 +44,51 @@ fn frames_are_the_same_whatever_the_lookahead() {
             }
         }
     }
+}
+
+/// Its mask is the most green that it has seen in any frame, in the mean.
+fn rememberer() -> Onnx {
+    Onnx::new()
+        .input("x", Type::F32, &[1, 3, 36, 64])
+        .input("seen", Type::F32, &[1, 1, -1, -1])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "mask")
+        .node("ReduceMean", "mask", "mean", &[("axes", Attr::Ints(&[1, 2, 3]))])
+        .op("Max", "seen mean", "saw")
+        .scalar("zero", 0.0)
+        .op("Mul", "mask zero", "none")
+        .op("Add", "none saw", "y")
+        .output("y", Type::F32, &[1, 1, 36, 64])
+        .output("saw", Type::F32, &[1, 1, -1, -1])
+}
+
+/// Alpha in the middle of each frame: some are green all over, the others not at all.
+fn remembered(lookahead: &str, frames: &[bool], cut: &str) -> Vec<u8> {
+    let options = "options,fit=stretch,activation=none,recurrent=(string)seen:saw";
+    let props = [("lookahead", lookahead), ("model-options", options), ("scene-detection", cut)];
+    let mut stream = Stream::file(&rememberer(), &props);
+    for green in frames {
+        let frame = stream.frame(|_, _| *green);
+        stream.harness.push(frame).unwrap();
+    }
+    stream.harness.push_event(gst::event::Eos::new());
+    let out: Vec<u8> = std::iter::from_fn(|| stream.harness.try_pull())
+        .map(|b| b.map_readable().unwrap()[(90 * 320 + 160) * 4 + 3])
+        .collect();
+    assert_eq!(out.len(), frames.len());
+    out
+}
+
+#[test]
+fn a_network_that_remembers_knows_the_scene_when_it_begins() {
+    let scene = [false, false, true, false, false];
+    assert_eq!(remembered("0", &scene, "false"), [0, 0, 255, 255, 255]);
+    // The third frame is seen before the first one, once it is among those that are looked ahead at.
+    assert_eq!(remembered("1", &scene, "false"), [0, 0, 255, 255, 255]);
+    assert_eq!(remembered("2", &scene, "false"), [255; 5]);
+    // Nothing that comes after a cut is shown before it, whatever is in the queue, and the end may come before so many frames.
+    assert_eq!(remembered("8", &[false, false, true, true], "true"), [0, 0, 255, 255]);
+    assert_eq!(remembered("8", &[true, false], "false"), [255; 2]);
 }
 
 #[test]

@@ -160,6 +160,16 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -
     if job.fresh {
         matting.reset();
     }
+    for buffer in job.ahead.iter().rev() {
+        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &job.info);
+        let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &job.info));
+        let shown = frame.map(|frame| matting.run(&frame, cancel).map(drop));
+        if !matches!(shown, Some(Ok(()))) {
+            // The frame's own run says what is wrong, if it still is.
+            matting.reset();
+            break;
+        }
+    }
     let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
     let Some(frame) = frames::read(&mapped, &job.info) else { return done };
     done.mask = matting.run(&frame, cancel).map(std::mem::take);

@@ -167,7 +167,7 @@ impl Settings {
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         // The network runs ahead of what is written.
-        [("model", self.model.as_str()), ("lookahead", "2")].into_iter().chain(background).chain(set)
+        [("model", self.model.as_str()), ("lookahead", "3")].into_iter().chain(background).chain(set)
     }
 
     /// What `auto` stands for, if that is asked for; files have no pace that has to be kept.
