@@ -23,6 +23,7 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	@tools/ray.sh --if-possible
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps $(FEATURES)
 	@rm -f build/skipped.txt
 	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" $(CARGO) test $(FEATURES)
 	BGREMOVE_SIMD=plain $(CARGO) test $(FEATURES) --lib -- compose:: refine:: scene:: temporal:: matte:: spread::

@@ -93,7 +93,7 @@ struct Level {
     samples: Stretch,
 }
 
-/// Turns masks into mattes; keeps its buffers from frame to frame, and whether the last frame was [`CROWDED`].
+/// Turns masks into mattes; keeps its buffers from frame to frame, and whether the last frame was `CROWDED`.
 #[derive(Debug, Default)]
 pub struct Refiner {
     plan: Option<(Format, usize, usize, usize, usize, Quality)>,

@@ -1,9 +1,9 @@
 //! The scene remembered: what the background looks like where a camera stands still.
 //!
-//! Per sample the mean colour of what lay behind the subject when it could be seen ([`memory`]). It is used twice:
+//! Per sample the mean colour of what lay behind the subject when it could be seen (`memory`). It is used twice:
 //! on the network's mask, which loses what looks as the background did and has not changed since, and gets back what
-//! differs from it and hangs together with the subject ([`mask`]); and on the refined matte's edges, where the frame's
-//! colour is a mix of the remembered background and the near foreground, so that alpha follows ([`edge`]).
+//! differs from it and hangs together with the subject (`mask`); and on the refined matte's edges, where the frame's
+//! colour is a mix of the remembered background and the near foreground, so that alpha follows (`edge`).
 //!
 //! Nothing is known of a scene until it has stood still for some frames, and all is forgotten when the camera moves.
 

@@ -1,11 +1,11 @@
 //! From frame to frame: a matte that neither shimmers where the scene stands still nor drags where it moves.
 //!
-//! Each block of the band looks for itself in the frame before ([`motion`]). The network's mask blends with the
+//! Each block of the band looks for itself in the frame before (`motion`). The network's mask blends with the
 //! mask it had there, as far as the picture agrees, sample by sample, that it is the same thing; a jump between
 //! foreground and background waits two frames for confirmation, so that a hand does not blink out and back. This
 //! happens before refinement, which then draws the edge of this very frame: nothing is blurred or dragged. What is
 //! left of sensor noise in the refined matte is smoothed where the scene stands still, and there only. Where it has
-//! stood still for long ([`still`]), mask and matte stay as they are unless the network insists.
+//! stood still for long (`still`), mask and matte stay as they are unless the network insists.
 
 mod carry;
 mod change;

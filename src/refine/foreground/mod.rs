@@ -53,7 +53,7 @@ pub enum Colors {
     All,
     /// Chroma samples that a visible pixel shares with hidden ones: it would show what they were.
     Shared,
-    /// The same, and where alpha is below [`FADES_BELOW`] the rest fades to the foreground's colours.
+    /// The same, and where alpha is below `FADES_BELOW` the rest fades to the foreground's colours.
     Faded,
 }
 

@@ -53,7 +53,7 @@ pub struct Args {
     /// The input is nothing but frames: how large, how many a second, and their pixel format as ffmpeg calls it
     #[arg(long, value_name = "WIDTHxHEIGHT@RATE,FORMAT", conflicts_with_all = ["part", "range", "print_pipeline"])]
     raw: Option<Raw>,
-    /// Begin here: seconds, or [HOURS:]MINUTES:SECONDS
+    /// Begin here: seconds, MINUTES:SECONDS or HOURS:MINUTES:SECONDS
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<gst::ClockTime>,
     /// Convert only so much

@@ -2,7 +2,7 @@
 //!
 //! Thin: it builds a pipeline of public elements, which `--print-pipeline` prints, and looks after it: the input
 //! waits at its first frame until everything is known ([`input`], [`plan`]), the result is written under
-//! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`report`]).
+//! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`progress`]).
 
 pub(crate) mod arguments;
 mod color;
@@ -166,8 +166,9 @@ impl Settings {
             _ => None,
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        // The network runs ahead of what is written.
-        [("model", self.model.as_str()), ("lookahead", "3")].into_iter().chain(background).chain(set)
+        // The network runs ahead of what is written, and takes the time that it needs: what stalls is seen by `Watch`.
+        let usual = [("model", self.model.as_str()), ("lookahead", "3"), ("inference-timeout", "0")];
+        usual.into_iter().chain(background).chain(set)
     }
 
     /// What `auto` stands for, if that is asked for; files have no pace that has to be kept.

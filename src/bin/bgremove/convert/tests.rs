@@ -61,7 +61,9 @@ fn alpha_has_a_named_format_wherever_one_without_could_be_chosen() {
 fn only_what_an_input_needs_is_done_to_it() {
     let plain = line(&settings(Format::Webm), &facts(640, 360));
     assert!(
-        plain.contains("queue ! videoconvert ! bgremove model=auto lookahead=3 ! queue ! vp9alphaenc"),
+        plain.contains(
+            "queue ! videoconvert ! bgremove model=auto lookahead=3 inference-timeout=0 ! queue ! vp9alphaenc"
+        ),
         "{plain}"
     );
     let all = Facts { interlaced: true, turned: Some("auto"), hlg: true, ..facts(640, 360) };

@@ -1,8 +1,8 @@
 //! A part of a clip: which frames it has, decided alike on every machine, and what has to run before and after them so
 //! that no seam is seen.
 //!
-//! [`ask`] reads what is asked for, [`frames`] finds the source's frames without decoding them, [`slice`] chooses which of
-//! them a part has, [`crop`] keeps the others out of its file, and [`mark`] is what a part says of itself.
+//! [`ask`] reads what is asked for, [`frames`] finds the source's frames without decoding them, [`mod@slice`] chooses which of
+//! them a part has, [`mod@crop`] keeps the others out of its file, and [`mark`] is what a part says of itself.
 
 mod ask;
 mod crop;
