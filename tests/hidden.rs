@@ -228,7 +228,7 @@ fn no_hidden_pixel_is_in_downstreams_memory_whatever_comes_between() {
         let (mut harness, _, lent) = start(&fails, "");
         assert_eq!(harness.push(scene(&info)), Err(gst::FlowError::Error));
         clean(&lent, &format!("{background}: after an error"));
-        let (mut harness, _, lent) = start(&slow, "inference-timeout=50000000 on-error=background");
+        let (mut harness, _, lent) = start(&slow, "inference-timeout=50000000 on-error=hide");
         for _ in 0..2 {
             harness.push(scene(&info)).unwrap();
         }

@@ -671,7 +671,7 @@ fn a_network_without_a_finite_number_is_told_of_at_its_first_frame() {
     assert!(frames.is_empty());
     assert!(codes.contains(&("bgremove-error".into(), "network-unsuited".into())), "{codes:?}");
     // Who wants the stream to go on sees nothing of the room, and hears the same.
-    let (frames, codes) = run("on-error=background");
+    let (frames, codes) = run("on-error=hide");
     assert_eq!(frames.len(), 5);
     assert!(frames.iter().flatten().all(|v| *v == 0));
     assert_eq!(codes, [("bgremove-warning".to_string(), "network-unsuited".to_string())]);

@@ -249,7 +249,7 @@ fn a_networks_worst_output_with_all_that_follows() {
     for model in [&nan, &shrinking] {
         for more in ["", "background=blur", "background=red edge-shift=-9 edge-softness=30", "output=matte"] {
             // Of the dark frames the first network gives no number at all, which is an error by default.
-            let props = format!("model={} on-error=background {more}", model.display());
+            let props = format!("model={} on-error=hide {more}", model.display());
             let (_, out) =
                 process(&props, "video/x-raw", &rgb, frames()).unwrap_or_else(|e| panic!("{props}: {e}"));
             assert_eq!(out.len(), 24, "{props}");

@@ -44,7 +44,7 @@ const VALUES: [(&str, &[&str]); 28] = [
     ("max-mask-age", &["0", "100000000", "18446744073709551615"]),
     ("max-inference-rate", &["0", "5"]),
     ("model", &["light", "original", "auto"]),
-    ("on-error", &["auto", "hold", "passthrough", "background"]),
+    ("on-error", &["auto", "hold", "passthrough", "hide"]),
     ("output", &["video", "matte"]),
     ("refine", &["best", "fast", "none"]),
     ("report-location", &["", "REPORT"]),

@@ -131,7 +131,7 @@ pub enum InferenceMode {
 #[enum_type(name = "GstBgRemoveOnError")]
 pub enum OnError {
     #[default]
-    #[enum_value(name = "Auto: background where upstream is live, error elsewhere", nick = "auto")]
+    #[enum_value(name = "Auto: hide where upstream is live, error elsewhere", nick = "auto")]
     Auto = 0,
     #[enum_value(name = "Error: stop the stream", nick = "error")]
     Error = 1,
@@ -142,8 +142,8 @@ pub enum OnError {
         nick = "passthrough"
     )]
     Passthrough = 3,
-    #[enum_value(name = "Background: nothing of the frame", nick = "background")]
-    Background = 4,
+    #[enum_value(name = "Hide: nothing of the frame", nick = "hide")]
+    Hide = 4,
 }
 
 pub const DEFAULT_MODEL: &str = "light";
@@ -331,7 +331,7 @@ impl Settings {
     /// What to do when an inference fails; not [`OnError::Auto`]. A live privacy filter must not fall open.
     pub fn policy(&self, live: bool) -> OnError {
         match self.on_error {
-            OnError::Auto if live || self.is_async(live) => OnError::Background,
+            OnError::Auto if live || self.is_async(live) => OnError::Hide,
             OnError::Auto => OnError::Error,
             policy => policy,
         }

@@ -360,7 +360,7 @@ impl BgRemove {
             }
             OnError::Hold => "the last matte is held",
             OnError::Passthrough => "frames go out untouched, with their background",
-            OnError::Background => "frames go out hidden",
+            OnError::Hide => "frames go out hidden",
         };
         state.flow.mask_failed(policy == OnError::Hold);
         let reason = |s: gst::structure::Builder| s.field("reason", &e.text);

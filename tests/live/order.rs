@@ -207,7 +207,7 @@ fn time_without_a_buffer_of_downstreams_is_not_the_networks() {
 
 #[test]
 fn a_mask_that_is_too_late_is_so_also_while_downstream_lends_no_buffer() {
-    let props = [("inference-mode", "sync"), ("inference-timeout", "30000000"), ("on-error", "background")];
+    let props = [("inference-mode", "sync"), ("inference-timeout", "30000000"), ("on-error", "hide")];
     // A tenth of a second and more.
     let mut stream = Stream::new(&network(1024, 12), &props);
     let _lent = lend(&stream, 1);

@@ -81,7 +81,7 @@ fn properties_do_not_wait_for_the_network() {
 #[test]
 fn who_hears_a_message_may_set_properties() {
     in_time("a handler", || {
-        let props = [("inference-mode", "sync"), ("on-error", "background"), ("scene-detection", "false")];
+        let props = [("inference-mode", "sync"), ("on-error", "hide"), ("scene-detection", "false")];
         let mut stream = Stream::new(&fragile(), &props);
         let heard = Arc::new(AtomicUsize::new(0));
         let (element, count) = (stream.element.downgrade(), heard.clone());
