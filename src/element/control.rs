@@ -326,7 +326,9 @@ impl BgRemove {
                 self.log_provider(&network);
                 self.install_network(network.clone(), chosen);
                 self.set_worker_network(&network, &loaded);
-                State::new(input, output, network, loaded, old.map(|s| s.in_force))
+                let in_force = old.as_ref().map(|old| old.in_force.clone());
+                let fresh = State::new(input, output, network, loaded, in_force);
+                old.into_iter().fold(fresh, State::with_room_of)
             }
         };
         gst::debug!(

@@ -145,6 +145,22 @@ impl State {
         }
     }
 
+    /// The same in the memory of another one, whose frames are forgotten: sizes that come and go would fill the heap.
+    pub fn with_room_of(self, old: Self) -> Self {
+        let mut state = Self {
+            refiner: old.refiner,
+            window: old.window,
+            smoother: old.smoother,
+            scene: old.scene,
+            levels: old.levels,
+            foreground: old.foreground,
+            seen: old.seen,
+            ..self
+        };
+        state.forget();
+        state
+    }
+
     /// Forgets the frames that have gone out.
     pub fn forget(&mut self) {
         self.window.reset();
