@@ -246,6 +246,10 @@ fn stage(element: &str) -> (String, Vec<VideoFormat>) {
             "".into(),
             vec![VideoFormat::Rgba, VideoFormat::A420, VideoFormat::Argb64, VideoFormat::A44410le],
         ),
+        "videocanvas" => {
+            ("width=200 height=120 crop=subject".into(), vec![VideoFormat::Rgba, VideoFormat::A420])
+        }
+        "layerextract" => ("layer=matte".into(), SINK_FORMATS.to_vec()),
         "vp8alphaenc" | "vp9alphaenc" => ("deadline=realtime cpu-used=8".into(), vec![VideoFormat::A420]),
         "webmalphamux" => ("".into(), vec![]),
         other => panic!("no test here knows {other}"),
@@ -431,7 +435,7 @@ fn events_keep_their_numbers() {
         // a transform are its base class's.
         let kept: &[EventType] = match &*name {
             "webmalphamux" => &[Segment],
-            "bgremove" | "videobackdrop" | "alphaextract" => {
+            "bgremove" | "videobackdrop" | "alphaextract" | "layerextract" | "videocanvas" => {
                 &[StreamStart, Segment, Tag, CustomDownstream, Eos]
             }
             _ => &[StreamStart, Caps, Segment, Tag, CustomDownstream, Eos],
