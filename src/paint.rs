@@ -86,6 +86,21 @@ impl Painter {
         compose::transparent(own_colors, own_colors, out, side.alpha);
     }
 
+    /// A side that mixes with nothing where it is shown, on a backdrop.
+    pub fn plain(
+        &mut self,
+        colors: &Frame<'_>,
+        side: Side<'_>,
+        backdrop: &dyn Backdrop,
+        out: &mut FrameMut<'_>,
+    ) {
+        let own = side.had_alpha.then(|| self.seen.prepare(colors, side.alpha, Colors::Shared, false));
+        match &own {
+            Some(own) => compose::composite(own, out, side.alpha, backdrop),
+            None => compose::composite(colors, out, side.alpha, backdrop),
+        }
+    }
+
     /// A side on a backdrop.
     pub fn opaque(
         &mut self,

@@ -359,7 +359,11 @@ fn metas_that_lie() {
                 let props = ["", "background=red", "background=blur", "output=matte"][case % 4];
                 let props = if name == "bgremove" { props } else { "" };
                 let caps = info.to_caps().unwrap();
-                through(&format!("{element} {props}"), &caps, vec![lie(&mut dice, &info)])
+                let mut frame = lie(&mut dice, &info);
+                if name == "layerextract" && case % 3 > 0 {
+                    with_layer(&mut frame, &info);
+                }
+                through(&format!("{element} {props}"), &caps, vec![frame])
             };
             match said {
                 Ok(out) => {
@@ -371,6 +375,14 @@ fn metas_that_lie() {
         }
         assert!(good > 10 && good < 140, "{name}: {good} of 150 frames went through");
     }
+}
+
+/// Hangs a matte on a frame, as bgremove does.
+fn with_layer(frame: &mut gst::Buffer, info: &VideoInfo) {
+    use gstbgremove::layers::{Layer, attach};
+    let matte = Layer::Matte.info(info).unwrap();
+    let buffer = gst::Buffer::from_mut_slice(vec![7u8; matte.size()]);
+    attach(frame.get_mut().unwrap(), Layer::Matte, buffer, &matte).unwrap();
 }
 
 /// What a muxer takes.
@@ -428,7 +440,9 @@ fn events_keep_their_numbers() {
                 let format =
                     if formats.contains(&VideoFormat::A420) { VideoFormat::A420 } else { VideoFormat::Rgba };
                 let info = info(format, 64, 48);
-                (info.to_caps().unwrap(), empty(&info, 0))
+                let mut frame = empty(&info, 0);
+                with_layer(&mut frame, &info);
+                (info.to_caps().unwrap(), frame)
             }
         };
         // Of a muxer, whose stream comes from several, GStreamer's base class keeps the segment's alone; and the caps of

@@ -19,7 +19,7 @@ const RADIUS: f64 = 36.0;
 /// The room: soft, with an object here and there, and no red above 100.
 fn room(x: usize, y: usize) -> [u8; 3] {
     let wave = |v: usize, s: f64| (40.0 * ((v as f64) / s).sin() + 45.0) as u8;
-    let step = if (x / 24 + y / 24) % 2 == 0 { 90 } else { 0 };
+    let step = if (x / 22 + y / 26) % 2 == 0 { 90 } else { 0 };
     [wave(x + y, 17.0), 60 + step, wave(2 * y + 3 * x, 23.0) + 40]
 }
 
@@ -172,6 +172,8 @@ fn the_plate_is_the_room_where_it_has_been_seen() {
         assert!(Samples::new(&plates[0], &info).alpha().iter().all(|a| *a == 255));
         // It has walked to the right and back by then: all has been seen but what it hid at first and does again.
         let last = FRAMES - 20;
+        // Colours of which four pixels share one, in red, green and blue.
+        let own = if info.is_rgb() && format == VideoFormat::I420 { 40.0 } else { 1.0 };
         let plate = Samples::new(&plates[last as usize], &info);
         let (mut hidden, mut off, mut inside) = (0, 0, 0.0);
         for (x, y) in (0..W).flat_map(|x| (0..H).map(move |y| (x, y))) {
@@ -182,7 +184,7 @@ fn the_plate_is_the_room_where_it_has_been_seen() {
                 if covered == 0.0 {
                     // Of what is in sight, all stays: the matte's edge may take a pixel or two.
                     let near = (0..8).any(|i| covers(x.saturating_sub(4).min(W - 9) + i, y, last) > 0.0);
-                    assert!(wrong <= 1.0 || near || y.abs_diff(96) as f64 > RADIUS - 6.0, "{x},{y}: {wrong}");
+                    assert!(wrong <= own || near || y.abs_diff(96) as f64 > RADIUS - 6.0, "{x},{y}: {wrong}");
                 } else {
                     hidden += 1;
                     inside += wrong;
@@ -192,7 +194,9 @@ fn the_plate_is_the_room_where_it_has_been_seen() {
         }
         let mean = inside / f64::from(hidden);
         assert!(
-            hidden > 3000 && mean < 6.0 && f64::from(off as u32) < 0.05 * f64::from(hidden),
+            hidden > 3000
+                && mean < 6.0 + own / 5.0
+                && f64::from(off as u32) < 0.05 * own.max(1.0).min(4.0) * f64::from(hidden),
             "{format:?}: {mean} {off} of {hidden}"
         );
     }

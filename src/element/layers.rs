@@ -96,6 +96,6 @@ impl Layering {
         let Some(blur) = &mut self.blur else { return };
         blur.prepare(colors, mattes.cover());
         let plate = scene.plate(frame, (out.format, out.color), blur);
-        self.painter.opaque(colors, mattes.clear(), Colors::All, &plate, out);
+        self.painter.plain(colors, mattes.clear(), &plate, out);
     }
 }

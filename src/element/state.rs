@@ -79,7 +79,7 @@ pub struct State {
 }
 
 /// One part of the frame's height is how much wider a hole is than the subject.
-const CLEAR: usize = 360;
+const CLEAR: usize = 180;
 
 /// The mattes of a frame, tight and of its size.
 #[derive(Default)]
@@ -324,7 +324,7 @@ impl State {
                     let backdrop = prepared.look(&colors, self.mattes.cover());
                     if self.in_force.room {
                         let plate = self.scene.plate(&frame, (out.format, out.color), backdrop);
-                        self.painter.opaque(&colors, self.mattes.clear(), Colors::All, &plate, &mut out);
+                        self.painter.plain(&colors, self.mattes.clear(), &plate, &mut out);
                     } else {
                         self.painter.opaque(&colors, self.mattes.subject(), which, backdrop, &mut out);
                     }
