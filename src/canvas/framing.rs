@@ -194,9 +194,10 @@ mod tests {
         }
         assert!(last > 600.0, "{last}");
         // Nobody there: it waits. Somebody elsewhere: it is there at once.
-        let before = framing.follow(None, (1280, 720), 0.1, at(400));
-        assert_eq!(framing.follow(None, (1280, 720), 0.1, at(401)), before);
-        let view = framing.follow(Some([0.0, 0.0, 90.0, 90.0]), (1280, 720), 0.1, at(402));
+        let waits: Vec<_> = (400..600).map(|n| framing.follow(None, (1280, 720), 0.1, at(n))).collect();
+        assert!(waits[198..].windows(2).all(|w| (w[0][0] - w[1][0]).abs() < 1e-6), "{waits:?}");
+        assert!((waits[199][0] - framing.target[0]).abs() < 1e-3, "where it was going");
+        let view = framing.follow(Some([0.0, 0.0, 90.0, 90.0]), (1280, 720), 0.1, at(601));
         assert_eq!(view, [0.0, 0.0, 99.0, 99.0]);
         framing.reset();
         assert_eq!(framing.follow(None, (1280, 720), 0.1, at(0)), [0.0, 0.0, 1280.0, 720.0]);
