@@ -11,7 +11,7 @@ help: ## this list
 	@echo "make targets:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
-demo: demo-input deps runtime clips build ## cut the people out of two clips, in six formats, into demo/; INPUT=any.mp4 does it to your own; installs human (GPL-3.0), LIGHT_ONLY=1 does not
+demo: demo-input deps runtime clips build ## cut the people out of two clips, in six formats, in layers and on a canvas, into demo/; INPUT=any.mp4 does it to your own; installs human (GPL-3.0), LIGHT_ONLY=1 does not
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
 
 demo-input: # before anything is built

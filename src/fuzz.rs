@@ -314,7 +314,7 @@ pub fn frames(data: &[u8]) {
         return;
     }
     let mut b = Bytes(data);
-    let formats = crate::element::caps::SINK_FORMATS;
+    let formats = crate::video::SINK_FORMATS;
     let (from, to) = (b.pick(&formats), b.pick(&formats));
     let (w, h) = (16 + u32::from(b.u8()) % 80, 16 + u32::from(b.u8()) % 80);
     let info = |format| VideoInfo::builder(format, w, h).build();
@@ -420,7 +420,7 @@ fn hostile(b: &mut Bytes<'_>, info: &VideoInfo) -> gst::Buffer {
             _ => b.number() as i32,
         };
     }
-    let format = if b.u8() < 240 { info.format() } else { b.pick(&crate::element::caps::SINK_FORMATS) };
+    let format = if b.u8() < 240 { info.format() } else { b.pick(&crate::video::SINK_FORMATS) };
     let side = |b: &mut Bytes<'_>, n: u32| if b.u8() < 200 { n } else { b.number() as u32 };
     let (w, h) = (side(b, info.width()), side(b, info.height()));
     let flags = gst_video::VideoFrameFlags::empty();

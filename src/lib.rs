@@ -4,6 +4,7 @@ pub mod alphaextract;
 pub mod animation;
 pub mod auto;
 pub mod backdrop;
+pub mod canvas;
 pub mod compose;
 pub mod draft;
 pub mod element;
@@ -11,10 +12,12 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod layers;
 pub mod matte;
 pub mod measure;
 pub mod models;
 mod numbers;
+mod paint;
 pub mod refine;
 pub mod report;
 pub mod runtime;
@@ -43,7 +46,9 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
     webm::register(plugin)?;
     animation::register(plugin)?;
     backdrop::register(plugin)?;
-    alphaextract::register(plugin)
+    alphaextract::register(plugin)?;
+    layers::register(plugin)?;
+    canvas::register(plugin)
 }
 
 gst::plugin_define!(

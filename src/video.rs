@@ -31,6 +31,40 @@ pub fn format(format: VideoFormat) -> Option<Format> {
     })
 }
 
+/// What bgremove takes, the commonest first.
+pub const SINK_FORMATS: [VideoFormat; 16] = [
+    VideoFormat::I420,
+    VideoFormat::Nv12,
+    VideoFormat::Yv12,
+    VideoFormat::Yuy2,
+    VideoFormat::A420,
+    VideoFormat::Ayuv,
+    VideoFormat::Rgba,
+    VideoFormat::Bgra,
+    VideoFormat::Argb,
+    VideoFormat::Abgr,
+    VideoFormat::Rgbx,
+    VideoFormat::Bgrx,
+    VideoFormat::Xrgb,
+    VideoFormat::Xbgr,
+    VideoFormat::Rgb,
+    VideoFormat::Bgr,
+];
+
+/// The formats with alpha, nearest to `from` first: no change of colour model, then no loss of chroma
+/// resolution, then the same order of bytes.
+pub fn alpha_formats(from: VideoFormat) -> [VideoFormat; 6] {
+    use VideoFormat::*;
+    match from {
+        A420 | I420 | Yv12 | Nv12 => [A420, Ayuv, Rgba, Bgra, Argb, Abgr],
+        Ayuv | Yuy2 => [Ayuv, A420, Rgba, Bgra, Argb, Abgr],
+        Bgra | Bgrx | Bgr => [Bgra, Rgba, Argb, Abgr, Ayuv, A420],
+        Argb | Xrgb => [Argb, Abgr, Rgba, Bgra, Ayuv, A420],
+        Abgr | Xbgr => [Abgr, Argb, Bgra, Rgba, Ayuv, A420],
+        _ => [Rgba, Bgra, Argb, Abgr, Ayuv, A420],
+    }
+}
+
 /// Range and matrix of a stream.
 pub fn color(info: &VideoInfo) -> Color {
     let colorimetry = info.colorimetry();

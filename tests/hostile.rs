@@ -246,6 +246,10 @@ fn stage(element: &str) -> (String, Vec<VideoFormat>) {
             "".into(),
             vec![VideoFormat::Rgba, VideoFormat::A420, VideoFormat::Argb64, VideoFormat::A44410le],
         ),
+        "videocanvas" => {
+            ("width=200 height=120 crop=subject".into(), vec![VideoFormat::Rgba, VideoFormat::A420])
+        }
+        "layerextract" => ("layer=matte".into(), SINK_FORMATS.to_vec()),
         "vp8alphaenc" | "vp9alphaenc" => ("deadline=realtime cpu-used=8".into(), vec![VideoFormat::A420]),
         "webmalphamux" => ("".into(), vec![]),
         other => panic!("no test here knows {other}"),
@@ -355,7 +359,11 @@ fn metas_that_lie() {
                 let props = ["", "background=red", "background=blur", "output=matte"][case % 4];
                 let props = if name == "bgremove" { props } else { "" };
                 let caps = info.to_caps().unwrap();
-                through(&format!("{element} {props}"), &caps, vec![lie(&mut dice, &info)])
+                let mut frame = lie(&mut dice, &info);
+                if name == "layerextract" && case % 3 > 0 {
+                    with_layer(&mut frame, &info);
+                }
+                through(&format!("{element} {props}"), &caps, vec![frame])
             };
             match said {
                 Ok(out) => {
@@ -367,6 +375,14 @@ fn metas_that_lie() {
         }
         assert!(good > 10 && good < 140, "{name}: {good} of 150 frames went through");
     }
+}
+
+/// Hangs a matte on a frame, as bgremove does.
+fn with_layer(frame: &mut gst::Buffer, info: &VideoInfo) {
+    use gstbgremove::layers::{Layer, attach};
+    let matte = Layer::Matte.info(info).unwrap();
+    let buffer = gst::Buffer::from_mut_slice(vec![7u8; matte.size()]);
+    attach(frame.get_mut().unwrap(), Layer::Matte, buffer, &matte).unwrap();
 }
 
 /// What a muxer takes.
@@ -424,14 +440,16 @@ fn events_keep_their_numbers() {
                 let format =
                     if formats.contains(&VideoFormat::A420) { VideoFormat::A420 } else { VideoFormat::Rgba };
                 let info = info(format, 64, 48);
-                (info.to_caps().unwrap(), empty(&info, 0))
+                let mut frame = empty(&info, 0);
+                with_layer(&mut frame, &info);
+                (info.to_caps().unwrap(), frame)
             }
         };
         // Of a muxer, whose stream comes from several, GStreamer's base class keeps the segment's alone; and the caps of
         // a transform are its base class's.
         let kept: &[EventType] = match &*name {
             "webmalphamux" => &[Segment],
-            "bgremove" | "videobackdrop" | "alphaextract" => {
+            "bgremove" | "videobackdrop" | "alphaextract" | "layerextract" | "videocanvas" => {
                 &[StreamStart, Segment, Tag, CustomDownstream, Eos]
             }
             _ => &[StreamStart, Caps, Segment, Tag, CustomDownstream, Eos],

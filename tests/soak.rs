@@ -23,7 +23,7 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 28 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 28] = [
+const VALUES: [(&str, &[&str]); 29] = [
     (
         "background",
         &["transparent", "#204060", "blur", "blur:8", "tomato", "color", "PICTURE", "/no/such.png"],
@@ -39,13 +39,14 @@ const VALUES: [(&str, &[&str]); 28] = [
     ("inference-interval", &["1", "3"]),
     ("inference-mode", &["auto", "sync", "async"]),
     ("inference-timeout", &["10000000000", "0", "5000000000"]),
+    ("layers", &["0", "matte", "matte+background+plate"]),
     ("lookahead", &["0", "1", "5"]),
     ("matte-delay", &["0", "50000000", "200000000"]),
     ("max-mask-age", &["0", "100000000", "18446744073709551615"]),
     ("max-inference-rate", &["0", "5"]),
     ("model", &["light", "original", "auto"]),
     ("on-error", &["auto", "hold", "passthrough", "hide"]),
-    ("output", &["video", "matte"]),
+    ("output", &["video", "matte", "background"]),
     ("refine", &["best", "fast", "none"]),
     ("report-location", &["", "REPORT"]),
     ("resolution", &["0", "128"]),

@@ -3,12 +3,13 @@
 #
 #   tools/demo.sh             the two clips of tools/fetch_clips.sh
 #   tools/demo.sh CLIP        your own clip; its sound is kept
-#   tools/demo.sh --picture   the README's picture, docs/demo.png, from both clips
+#   tools/demo.sh --picture   the README's picture, docs/demo.png, from both clips, and docs/layers.png
 #
 # For each clip, into demo/: all six formats (NAME.webm, .mov, .gif, .webp, a folder NAME-png; NAME-colour.mp4 and
 # NAME-blur.mp4) and two sheets, NAME-contact.png (backgrounds side by side, a row for each network) and
 # NAME-formats.png (formats side by side). What is there and still holds is not made again. `make demo` builds first,
-# then calls this.
+# then calls this. Without a clip of your own it ends with two people in one picture, put together of the two clips: their
+# layers in one pass (two.webm, two-matte.mp4, two-plate.mp4), one file composed on a canvas (two-canvas.mp4), and two-layers.png.
 #
 # The formats are made with the default of `bgremove convert`, auto: the network human, which is installed first, with
 # its licence accepted (GPL-3.0; bgremove does not contain it). Where it cannot be had, or with LIGHT_ONLY=1, they are
@@ -17,11 +18,12 @@ set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 picture=
+two=
 case ${1:-} in
--h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit ;;
---picture) picture=1; set -- "$ROOT/build/clips/carphone_pristine.mp4" "$ROOT/build/clips/astronaut.mp4" ;;
+-h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit ;;
+--picture) picture=1; two=1; set -- "$ROOT/build/clips/carphone_pristine.mp4" "$ROOT/build/clips/astronaut.mp4" ;;
 -*) die "unknown option $1 (see --help)" ;;
-'') set -- "$ROOT/build/clips/astronaut.mp4" "$ROOT/build/clips/carphone_pristine.mp4" ;;
+'') two=1; set -- "$ROOT/build/clips/astronaut.mp4" "$ROOT/build/clips/carphone_pristine.mp4" ;;
 esac
 for tool in ffmpeg ffprobe; do need "$tool" ffmpeg; done
 clips=()
@@ -224,6 +226,39 @@ for clip in "${clips[@]}"; do
         sheets+=("demo/$name-contact.png" "demo/$name-formats.png")
     fi
 done
+
+# layers OUT SECOND: two people; their cut-out, matte and plate; and composed.
+layers() {
+    local out=$1 t=$2 cell
+    cell=$(fit 320 180)
+    ffmpeg -nostdin -v error -ss "$t" -i demo/two.mp4 -ss "$t" -c:v libvpx-vp9 -i demo/two.webm -ss "$t" -i demo/two-matte.mp4 \
+        -ss "$t" -i demo/two-plate.mp4 -ss "$t" -i demo/two-canvas.mp4 -filter_complex "
+        [0:v]${cell}[a];
+        [1:v]format=yuva444p,split[f][g];[g]format=yuv444p,${board}[board];[board][f]overlay=format=yuv444,${cell}[b];
+        [2:v]${cell}[c];[3:v]${cell}[d];[4:v]${cell}[e];
+        [a][b][c][d][e]hstack=5,pad=iw:ih+32:0:32:0x202020$(label 0 320 input cut-out matte plate canvas)" \
+        -frames:v 1 -y "$work/layers.png"
+    [ -s "$work/layers.png" ] || die "no frame at $t s to show"
+    mv -f "$work/layers.png" "$out"
+}
+
+# Two people side by side, each before a room of their own.
+if [ -n "$two" ]; then
+    if [ ! -f demo/two.mp4 ]; then
+        ffmpeg -nostdin -v error -i "${clips[0]}" -i "${clips[1]}" -filter_complex "
+            [0:v]fps=30,scale=640:720:force_original_aspect_ratio=increase:flags=lanczos,crop=640:720,setsar=1[a];
+            [1:v]fps=30,scale=640:720:force_original_aspect_ratio=increase:flags=lanczos,crop=640:720,setsar=1[b];
+            [a][b]hstack=2:shortest=1,format=yuv420p" -an -c:v libx264 -crf 14 -preset fast -t 4 -y "$work/two.mp4"
+        mv -f "$work/two.mp4" demo/two.mp4
+    fi
+    convert demo/two.mp4 demo/two.webm --also matte=demo/two-matte.mp4 --also plate=demo/two-plate.mp4
+    made+=(demo/two-matte.mp4 demo/two-plate.mp4)
+    convert demo/two.mp4 demo/two-canvas.mp4 --canvas 1280x720 --anchor bottom --scale 0.75 --background '#204060'
+    name=two
+    ! stale demo/two-layers.png || layers demo/two-layers.png 3
+    sheets+=(demo/two-layers.png)
+    [ -z "$picture" ] || cp demo/two-layers.png docs/layers.png
+fi
 
 if [ -n "$picture" ]; then
     [ "$network" = human ] || die "the picture shows light and human, and human is not there"

@@ -101,6 +101,11 @@ impl Blur {
         }
     }
 
+    /// Whether it is for frames of this format and size.
+    pub fn fits(&self, format: Format, width: usize, height: usize) -> bool {
+        (self.format, self.width, self.height) == (format, width, height)
+    }
+
     /// Blurs what is behind the subject.
     pub fn prepare(&mut self, frame: &Frame<'_>, alpha: &[u8]) {
         let layout = self.format.layout();

@@ -1,28 +1,9 @@
 //! Which caps go with which: what the element offers on one pad for caps on the other.
 
 use super::settings::Kind;
+use crate::video::{SINK_FORMATS, alpha_formats};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoInfo};
 use std::sync::LazyLock;
-
-/// What the sink pad takes, the commonest first.
-pub const SINK_FORMATS: [VideoFormat; 16] = [
-    VideoFormat::I420,
-    VideoFormat::Nv12,
-    VideoFormat::Yv12,
-    VideoFormat::Yuy2,
-    VideoFormat::A420,
-    VideoFormat::Ayuv,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-    VideoFormat::Rgbx,
-    VideoFormat::Bgrx,
-    VideoFormat::Xrgb,
-    VideoFormat::Xbgr,
-    VideoFormat::Rgb,
-    VideoFormat::Bgr,
-];
 
 /// What a transparent background needs.
 const ALPHA_FORMATS: [VideoFormat; 6] = [
@@ -33,20 +14,6 @@ const ALPHA_FORMATS: [VideoFormat; 6] = [
     VideoFormat::Argb,
     VideoFormat::Abgr,
 ];
-
-/// The formats with alpha, nearest to `from` first: no change of colour model, then no loss of chroma
-/// resolution, then the same order of bytes.
-pub fn alpha_formats(from: VideoFormat) -> [VideoFormat; 6] {
-    use VideoFormat::*;
-    match from {
-        A420 | I420 | Yv12 | Nv12 => [A420, Ayuv, Rgba, Bgra, Argb, Abgr],
-        Ayuv | Yuy2 => [Ayuv, A420, Rgba, Bgra, Argb, Abgr],
-        Bgra | Bgrx | Bgr => [Bgra, Rgba, Argb, Abgr, Ayuv, A420],
-        Argb | Xrgb => [Argb, Abgr, Rgba, Bgra, Ayuv, A420],
-        Abgr | Xbgr => [Abgr, Argb, Bgra, Rgba, Ayuv, A420],
-        _ => [Rgba, Bgra, Argb, Abgr, Ayuv, A420],
-    }
-}
 
 /// The colorimetry of a matte in I420: full range, so that luma is the alpha itself.
 pub const MATTE_COLORIMETRY: &str = "1:4:0:0";

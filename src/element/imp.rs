@@ -11,6 +11,7 @@ use super::state::State;
 use super::timing::Timing;
 use super::worker::Worker;
 use crate::auto::Chosen;
+use crate::layers::Layers;
 use crate::models::Network;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
@@ -117,6 +118,7 @@ impl ObjectImpl for BgRemove {
             }),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
+            "layers" => self.change(|s| s.layers = value.get().unwrap_or(Layers::empty())),
             "execution-provider" => self.change(|s| s.provider = value.get().unwrap_or_default()),
             "device" => self.change(|s| s.device = string(value, "")),
             "follow-subject" => self.change_network(|s| s.follow_subject = value.get().unwrap_or_default()),
@@ -171,6 +173,7 @@ impl ObjectImpl for BgRemove {
             "background-blur" => settings.blur.to_value(),
             "background-fit" => settings.fit.to_value(),
             "output" => settings.output.to_value(),
+            "layers" => settings.layers.to_value(),
             "execution-provider" => settings.provider.to_value(),
             "device" => settings.device.to_value(),
             "follow-subject" => settings.follow_subject.to_value(),

@@ -83,9 +83,10 @@ fn alpha_dropped_by(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)>
         return alpha_dropped_by(&outer, depth + 1);
     };
     let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
-    // `videobackdrop` puts the frame on a background: what it gives needs no alpha.
-    let backdrop = element.factory().is_some_and(|f| f.name() == "videobackdrop");
-    if mixes || backdrop || element.sink_pads().len() != 1 {
+    // Ours that give none are meant to: a frame on a background, or another layer of it.
+    const MEANT: [&str; 4] = ["videobackdrop", "videocanvas", "layerextract", "alphaextract"];
+    let meant = element.factory().is_some_and(|f| MEANT.contains(&f.name().as_str()));
+    if mixes || meant || element.sink_pads().len() != 1 {
         return None;
     }
     let pads = element.src_pads();

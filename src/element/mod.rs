@@ -3,12 +3,14 @@
 #[cfg(feature = "analytics")]
 mod analytics;
 pub(crate) mod caps;
+mod carry;
 mod choice;
 mod control;
 mod effort;
 mod flow;
 mod imp;
 mod inspect;
+mod layers;
 mod loader;
 mod log;
 mod messages;

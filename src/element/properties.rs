@@ -2,6 +2,7 @@
 
 use super::settings::*;
 use crate::compose::LEAST_BLUR;
+use crate::layers::Layers;
 use gst::prelude::*;
 use std::sync::LazyLock;
 
@@ -50,7 +51,15 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .build(),
                 glib::ParamSpecEnum::builder_with_default("output", defaults.output)
                     .nick("Output")
-                    .blurb("What is put out: the video, or the matte alone")
+                    .blurb(
+                        "What is put out: the video, the matte alone, or the room without the subject, whose hole is transparent, \
+                         or with a background filled with what is remembered of the room and elsewhere with that",
+                    )
+                    .mutable_playing()
+                    .build(),
+                glib::ParamSpecFlags::builder::<Layers>("layers")
+                    .nick("Layers")
+                    .blurb("Layers that are hung on each frame, for layerextract to take off behind a tee")
                     .mutable_playing()
                     .build(),
                 // The matte's edges, in space and time.

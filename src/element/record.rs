@@ -194,6 +194,9 @@ fn plain(value: &glib::Value) -> Value {
     if let Some((_, v)) = glib::EnumValue::from_value(value) {
         return v.nick().into();
     }
+    if let Some((_, set)) = glib::FlagsValue::from_value(value) {
+        return set.iter().map(|v| v.nick()).collect::<Vec<_>>().join("+").into();
+    }
     if let Ok(v) = value.get::<Option<gst::Structure>>() {
         return v.map_or(Value::Null, |s| s.to_string().into());
     }
@@ -214,6 +217,7 @@ fn object(value: Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::Layers;
 
     #[test]
     fn values_have_plain_forms() {
@@ -225,6 +229,8 @@ mod tests {
             (true.to_value(), json!(true)),
             (7u64.to_value(), json!(7)),
             (super::super::Output::Matte.to_value(), json!("matte")),
+            (Layers::all().to_value(), json!("matte+background+plate")),
+            (Layers::empty().to_value(), json!("")),
             (gst::Structure::builder("a").field("b", 1i32).build().to_value(), json!("a, b=(int)1;")),
         ] {
             assert_eq!(plain(&value), json);

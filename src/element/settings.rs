@@ -1,6 +1,7 @@
 //! The element's properties as one plain struct.
 
 use crate::compose::{self, Background, LEAST_BLUR};
+use crate::layers::Layers;
 use crate::refine;
 use crate::runtime::{Provider, Target};
 use std::time::Duration;
@@ -39,6 +40,11 @@ pub enum Output {
     Video = 0,
     #[enum_value(name = "Matte: the alpha itself, as GRAY8 or the luma of I420", nick = "matte")]
     Matte = 1,
+    #[enum_value(
+        name = "Background: the room without the subject, with a hole or on the background",
+        nick = "background"
+    )]
+    Background = 2,
 }
 
 /// Where the network runs.
@@ -176,6 +182,8 @@ pub struct Settings {
     pub blur: f32,
     pub fit: BackgroundFit,
     pub output: Output,
+    /// What is hung on each frame besides.
+    pub layers: Layers,
     pub provider: ExecutionProvider,
     /// Which of the provider's devices; empty for its own choice.
     pub device: String,
@@ -234,6 +242,7 @@ impl Default for Settings {
             blur: LEAST_BLUR,
             fit: BackgroundFit::default(),
             output: Output::default(),
+            layers: Layers::empty(),
             provider: ExecutionProvider::default(),
             device: String::new(),
             threads: 0,

@@ -1,19 +1,24 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 use super::caps::MATTE_COLORIMETRY;
+use super::carry::{Carrier, lie_alike, own};
 use super::effort::Effort;
 use super::flow::Flow;
 use super::frames;
+use super::layers::Layering;
 use super::settings::*;
-use crate::compose::{self, Backdrop, Background, Blur, Picture, Solid};
+use crate::compose::{self, Background};
 use crate::error::{Error, Kind as ErrorKind};
-use crate::frame::{Format, Frame};
+use crate::frame::Frame;
+use crate::layers::Layers;
 use crate::matte::Mask;
 use crate::models::Network;
-use crate::refine::{Colors, Foreground, Levels, Refiner};
+use crate::paint::{Painter, Prepared, Side};
+use crate::refine::{Colors, Levels, Refiner};
 use crate::scene::Scene;
+use crate::spread::spread;
 use crate::temporal::{Smoother, Window};
-use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,15 +26,10 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct InForce {
     kind: Kind,
+    /// The room is shown, and not the subject.
+    room: bool,
     background: Background,
     fit: BackgroundFit,
-}
-
-/// A backdrop that is ready for the negotiated format.
-enum Prepared {
-    Solid(Solid),
-    Picture(Picture),
-    Blur(Box<Blur>),
 }
 
 /// Where a frame's matte comes from.
@@ -71,20 +71,97 @@ pub struct State {
     smoother: Smoother,
     scene: Scene,
     levels: Levels,
-    foreground: Foreground,
-    /// The colours that a frame's own alpha leaves visible.
-    seen: Foreground,
-    /// The matte of this frame, and with the alpha that the frame had before multiplied in.
-    matte: Vec<u8>,
-    alpha: Vec<u8>,
-    /// What takes no part in a blurred background.
-    cover: Vec<u8>,
-    /// The frame's colours in the format that goes out, until it is known what of them is seen.
-    scratch: Option<gst::Buffer>,
-    /// GStreamer's own conversion, where the formats differ in more than order and alpha.
-    converter: Option<VideoConverter>,
+    painter: Painter,
+    mattes: Mattes,
+    /// The frame's colours in the format that goes out.
+    carrier: Carrier,
     pub in_force: InForce,
     prepared: Option<Prepared>,
+    layering: Layering,
+}
+
+/// One part of the frame's height is how much wider a hole is than the subject.
+const CLEAR: usize = 180;
+
+/// The mattes of a frame, tight and of its size.
+#[derive(Default)]
+pub struct Mattes {
+    /// What of each pixel is the subject, and with the alpha that the frame had before multiplied in.
+    subject: [Vec<u8>; 2],
+    /// And what is the room; and that without what lies next to the subject, as it goes before what is remembered.
+    room: [Vec<u8>; 2],
+    clear: [Vec<u8>; 2],
+    scratch: Vec<u8>,
+    /// What takes no part in a blurred background.
+    cover: Vec<u8>,
+    /// Whether the frame had alpha before.
+    had_alpha: bool,
+}
+
+impl Mattes {
+    fn side<'a>(&'a self, of: &'a [Vec<u8>; 2]) -> Side<'a> {
+        let alpha = if self.had_alpha { &of[1] } else { &of[0] };
+        Side { matte: &of[0], alpha, had_alpha: self.had_alpha }
+    }
+
+    pub fn subject(&self) -> Side<'_> {
+        self.side(&self.subject)
+    }
+
+    /// Only where [`Mattes::find_room`] has found it.
+    pub fn room(&self) -> Side<'_> {
+        self.side(&self.room)
+    }
+
+    /// Only where [`Mattes::find_clear`] has found it.
+    pub fn clear(&self) -> Side<'_> {
+        self.side(&self.clear)
+    }
+
+    /// What takes no part in a blur, be it the subject's or was it hidden before: as found by whoever was asked for it.
+    pub fn cover(&self) -> &[u8] {
+        &self.cover
+    }
+
+    /// What is not the subject is the room. Of a frame without a mask nothing of either is known: the same is shown.
+    fn find_room(&mut self, frame: &Frame<'_>, source: &Source) {
+        let [matte, alpha] = &mut self.room;
+        matte.clear();
+        match source {
+            Source::Mask(..) => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
+            Source::Whole(a) => matte.resize(self.subject[0].len(), *a),
+        }
+        if self.had_alpha {
+            alpha.clone_from(matte);
+            compose::multiply_alpha(frame, alpha);
+        }
+    }
+
+    /// The subject's hole, some pixels wider, so that its outline is not left around it; and what takes no part in a blur.
+    pub fn find_clear(&mut self, frame: &Frame<'_>) {
+        let radius = (frame.height / CLEAR).max(1);
+        let [matte, alpha] = &mut self.clear;
+        for room in [&mut *matte, &mut self.scratch] {
+            room.resize(self.room[0].len(), 0);
+        }
+        spread(&self.room[0], frame.width, radius, Ord::min, matte, &mut self.scratch);
+        if self.had_alpha {
+            alpha.clone_from(matte);
+            compose::multiply_alpha(frame, alpha);
+        }
+        self.cover.clear();
+        let seen = if self.had_alpha { &self.clear[1] } else { &self.clear[0] };
+        self.cover.extend(seen.iter().map(|a| 255 - a));
+    }
+
+    /// What takes no part in a blur where there is no hole.
+    fn find_cover(&mut self, frame: &Frame<'_>) {
+        if self.had_alpha {
+            compose::cover(frame, &self.subject[0], &mut self.cover);
+        } else {
+            self.cover.clone_from(&self.subject[0]);
+        }
+    }
 }
 
 impl State {
@@ -102,6 +179,7 @@ impl State {
                 _ if output.has_alpha() => Kind::Transparent,
                 _ => Kind::Opaque,
             },
+            room: loaded.output == Output::Background,
             background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
             fit: BackgroundFit::default(),
         };
@@ -119,15 +197,16 @@ impl State {
             smoother: Smoother::new(),
             scene: Scene::new(),
             levels: Levels::new(),
-            foreground: Foreground::new(),
-            seen: Foreground::new(),
-            matte: vec![0; input.width() as usize * input.height() as usize],
-            alpha: Vec::new(),
-            cover: Vec::new(),
-            scratch: None,
-            converter: None,
+            painter: Painter::default(),
+            mattes: Mattes {
+                subject: [vec![0; input.width() as usize * input.height() as usize], Vec::new()],
+                had_alpha: input.has_alpha(),
+                ..Mattes::default()
+            },
+            carrier: Carrier::new(input, output),
             in_force,
             prepared: None,
+            layering: Layering::default(),
         }
     }
 
@@ -153,8 +232,7 @@ impl State {
             smoother: old.smoother,
             scene: old.scene,
             levels: old.levels,
-            foreground: old.foreground,
-            seen: old.seen,
+            painter: old.painter,
             ..self
         };
         state.forget();
@@ -193,44 +271,24 @@ impl State {
         if f.background != *background || f.fit != settings.fit {
             self.prepared = None;
         }
-        if f.kind != kind || self.prepared.is_none() {
-            *f = InForce { kind, background: background.clone(), fit: settings.fit };
+        let room = settings.output == Output::Background;
+        if (f.kind, f.room) != (kind, room) || self.prepared.is_none() {
+            *f = InForce { kind, room, background: background.clone(), fit: settings.fit };
         }
     }
 
     /// Whether the colours of the incoming frame lie as in the outgoing one, or are not wanted there.
     pub fn lies_as_it_goes_out(&self) -> bool {
-        let [from, to] = [&self.input, &self.output].map(|info| frames::format(info.format()));
-        let alike = |(a, b): (Format, Format)| {
-            let yuv = a.is_yuv() == b.is_yuv();
-            let [a, b] = [a.layout(), b.layout()];
-            yuv && (a.color, a.colors) == (b.color, b.colors)
-        };
-        self.in_force.kind == Kind::Matte || from.zip(to).is_some_and(alike)
+        self.in_force.kind == Kind::Matte || lie_alike(&self.input, &self.output)
     }
 
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already ([`State::lies_as_it_goes_out`]). Downstream's memory gets nothing that is not known to be seen.
+    /// them there; not needed where they lie so already ([`State::lies_as_it_goes_out`]).
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
     pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
-        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        let mut scratch =
-            self.scratch.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.output.size()]));
-        {
-            let buffer = scratch.get_mut().ok_or_else(own)?;
-            let mut mapped =
-                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
-            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
-            if !compose::carry(&frame, &mut colors) {
-                self.convert(&in_frame, &mut mapped)?;
-            }
-        }
-        self.scratch = Some(scratch);
-        Ok(())
+        self.carrier.carry(input)
     }
 
     /// Makes of the frame's colours, which are there already or have been put there ([`State::carry`]), the frame that goes out, with edges as
@@ -246,142 +304,115 @@ impl State {
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let scratch = self.scratch.take();
-        let spent = self.make(settings, quality, source, input, scratch.as_deref(), output);
-        self.scratch = scratch;
-        if spent.is_ok() {
-            frames::clear_rest(output, &self.output);
-        }
-        spent
-    }
-
-    fn make(
-        &mut self,
-        settings: &Settings,
-        quality: Refine,
-        source: &mut Source,
-        input: &gst::BufferRef,
-        scratch: Option<&gst::BufferRef>,
-        output: &mut gst::BufferRef,
-    ) -> Result<Spent, Error> {
-        let (start, lies) = (Instant::now(), self.lies_as_it_goes_out());
+        let start = Instant::now();
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
-        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-            .map_err(|_| unreadable("the outgoing buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        let temporal = match source {
-            Source::Mask(number, mask) => {
-                let temporal = self.refine(settings, quality, (*number, mask), &frame);
-                compose::clear_haze(&mut self.matte);
-                temporal
-            }
-            Source::Whole(alpha) => {
-                self.forget();
-                self.matte.fill(*alpha);
-                Duration::ZERO
-            }
-        };
+        let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
-        // Straight alpha that was there before hides pixels, too; it says nothing of how colours mix.
-        let had_alpha = frame.format.has_alpha();
-        if had_alpha {
-            self.alpha.clone_from(&self.matte);
-            compose::multiply_alpha(&frame, &mut self.alpha);
-        }
-        let mut out =
-            frames::write(&mut out_frame, &self.output).ok_or_else(|| unreadable("the outgoing buffer"))?;
-        let alpha = if had_alpha { &self.alpha } else { &self.matte };
-        if self.in_force.kind == Kind::Matte {
-            compose::matte(&mut out, alpha);
-            return Ok(Spent {
-                refine: (refined - start).saturating_sub(temporal),
-                temporal,
-                compose: refined.elapsed(),
-            });
-        }
-        let own_colors;
-        let colors = if lies {
-            frame
-        } else {
-            let scratch = scratch.ok_or_else(own)?;
-            own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
-            frames::read(&own_colors, &self.output).ok_or_else(own)?
-        };
-        let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
-        match self.in_force.kind {
-            Kind::Matte => {}
-            Kind::Transparent => {
-                // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                let fades = !settings.decontaminate && matches!(source, Source::Mask(..));
-                let kept = if fades { Colors::Faded } else { Colors::Shared };
-                let first = if had_alpha || settings.decontaminate { which } else { kept };
-                let own_colors = self.foreground.prepare(&colors, &self.matte, first, !had_alpha);
-                // Nothing of what was hidden before shows in chroma that is shared, nor is it carried.
-                let seen =
-                    had_alpha.then(|| self.seen.prepare(&colors, &self.alpha, kept, true).over(&own_colors));
-                let own_colors = seen.as_ref().unwrap_or(&own_colors);
-                compose::transparent(own_colors, own_colors, &mut out, alpha);
+        let whole = !matches!(source, Source::Mask(..));
+        {
+            let own_colors;
+            let colors = if self.lies_as_it_goes_out() {
+                frame
+            } else {
+                let scratch = self.carrier.carried().ok_or_else(own)?;
+                own_colors =
+                    VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
+                frames::read(&own_colors, &self.output).ok_or_else(own)?
+            };
+            let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
+                .map_err(|_| unreadable("the outgoing buffer"))?;
+            let mut out = frames::write(&mut out_frame, &self.output)
+                .ok_or_else(|| unreadable("the outgoing buffer"))?;
+            let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
+            match self.in_force.kind {
+                Kind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
+                Kind::Transparent if self.in_force.room => {
+                    // Whatever is asked for: of the subject nothing is to be left.
+                    let own = (Colors::All, Colors::Shared);
+                    self.painter.transparent(&colors, self.mattes.room(), own, &mut out);
+                }
+                Kind::Transparent => {
+                    // A frame that goes out untouched keeps its colours, whatever alpha it came with.
+                    let fades = !settings.decontaminate && !whole;
+                    let kept = if fades { Colors::Faded } else { Colors::Shared };
+                    let side = self.mattes.subject();
+                    let first = if side.had_alpha || settings.decontaminate { which } else { kept };
+                    self.painter.transparent(&colors, side, (first, kept), &mut out);
+                }
+                Kind::Opaque => {
+                    let par = self.input.par();
+                    let aspect = f64::from(par.numer()) / f64::from(par.denom());
+                    let prepared = self.prepared.get_or_insert_with(|| {
+                        Prepared::new(&self.in_force.background, self.in_force.fit.into(), aspect, &out)
+                    });
+                    // Neither the subject nor what was hidden before takes part in a blur.
+                    if self.in_force.room {
+                        self.mattes.find_clear(&frame);
+                    } else if prepared.is_blur() {
+                        self.mattes.find_cover(&frame);
+                    }
+                    let backdrop = prepared.look(&colors, self.mattes.cover());
+                    if self.in_force.room {
+                        let plate = self.scene.plate(&frame, (out.format, out.color), backdrop);
+                        self.painter.plain(&colors, self.mattes.clear(), &plate, &mut out);
+                    } else {
+                        self.painter.opaque(&colors, self.mattes.subject(), which, backdrop, &mut out);
+                    }
+                }
             }
-            Kind::Opaque => {
-                let prepared = self.prepared.get_or_insert_with(|| {
-                    let (format, color) = (out.format, out.color);
-                    match &self.in_force.background {
-                        Background::Color(rgb) => {
-                            let color = if format.is_yuv() { color.yuv(*rgb) } else { *rgb };
-                            Prepared::Solid(Solid { format, color })
-                        }
-                        Background::Image(image) => {
-                            let par = self.input.par();
-                            let aspect = f64::from(par.numer()) / f64::from(par.denom());
-                            let size = (out.width, out.height);
-                            Prepared::Picture(Picture::new(
-                                image,
-                                (format, color),
-                                size,
-                                self.in_force.fit.into(),
-                                aspect,
-                            ))
-                        }
-                        Background::Blur(percent) => {
-                            Prepared::Blur(Box::new(Blur::new(format, out.width, out.height, *percent)))
-                        }
-                        // Not reached while opaque; black shows nothing of the room.
-                        Background::Transparent => {
-                            Prepared::Solid(Solid { format, color: compose::black(&out) })
-                        }
-                    }
-                });
-                let backdrop: &dyn Backdrop = match prepared {
-                    Prepared::Solid(s) => s,
-                    Prepared::Picture(p) => p,
-                    Prepared::Blur(b) => {
-                        // Neither the subject nor what was hidden before takes part.
-                        if had_alpha {
-                            compose::cover(&frame, &self.matte, &mut self.cover);
-                            b.prepare(&colors, &self.cover);
-                        } else {
-                            b.prepare(&colors, &self.matte);
-                        }
-                        &**b
-                    }
-                };
-                // After the blur, which is made of the background's part in the same pixels.
-                let own_colors = self.foreground.prepare(&colors, &self.matte, which, false);
-                let seen = had_alpha.then(|| {
-                    self.seen.prepare(&colors, &self.alpha, Colors::Shared, false).over(&own_colors)
-                });
-                compose::composite(seen.as_ref().unwrap_or(&own_colors), &mut out, alpha, backdrop);
+            drop(out_frame);
+            frames::clear_rest(output, &self.output);
+            if !settings.layers.is_empty() {
+                if settings.layers.contains(Layers::PLATE) {
+                    self.mattes.find_clear(&frame);
+                }
+                let of = (&frame, (self.in_force.kind != Kind::Matte).then_some(&colors));
+                let infos = [&self.input, &self.output];
+                let sides = (&self.mattes, &mut self.scene);
+                self.layering.attach(settings.layers, (input, of), infos, sides, output)?;
             }
         }
         let refine = (refined - start).saturating_sub(temporal);
         Ok(Spent { refine, temporal, compose: refined.elapsed() })
     }
 
+    /// What of a frame is the subject, and what the room where that is wanted; gives the part of the time that steadying took.
+    fn find_mattes(
+        &mut self,
+        settings: &Settings,
+        quality: Refine,
+        source: &mut Source,
+        frame: &Frame<'_>,
+    ) -> Duration {
+        let temporal = match source {
+            Source::Mask(number, mask) => {
+                let temporal = self.refine(settings, quality, (*number, mask), frame);
+                compose::clear_haze(&mut self.mattes.subject[0]);
+                temporal
+            }
+            Source::Whole(alpha) => {
+                self.forget();
+                self.mattes.subject[0].fill(*alpha);
+                Duration::ZERO
+            }
+        };
+        if self.mattes.had_alpha {
+            let [matte, alpha] = &mut self.mattes.subject;
+            alpha.clone_from(matte);
+            compose::multiply_alpha(frame, alpha);
+        }
+        if self.in_force.room || !settings.layers.is_empty() {
+            self.mattes.find_room(frame, source);
+        }
+        temporal
+    }
+
     /// The alpha that the last frame went out with, tight and of the frame's size.
     #[cfg(feature = "analytics")]
     pub fn alpha(&self) -> &[u8] {
-        if self.input.has_alpha() { &self.alpha } else { &self.matte }
+        self.mattes.subject().alpha
     }
 
     /// The network's mask as a matte of the frame's size; gives the part of the time that steadying took.
@@ -408,55 +439,19 @@ impl State {
         }
         let mut temporal = begin.elapsed();
         let of = (frame, &mask.data[..], mask.width, mask.height);
-        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), &mut self.matte) {
+        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), &mut self.mattes.subject[0]) {
             self.smoother.disturb();
         }
         let begin = Instant::now();
         if quality != Refine::None && self.scene.is_known() {
-            self.smoother.restore(&mut self.matte);
-            self.scene.refine(frame, &mut self.matte);
+            self.smoother.restore(&mut self.mattes.subject[0]);
+            self.scene.refine(frame, &mut self.mattes.subject[0]);
         }
-        self.smoother.apply(frame, &mut self.matte, strength);
+        self.smoother.apply(frame, &mut self.mattes.subject[0], strength);
         temporal += begin.elapsed();
-        self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
+        self.levels.apply(&mut self.mattes.subject[0], frame.width, frame.height, &settings.controls);
         temporal
     }
-
-    /// The frame's colours in the output's format, by GStreamer's converter.
-    fn convert(
-        &mut self,
-        input: &VideoFrameRef<&gst::BufferRef>,
-        output: &mut VideoFrameRef<&mut gst::BufferRef>,
-    ) -> Result<(), Error> {
-        let converter = match &mut self.converter {
-            Some(c) => c,
-            none => {
-                let mut config = VideoConverterConfig::new();
-                // On several threads, GStreamer 1.22 gives other chroma where the threads' lines meet, and of NV12 below.
-                use gst_video::VideoFormat::{A420, Nv12};
-                let alone = [A420, Nv12].contains(&self.input.format()) || self.output.format() == A420;
-                config.set_threads(if alone { 1 } else { rayon::current_num_threads() as u32 });
-                let made = VideoConverter::new(&self.input, &self.output, Some(config)).map_err(|e| {
-                    Error::new(
-                        ErrorKind::Inference,
-                        format!(
-                            "GStreamer cannot convert {:?} to {:?}: {e}",
-                            self.input.format(),
-                            self.output.format()
-                        ),
-                    )
-                })?;
-                none.insert(made)
-            }
-        };
-        converter.frame_ref(input, output);
-        Ok(())
-    }
-}
-
-/// The error of our own memory, which cannot be had or read.
-fn own() -> Error {
-    Error::new(ErrorKind::Inference, "there is no memory for a frame")
 }
 
 /// The error of a buffer that is not what its caps say.

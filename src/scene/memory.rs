@@ -160,6 +160,11 @@ impl Memory {
         self.kind == Some((frame.format, frame.width, frame.height))
     }
 
+    /// Colour planes: three, or one of grey.
+    pub fn planes(&self) -> usize {
+        self.planes
+    }
+
     /// Whether colours are brightness and tints.
     pub fn yuv(&self) -> bool {
         self.yuv
@@ -443,6 +448,11 @@ impl Memory {
     /// Whether the background is known in a cell.
     pub fn knows(&self, at: usize) -> bool {
         self.known.seen[at] >= KNOWN
+    }
+
+    /// The background by sample and plane, in [`STEPS`]; planes that are not there are empty.
+    pub fn means(&self) -> [&[i16]; 3] {
+        self.mean.each_ref().map(Vec::as_slice)
     }
 
     /// The colours of a sample of the frame and of the background, in levels.

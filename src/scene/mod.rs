@@ -11,13 +11,17 @@ mod edge;
 mod exposure;
 mod mask;
 mod memory;
+mod plate;
 mod sums;
 
-use crate::frame::Frame;
+use crate::compose::Backdrop;
+use crate::frame::{Color, Format, Frame};
 use crate::simd::in_pool;
 use edge::Edge;
 use mask::Corrector;
 use memory::Memory;
+use plate::Known;
+pub use plate::Plate;
 
 /// What is remembered of a scene. One per stream; [`Scene::reset`] after a seek, a cut or a gap.
 ///
@@ -27,6 +31,7 @@ pub struct Scene {
     memory: Memory,
     corrector: Corrector,
     edge: Edge,
+    known: Known,
     /// Whether the memory has seen the frame that is being worked on, and can be trusted in it.
     trusted: bool,
 }
@@ -66,6 +71,23 @@ impl Scene {
     /// Whether [`Scene::refine`] has something to do in this frame.
     pub fn is_known(&self) -> bool {
         self.trusted
+    }
+
+    /// The room as it is remembered, in the format and colours `to`, over `behind` where it is not: alone that, where nothing
+    /// is known. The frame is the one that [`Scene::correct`] has seen last.
+    pub fn plate<'a>(
+        &'a mut self,
+        frame: &Frame<'_>,
+        to: (Format, Color),
+        behind: &'a dyn Backdrop,
+    ) -> Plate<'a> {
+        let knows = self.trusted && self.memory.fits(frame) && to.0.layout().colors <= self.memory.planes();
+        if knows {
+            self.known.look(&self.memory);
+            self.known.convert(&self.memory, frame, to);
+        }
+        let memory = knows.then_some((&self.memory, &self.known));
+        Plate { memory, behind, format: to.0, width: frame.width }
     }
 
     /// Solves the matte (`alpha`, tight rows of the frame's size) at its edges in place, where what is behind them is

@@ -1,11 +1,13 @@
 //! `bgremove convert` as a user runs it; what it writes is read by decoders that are not its own.
 
 mod behaviour;
+mod canvas;
 mod clips;
 mod color;
 mod formats;
 mod inputs;
 mod join;
+mod layers;
 mod media;
 mod parts;
 mod pipes;

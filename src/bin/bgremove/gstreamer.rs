@@ -30,7 +30,7 @@ impl Drop for Running {
 fn package(element: &str) -> &'static str {
     match element {
         "vp8alphaenc" | "vp9alphaenc" | "webmalphamux" | "gifalphaenc" | "webpalphaenc" | "videobackdrop"
-        | "alphaextract" | "bgremove" => "gstreamer1.0-bgremove",
+        | "alphaextract" | "layerextract" | "videocanvas" | "bgremove" => "gstreamer1.0-bgremove",
         "vp8enc" | "vp9enc" | "vp8dec" | "vp9dec" | "qtmux" | "mp4mux" | "qtdemux" | "matroskademux"
         | "pngenc" | "pngdec" | "multifilesink" | "deinterlace" | "videoflip" | "videocrop" => {
             "gstreamer1.0-plugins-good"

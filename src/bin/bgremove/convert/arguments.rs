@@ -1,5 +1,7 @@
 //! The command line of `bgremove convert`.
 
+use super::also::{self, Also};
+use super::canvas;
 use super::format::{Codec, Format};
 use super::raw::{self, Raw};
 use super::tracks::Track;
@@ -20,6 +22,8 @@ Exit codes:
 Examples:
   bgremove convert in.mp4 out.webm
   bgremove convert in.mp4 out.mp4 --background beach.jpg --model human
+  bgremove convert in.mp4 out.webm --also matte=matte.mp4 --also plate=room.mp4
+  bgremove convert in.mp4 out.mp4 --layout talking-head --background slides.png
   bgremove convert in.mp4 out.gif --size 480x480 --fps 15 --start 1:05 --duration 3
   bgremove convert *.mp4 -o cut/ --format mov --jobs 2";
 
@@ -77,6 +81,8 @@ pub struct Args {
     /// As large as fits into so many pixels; the shape stays
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
     size: Option<(u32, u32)>,
+    #[command(flatten)]
+    canvas: canvas::Options,
     /// At most so many frames a second; frames are left out, the others keep their times
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     fps: Option<u32>,
@@ -93,6 +99,11 @@ pub struct Args {
     /// A property of the bgremove element (gst-inspect-1.0 bgremove lists them): --set refine=fast
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     set: Vec<(String, String)>,
+    /// Write another layer of the same frames, too, of the one inference: matte (the alpha as grey), background (the room; a
+    /// hole where the subject is, or in a format without alpha what plate is) or plate (the room without the subject). Its
+    /// format is the extension's. Any number of times
+    #[arg(long, value_name = "LAYER=FILE", conflicts_with_all = ["output_folder", "watch", "part", "range", "resume"])]
+    also: Vec<Also>,
     /// Replace files that exist
     #[arg(long)]
     overwrite: bool,
@@ -213,7 +224,12 @@ impl Args {
             raw: self.raw.clone(),
             part,
             resume: self.resume,
+            also: self.also.clone(),
+            canvas: self.canvas.read()?,
         };
+        if let Some(canvas) = &settings.canvas {
+            canvas.check(&settings)?;
+        }
         if settings.premultiplied && format != Format::Mov {
             return Err(format!(
                 "{} has straight alpha by its own rules, or none: --alpha premultiplied is for mov",
@@ -298,9 +314,14 @@ impl Args {
                 }
                 record::check(report)?;
             }
+            let others: Vec<_> = task.report.iter().chain([&task.output]).map(PathBuf::as_path).collect();
+            also::check(&settings, &task.input, &others)?;
             // One that is in the way of many is told of with the others, in its turn.
             if tasks.len() == 1 && !self.print_pipeline && !self.resume && !raw::is_pipe(&task.output) {
                 output::check(&task.output, format, self.overwrite)?;
+            }
+            for also in settings.also.iter().filter(|_| !self.print_pipeline) {
+                output::check(&also.path, also.format, self.overwrite)?;
             }
         }
         Ok((settings, tasks))
@@ -361,7 +382,7 @@ fn range(text: &str) -> Result<(String, Ask), String> {
     Ask::range(text, time).map(|ask| (text.into(), ask))
 }
 
-fn size(text: &str) -> Result<(u32, u32), String> {
+pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
     let wrong = || "give WIDTHxHEIGHT in pixels, each 16 to 8192: 1280x720".to_string();
     let (w, h) = text.split_once(['x', '×']).ok_or_else(wrong)?;
     let side = |s: &str| s.parse::<u32>().ok().filter(|v| (16..=8192).contains(v)).ok_or_else(wrong);

@@ -122,9 +122,29 @@ pub struct Encoding {
     pub uneven: bool,
     /// What the frames' colorimetry is in limited range, where it is not.
     pub narrow: Option<String>,
+    /// Which of several files of one pipeline it is, counted from 0; `None` where there is but one.
+    pub number: Option<usize>,
 }
 
 impl Encoding {
+    /// What an element of its part of the pipeline is called.
+    pub fn called(&self, name: &str) -> String {
+        match self.number {
+            None | Some(0) => name.into(),
+            Some(number) => format!("{name}{number}"),
+        }
+    }
+
+    /// The element and the pad through which each frame goes into the file as one buffer; none where several may
+    /// become one.
+    pub fn counts_frames(&self) -> Option<(&'static str, &'static str)> {
+        match self.format {
+            Webm | Mov | Mp4 => Some(("mux", "video_0")),
+            Png | Y4m | Raw => Some(("file", "sink")),
+            Gif | Webp => None,
+        }
+    }
+
     /// All from frames and sound to the file. `video` and `sound` write what stands before the encoders; the last
     /// element is called `file` where somebody asks.
     ///
@@ -158,24 +178,29 @@ impl Encoding {
     ) -> Result<(), String> {
         let muxer = self.muxer();
         if let Some(muxer) = muxer {
-            line.words(muxer).words(&["name=mux"]);
+            let mux = self.called("mux");
+            line.words(muxer).words(&[&format!("name={mux}")]);
             if self.format == Mp4 && line.is_named() {
                 // Beside the file, which has room or not: in the folder for temporary files, mp4mux of 1.22 hangs.
                 line.set("faststart-file", text(&super::output::beside(output))?);
             }
-            sink(line, output)?;
+            self.sink(line, output)?;
         }
         video(line)?;
         match self.format {
             // The muxer waits for both streams, so each has to be able to wait.
-            _ if muxer.is_some() => line.then("queue").then("mux.video_0"),
+            _ if muxer.is_some() => {
+                line.then("queue").then(&format!("{}.video_0", self.called("mux")));
+            }
             Png => {
                 let pattern = output.join("frame-%05d.png");
                 let pattern = text(&pattern)?.replace('%', "%%").replace("%%05d.png", "%05d.png");
-                line.then("multifilesink").name("file").set("index", "1").set("location", &pattern)
+                line.then("multifilesink").name(&self.called("file"));
+                line.set("index", "1").set("location", &pattern);
+                self.unwaited(line);
             }
-            _ => sink(line, output)?,
-        };
+            _ => self.sink(line, output)?,
+        }
         if let Some(sound) = sound {
             sound(line);
             self.audio(line);
@@ -185,9 +210,28 @@ impl Encoding {
                 .set("max-size-buffers", "0")
                 .set("max-size-bytes", "0")
                 .set("max-size-time", "0");
-            line.then("mux.audio_0");
+            line.then(&format!("{}.audio_0", self.called("mux")));
         }
         Ok(())
+    }
+
+    /// What writes a file, or to standard output.
+    fn sink(&self, line: &mut Line, output: &Path) -> Result<(), String> {
+        if raw::is_pipe(output) {
+            line.then("fdsink").name(&self.called("file")).set("fd", "1");
+        } else {
+            line.then("filesink").name(&self.called("file")).set("location", text(output)?);
+        }
+        self.unwaited(line);
+        Ok(())
+    }
+
+    /// Of several files none waits at its first buffer until the others have theirs: an encoder may hold back more frames
+    /// than the queues between have room for, and mp4mux all of them.
+    fn unwaited(&self, line: &mut Line) {
+        if self.number.is_some() {
+            line.set("async", "false");
+        }
     }
 
     /// From the frames that bgremove gives to the stream for the muxer or the file. The encoder is called
@@ -207,7 +251,7 @@ impl Encoding {
                 }
                 let range = self.narrow.as_ref().map_or(String::new(), |c| format!(",colorimetry={c}"));
                 line.then("videoconvert").then(&format!("video/x-raw,format={format}{range}"));
-                line.then("avenc_prores_ks").name("encoder").set("pass", "quant");
+                line.then("avenc_prores_ks").name(&self.called("encoder")).set("pass", "quant");
                 line.set("quantizer", &format!("{:.1}", level(21.0, 1.0)));
                 if self.alpha {
                     line.set("alpha-bits", "8");
@@ -215,7 +259,7 @@ impl Encoding {
             }
             Mp4 => {
                 line.then("videoconvert").then("video/x-raw,format=I420");
-                line.then("x264enc").name("encoder").set("pass", "qual");
+                line.then("x264enc").name(&self.called("encoder")).set("pass", "qual");
                 line.set("quantizer", &format!("{:.0}", level(35.0, 15.0)));
                 if self.uneven {
                     // With frames out of order, mp4mux takes the length of the file from decoding times, and where
@@ -225,7 +269,7 @@ impl Encoding {
                 line.then("video/x-h264,profile=high").then("h264parse");
             }
             Gif => {
-                line.then("videoconvert").then("gifalphaenc").name("encoder");
+                line.then("videoconvert").then("gifalphaenc").name(&self.called("encoder"));
                 line.set("dither", &format!("{:.2}", f64::from(self.quality) / 100.0));
                 if self.quality < 75 {
                     // Eight at 0, and all of them from 75 on.
@@ -234,20 +278,26 @@ impl Encoding {
                 }
             }
             Webp => {
-                line.then("videoconvert").then("webpalphaenc").name("encoder");
+                line.then("videoconvert").then("webpalphaenc").name(&self.called("encoder"));
                 line.set("quality", &self.quality.to_string());
             }
             // Four bytes a pixel have no gaps between rows.
             Raw => {
-                line.then("videoconvert").then("video/x-raw,format=RGBA").then("identity").name("encoder");
+                line.then("videoconvert")
+                    .then("video/x-raw,format=RGBA")
+                    .then("identity")
+                    .name(&self.called("encoder"));
             }
             Y4m => {
-                line.then("videoconvert").then("video/x-raw,format=I420").then("y4menc").name("encoder");
+                line.then("videoconvert")
+                    .then("video/x-raw,format=I420")
+                    .then("y4menc")
+                    .name(&self.called("encoder"));
             }
             Png => {
                 let format = if self.alpha { "RGBA" } else { "RGB" };
                 line.then("videoconvert").then(&format!("video/x-raw,format={format}"));
-                line.then("pngenc").name("encoder");
+                line.then("pngenc").name(&self.called("encoder"));
             }
         }
     }
@@ -269,7 +319,7 @@ impl Encoding {
         let ceiling = (self.pixel_rate * 0.05).max(5e5) * 8f64.powf(f64::from(self.quality) / 100.0);
         let ceiling = format!("{:.0}", ceiling.min(1e9));
         if self.alpha {
-            line.then(&format!("{name}alphaenc")).name("encoder");
+            line.then(&format!("{name}alphaenc")).name(&self.called("encoder"));
             line.set("cq-level", &level).set("alpha-cq-level", &alpha_level);
             line.set("target-bitrate", &ceiling);
             return;
@@ -277,7 +327,10 @@ impl Encoding {
         // The same settings as the alpha encoders', which take no frames without alpha.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(16));
         line.then("videoconvert").then("video/x-raw,format=I420");
-        line.then(&format!("{name}enc")).name("encoder").set("deadline", "1000000").set("cpu-used", "4");
+        line.then(&format!("{name}enc"))
+            .name(&self.called("encoder"))
+            .set("deadline", "1000000")
+            .set("cpu-used", "4");
         line.set("end-usage", "cq").set("cq-level", &level);
         line.set("target-bitrate", &ceiling).set("keyframe-max-dist", "128");
         line.set("threads", &threads.to_string());
@@ -319,14 +372,6 @@ impl Encoding {
             Gif | Webp | Png | Y4m | Raw => None,
         }
     }
-}
-
-/// What writes a file, or to standard output.
-fn sink<'a>(line: &'a mut Line, output: &Path) -> Result<&'a mut Line, String> {
-    if raw::is_pipe(output) {
-        return Ok(line.then("fdsink").name("file").set("fd", "1"));
-    }
-    Ok(line.then("filesink").name("file").set("location", text(output)?))
 }
 
 #[cfg(test)]

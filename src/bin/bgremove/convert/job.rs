@@ -1,5 +1,6 @@
 //! One conversion, from the opened input to the whole file in its place.
 
+use super::also::{self, Layered};
 use super::edits;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
@@ -30,8 +31,13 @@ use std::time::Instant;
 pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
     refuse(input)?;
     let mut opened = Input::open(input, settings, None, watch)?;
-    opened.facts.uneven = settings.format == Format::Mp4 && input.is_file() && uneven(input, watch);
+    opened.facts.uneven = makes_mp4(settings) && input.is_file() && uneven(input, watch);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
+}
+
+/// Whether any of the files is one that has trouble with unevenly spaced frames.
+fn makes_mp4(settings: &Settings) -> bool {
+    settings.also.iter().map(|a| a.format).chain([settings.format]).any(|f| f == Format::Mp4)
 }
 
 /// Refuses files of which GStreamer loses something without a word.
@@ -70,7 +76,8 @@ pub fn convert(
         let text = format!("{} unfinished parts of conversions that were ended are taken away", result.swept);
         note(job, account, &text);
     }
-    let even = settings.format != Format::Mp4 || !task.input.is_file() || !uneven(&task.input, watch);
+    let layered = Layered::begin(settings).map_err(Fault::output)?;
+    let even = !makes_mp4(settings) || !task.input.is_file() || !uneven(&task.input, watch);
     let stop = settings.duration.map(|d| settings.start + d);
     let range = (settings.start > gst::ClockTime::ZERO || stop.is_some()).then_some(Range {
         start: settings.start,
@@ -151,7 +158,7 @@ pub fn convert(
     }
     job.started(plan.width, plan.height, total, plan.sound());
 
-    let rest = plan.run(settings, result.path())?.launch()?;
+    let rest = plan.run(settings, result.path(), &layered.paths())?.launch()?;
     if settings.format == Format::Y4m
         && let Some(pad) =
             rest.downcast_ref::<gst::Bin>().and_then(|b| b.by_name("encoder")?.static_pad("sink"))
@@ -165,7 +172,7 @@ pub fn convert(
     account.tagged(&input);
     let rate = input.facts.rate;
     // What has stalled may hold what would be asked.
-    let (state, came) = played?;
+    let (state, came, counts) = played?;
     let (mut promise, part) = promise(&input, range);
     // The file is closed before it is looked at.
     drop(input);
@@ -182,9 +189,12 @@ pub fn convert(
         job.warning(short::CODE, &short.text);
         account.warning(short::CODE, &short.text);
     }
-    if settings.format == Format::Mp4 {
-        let written = edits::mend(result.path());
-        written.map_err(|e| Fault::output(format!("its edit lists cannot be written: {e}")))?;
+    also::compare(&settings.also, &counts, &plan, came.encoded)?;
+    if makes_mp4(settings) {
+        let first = if settings.format == Format::Mp4 { edits::mend(result.path()) } else { Ok(()) };
+        first
+            .and_then(|()| layered.mend(&settings.also))
+            .map_err(|e| Fault::output(format!("its edit lists cannot be written: {e}")))?;
     }
     if let Some(fault) = task.changed() {
         return Err(fault);
@@ -210,7 +220,12 @@ pub fn convert(
             account.warning(parts::CODE, &text);
         }
     }
+    let sizes = layered.finish(&settings.also).map_err(Fault::output)?;
     let bytes = result.finish().map_err(|text| {
+        let text = match settings.also.is_empty() {
+            true => text,
+            false => format!("{text}; in place are {}", also::places(&settings.also)),
+        };
         // What lies beside goes with what is there.
         let back = old.map_or(Ok(()), mark::Old::put_back);
         Fault::output(match back {
@@ -222,7 +237,10 @@ pub fn convert(
         return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }
     let bytes = bytes.unwrap_or(0);
-    account.written(&Written { frames: state.frames, bytes });
+    account.written(&Written { frames: state.frames, bytes, layers: &sizes });
+    for (also, bytes) in settings.also.iter().zip(&sizes) {
+        job.layer(also.layer.nick(), &also.path, state.frames, *bytes);
+    }
     job.done(&state, bytes);
     Ok(())
 }
@@ -252,13 +270,14 @@ fn play(
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
-) -> Result<(Progress, Came), Fault> {
+) -> Result<(Progress, Came, Vec<Arc<also::Count>>), Fault> {
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
     let still = input.facts.rate == 0.0 && input.tags.container.is_none();
     look(&rest, plan, still, &given, watch)?;
     follow(&rest, plan, input.facts.rate, &given)?;
+    let counts = also::follow(&rest, plan, &settings.also, watch)?;
     let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {
@@ -317,7 +336,7 @@ fn play(
                 job.progress(&state());
                 let notes = times.map(|t| t.mended().notes()).unwrap_or_default();
                 notes.iter().for_each(|text| note(job, account, text));
-                return Ok((state(), given.came(plan.sound())));
+                return Ok((state(), given.came(plan.sound()), counts));
             }
             _ => {}
         }

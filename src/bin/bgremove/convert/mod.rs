@@ -4,7 +4,9 @@
 //! waits at its first frame until everything is known ([`input`], [`plan`]), the result is written under
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`progress`]).
 
+pub(crate) mod also;
 pub(crate) mod arguments;
+pub(crate) mod canvas;
 mod color;
 mod cut;
 mod demux;
@@ -38,6 +40,8 @@ pub use arguments::{Args, EXIT_CODES};
 use crate::Failure;
 use crate::inbox::{self, Come, FileState, Inbox};
 use crate::parts::Wanted;
+use also::Also;
+use canvas::Canvas;
 use fault::Fault;
 use format::{Codec, Format};
 use gst::prelude::*;
@@ -99,6 +103,10 @@ pub(crate) struct Settings {
     pub part: Option<Wanted>,
     /// What is there already is not made again.
     pub resume: bool,
+    /// Further layers, of the only input.
+    pub also: Vec<Also>,
+    /// Where the result stands.
+    pub canvas: Option<Canvas>,
 }
 
 impl Settings {
@@ -124,6 +132,8 @@ impl Settings {
             raw: None,
             part: None,
             resume: false,
+            also: Vec::new(),
+            canvas: None,
         }
     }
 
@@ -156,13 +166,17 @@ impl Settings {
         for (name, value) in self.properties() {
             line.set(name, value);
         }
+        if let Some(layers) = also::layers(&self.also) {
+            line.set("layers", &layers);
+        }
         line
     }
 
     /// What is set of bgremove, by name.
     pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
         let background = match &self.background {
-            Background::Text(text) => Some(("background", text.as_str())),
+            // Of a canvas it is the canvas's.
+            Background::Text(text) if self.canvas.is_none() => Some(("background", text.as_str())),
             _ => None,
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));

@@ -1,9 +1,10 @@
 //! From what is asked for and what the input is, to the pipeline.
 
+use super::also::Also;
 use super::format::{Encoding, Format};
 use super::line::{Line, text};
 use super::{Background, Settings};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the input is.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +40,8 @@ const SIDES: std::ops::RangeInclusive<u32> = 16..=8192;
 pub struct Plan {
     steps: Vec<Step>,
     encoding: Encoding,
+    /// Of the layers besides.
+    layers: Vec<Encoding>,
     sound: bool,
     /// Whether alpha is to be multiplied into the frames for the encoder.
     pub premultiplied: bool,
@@ -73,6 +76,7 @@ impl Plan {
                 .into());
         }
         let format = settings.format;
+        let formats = || settings.also.iter().map(|a| a.format).chain([format]);
         let mut steps = Vec::new();
         if facts.interlaced {
             steps.push(Step::Deinterlace);
@@ -90,7 +94,7 @@ impl Plan {
         if facts.quarter {
             (width, height, aspect) = (height, width, 1.0 / aspect);
         }
-        let step = format.step();
+        let step = formats().map(Format::step).max().unwrap_or(1);
         let even = |v: f64| ((v / f64::from(step)).round() as u32 * step).max(step);
         if let Some((w, h)) = settings.size {
             // As large as fits, in the shape that it is seen in.
@@ -99,7 +103,7 @@ impl Plan {
             (width, height) =
                 (even(seen * by).min(w.max(step)), even(f64::from(height) * by).min(h.max(step)));
             steps.push(Step::Scale(width, height));
-        } else if (aspect - 1.0).abs() > 1e-6 && !format.has_pixel_aspect() {
+        } else if (aspect - 1.0).abs() > 1e-6 && !formats().all(Format::has_pixel_aspect) {
             width = even(f64::from(width) * aspect);
             steps.push(Step::Scale(width, height));
         }
@@ -115,6 +119,13 @@ impl Plan {
                 SIDES.end()
             ));
         }
+        // What the encoder gets; layers are of the frame.
+        let frame = (width, height);
+        if let Some(canvas) = &settings.canvas {
+            let square = steps.iter().any(|s| matches!(s, Step::Scale(..)));
+            let aspect = if square { 1.0 } else { aspect };
+            (width, height) = canvas.size(frame, aspect, step)?;
+        }
         let sound = settings.sound && facts.channels.is_some();
         if let (Some(most), Some(channels)) = (format.most_channels().filter(|_| sound), facts.channels)
             && channels > most
@@ -126,17 +137,28 @@ impl Plan {
             ));
         }
         let rate = if facts.rate > 0.0 { facts.rate } else { 30.0 };
+        let pixel_rate = |(w, h): (u32, u32)| f64::from(w) * f64::from(h) * rate;
         let encoding = Encoding {
             format,
             codec: settings.codec,
             quality: settings.quality,
             alpha: settings.alpha(),
-            pixel_rate: f64::from(width) * f64::from(height) * rate,
+            pixel_rate: pixel_rate((width, height)),
             channels: facts.channels.unwrap_or(0),
             uneven: facts.uneven,
             narrow: facts.narrow.clone(),
+            number: (!settings.also.is_empty()).then_some(0),
         };
-        Ok(Self { steps, encoding, sound, premultiplied: settings.premultiplied, width, height })
+        let layer = |(number, also): (usize, &Also)| Encoding {
+            format: also.format,
+            alpha: also.has_alpha(),
+            channels: 0,
+            pixel_rate: pixel_rate(frame),
+            number: Some(number + 1),
+            ..encoding.clone()
+        };
+        let layers = settings.also.iter().enumerate().map(layer).collect();
+        Ok(Self { steps, encoding, layers, sound, premultiplied: settings.premultiplied, width, height })
     }
 
     /// Whether sound comes along.
@@ -144,15 +166,14 @@ impl Plan {
         self.sound
     }
 
-    /// The element and the pad through which each frame goes into the file as one buffer; none where several may
-    /// become one.
-    pub fn counts_frames(&self) -> Option<(&'static str, &'static str)> {
-        match self.encoding.format {
-            Format::Webm | Format::Mov | Format::Mp4 => Some(("mux", "video_0")),
-            Format::Png => Some(("file", "sink")),
-            Format::Y4m | Format::Raw => Some(("file", "sink")),
-            Format::Gif | Format::Webp => None,
-        }
+    /// How the first file is made.
+    pub fn encoding(&self) -> &Encoding {
+        &self.encoding
+    }
+
+    /// How the file of a layer is made, counted from 0.
+    pub fn layer(&self, number: usize) -> &Encoding {
+        &self.layers[number]
     }
 
     /// Whether every frame that reaches the encoder has to have alpha.
@@ -162,9 +183,9 @@ impl Plan {
 
     /// The part from decoded streams to the file. Its first elements are called `video` and `audio`, the
     /// encoder `encoder` and the last one `file`.
-    pub fn run(&self, settings: &Settings, output: &Path) -> Result<Line, String> {
+    pub fn run(&self, settings: &Settings, output: &Path, layers: &[PathBuf]) -> Result<Line, String> {
         let mut line = Line::new(true);
-        self.chains(&mut line, settings, output, &|line, name| {
+        self.chains(&mut line, settings, (output, layers), &|line, name| {
             line.start("queue").name(name);
         })?;
         Ok(line)
@@ -174,7 +195,8 @@ impl Plan {
     pub fn print(&self, settings: &Settings, input: &Path, output: &Path) -> Result<String, String> {
         let mut line = Line::new(false);
         line.start("filesrc").set("location", text(input)?).then("decodebin").words(&["name=in"]);
-        self.chains(&mut line, settings, output, &|line, _| {
+        let layers: Vec<_> = settings.also.iter().map(|a| a.path.clone()).collect();
+        self.chains(&mut line, settings, (output, &layers), &|line, _| {
             line.start("in.").then("queue");
         })?;
         Ok(line.shell())
@@ -184,7 +206,7 @@ impl Plan {
         &self,
         line: &mut Line,
         settings: &Settings,
-        output: &Path,
+        (output, layers): (&Path, &[PathBuf]),
         begin: &dyn Fn(&mut Line, &str),
     ) -> Result<(), String> {
         let video = |line: &mut Line| {
@@ -192,7 +214,18 @@ impl Plan {
             self.frames(line, settings)
         };
         let sound = |line: &mut Line| begin(line, "audio");
-        self.encoding.pipeline(line, output, video, self.sound.then_some(sound))
+        self.encoding.pipeline(line, output, video, self.sound.then_some(sound))?;
+        for ((encoding, also), path) in self.layers.iter().zip(&settings.also).zip(layers) {
+            let video = |line: &mut Line| {
+                waiting(line.start("layers.").then("queue"));
+                line.then("layerextract").set("layer", also.layer.nick());
+                // Each works beside the others.
+                line.then("queue");
+                Ok(())
+            };
+            encoding.pipeline(line, path, video, None::<fn(&mut Line)>)?;
+        }
+        Ok(())
     }
 
     /// From decoded frames to what the encoder is to have.
@@ -222,6 +255,13 @@ impl Plan {
             line.then("videoconvert").then("video/x-raw,format=RGBx");
         }
         settings.element(line.then("bgremove"));
+        if !self.layers.is_empty() {
+            line.then("tee").words(&["name=layers"]);
+            waiting(line.then("queue"));
+        }
+        if let Some(canvas) = &settings.canvas {
+            canvas.element(line, &settings.background);
+        }
         if let Background::Clip(path) = &settings.background {
             line.then("queue").then("videobackdrop").set("location", text(path)?);
         }
@@ -229,4 +269,9 @@ impl Plan {
         line.then("queue");
         Ok(())
     }
+}
+
+/// A queue behind the tee: some frames, however long they stand and however large they are.
+fn waiting(queue: &mut Line) {
+    queue.set("max-size-buffers", "4").set("max-size-bytes", "0").set("max-size-time", "0");
 }

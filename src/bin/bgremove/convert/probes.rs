@@ -112,7 +112,7 @@ pub fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Re
             own.sound_until.fetch_max(end.nseconds(), Ordering::Relaxed);
         });
     }
-    let out = match plan.counts_frames() {
+    let out = match plan.encoding().counts_frames() {
         Some((element, name)) => pad(element, name),
         None => None,
     };

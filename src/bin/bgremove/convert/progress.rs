@@ -232,6 +232,24 @@ impl Job<'_> {
         }
     }
 
+    /// A layer is in its place.
+    pub fn layer(&self, layer: &str, path: &Path, frames: u64, bytes: u64) {
+        let path = path.display().to_string();
+        match self.report.way {
+            Way::Json => self.report.event(&json!({
+                "event": "layer", "input": self.input, "layer": layer, "output": path, "frames": frames,
+                "bytes": bytes,
+            })),
+            _ => {
+                let text = format!("{path}: {layer}, {:.1} MB\n", bytes as f64 / 1e6);
+                match &self.report.way {
+                    Way::Bars(all) => all.suspend(|| self.report.print(&text)),
+                    _ => self.report.print(&text),
+                }
+            }
+        }
+    }
+
     pub fn done(&self, state: &Progress, bytes: u64) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();

@@ -85,6 +85,19 @@ impl<'a> Account<'a> {
             "video_codec": video, "audio_codec": audio.filter(|_| plan.sound()), "width": plan.width,
             "height": plan.height, "alpha": plan.alpha(),
         })));
+        if let Some(canvas) = &self.settings.canvas {
+            self.destination.insert("canvas".into(), canvas.words().into());
+        }
+        let layers = self.settings.also.iter().map(|also| {
+            let (video, _) = also.format.codecs(self.settings.codec, also.has_alpha());
+            json!({
+                "layer": also.layer.nick(), "location": also.path.display().to_string(),
+                "container": also.format.name(), "video_codec": video, "alpha": also.has_alpha(),
+            })
+        });
+        if !self.settings.also.is_empty() {
+            self.destination.insert("layers".into(), layers.collect());
+        }
     }
 
     /// Something that the user was told.
@@ -126,9 +139,14 @@ impl<'a> Account<'a> {
     }
 
     /// The result is whole and in its place.
-    pub fn written(&mut self, written: &Written) {
+    pub fn written(&mut self, written: &Written<'_>) {
         self.destination.insert("frames".into(), written.frames.into());
         self.destination.insert("bytes".into(), written.bytes.into());
+        let layers = self.destination.get_mut("layers").and_then(Value::as_array_mut);
+        for (layer, bytes) in layers.into_iter().flatten().zip(written.layers) {
+            layer["frames"] = written.frames.into();
+            layer["bytes"] = (*bytes).into();
+        }
     }
 
     /// Writes the record, if it is to be anywhere.
@@ -214,9 +232,11 @@ pub fn check(path: &Path) -> Result<(), String> {
 }
 
 /// What came out.
-pub struct Written {
+pub struct Written<'a> {
     pub frames: u64,
     pub bytes: u64,
+    /// Bytes of each of the layers.
+    pub layers: &'a [u64],
 }
 
 /// Tries whether the folder of a record can be written to, before any work.

@@ -191,6 +191,7 @@ fn encoding(trial: &Trial) -> Encoding {
         channels: 1,
         uneven: false,
         narrow: None,
+        number: None,
     }
 }
 

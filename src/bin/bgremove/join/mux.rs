@@ -35,6 +35,7 @@ pub fn join(whole: &Whole, source: &Path, output: &Path, watch: &Watch, job: &Jo
         channels: channels.unwrap_or(0),
         uneven: false,
         narrow: None,
+        number: None,
     };
     let mut line = Line::new(true);
     let frames = |line: &mut Line| {

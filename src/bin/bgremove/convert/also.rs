@@ -1,0 +1,275 @@
+//! `--also LAYER=FILE`: further layers of the same conversion, each into a file of its own.
+
+use super::arguments::same_file;
+use super::fault::Fault;
+use super::format::Format;
+use super::output::{self, Output};
+use super::plan::Plan;
+use super::short;
+use super::watch::Watch;
+use super::{Settings, color, edits, raw};
+use gst::prelude::*;
+use gstbgremove::layers::Layer;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// A layer and where it goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Also {
+    pub layer: Layer,
+    pub path: PathBuf,
+    pub format: Format,
+}
+
+impl std::str::FromStr for Also {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, path) = text
+            .split_once('=')
+            .filter(|(_, path)| !path.is_empty())
+            .ok_or("give LAYER=FILE, as in matte=m.mp4; LAYER is matte, background or plate")?;
+        let layer = Layer::ALL.into_iter().find(|l| l.nick() == name).ok_or_else(|| {
+            format!(
+                "there is no layer '{name}': matte (the alpha as grey), background (the room with a hole where the subject is) \
+                 and plate (the room without the subject) are there"
+            )
+        })?;
+        if raw::is_pipe(&raw::output(Path::new(path))) {
+            return Err(format!("the layer '{name}' needs a file: only the first output can be a pipe"));
+        }
+        let format = Format::of(Path::new(path)).ok_or_else(|| {
+            format!(
+                "{path}: the extension tells no format that can be written ({}): choose one",
+                Format::names(|_| true)
+            )
+        })?;
+        // Where there can be no hole, it is filled.
+        let filled = layer == Layer::Background && !format.has_alpha();
+        let layer = if filled { Layer::Plate } else { layer };
+        Ok(Self { layer, path: output::target(Path::new(path), format), format })
+    }
+}
+
+impl Also {
+    /// Whether its frames have alpha.
+    pub fn has_alpha(&self) -> bool {
+        self.layer == Layer::Background
+    }
+}
+
+/// The property `layers` that gives all of them; nothing if there are none.
+pub(crate) fn layers(all: &[Also]) -> Option<String> {
+    let names: Vec<_> = Layer::ALL.into_iter().filter(|l| all.iter().any(|a| a.layer == *l)).collect();
+    (!names.is_empty()).then(|| names.into_iter().map(Layer::nick).collect::<Vec<_>>().join("+"))
+}
+
+/// Whether what is asked for goes together, as far as that can be known without opening the input.
+///
+/// # Errors
+/// Why not, and what to do.
+pub(crate) fn check(settings: &Settings, input: &Path, others: &[&Path]) -> Result<(), String> {
+    let all = &settings.also;
+    if all.is_empty() {
+        return Ok(());
+    }
+    if settings.part.is_some() {
+        return Err("--also is for whole clips, and parts are joined file by file: make each layer of the parts in a run of \
+                    its own (--set output=matte or --set output=background)"
+            .into());
+    }
+    if settings.resume {
+        return Err("--resume looks for one file, and --also makes several: leave out one of them".into());
+    }
+    if let Some((name, _)) = settings.set.iter().find(|(n, _)| n == "output" || n == "layers") {
+        return Err(format!(
+            "--set {name}=… would contradict --also: the first output is the video, layers are LAYER=FILE"
+        ));
+    }
+    for (n, also) in all.iter().enumerate() {
+        let path = &also.path;
+        let taken = |other: &Path| *path == other || same_file(path, other);
+        if all[..n].iter().any(|o| taken(&o.path)) || others.iter().any(|o| taken(o)) || taken(input) {
+            return Err(format!(
+                "{} would be written twice, or over what is read: choose another name",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What has come to a layer's encoder and into its file.
+#[derive(Default)]
+pub(crate) struct Count {
+    given: AtomicU64,
+    written: AtomicU64,
+    /// Frames without alpha would have passed for transparent ones.
+    alpha_lost: AtomicBool,
+}
+
+/// Watches the layers of a pipeline on their way to their files.
+pub(crate) fn follow(
+    rest: &gst::Bin,
+    plan: &Plan,
+    also: &[Also],
+    watch: &Watch,
+) -> Result<Vec<Arc<Count>>, String> {
+    let mut counts = Vec::new();
+    for (number, also) in also.iter().enumerate() {
+        let pad = |element: &str, pad: &str| {
+            let found = rest.by_name(element).and_then(|e| e.static_pad(pad));
+            found.ok_or_else(|| format!("the pipeline has no element '{element}'"))
+        };
+        let encoding = plan.layer(number);
+        let (encoder, file) =
+            (pad(&encoding.called("encoder"), "sink")?, pad(&encoding.called("file"), "sink")?);
+        watch.listen(&file);
+        encoder.parent_element().inspect(color::tell);
+        if also.format == Format::Y4m {
+            raw::pack(&encoder);
+        }
+        let count = Arc::<Count>::default();
+        let (own, alpha) = (Arc::clone(&count), also.has_alpha());
+        let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        encoder.add_probe(what, move |_, info| {
+            match &info.data {
+                Some(gst::PadProbeData::Event(event)) => {
+                    if let gst::EventView::Caps(caps) = event.view() {
+                        let info = gst_video::VideoInfo::from_caps(caps.caps());
+                        let lost = alpha && info.is_ok_and(|info| !info.has_alpha());
+                        own.alpha_lost.fetch_or(lost, Ordering::Relaxed);
+                    }
+                }
+                Some(gst::PadProbeData::Buffer(_)) => {
+                    own.given.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
+            }
+            gst::PadProbeReturn::Ok
+        });
+        if let Some((element, name)) = encoding.counts_frames() {
+            let own = Arc::clone(&count);
+            let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
+            pad(&encoding.called(element), name)?.add_probe(what, move |_, info| {
+                let n = match &info.data {
+                    Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
+                    _ => 1,
+                };
+                own.written.fetch_add(n, Ordering::Relaxed);
+                gst::PadProbeReturn::Ok
+            });
+        }
+        counts.push(count);
+    }
+    Ok(counts)
+}
+
+/// Holds the layers against the frames of the first output: they are to be in step.
+///
+/// # Errors
+/// Which one is not.
+pub(crate) fn compare(also: &[Also], counts: &[Arc<Count>], plan: &Plan, frames: u64) -> Result<(), Fault> {
+    for (number, (also, count)) in also.iter().zip(counts).enumerate() {
+        let name = also.layer.nick();
+        if count.alpha_lost.load(Ordering::Relaxed) {
+            let text = format!("the alpha of the layer '{name}' was lost before its encoder");
+            return Err(Fault::new("convert/alpha-lost", text));
+        }
+        let given = count.given.load(Ordering::Relaxed);
+        let written = plan.layer(number).counts_frames().map(|_| count.written.load(Ordering::Relaxed));
+        if given != frames || written.is_some_and(|w| w != frames) {
+            let text = format!(
+                "the layer '{name}' has {} of {frames} frames; GStreamer's encoder or muxer has lost them: another format for {} \
+                 may do",
+                written.unwrap_or(given).min(given),
+                also.path.display()
+            );
+            return Err(Fault::new(short::CODE, text));
+        }
+    }
+    Ok(())
+}
+
+/// The layers' files in the making.
+pub(crate) struct Layered(Vec<Output>);
+
+impl Layered {
+    /// # Errors
+    /// What is in the way of one.
+    pub fn begin(settings: &Settings) -> Result<Self, String> {
+        let begin = |also: &Also| Output::begin(&also.path, also.format, settings.overwrite);
+        settings.also.iter().map(begin).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Where to write for now.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|o| o.path().to_path_buf()).collect()
+    }
+
+    /// Mends what a muxer has written, while all is under other names.
+    ///
+    /// # Errors
+    /// That it cannot be read or written.
+    pub fn mend(&self, also: &[Also]) -> std::io::Result<()> {
+        let mp4 = self.0.iter().zip(also).filter(|(_, also)| also.format == Format::Mp4);
+        mp4.map(|(output, _)| output).try_for_each(|output| edits::mend(output.path()))
+    }
+
+    /// Puts all in their places; sizes in bytes. What cannot be ends it, and the text says what is in its place already.
+    ///
+    /// # Errors
+    /// Which one cannot, and why.
+    pub fn finish(self, also: &[Also]) -> Result<Vec<u64>, String> {
+        let mut sizes = Vec::new();
+        for (output, own) in self.0.into_iter().zip(also) {
+            let done = output.finish().and_then(|bytes| match bytes {
+                Some(0) => Err(format!("nothing was written to {}", own.path.display())),
+                bytes => Ok(bytes.unwrap_or(0)),
+            });
+            match done {
+                Ok(bytes) => sizes.push(bytes),
+                Err(text) if sizes.is_empty() => return Err(text),
+                Err(text) => return Err(format!("{text}; in place are {}", places(&also[..sizes.len()]))),
+            }
+        }
+        Ok(sizes)
+    }
+}
+
+/// Where layers lie, for a text.
+pub(crate) fn places(also: &[Also]) -> String {
+    also.iter().map(|a| a.path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_has_a_name_and_a_file() {
+        let read = |text: &str| text.parse::<Also>();
+        let also = read("matte=m=1.mp4").unwrap();
+        assert_eq!(
+            (also.layer, also.path.to_str(), also.format),
+            (Layer::Matte, Some("m=1.mp4"), Format::Mp4)
+        );
+        // A hole where there can be one.
+        assert_eq!(read("background=b.webm").unwrap().layer, Layer::Background);
+        assert_eq!(read("background=b.mp4").unwrap().layer, Layer::Plate);
+        assert_eq!(read("plate=b.webm").unwrap().layer, Layer::Plate);
+        for (text, words) in [
+            ("matte", "LAYER=FILE"),
+            ("matte=", "LAYER=FILE"),
+            ("depth=d.mp4", "no layer 'depth'"),
+            ("matte=m.mkv", "extension"),
+            ("matte=-", "pipe"),
+        ] {
+            assert!(read(text).is_err_and(|e| e.contains(words)), "{text}");
+        }
+        let all = ["plate=a.mp4", "matte=b.mp4", "background=c.mp4"].map(|t| read(t).unwrap());
+        assert_eq!(layers(&all).as_deref(), Some("matte+plate"));
+        assert_eq!(layers(&[]), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! The layers that are hung on a frame (`layers`): matte, background and plate, of the same mask as the frame itself.
+
+use super::carry::{Carrier, lie_alike, own};
+use super::frames;
+use super::state::Mattes;
+use crate::compose::{self, Blur};
+use crate::error::{Error, Kind as ErrorKind};
+use crate::frame::{Frame, FrameMut};
+use crate::layers::{Layer, Layers, attach};
+use crate::paint::Painter;
+use crate::refine::Colors;
+use crate::scene::Scene;
+use gst_video::{VideoFrameRef, VideoInfo};
+
+/// How much the room is blurred where the subject hides what is not remembered, in percent of the frame's height.
+const BLUR: f32 = 6.0;
+
+/// Makes layers; keeps its room from frame to frame, nothing else.
+#[derive(Default)]
+pub struct Layering {
+    painter: Painter,
+    /// To a format with alpha, where the frame goes out in one that differs in more.
+    carrier: Option<Carrier>,
+    blur: Option<Blur>,
+}
+
+impl Layering {
+    /// Makes the layers that are asked for, and hangs them on `output`. `input` comes with a view of it, and with its colours
+    /// as they lie in the format that goes out; `infos` are of the two. Of a matte (no colours) there is nothing but the matte.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Inference`] when there is no memory, or a buffer does not hold what its caps say.
+    pub fn attach(
+        &mut self,
+        layers: Layers,
+        (input, (frame, colors)): (&gst::BufferRef, (&Frame<'_>, Option<&Frame<'_>>)),
+        infos: [&VideoInfo; 2],
+        (mattes, scene): (&Mattes, &mut Scene),
+        output: &mut gst::BufferRef,
+    ) -> Result<(), Error> {
+        for layer in Layer::ALL.into_iter().filter(|l| layers.contains(l.flag())) {
+            let Some(info) = layer.info(infos[1]) else { continue };
+            let mut buffer = gst::Buffer::with_size(info.size()).map_err(|_| own())?;
+            {
+                let buffer = buffer.get_mut().ok_or_else(own)?;
+                let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &info).map_err(|_| own())?;
+                let mut out = frames::write(&mut mapped, &info).ok_or_else(own)?;
+                match (layer, colors) {
+                    (Layer::Matte, _) => compose::matte(&mut out, mattes.subject().alpha),
+                    (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
+                        self.background(colors, mattes, &mut out);
+                    }
+                    (Layer::Background, Some(_)) => {
+                        // Without alpha frames go out in the format that they came in.
+                        if self.carrier.as_ref().is_none_or(|c| *c.to() != info) {
+                            self.carrier = Some(Carrier::new(infos[0], &info));
+                        }
+                        let carrier = self.carrier.as_mut().ok_or_else(own)?;
+                        carrier.carry(input)?;
+                        let carried = carrier.carried().ok_or_else(own)?;
+                        let mapped =
+                            VideoFrameRef::from_buffer_ref_readable(carried, &info).map_err(|_| own())?;
+                        let colors = frames::read(&mapped, &info).ok_or_else(own)?;
+                        let of = (Colors::All, Colors::Shared);
+                        self.painter.transparent(&colors, mattes.room(), of, &mut out);
+                    }
+                    (Layer::Plate, Some(colors)) => self.plate(frame, colors, (mattes, scene), &mut out),
+                    (Layer::Background | Layer::Plate, None) => continue,
+                }
+                drop(mapped);
+                frames::clear_rest(buffer, &info);
+            }
+            attach(output, layer, buffer, &info)
+                .ok_or_else(|| Error::new(ErrorKind::Inference, "GStreamer takes no layer on a frame"))?;
+        }
+        Ok(())
+    }
+
+    /// The room with a hole.
+    fn background(&mut self, colors: &Frame<'_>, mattes: &Mattes, out: &mut FrameMut<'_>) {
+        self.painter.transparent(colors, mattes.room(), (Colors::All, Colors::Shared), out);
+    }
+
+    /// The room without one.
+    fn plate(
+        &mut self,
+        frame: &Frame<'_>,
+        colors: &Frame<'_>,
+        (mattes, scene): (&Mattes, &mut Scene),
+        out: &mut FrameMut<'_>,
+    ) {
+        let fits = |b: &Blur| b.fits(out.format, out.width, out.height);
+        if !self.blur.as_ref().is_some_and(fits) {
+            self.blur = Some(Blur::new(out.format, out.width, out.height, BLUR));
+        }
+        let Some(blur) = &mut self.blur else { return };
+        blur.prepare(colors, mattes.cover());
+        let plate = scene.plate(frame, (out.format, out.color), blur);
+        self.painter.plain(colors, mattes.clear(), &plate, out);
+    }
+}
