@@ -11,6 +11,7 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod key;
 pub mod matte;
 pub mod measure;
 pub mod models;

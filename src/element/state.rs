@@ -1,6 +1,7 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 use super::caps::MATTE_COLORIMETRY;
+use super::choice::Means;
 use super::effort::Effort;
 use super::flow::Flow;
 use super::frames;
@@ -9,7 +10,6 @@ use crate::compose::{self, Backdrop, Background, Blur, Picture, Solid};
 use crate::error::{Error, Kind as ErrorKind};
 use crate::frame::{Format, Frame};
 use crate::matte::Mask;
-use crate::models::Network;
 use crate::refine::{Colors, Foreground, Levels, Refiner};
 use crate::scene::Scene;
 use crate::temporal::Smoother;
@@ -39,6 +39,12 @@ pub enum Source {
     Mask(Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
     Whole(u8),
+    /// The screen's colour; where there is no screen, this alpha everywhere.
+    Key {
+        missing: u8,
+        /// Said afterwards: whether there is one.
+        found: bool,
+    },
 }
 
 /// What the stages of a frame took.
@@ -56,8 +62,8 @@ pub struct Spent {
 pub struct State {
     pub input: VideoInfo,
     output: VideoInfo,
-    /// The network in use, and the settings that it was loaded for.
-    pub network: Network,
+    /// The network in use or what stands for one, and the settings that it was loaded for.
+    pub means: Means,
     pub loaded: Arc<Settings>,
     /// Whether the network stood behind the stream at the last frame.
     pub behind: Option<bool>,
@@ -89,7 +95,7 @@ impl State {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
-        network: Network,
+        means: Means,
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
@@ -107,7 +113,7 @@ impl State {
         Self {
             input: input.clone(),
             output: output.clone(),
-            network,
+            means,
             loaded,
             behind: None,
             flow: Flow::default(),
@@ -130,7 +136,7 @@ impl State {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
+        let fresh = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
         Self {
             smoother: self.smoother,
             scene: self.scene,
@@ -145,6 +151,9 @@ impl State {
     pub fn forget(&mut self) {
         self.smoother.reset();
         self.scene.reset();
+        if let Means::Key(keyer) = &mut self.means {
+            keyer.reset();
+        }
     }
 
     /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
@@ -176,8 +185,14 @@ impl State {
         self.in_force.kind == Kind::Matte || from.zip(to).is_some_and(alike)
     }
 
+    /// Whether the frame's colours are worked on in memory of our own first ([`State::carry`]).
+    pub fn needs_copy(&self, settings: &Settings) -> bool {
+        let cleans = self.means.is_key() && settings.decontaminate && self.in_force.kind != Kind::Matte;
+        cleans || !self.lies_as_it_goes_out()
+    }
+
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already ([`State::lies_as_it_goes_out`]). Downstream's memory gets nothing that is not known to be seen.
+    /// them there; not needed where they lie so already and stay ([`State::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
@@ -213,8 +228,8 @@ impl State {
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let scratch = self.scratch.take();
-        let spent = self.make(settings, quality, source, input, scratch.as_deref(), output);
+        let mut scratch = self.scratch.take();
+        let spent = self.make(settings, quality, source, input, scratch.as_mut(), output);
         self.scratch = scratch;
         if spent.is_ok() {
             frames::clear_rest(output, &self.output);
@@ -228,10 +243,10 @@ impl State {
         quality: Refine,
         source: &mut Source,
         input: &gst::BufferRef,
-        scratch: Option<&gst::BufferRef>,
+        mut scratch: Option<&mut gst::Buffer>,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let (start, lies) = (Instant::now(), self.lies_as_it_goes_out());
+        let (start, lies) = (Instant::now(), !self.needs_copy(settings));
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
@@ -246,6 +261,10 @@ impl State {
             Source::Whole(alpha) => {
                 self.forget();
                 self.matte.fill(*alpha);
+                Duration::ZERO
+            }
+            Source::Key { missing, found } => {
+                *found = self.key(settings, &frame, *missing, scratch.as_mut().map(|s| &mut **s))?;
                 Duration::ZERO
             }
         };
@@ -275,12 +294,18 @@ impl State {
             own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
             frames::read(&own_colors, &self.output).ok_or_else(own)?
         };
-        let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
+        let keyed = matches!(source, Source::Key { .. });
+        let which = match settings.decontaminate {
+            // Cleaned already.
+            true if keyed => Colors::Own,
+            true => Colors::All,
+            false => Colors::Shared,
+        };
         match self.in_force.kind {
             Kind::Matte => {}
             Kind::Transparent => {
                 // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                let fades = !settings.decontaminate && matches!(source, Source::Mask(_));
+                let fades = !settings.decontaminate && !matches!(source, Source::Whole(_));
                 let kept = if fades { Colors::Faded } else { Colors::Shared };
                 let first = if had_alpha || settings.decontaminate { which } else { kept };
                 let own_colors = self.foreground.prepare(&colors, &self.matte, first, !had_alpha);
@@ -361,7 +386,7 @@ impl State {
     ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
-        let recurrent = !self.network.spec.states.is_empty();
+        let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
         if settings.remember_background {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {
@@ -386,6 +411,45 @@ impl State {
         temporal += begin.elapsed();
         self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
         temporal
+    }
+
+    /// The matte of the screen's colour, or `missing` all over if there is no screen: whether there is one. The screen's
+    /// light is taken out of the colours in `scratch` if they go out.
+    fn key(
+        &mut self,
+        settings: &Settings,
+        frame: &Frame<'_>,
+        missing: u8,
+        scratch: Option<&mut gst::Buffer>,
+    ) -> Result<bool, Error> {
+        let cleans = settings.decontaminate && self.in_force.kind != Kind::Matte;
+        let Means::Key(keyer) = &mut self.means else { return Ok(false) };
+        let found = keyer.key(frame, &mut self.matte);
+        if !found {
+            self.matte.fill(missing);
+        } else if cleans {
+            let buffer = scratch.and_then(|s| s.get_mut()).ok_or_else(own)?;
+            let mut mapped =
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
+            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
+            keyer.clean(&mut colors, &self.matte);
+        }
+        if found {
+            self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
+        }
+        Ok(found)
+    }
+
+    /// The part of the frame that its subject takes, 0..1, about: of some rows.
+    pub fn coverage(&self) -> f32 {
+        let width = self.input.width() as usize;
+        let rows = self.matte.chunks_exact(width).step_by(8);
+        let (mut sum, mut n) = (0u64, 0u64);
+        for row in rows {
+            sum += row.iter().map(|a| u64::from(*a)).sum::<u64>();
+            n += width as u64;
+        }
+        sum as f32 / (255 * n.max(1)) as f32
     }
 
     /// The frame's colours in the output's format, by GStreamer's converter.

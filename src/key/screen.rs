@@ -1,0 +1,358 @@
+//! The screen: its colour found in a frame, how it and the foreground vary over the frame, and what cells hold.
+
+use super::colour::{Difference, Primary};
+use super::grid::{Cell, Grid};
+use super::rows::Rows;
+use crate::simd::multiversion;
+use rayon::prelude::*;
+
+/// The least colour difference, of 255, of what can be a screen: below it noise decides.
+pub const LEAST: f32 = 24.0;
+/// The part of the frame that a screen takes at least, where its colour is not given.
+const LEAST_PART: f32 = 0.03;
+/// The same where it is given.
+const LEAST_GIVEN: f32 = 0.003;
+/// From this part of the screen's difference on, a sample is the screen's.
+const SCREEN: f32 = 0.85;
+/// The same while nothing is known yet.
+const SCREEN_AT_FIRST: f32 = 0.5;
+/// Up to this part of the screen's difference, a sample is the foreground's.
+const FOREGROUND: f32 = 0.25;
+/// Standard deviations of the screen's noise that are taken for screen.
+const NOISE: f32 = 1.5;
+/// Weight of what is seen of the screen in cells with other things in them, against that of whole ones.
+const MIXED: f32 = 0.005;
+
+/// What is known of a cell's screen: its difference, the noise of that, its components.
+pub type Back = [f32; 5];
+/// What is known of a cell's foreground: the same.
+pub type Front = [f32; 5];
+
+/// The screen and what stands before it, cell by cell.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The screen.
+    pub back: Grid<5>,
+    /// The foreground near the screen.
+    pub front: Grid<5>,
+    /// Of the cells, how sure the screen's values are, 0..1; what is remembered grows unsure.
+    sure: Vec<f32>,
+    /// The mean difference of all screen that was seen.
+    pub mean: f32,
+}
+
+/// What the samples of a cell add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    /// Samples; difference, its square, components.
+    back: [f32; 6],
+    front: [f32; 6],
+    least: f32,
+    most: f32,
+}
+
+/// How a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing but screen here and all around.
+    Screen,
+    /// Nothing of the screen here and all around.
+    Solid,
+    /// Anything else.
+    Mixed,
+}
+
+/// From a sample's parts e of the difference d = min e to its alpha, cell by cell: α = max(p − q·d, r + s·e).
+///
+/// The second is exact for a mix of the screen and the mean foreground, which lie on a line: alpha is the place between them. The
+/// first is the colour difference's. Where the primary stands over another colour than in the screen, as in hair before
+/// green, it bends and is too low for a mix, but it is no less for a foreground of any other hue.
+#[derive(Debug)]
+pub struct Lines {
+    /// p, q, r, and both of s.
+    pub lines: Grid<5>,
+    /// How each cell stands.
+    pub kinds: Vec<Kind>,
+}
+
+/// Looks for the screen: a mode of the differences over the frame, where the frame's borders count more. Gives its
+/// primary and its difference. `wanted`: a colour's primary and difference, if one is given.
+pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary, f32)> {
+    const BINS: usize = 64;
+    const STEP: usize = 4;
+    let (wide, high) = (rows.width, rows.height);
+    let candidates: Vec<Primary> = wanted.map_or(Primary::SCREENS.to_vec(), |(p, _)| vec![p]);
+    let differences: Vec<Difference> = candidates.iter().map(|p| Difference::new(rows.frame, *p)).collect();
+    let mut counts = vec![[0.0f32; BINS]; candidates.len()];
+    let mut all = 0.0;
+    let mut lines: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; wide]);
+    for y in (0..high).step_by(STEP) {
+        rows.read(y, 0, &mut lines);
+        let edge = y < high / 8 || y >= high - high / 8;
+        for x in (0..wide).step_by(STEP) {
+            let weight = if edge || x < wide / 8 || x >= wide - wide / 8 { 3.0 } else { 1.0 };
+            all += weight;
+            let c = [lines[0][x], lines[1][x], lines[2][x]].map(f32::from);
+            for (count, difference) in counts.iter_mut().zip(&differences) {
+                let d = difference.at(c);
+                if d >= LEAST {
+                    count[((d / 4.0) as usize).min(BINS - 1)] += weight;
+                }
+            }
+        }
+    }
+    let mut best: Option<(f32, Primary, f32)> = None;
+    for (count, primary) in counts.iter().zip(&candidates) {
+        // The window of ±20 % that holds the most, and the mean in it.
+        for bin in (LEAST / 4.0) as usize..BINS {
+            let middle = (bin as f32 + 0.5) * 4.0;
+            if wanted.is_some_and(|(_, d)| middle < 0.4 * d || middle > 1.7 * d) {
+                continue;
+            }
+            let window = (middle * 0.8 / 4.0) as usize..((middle * 1.2 / 4.0) as usize + 1).min(BINS);
+            let mass: f32 = count[window.clone()].iter().sum();
+            if mass > best.map_or(0.0, |b| b.0) {
+                let mean = window.map(|b| count[b] * (b as f32 + 0.5) * 4.0).sum::<f32>() / mass;
+                best = Some((mass, *primary, mean));
+            }
+        }
+    }
+    let least = if wanted.is_some() { LEAST_GIVEN } else { LEAST_PART };
+    best.filter(|(mass, ..)| *mass >= least * all).map(|(_, primary, mean)| (primary, mean))
+}
+
+impl Model {
+    /// A screen that is even, of this difference.
+    pub fn new(rows: &Rows<'_>, difference: f32) -> Self {
+        let (wide, high) = (rows.width.div_ceil(rows.side), rows.height.div_ceil(rows.side));
+        let mut back = [0.0; 5];
+        back[0] = difference;
+        Self {
+            back: Grid::new(wide, high, back),
+            front: Grid::new(wide, high, [0.0; 5]),
+            sure: vec![0.0; wide * high],
+            mean: difference,
+        }
+    }
+
+    /// Looks at a frame: follows the screen where it is seen, and the foreground. Gives the lines to alpha, or `None` where
+    /// so little of the screen is left that another has to be looked for. `first`: what is known is a guess.
+    pub fn look(&mut self, rows: &Rows<'_>, difference: &Difference, first: bool) -> Option<Lines> {
+        let sums = self.sums(rows, difference, if first { SCREEN_AT_FIRST } else { SCREEN });
+        let (wide, high) = (self.back.wide, self.back.high);
+        let (seen, mean) = sums.iter().fold((0.0, 0.0), |(n, d), s| (n + s.back[0], d + s.back[1]));
+        if seen < 0.002 * (rows.width * rows.height / rows.step) as f32 {
+            return None;
+        }
+        self.mean = mean / seen;
+        // Samples of each cell: those at the right and at the bottom may stand over the frame.
+        let full: Vec<f32> = (0..sums.len())
+            .map(|i| {
+                let side = |at: usize, n: usize| rows.side.min(n - at * rows.side);
+                (side(i % wide, rows.width) * side(i / wide, rows.height).div_ceil(rows.step)) as f32
+            })
+            .collect();
+        let pure: Vec<bool> = sums
+            .iter()
+            .zip(&self.back.cells)
+            .zip(&full)
+            .map(|((s, b), full)| s.back[0] >= 0.99 * full && s.least > 0.6 * b[0])
+            .collect();
+        let inner = self.back.all_around(&pure);
+        // The screen: what is seen of it counts whole where nothing else is near.
+        let mut weights = vec![0.0; sums.len()];
+        let mut noise = Grid::new(wide, high, [0.0; 1]);
+        let mut noise_weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate() {
+            let part = s.back[0] / full[i];
+            let before = self.sure[i] * 0.9;
+            let now = match (inner[i], pure[i]) {
+                (true, _) => 1.0,
+                (_, true) => 0.3,
+                _ if part > 0.2 => MIXED * part * part,
+                _ => 0.0,
+            };
+            if now > 0.0 {
+                let mean = means(&s.back);
+                let keep = 0.3 * before * (1.0 - now);
+                let cell = &mut self.back.cells[i];
+                for (c, m) in cell.iter_mut().zip(mean) {
+                    *c = (*c * keep + m * now) / (keep + now);
+                }
+            }
+            if inner[i] {
+                (noise.cells[i], noise_weights[i]) = ([means(&s.back)[1]], 1.0);
+            }
+            weights[i] = now.max(0.15 * before);
+            self.sure[i] = now.max(before);
+        }
+        self.back.fill(&weights);
+        noise.fill(&noise_weights);
+        for (b, n) in self.back.cells.iter_mut().zip(&noise.cells) {
+            b[1] = n[0];
+        }
+        let mut weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate() {
+            let part = s.front[0] / full[i];
+            if part > 0.0 {
+                self.front.cells[i] = means(&s.front);
+                weights[i] = part;
+            }
+        }
+        if weights.iter().all(|w| *w == 0.0) {
+            // All screen: neutral and dark.
+            for (f, b) in self.front.cells.iter_mut().zip(&self.back.cells) {
+                *f = [-0.1 * b[0], 0.1 * b[0], b[2], b[3], b[4]];
+            }
+        } else {
+            self.front.fill(&weights);
+        }
+        // How cells stand.
+        let screen: Vec<bool> = sums
+            .iter()
+            .zip(&self.back.cells)
+            .map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0]))
+            .collect();
+        let solid: Vec<bool> =
+            sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < 0.5 * b[0]).collect();
+        let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
+        let mut lines = Grid::new(wide, high, [0.0; 5]);
+        let mut kinds = Vec::with_capacity(wide * high);
+        for (i, line) in lines.cells.iter_mut().enumerate() {
+            let (b, f) = (&self.back.cells[i], &self.front.cells[i]);
+            let kind = match (screen[i], solid[i]) {
+                (true, _) => Kind::Screen,
+                (_, true) => Kind::Solid,
+                _ => Kind::Mixed,
+            };
+            *line = match kind {
+                Kind::Screen => [0.0; 5],
+                Kind::Solid => [1.0, 0.0, 1.0, 0.0, 0.0],
+                Kind::Mixed => line_of(difference, b, f),
+            };
+            kinds.push(kind);
+        }
+        Some(Lines { lines, kinds })
+    }
+
+    fn sums(&self, rows: &Rows<'_>, difference: &Difference, screen: f32) -> Vec<Sums> {
+        let (wide, side) = (self.back.wide, rows.side);
+        let mut sums = vec![Sums::default(); wide * self.back.high];
+        sums.par_chunks_mut(wide).enumerate().for_each_init(
+            || (std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]), vec![0.0f32; wide * side]),
+            |(lines, d), (row, sums)| {
+                sums.fill(Sums { least: f32::MAX, most: f32::MIN, ..Sums::default() });
+                let bounds: Vec<[f32; 2]> = self.back.cells[row * wide..][..wide]
+                    .iter()
+                    .map(|b| [screen * b[0], FOREGROUND * b[0]])
+                    .collect();
+                for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
+                    rows.read(y, 0, lines);
+                    differences(difference, [&lines[0], &lines[1], &lines[2]], d);
+                    add(d, [&lines[0], &lines[1], &lines[2]], side, &bounds, sums);
+                }
+                // The last column stands over the frame.
+                let over = wide * side - rows.width;
+                if over > 0 {
+                    let last = &mut sums[wide - 1];
+                    let part = (side - over) as f32 / side as f32;
+                    last.back.iter_mut().chain(&mut last.front).for_each(|v| *v *= part);
+                }
+            },
+        );
+        sums
+    }
+}
+
+/// The line of a cell with this screen and this foreground.
+fn line_of(difference: &Difference, b: &Back, f: &Front) -> Cell<5> {
+    // What is left of the screen's noise is screen, and what varies in the foreground is foreground.
+    let (below, above) = ((NOISE * b[1] + 0.01 * b[0]).min(0.3 * b[0]), 0.5 * f[1]);
+    let (none, whole) = (b[0] - below, (f[0] + above).clamp(-0.6 * b[0], 0.3 * b[0]));
+    let q = 1.0 / (none - whole);
+    let [back, front] = [b, f].map(|c| difference.parts([c[2], c[3], c[4]]));
+    let v = [front[0] - back[0], front[1] - back[1]];
+    let length = v[0].hypot(v[1]).max(1.0);
+    // Alpha where the levels begin and end.
+    let (low, high) = (below / length, 1.0 - (above / length).min(0.3));
+    let scale = 1.0 / ((high - low) * length * length);
+    let s = [v[0] * scale, v[1] * scale];
+    [none * q, q, -(back[0] * s[0] + back[1] * s[1]) - low / (high - low), s[0], s[1]]
+}
+
+/// Mean and deviation of the difference, and mean components.
+fn means(sums: &[f32; 6]) -> [f32; 5] {
+    let n = sums[0].max(1e-3);
+    let mean = sums[1] / n;
+    [mean, (sums[2] / n - mean * mean).max(0.0).sqrt(), sums[3] / n, sums[4] / n, sums[5] / n]
+}
+
+multiversion! {
+    /// The parts of the differences of a row.
+    pub fn parts(difference: &Difference, c: [&[u8]; 3], out: [&mut [f32]; 2]) {
+        let [out0, out1] = out;
+        let n = out0.len();
+        let (a, b, c, out1) = (&c[0][..n], &c[1][..n], &c[2][..n], &mut out1[..n]);
+        for i in 0..n {
+            let [d, e] = difference.parts([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
+            (out0[i], out1[i]) = (d, e);
+        }
+    }
+}
+
+multiversion! {
+    /// The differences of a row.
+    pub fn differences(difference: &Difference, c: [&[u8]; 3], out: &mut [f32]) {
+        let n = out.len();
+        let (a, b, c) = (&c[0][..n], &c[1][..n], &c[2][..n]);
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = difference.at([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
+        }
+    }
+}
+
+/// Samples that are added side by side.
+const LANES: usize = 8;
+
+multiversion! {
+    /// Adds a row to the sums of the cells that it goes through.
+    fn add(d: &[f32], c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Sums]) {
+        for (cell, (sum, &[screen, front])) in sums.iter_mut().zip(bounds).enumerate() {
+            for at in (cell * side..(cell + 1) * side).step_by(LANES) {
+                let d = &d[at..at + LANES];
+                let (mut least, mut most) = (f32::MAX, f32::MIN);
+                for &d in d {
+                    least = least.min(d);
+                    most = most.max(d);
+                }
+                sum.least = sum.least.min(least);
+                sum.most = sum.most.max(most);
+                let c = [&c[0][at..at + LANES], &c[1][at..at + LANES], &c[2][at..at + LANES]];
+                // Most are all of one kind.
+                if most > screen {
+                    add_where(d, c, &mut sum.back, |d| d > screen);
+                }
+                if least < front {
+                    add_where(d, c, &mut sum.front, |d| d < front);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_where(d: &[f32], c: [&[u8]; 3], sums: &mut [f32; 6], counts: impl Fn(f32) -> bool) {
+    let mut acc = [0.0f32; 6];
+    for i in 0..LANES {
+        let w = if counts(d[i]) { 1.0 } else { 0.0 };
+        acc[0] += w;
+        acc[1] += w * d[i];
+        acc[2] += w * d[i] * d[i];
+        acc[3] += w * f32::from(c[0][i]);
+        acc[4] += w * f32::from(c[1][i]);
+        acc[5] += w * f32::from(c[2][i]);
+    }
+    for (s, a) in sums.iter_mut().zip(acc) {
+        *s += a;
+    }
+}
