@@ -191,7 +191,14 @@ fn finish(
 
 /// Closes holes: where no sample within reach is the screen's by half or more, what looks like it is the foreground's own
 /// colour. Alpha rises to 255 as the least alpha around goes from 128 to 204.
-fn close(alpha: &mut [u8], wide: usize, high: usize, reach: usize, across: &mut Vec<u8>, least: &mut Vec<u8>) {
+pub(super) fn close(
+    alpha: &mut [u8],
+    wide: usize,
+    high: usize,
+    reach: usize,
+    across: &mut Vec<u8>,
+    least: &mut Vec<u8>,
+) {
     across.resize(alpha.len(), 0);
     least.resize(wide, 0);
     for (row, out) in alpha.chunks_exact(wide).zip(across.chunks_exact_mut(wide)) {

@@ -11,6 +11,8 @@ mod grid;
 mod rows;
 mod screen;
 mod spill;
+#[cfg(test)]
+mod tests;
 
 use crate::frame::{Frame, FrameMut};
 use colour::{Difference, Numbers, Primary};

@@ -35,6 +35,9 @@ pub struct Model {
     pub back: Grid<5>,
     /// The foreground near the screen.
     pub front: Grid<5>,
+    /// How far the screen's primary stands over the mean of the two others in the foreground's own colours: in whole
+    /// cells, where the screen's light does not fall, and from there outwards. The mean of that, and of its square.
+    pub own: Grid<2>,
     /// Of the cells, how sure the screen's values are, 0..1; what is remembered grows unsure.
     sure: Vec<f32>,
     /// The mean difference of all screen that was seen.
@@ -130,6 +133,7 @@ impl Model {
         Self {
             back: Grid::new(wide, high, back),
             front: Grid::new(wide, high, [0.0; 5]),
+            own: Grid::new(wide, high, [0.0; 2]),
             sure: vec![0.0; wide * high],
             mean: difference,
         }
@@ -232,6 +236,16 @@ impl Model {
             };
             kinds.push(kind);
         }
+        self.own = Grid::new(wide, high, [0.0; 2]);
+        let mut weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
+            let [_, noise, a, b, c] = means(&s.front);
+            let [d, e] = difference.parts([a, b, c]);
+            let mean = 0.5 * (d + e);
+            self.own.cells[i] = [mean, mean * mean + noise * noise];
+            weights[i] = s.front[0] / full[i];
+        }
+        self.own.fill(&weights);
         Some(Lines { lines, kinds })
     }
 

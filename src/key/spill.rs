@@ -10,8 +10,9 @@ use rayon::prelude::*;
 /// How much a mixed pixel's noise counts against what it says of the foreground's colour.
 const DAMPING: f32 = 0.1;
 
-/// Of each cell: the screen's components, the foreground's, and how much spill is taken out, 0..1.
-type Tints = Grid<7>;
+/// Of each cell: the screen's components, the foreground's, how much spill is taken out, 0..1, and how far the screen's primary may
+/// stand over the mean of the two others.
+type Tints = Grid<8>;
 
 /// The grid for a frame whose numbers may not be those that the model was made of.
 pub fn tints(model: &Model, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Tints {
@@ -19,24 +20,27 @@ pub fn tints(model: &Model, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> 
     let other = |c: [f32; 3]| if made_of == to { c } else { to.components(made_of.rgb(c)) };
     let mixed: Vec<bool> = kinds.iter().map(|k| *k == Kind::Mixed).collect();
     let near = any_around(&any_around(&mixed, wide, high), wide, high);
-    let mut grid = Grid::new(wide, high, [0.0; 7]);
+    let mut grid = Grid::new(wide, high, [0.0; 8]);
     for (i, cell) in grid.cells.iter_mut().enumerate() {
         let of = |c: &Cell<5>| other([c[2], c[3], c[4]]);
         let (b, f) = (of(&model.back.cells[i]), of(&model.front.cells[i]));
-        *cell = [b[0], b[1], b[2], f[0], f[1], f[2], if near[i] { 1.0 } else { 0.0 }];
+        let [mean, square] = model.own.cells[i];
+        let may = (mean + (square - mean * mean).max(0.0).sqrt()).max(0.0);
+        *cell = [b[0], b[1], b[2], f[0], f[1], f[2], if near[i] { 1.0 } else { 0.0 }, may];
     }
     grid
 }
 
 #[derive(Default)]
 struct Local {
-    line: [Vec<f32>; 7],
+    line: [Vec<f32>; 8],
     /// Components, alpha, screen and foreground of a component, weight of spill, what it falls by.
     c: [Vec<f32>; 3],
     alpha: Vec<f32>,
     back: Vec<f32>,
     front: Vec<f32>,
     weight: Vec<f32>,
+    may: Vec<f32>,
     fall: Vec<f32>,
 }
 
@@ -123,7 +127,9 @@ impl Group<'_> {
         self.alpha(alpha, (x0, y), (n, hsub, vsub), &mut l.alpha);
         resize(&mut l.weight, n);
         resize(&mut l.fall, n);
+        resize(&mut l.may, n);
         spread(&l.line[6], side, &mut l.weight);
+        spread(&l.line[7], side, &mut l.may);
         let at = |c: &Component, rows: usize| (in_strip >> c.vsub) * strides[c.plane] + rows * strides[c.plane];
         for k in 0..3 {
             let c = &self.layout[k];
@@ -137,7 +143,7 @@ impl Group<'_> {
             unmix_component(k, side, n, l);
         }
         let [a, b, c] = &mut l.c;
-        fall(difference, [a, b, c], &l.alpha, &l.weight, &mut l.fall);
+        fall(difference, [a, b, c], &l.may, &l.weight, &mut l.fall);
         for k in usize::from(shared)..3 {
             let c = &self.layout[k];
             drop_by(&mut l.c[k], &l.fall, difference.fall[k]);
@@ -273,17 +279,14 @@ multiversion! {
 }
 
 multiversion! {
-    /// How far the screen's primary stands out of a colour that should have none of it: over the larger of the two others, and
-    /// in mixed pixels, which have the most of the screen's light, over their mean.
-    fn fall(difference: &Difference, c: [&mut Vec<f32>; 3], alpha: &[f32], weight: &[f32], out: &mut [f32]) {
+    /// How far the screen's primary stands over the mean of the two others, beyond what it may.
+    fn fall(difference: &Difference, c: [&mut Vec<f32>; 3], may: &[f32], weight: &[f32], out: &mut [f32]) {
         let n = out.len();
-        let [a, b, c] = c.map(|c| &c[..n]);
-        let (alpha, weight) = (&alpha[..n], &weight[..n]);
-        for (i, o) in out.iter_mut().enumerate() {
+        let (a, b, c) = (&c[0][..n], &c[1][..n], &c[2][..n]);
+        let (may, weight) = (&may[..n], &weight[..n]);
+        for i in 0..n {
             let [d, e] = difference.parts([a[i], b[i], c[i]]);
-            let (least, mean) = (d.min(e), 0.5 * (d + e));
-            let mixed = ((1.0 - alpha[i]) * 4.0).min(1.0);
-            *o = (least + (mean - least) * mixed).max(0.0) * weight[i];
+            out[i] = (0.5 * (d + e) - may[i]).max(0.0) * weight[i];
         }
     }
 }

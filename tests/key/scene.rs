@@ -84,7 +84,7 @@ pub fn scene(setup: &Setup, width: usize, height: usize, seed: u32, shift: f32) 
 }
 
 /// The screen's colour at a pixel: paint times light.
-fn screen(setup: &Setup, x: usize, y: usize, width: usize, height: usize, shift: f32) -> [f32; 3] {
+pub fn screen(setup: &Setup, x: usize, y: usize, width: usize, height: usize, shift: f32) -> [f32; 3] {
     let (u, v) = (x as f32 / width as f32, y as f32 / height as f32);
     let (px, py) = ((x as f32 - width as f32 / 2.0) / height as f32 - shift, v);
     let light = 1.06 - setup.gradient * (0.7 * u + 0.3 * v);
