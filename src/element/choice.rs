@@ -105,12 +105,7 @@ struct NetworkRequest<'a> {
 }
 
 impl NetworkRequest<'_> {
-    fn load(
-        &self,
-        beside: bool,
-        cancel: &Cancel,
-        interrupted: impl Fn() -> bool,
-    ) -> Result<Loaded, Error> {
+    fn load(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Loaded, Error> {
         if self.of.settings.model != auto::AUTO {
             return Ok(Loaded { means: self.load_named(&self.of.settings.model)?, chosen: None });
         }
@@ -233,8 +228,10 @@ pub fn key_options(settings: &Settings) -> Result<key::Options, Error> {
         if name != "color" {
             return refuse(format!("'{name}' is not known; model=key knows 'color', the screen's"));
         }
-        let Some(text) = value.get::<String>().ok() else {
-            return refuse("'color' is no text, such as \"#00b140\"".into());
+        // Without quotes 0x00b140 is a number.
+        let number = value.get::<i32>().ok().map(|v| format!("#{v:06x}"));
+        let Some(text) = number.or_else(|| value.get::<String>().ok()) else {
+            return refuse("'color' is neither a text, such as \"#00b140\", nor a number, such as 0x00b140".into());
         };
         let Ok(Meaning::Known(Background::Color(rgb))) = compose::meaning(&text) else {
             return refuse(format!("color: '{text}' is no colour, such as \"#00b140\" or green"));

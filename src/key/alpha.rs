@@ -46,18 +46,21 @@ impl Maker {
         let flat = flat(lines);
         let side = rows.side;
         self.samples.resize(rows.width * rows.height, 0);
-        self.samples.par_chunks_mut(side * rows.width).enumerate().for_each_init(Local::default, |l, (row, out)| {
-            each_run(&flat[row * wide..][..wide], |value, (from, to)| {
-                let x = from * side..(to * side).min(rows.width);
-                for (y, out) in out.chunks_exact_mut(rows.width).enumerate() {
-                    let out = &mut out[x.clone()];
-                    match value {
-                        Some(value) => out.fill(value),
-                        None => sample(rows, difference, lines, row * side + y, (from, to), l, out),
+        self.samples.par_chunks_mut(side * rows.width).enumerate().for_each_init(
+            Local::default,
+            |l, (row, out)| {
+                each_run(&flat[row * wide..][..wide], |value, (from, to)| {
+                    let x = from * side..(to * side).min(rows.width);
+                    for (y, out) in out.chunks_exact_mut(rows.width).enumerate() {
+                        let out = &mut out[x.clone()];
+                        match value {
+                            Some(value) => out.fill(value),
+                            None => sample(rows, difference, lines, row * side + y, (from, to), l, out),
+                        }
                     }
-                }
-            });
-        });
+                });
+            },
+        );
         let (width, strip) = (rows.frame.width, side * rows.scale);
         let samples = &self.samples;
         out.par_chunks_mut(strip * width).enumerate().for_each_init(Local::default, |l, (row, out)| {

@@ -60,6 +60,11 @@ impl Difference {
         Self { forms, offset: to_rgb.1, fall: Numbers::of(frame).step(unit) }
     }
 
+    /// The components of black.
+    pub fn offset(&self) -> [f32; 3] {
+        self.offset
+    }
+
     /// The difference of one colour.
     #[inline(always)]
     pub fn at(&self, c: [f32; 3]) -> f32 {

@@ -15,9 +15,9 @@ mod spill;
 mod tests;
 
 use crate::frame::{Frame, FrameMut};
+use alpha::Maker;
 use colour::{Difference, Numbers, Primary};
 use rows::Rows;
-use alpha::Maker;
 use screen::{Kind, Lines, Model};
 
 /// The value of the element's `model` that means keying.
@@ -100,11 +100,7 @@ impl Keyer {
         true
     }
 
-    fn find(
-        &mut self,
-        rows: &Rows<'_>,
-        made_of: (usize, usize, Numbers),
-    ) -> Option<(Difference, Lines)> {
+    fn find(&mut self, rows: &Rows<'_>, made_of: (usize, usize, Numbers)) -> Option<(Difference, Lines)> {
         let wanted = self.options.color.map(Primary::of).map(|(p, d)| (p, f32::from(d)));
         let (primary, mean) = screen::find(rows, wanted)?;
         let difference = Difference::new(rows.frame, primary);
@@ -114,8 +110,7 @@ impl Keyer {
             model.look(rows, &difference, true)?;
         }
         let lines = model.look(rows, &difference, false)?;
-        self.known =
-            Some(Known { made_of, primary, model, kinds: Vec::new(), side: rows.side * rows.scale });
+        self.known = Some(Known { made_of, primary, model, kinds: Vec::new(), side: rows.side * rows.scale });
         Some((difference, lines))
     }
 

@@ -23,6 +23,9 @@ const NOISE: f32 = 1.5;
 /// Weight of what is seen of the screen in cells with other things in them, against that of whole ones.
 const MIXED: f32 = 0.005;
 
+/// Weight of what is remembered of a cell, at most, against that of what is seen whole.
+const REMEMBERED: f32 = 0.03;
+
 /// What is known of a cell's screen: its difference, the noise of that, its components.
 pub type Back = [f32; 5];
 /// What is known of a cell's foreground: the same.
@@ -42,6 +45,8 @@ pub struct Model {
     sure: Vec<f32>,
     /// The mean difference of all screen that was seen.
     pub mean: f32,
+    /// Samples of it in the frame before.
+    seen: f32,
 }
 
 /// What the samples of a cell add up to.
@@ -136,6 +141,7 @@ impl Model {
             own: Grid::new(wide, high, [0.0; 2]),
             sure: vec![0.0; wide * high],
             mean: difference,
+            seen: 0.0,
         }
     }
 
@@ -147,6 +153,13 @@ impl Model {
         let (seen, mean) = sums.iter().fold((0.0, 0.0), |(n, d), s| (n + s.back[0], d + s.back[1]));
         if seen < 0.002 * (rows.width * rows.height / rows.step) as f32 {
             return None;
+        }
+        if !first {
+            // Much of the screen is gone at once: it is lit otherwise, and looked for anew.
+            if seen < 0.6 * self.seen {
+                return None;
+            }
+            self.seen = seen;
         }
         self.mean = mean / seen;
         // Samples of each cell: those at the right and at the bottom may stand over the frame.
@@ -163,6 +176,22 @@ impl Model {
             .map(|((s, b), full)| s.back[0] >= 0.99 * full && s.least > 0.6 * b[0])
             .collect();
         let inner = self.back.all_around(&pure);
+        // What is remembered is lit as what is seen: light dims all of R'G'B' alike.
+        let (mut now, mut then) = (0.0, 0.0);
+        for (i, s) in sums.iter().enumerate().filter(|(i, _)| inner[*i]) {
+            now += s.back[1] / s.back[0].max(1.0);
+            then += self.back.cells[i][0];
+        }
+        if then > 0.0 {
+            let gain = (now / then).clamp(0.5, 2.0);
+            let offset = difference.offset();
+            for b in &mut self.back.cells {
+                b[0] *= gain;
+                for (c, o) in b[2..].iter_mut().zip(offset) {
+                    *c = o + (*c - o) * gain;
+                }
+            }
+        }
         // The screen: what is seen of it counts whole where nothing else is near.
         let mut weights = vec![0.0; sums.len()];
         let mut noise = Grid::new(wide, high, [0.0; 1]);
@@ -178,7 +207,7 @@ impl Model {
             };
             if now > 0.0 {
                 let mean = means(&s.back);
-                let keep = 0.3 * before * (1.0 - now);
+                let keep = REMEMBERED * before * (1.0 - now);
                 let cell = &mut self.back.cells[i];
                 for (c, m) in cell.iter_mut().zip(mean) {
                     *c = (*c * keep + m * now) / (keep + now);
@@ -187,7 +216,7 @@ impl Model {
             if inner[i] {
                 (noise.cells[i], noise_weights[i]) = ([means(&s.back)[1]], 1.0);
             }
-            weights[i] = now.max(0.15 * before);
+            weights[i] = now.max(REMEMBERED * before);
             self.sure[i] = now.max(before);
         }
         self.back.fill(&weights);
@@ -217,8 +246,7 @@ impl Model {
             .zip(&self.back.cells)
             .map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0]))
             .collect();
-        let solid: Vec<bool> =
-            sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < 0.5 * b[0]).collect();
+        let solid: Vec<bool> = sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < 0.5 * b[0]).collect();
         let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
         let mut lines = Grid::new(wide, high, [0.0; 5]);
         let mut kinds = Vec::with_capacity(wide * high);

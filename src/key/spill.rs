@@ -130,7 +130,8 @@ impl Group<'_> {
         resize(&mut l.may, n);
         spread(&l.line[6], side, &mut l.weight);
         spread(&l.line[7], side, &mut l.may);
-        let at = |c: &Component, rows: usize| (in_strip >> c.vsub) * strides[c.plane] + rows * strides[c.plane];
+        let at =
+            |c: &Component, rows: usize| (in_strip >> c.vsub) * strides[c.plane] + rows * strides[c.plane];
         for k in 0..3 {
             let c = &self.layout[k];
             resize(&mut l.c[k], n);

@@ -33,9 +33,8 @@ fn disc(format: Format, width: usize, height: usize) -> (Picture, Vec<f32>) {
             for x in 0..c.width(width) {
                 // The mean of the pixels that share the sample.
                 let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
-                let sum: f32 = (0..nx * ny)
-                    .map(|i| colour((x << c.hsub) + i % nx, (y << c.vsub) + i / nx)[k])
-                    .sum();
+                let sum: f32 =
+                    (0..nx * ny).map(|i| colour((x << c.hsub) + i % nx, (y << c.vsub) + i / nx)[k]).sum();
                 let (data, stride) = &mut picture.planes[c.plane];
                 data[y * *stride + c.offset + x * c.step] = (sum / (nx * ny) as f32 + 0.5) as u8;
             }
@@ -169,6 +168,22 @@ fn a_screen_is_forgotten_with_its_scene() {
 }
 
 #[test]
+fn a_light_that_goes_down_at_once_is_followed() {
+    let (mut picture, truth) = disc(Format::Rgb, 320, 240);
+    let mut alpha = vec![0; 320 * 240];
+    let mut keyer = Keyer::default();
+    assert!(keyer.key(&picture.frame(), &mut alpha));
+    for part in [0.75, 0.6, 0.9] {
+        let darker = picture.planes[0].0.iter().map(|v| (f32::from(*v) * part) as u8).collect::<Vec<u8>>();
+        picture.planes[0].0 = darker;
+        assert!(keyer.key(&picture.frame(), &mut alpha), "{part}");
+        let off = alpha.iter().zip(&truth).map(|(a, t)| (f32::from(*a) / 255.0 - t).abs());
+        let off = off.sum::<f32>() / truth.len() as f32 * 1e3;
+        assert!(off < 4.0, "{part}: {off}");
+    }
+}
+
+#[test]
 fn colours_that_can_be_keyed() {
     for (rgb, can) in [
         ([0, 177, 64], true),
@@ -223,7 +238,11 @@ fn lines_are_spread_as_the_formula_says() {
                 });
                 for (i, v) in got.iter().enumerate() {
                     let want = plain(from * side + i, y, side);
-                    assert!((v - want).abs() < 0.01, "side {side}, row {y}, {}: {v}, not {want}", from * side + i);
+                    assert!(
+                        (v - want).abs() < 0.01,
+                        "side {side}, row {y}, {}: {v}, not {want}",
+                        from * side + i
+                    );
                 }
             }
         }
@@ -243,7 +262,8 @@ fn holes_are_closed_as_the_formula_says() {
         });
         for y in reach..high - reach {
             for x in reach..wide - reach {
-                let around = (y - reach..=y + reach).flat_map(|y| (x - reach..=x + reach).map(move |x| (x, y)));
+                let around =
+                    (y - reach..=y + reach).flat_map(|y| (x - reach..=x + reach).map(move |x| (x, y)));
                 let least = around.map(|(x, y)| before[y * wide + x]).min().unwrap();
                 let part = (f32::from(least) - 128.0).clamp(0.0, 76.0) / 76.0;
                 let a = f32::from(before[y * wide + x]);
@@ -278,7 +298,8 @@ fn a_model_holds_what_plain_sums_give() {
     let mean = d.iter().sum::<f32>() / d.len() as f32;
     let deviation = (d.iter().map(|d| (d - mean).powi(2)).sum::<f32>() / d.len() as f32).sqrt();
     let n = model.back.cells.len() as f32;
-    let [d, noise, r, ..] = model.back.cells.iter().fold([0.0; 5], |s, c| [0, 1, 2, 3, 4].map(|k| s[k] + c[k] / n));
+    let [d, noise, r, ..] =
+        model.back.cells.iter().fold([0.0; 5], |s, c| [0, 1, 2, 3, 4].map(|k| s[k] + c[k] / n));
     assert!((d - mean).abs() < 0.3 && (noise - deviation).abs() < 0.3, "{d} {noise}, not {mean} {deviation}");
     assert!((r - (mean - 50.0)).abs() < 0.3, "{r}");
 }

@@ -79,8 +79,9 @@ pub fn chromakey(scene: &Scene, setup: &Setup) -> Best {
     let mut graph = format!("[0]split={n}");
     (0..n).for_each(|i| graph += &format!("[s{i}]"));
     for (i, (similarity, blend)) in settings.iter().enumerate() {
-        graph +=
-            &format!(";[s{i}]chromakey={color}:{similarity}:{blend},format=yuva420p,alphaextract,format=gray[o{i}]");
+        graph += &format!(
+            ";[s{i}]chromakey={color}:{similarity}:{blend},format=yuva420p,alphaextract,format=gray[o{i}]"
+        );
     }
     graph += ";";
     (0..n).for_each(|i| graph += &format!("[o{i}]"));

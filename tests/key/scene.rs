@@ -23,12 +23,60 @@ pub const BLUE: [f32; 3] = [28.0, 72.0, 188.0];
 
 /// From an even screen to what a garage gives.
 pub const SETUPS: [Setup; 6] = [
-    Setup { name: "green, even", paint: GREEN, gradient: 0.05, folds: 0.0, shadow: 0.0, spill: 0.05, noise: 1.0 },
-    Setup { name: "green, uneven", paint: GREEN, gradient: 0.4, folds: 0.0, shadow: 0.25, spill: 0.1, noise: 1.5 },
-    Setup { name: "green, folds", paint: GREEN, gradient: 0.25, folds: 0.12, shadow: 0.15, spill: 0.1, noise: 2.5 },
-    Setup { name: "blue, even", paint: BLUE, gradient: 0.05, folds: 0.0, shadow: 0.0, spill: 0.05, noise: 1.0 },
-    Setup { name: "blue, uneven", paint: BLUE, gradient: 0.4, folds: 0.0, shadow: 0.25, spill: 0.1, noise: 1.5 },
-    Setup { name: "blue, folds", paint: BLUE, gradient: 0.25, folds: 0.12, shadow: 0.15, spill: 0.1, noise: 2.5 },
+    Setup {
+        name: "green, even",
+        paint: GREEN,
+        gradient: 0.05,
+        folds: 0.0,
+        shadow: 0.0,
+        spill: 0.05,
+        noise: 1.0,
+    },
+    Setup {
+        name: "green, uneven",
+        paint: GREEN,
+        gradient: 0.4,
+        folds: 0.0,
+        shadow: 0.25,
+        spill: 0.1,
+        noise: 1.5,
+    },
+    Setup {
+        name: "green, folds",
+        paint: GREEN,
+        gradient: 0.25,
+        folds: 0.12,
+        shadow: 0.15,
+        spill: 0.1,
+        noise: 2.5,
+    },
+    Setup {
+        name: "blue, even",
+        paint: BLUE,
+        gradient: 0.05,
+        folds: 0.0,
+        shadow: 0.0,
+        spill: 0.05,
+        noise: 1.0,
+    },
+    Setup {
+        name: "blue, uneven",
+        paint: BLUE,
+        gradient: 0.4,
+        folds: 0.0,
+        shadow: 0.25,
+        spill: 0.1,
+        noise: 1.5,
+    },
+    Setup {
+        name: "blue, folds",
+        paint: BLUE,
+        gradient: 0.25,
+        folds: 0.12,
+        shadow: 0.15,
+        spill: 0.1,
+        noise: 2.5,
+    },
 ];
 
 /// A picture of the foreground alone, its true alpha, and the picture before a screen.
@@ -212,7 +260,13 @@ fn hair(alpha: &mut [f32], colors: &mut [[f32; 3]], width: usize, height: usize,
 }
 
 /// The foreground with the screen's light on it, the more the nearer the edge.
-fn spilt(setup: &Setup, alpha: &[f32], foreground: &[[f32; 3]], width: usize, height: usize) -> Vec<[f32; 3]> {
+fn spilt(
+    setup: &Setup,
+    alpha: &[f32],
+    foreground: &[[f32; 3]],
+    width: usize,
+    height: usize,
+) -> Vec<[f32; 3]> {
     let near = blurred(alpha, width, height, (height / 90).max(2));
     foreground
         .iter()

@@ -140,7 +140,9 @@ fn list(json: bool) -> Result<(), Failure> {
         [name, title, megabytes(p.bytes), licence, p.speed.clone(), p.subject.clone(), p.state().to_string()]
     }));
     let none = "none";
-    rows.push([key::NAME, key::TITLE, none, none, KEY_SPEED, KEY_FINDS, "part of bgremove"].map(String::from));
+    rows.push(
+        [key::NAME, key::TITLE, none, none, KEY_SPEED, KEY_FINDS, "part of bgremove"].map(String::from),
+    );
     let widths: [usize; 7] =
         std::array::from_fn(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default());
     let mut text = String::new();
@@ -163,7 +165,10 @@ fn info_of_key() -> String {
     let color = "model-options='key,color=\"#00b140\"'";
     let rows = [
         ("name", key::NAME),
-        ("network", "none: the matte comes of the difference between the screen's colour and the foreground's"),
+        (
+            "network",
+            "none: the matte comes of the difference between the screen's colour and the foreground's",
+        ),
         ("finds", KEY_FINDS),
         ("speed", KEY_SPEED),
         ("size", "no file"),

@@ -253,7 +253,8 @@ impl Foreground {
     fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors, outward: bool) -> bool {
         let layout = format.layout();
         let all = outward || colors == Colors::All;
-        let some = |c: &Component| c.plane == plane && (all || (colors != Colors::Own && c.hsub + c.vsub > 0));
+        let some =
+            |c: &Component| c.plane == plane && (all || (colors != Colors::Own && c.hsub + c.vsub > 0));
         layout.color[..layout.colors].iter().any(some)
             && self.cells_of(format, plane, y, outward).is_some_and(|(_, cells)| cells.contains(&true))
     }
