@@ -231,7 +231,9 @@ pub fn key_options(settings: &Settings) -> Result<key::Options, Error> {
         // Without quotes 0x00b140 is a number.
         let number = value.get::<i32>().ok().map(|v| format!("#{v:06x}"));
         let Some(text) = number.or_else(|| value.get::<String>().ok()) else {
-            return refuse("'color' is neither a text, such as \"#00b140\", nor a number, such as 0x00b140".into());
+            return refuse(
+                "'color' is neither a text, such as \"#00b140\", nor a number, such as 0x00b140".into(),
+            );
         };
         let Ok(Meaning::Known(Background::Color(rgb))) = compose::meaning(&text) else {
             return refuse(format!("color: '{text}' is no colour, such as \"#00b140\" or green"));

@@ -9,7 +9,7 @@ use crate::simd::multiversion;
 use rayon::prelude::*;
 
 /// Variance of luma, in codes², below which it does not say where an edge runs.
-const FLAT: f32 = 6.0;
+const FLAT: f32 = 2.0;
 /// How much of what a bilinear enlargement takes off a sample is given back to it.
 const SHARPEN: f32 = 0.4;
 
@@ -193,7 +193,7 @@ fn finish(
 }
 
 /// Closes holes: where no sample within reach is the screen's by half or more, what looks like it is the foreground's own
-/// colour. Alpha rises to 255 as the least alpha around goes from 128 to 204.
+/// colour. Alpha rises to 255 as the least alpha around goes from 112 to 180.
 pub(super) fn close(
     alpha: &mut [u8],
     wide: usize,
@@ -232,8 +232,8 @@ multiversion! {
 multiversion! {
     fn raise(alpha: &mut [u8], least: &[u8]) {
         for (a, &l) in alpha.iter_mut().zip(least) {
-            // 76 steps from 128 on, as 0..255.
-            let part = (u16::from(l.saturating_sub(128).min(76)) * 215) >> 6;
+            // 68 steps from 112 on, as 0..255.
+            let part = (u16::from(l.saturating_sub(112).min(68)) * 240) >> 6;
             let v = u16::from(255 - *a) * part.min(255) + 128;
             *a += ((v + (v >> 8)) >> 8) as u8;
         }

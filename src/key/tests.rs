@@ -253,7 +253,7 @@ fn lines_are_spread_as_the_formula_says() {
 fn holes_are_closed_as_the_formula_says() {
     for (wide, high, reach) in [(20, 17, 3), (33, 30, 6), (60, 41, 12)] {
         let before: Vec<u8> = (0..wide * high)
-            .map(|i| if i % 37 < 20 { 255 } else { 130u8.saturating_add(value(i, 7) / 2) })
+            .map(|i| if i % 37 < 20 { 255 } else { 105u8.saturating_add(value(i, 7) / 2) })
             .collect();
         let got = same_at_each_width("close", || {
             let mut alpha = before.clone();
@@ -265,7 +265,7 @@ fn holes_are_closed_as_the_formula_says() {
                 let around =
                     (y - reach..=y + reach).flat_map(|y| (x - reach..=x + reach).map(move |x| (x, y)));
                 let least = around.map(|(x, y)| before[y * wide + x]).min().unwrap();
-                let part = (f32::from(least) - 128.0).clamp(0.0, 76.0) / 76.0;
+                let part = (f32::from(least) - 112.0).clamp(0.0, 68.0) / 68.0;
                 let a = f32::from(before[y * wide + x]);
                 let want = a + (255.0 - a) * part;
                 let is = f32::from(got[y * wide + x]);
