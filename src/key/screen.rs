@@ -16,8 +16,8 @@ const LEAST_GIVEN: f32 = 0.003;
 const SCREEN: f32 = 0.85;
 /// The same while nothing is known yet.
 const SCREEN_AT_FIRST: f32 = 0.5;
-/// Up to this part of the screen's difference, a sample is the foreground's.
-const FOREGROUND: f32 = 0.25;
+/// With less than this part of the screen's difference all over, a cell is whole.
+const SOLID: f32 = 0.5;
 /// Standard deviations of the screen's noise that are taken for screen.
 const NOISE: f32 = 1.5;
 /// Weight of what is seen of the screen in cells with other things in them, against that of whole ones.
@@ -47,6 +47,14 @@ pub struct Model {
     pub mean: f32,
     /// Samples of it in the frame before.
     seen: f32,
+    /// Cells that were whole in the frame before: all of them is the foreground's own.
+    solid: Vec<bool>,
+}
+
+/// Up to which part of the screen's difference a sample beside the screen is the foreground's, and how many deviations of the
+/// foreground's difference are still foreground. A sample that stands for four pixels is seldom all foreground: more has to pass for it.
+fn foreground(rows: &Rows<'_>) -> (f32, f32) {
+    if rows.scale == 1 { (0.1, 0.0) } else { (0.25, 0.5) }
 }
 
 /// What the samples of a cell add up to.
@@ -142,6 +150,7 @@ impl Model {
             sure: vec![0.0; wide * high],
             mean: difference,
             seen: 0.0,
+            solid: vec![false; wide * high],
         }
     }
 
@@ -246,8 +255,10 @@ impl Model {
             .zip(&self.back.cells)
             .map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0]))
             .collect();
-        let solid: Vec<bool> = sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < 0.5 * b[0]).collect();
+        let solid: Vec<bool> =
+            sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < SOLID * b[0]).collect();
         let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
+        let (_, above) = foreground(rows);
         let mut lines = Grid::new(wide, high, [0.0; 5]);
         let mut kinds = Vec::with_capacity(wide * high);
         for (i, line) in lines.cells.iter_mut().enumerate() {
@@ -260,10 +271,11 @@ impl Model {
             *line = match kind {
                 Kind::Screen => [0.0; 5],
                 Kind::Solid => [1.0, 0.0, 1.0, 0.0, 0.0],
-                Kind::Mixed => line_of(difference, b, f),
+                Kind::Mixed => line_of(difference, b, f, above),
             };
             kinds.push(kind);
         }
+        self.solid = kinds.iter().map(|k| *k == Kind::Solid).collect();
         self.own = Grid::new(wide, high, [0.0; 2]);
         let mut weights = vec![0.0; sums.len()];
         for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
@@ -279,14 +291,18 @@ impl Model {
 
     fn sums(&self, rows: &Rows<'_>, difference: &Difference, screen: f32) -> Vec<Sums> {
         let (wide, side) = (self.back.wide, rows.side);
+        let (front, _) = foreground(rows);
         let mut sums = vec![Sums::default(); wide * self.back.high];
         sums.par_chunks_mut(wide).enumerate().for_each_init(
             || (std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]), vec![0.0f32; wide * side]),
             |(lines, d), (row, sums)| {
                 sums.fill(Sums { least: f32::MAX, most: f32::MIN, ..Sums::default() });
-                let bounds: Vec<[f32; 2]> = self.back.cells[row * wide..][..wide]
+                let cells = &self.back.cells[row * wide..][..wide];
+                let solid = &self.solid[row * wide..][..wide];
+                let bounds: Vec<[f32; 2]> = cells
                     .iter()
-                    .map(|b| [screen * b[0], FOREGROUND * b[0]])
+                    .zip(solid)
+                    .map(|(b, solid)| [screen * b[0], if *solid { SOLID } else { front } * b[0]])
                     .collect();
                 for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
                     rows.read(y, 0, lines);
@@ -307,9 +323,9 @@ impl Model {
 }
 
 /// The line of a cell with this screen and this foreground.
-fn line_of(difference: &Difference, b: &Back, f: &Front) -> Cell<5> {
+fn line_of(difference: &Difference, b: &Back, f: &Front, above: f32) -> Cell<5> {
     // What is left of the screen's noise is screen, and what varies in the foreground is foreground.
-    let (below, above) = ((NOISE * b[1] + 0.01 * b[0]).min(0.3 * b[0]), 0.5 * f[1]);
+    let (below, above) = ((NOISE * b[1] + 0.01 * b[0]).min(0.3 * b[0]), above * f[1]);
     let (none, whole) = (b[0] - below, (f[0] + above).clamp(-0.6 * b[0], 0.3 * b[0]));
     let q = 1.0 / (none - whole);
     let [back, front] = [b, f].map(|c| difference.parts([c[2], c[3], c[4]]));
