@@ -50,7 +50,7 @@ impl BgRemove {
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
         state.follow(settings);
-        if !state.needs_copy(settings) {
+        if state.means.is_key() || !state.needs_copy(settings) {
             return Ok(Duration::ZERO);
         }
         let begin = Instant::now();

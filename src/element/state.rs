@@ -1,5 +1,7 @@
 //! What happens to a frame, between caps and the end of the stream.
 
+mod key;
+
 use super::caps::MATTE_COLORIMETRY;
 use super::choice::Means;
 use super::effort::Effort;
@@ -85,6 +87,8 @@ pub struct State {
     cover: Vec<u8>,
     /// The frame's colours in the format that goes out, until it is known what of them is seen.
     scratch: Option<gst::Buffer>,
+    /// The same in the format that came in, for a key.
+    copy: Option<gst::Buffer>,
     /// GStreamer's own conversion, where the formats differ in more than order and alpha.
     converter: Option<VideoConverter>,
     pub in_force: InForce,
@@ -128,6 +132,7 @@ impl State {
             alpha: Vec::new(),
             cover: Vec::new(),
             scratch: None,
+            copy: None,
             converter: None,
             in_force,
             prepared: None,
@@ -185,12 +190,6 @@ impl State {
         self.in_force.kind == Kind::Matte || from.zip(to).is_some_and(alike)
     }
 
-    /// Whether the frame's colours are worked on in memory of our own first ([`State::carry`]).
-    pub fn needs_copy(&self, settings: &Settings) -> bool {
-        let cleans = self.means.is_key() && settings.decontaminate && self.in_force.kind != Kind::Matte;
-        cleans || !self.lies_as_it_goes_out()
-    }
-
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
     /// them there; not needed where they lie so already and stay ([`State::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
@@ -228,13 +227,16 @@ impl State {
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
-        let mut scratch = self.scratch.take();
-        let spent = self.make(settings, quality, source, input, scratch.as_mut(), output);
+        let begin = Instant::now();
+        self.key(settings, source, input)?;
+        let keying = begin.elapsed();
+        let scratch = self.scratch.take();
+        let spent = self.make(settings, quality, source, input, scratch.as_deref(), output);
         self.scratch = scratch;
         if spent.is_ok() {
             frames::clear_rest(output, &self.output);
         }
-        spent
+        spent.map(|spent| Spent { refine: spent.refine + keying, ..spent })
     }
 
     fn make(
@@ -243,7 +245,7 @@ impl State {
         quality: Refine,
         source: &mut Source,
         input: &gst::BufferRef,
-        mut scratch: Option<&mut gst::Buffer>,
+        scratch: Option<&gst::BufferRef>,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
         let (start, lies) = (Instant::now(), !self.needs_copy(settings));
@@ -263,10 +265,8 @@ impl State {
                 self.matte.fill(*alpha);
                 Duration::ZERO
             }
-            Source::Key { missing, found } => {
-                *found = self.key(settings, &frame, *missing, scratch.as_mut().map(|s| &mut **s))?;
-                Duration::ZERO
-            }
+            // Made before.
+            Source::Key { .. } => Duration::ZERO,
         };
         let refined = Instant::now();
         // Straight alpha that was there before hides pixels, too; it says nothing of how colours mix.
@@ -411,45 +411,6 @@ impl State {
         temporal += begin.elapsed();
         self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
         temporal
-    }
-
-    /// The matte of the screen's colour, or `missing` all over if there is no screen: whether there is one. The screen's
-    /// light is taken out of the colours in `scratch` if they go out.
-    fn key(
-        &mut self,
-        settings: &Settings,
-        frame: &Frame<'_>,
-        missing: u8,
-        scratch: Option<&mut gst::Buffer>,
-    ) -> Result<bool, Error> {
-        let cleans = settings.decontaminate && self.in_force.kind != Kind::Matte;
-        let Means::Key(keyer) = &mut self.means else { return Ok(false) };
-        let found = keyer.key(frame, &mut self.matte);
-        if !found {
-            self.matte.fill(missing);
-        } else if cleans {
-            let buffer = scratch.and_then(|s| s.get_mut()).ok_or_else(own)?;
-            let mut mapped =
-                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
-            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
-            keyer.clean(&mut colors, &self.matte);
-        }
-        if found {
-            self.levels.apply(&mut self.matte, frame.width, frame.height, &settings.controls);
-        }
-        Ok(found)
-    }
-
-    /// The part of the frame that its subject takes, 0..1, about: of some rows.
-    pub fn coverage(&self) -> f32 {
-        let width = self.input.width() as usize;
-        let rows = self.matte.chunks_exact(width).step_by(8);
-        let (mut sum, mut n) = (0u64, 0u64);
-        for row in rows {
-            sum += row.iter().map(|a| u64::from(*a)).sum::<u64>();
-            n += width as u64;
-        }
-        sum as f32 / (255 * n.max(1)) as f32
     }
 
     /// The frame's colours in the output's format, by GStreamer's converter.

@@ -115,7 +115,7 @@ fn is_nearer_to_the_truth_than_what_people_use() {
                 "{name} {format}: colours are {off:.1} off, ffmpeg's {:.1}",
                 filter.off
             );
-            assert!(mad <= 1.0 && grad <= 1.0, "{name} {format}: MAD × {mad:.2}, Grad × {grad:.2}");
+            assert!(mad <= 0.75 && grad <= 0.5, "{name} {format}: MAD × {mad:.2}, Grad × {grad:.2}");
             ratios.push((mad, grad));
         }
     }
@@ -129,13 +129,16 @@ fn is_nearer_to_the_truth_than_what_people_use() {
     };
     let [whole, shared] = &ratios;
     // The aims are 0.4 and 0.5. Where chroma has half the resolution and luma does not tell the subject from the screen, as
-    // before blue, nobody can know the edge as well.
+    // before blue, nobody can know the edge as well, and the first of them is missed.
     let (mad, grad) = figures("RGB", whole);
     assert!(mad <= 0.4 && grad <= 0.5);
     let (mad, grad) = figures("I420 before green", &shared[..3]);
-    assert!(mad <= 0.45 && grad <= 0.5);
+    assert!(mad <= 0.4 && grad <= 0.5);
     let (mad, grad) = figures("I420 before blue", &shared[3..]);
-    assert!(mad <= 0.8 && grad <= 0.5);
+    assert!(mad <= 0.68 && grad <= 0.5);
+    let all: Vec<(f64, f64)> = ratios.concat();
+    let (mad, grad) = figures("all", &all);
+    assert!(mad <= 0.42 && grad <= 0.5);
 }
 
 #[test]
