@@ -29,7 +29,10 @@ struct Local {
     rows: [[Vec<f32>; 3]; 2],
     luma: Vec<u8>,
     fine: Vec<u8>,
-    up: Vec<[f32; 4]>,
+    /// What each sample adds to its pixels: see [`slopes`].
+    up: [Vec<f32>; 4],
+    mixed: [Vec<f32>; 2],
+    halves: [Vec<u8>; 2],
 }
 
 /// Makes mattes; keeps its buffers from frame to frame, nothing else.
@@ -158,7 +161,7 @@ fn finish(
         return;
     }
     let y_of = rows.frame.format.layout().color[0];
-    l.up.resize(n, [0.0; 4]);
+    l.up.iter_mut().for_each(|v| v.resize(n, 0.0));
     for y in y0..y1 {
         for k in 0..3 {
             if y > y0 && k < 2 {
@@ -187,7 +190,8 @@ fn finish(
             let to = &mut out[(2 * (y - y0) + dy) * width..][2 * x0..(2 * x1).min(width)];
             luma_row(rows, &y_of, 2 * y + dy, 2 * x0, to.len(), &mut l.fine);
             let far = 2 * dy;
-            widen((alpha[1], alpha[far]), (luma[1], luma[far]), &l.up, &l.fine, to);
+            let (alpha, luma) = ([alpha[1], alpha[far]], [luma[1], luma[far]]);
+            widen(alpha, luma, &l.up, &l.fine, &mut l.mixed, &mut l.halves, to);
         }
     }
 }
@@ -281,8 +285,10 @@ fn byte(alpha: f32) -> u8 {
 multiversion! {
     /// Of each sample's surroundings of 3 × 3: how alpha goes with luma (the slope of the guided filter, He, Sun & Tang,
     /// ECCV 2010), what a bilinear enlargement takes off its mean, and the least and greatest alpha.
-    fn slopes(alpha: [&[f32]; 3], luma: [&[f32]; 3], out: &mut [[f32; 4]]) {
-        let n = out.len();
+    fn slopes(alpha: [&[f32]; 3], luma: [&[f32]; 3], out: &mut [Vec<f32>; 4]) {
+        let n = out[0].len();
+        let [out0, out1, out2, out3] = out;
+        let (out0, out1, out2, out3) = (&mut out0[..n], &mut out1[..n], &mut out2[..n], &mut out3[..n]);
         let (a0, a1, a2) = (&alpha[0][..n + 2], &alpha[1][..n + 2], &alpha[2][..n + 2]);
         let (y0, y1, y2) = (&luma[0][..n + 2], &luma[1][..n + 2], &luma[2][..n + 2]);
         for i in 0..n {
@@ -301,30 +307,61 @@ multiversion! {
             let across = |x: usize| a0[x] + 6.0 * a1[x] + a2[x];
             let mean = (across(i) + 6.0 * across(i + 1) + across(i + 2)) / 64.0;
             let more = (most - least) * 0.2;
-            out[i] = [
-                cov / (var + FLAT),
-                (a1[i + 1] - mean) * SHARPEN,
-                (least - more).max(0.0),
-                (most + more).min(1.0),
-            ];
+            out0[i] = cov / (var + FLAT);
+            out1[i] = (a1[i + 1] - mean) * SHARPEN;
+            out2[i] = (least - more).max(0.0);
+            out3[i] = (most + more).min(1.0);
         }
     }
 }
 
 multiversion! {
-    /// A row of pixels from the rows of samples that it lies between, the nearer first: bilinear, with the detail of luma.
-    fn widen(alpha: (&[f32], &[f32]), luma: (&[f32], &[f32]), up: &[[f32; 4]], fine: &[u8], out: &mut [u8]) {
-        let n = up.len();
-        let (a0, a1, y0, y1) = (&alpha.0[..n + 2], &alpha.1[..n + 2], &luma.0[..n + 2], &luma.1[..n + 2]);
-        let at = |v: (&[f32], &[f32]), i: usize| 0.75 * v.0[i] + 0.25 * v.1[i];
-        for (i, (out, fine)) in out.chunks_mut(2).zip(fine.chunks(2)).enumerate() {
-            let [slope, lost, least, most] = up[i];
-            for (k, (o, &y)) in out.iter_mut().zip(fine).enumerate() {
-                let far = i + 2 * k;
-                let a = 0.75 * at((a0, a1), i + 1) + 0.25 * at((a0, a1), far);
-                let b = 0.75 * at((y0, y1), i + 1) + 0.25 * at((y0, y1), far);
-                *o = byte((a + lost + slope * (f32::from(y) - b)).clamp(least, most));
+    /// A row of pixels from the rows of samples that it lies between, the nearer first: bilinear, with the detail of luma. `mixed`
+    /// and `halves` are scratch.
+    fn widen(
+        alpha: [&[f32]; 2],
+        luma: [&[f32]; 2],
+        up: &[Vec<f32>; 4],
+        fine: &[u8],
+        mixed: &mut [Vec<f32>; 2],
+        halves: &mut [Vec<u8>; 2],
+        out: &mut [u8],
+    ) {
+        let n = up[0].len();
+        for k in 0..2 {
+            let from = if k == 0 { alpha } else { luma };
+            let (near, far) = (&from[0][..n + 2], &from[1][..n + 2]);
+            mixed[k].resize(n + 2, 0.0);
+            for (i, o) in mixed[k].iter_mut().enumerate() {
+                *o = 0.75 * near[i] + 0.25 * far[i];
             }
+        }
+        let (a, y) = (&mixed[0][..n + 2], &mixed[1][..n + 2]);
+        let (slope, lost, least, most) = (&up[0][..n], &up[1][..n], &up[2][..n], &up[3][..n]);
+        let whole = fine.len() / 2;
+        for k in 0..2 {
+            let half = &mut halves[k];
+            half.resize(n, 0);
+            let side = 2 * k;
+            for i in 0..whole {
+                let alpha = 0.75 * a[i + 1] + 0.25 * a[i + side] + lost[i];
+                let luma = 0.75 * y[i + 1] + 0.25 * y[i + side];
+                let v = alpha + slope[i] * (f32::from(fine[2 * i + k]) - luma);
+                half[i] = byte(v.max(least[i]).min(most[i]));
+            }
+        }
+        if whole < n && 2 * whole < fine.len() {
+            // The last column of an odd width.
+            let i = whole;
+            let alpha = 0.75 * a[i + 1] + 0.25 * a[i] + lost[i];
+            let luma = 0.75 * y[i + 1] + 0.25 * y[i];
+            let v = alpha + slope[i] * (f32::from(fine[2 * i]) - luma);
+            out[2 * i] = byte(v.max(least[i]).min(most[i]));
+        }
+        let (left, right) = (&halves[0][..whole], &halves[1][..whole]);
+        for (i, out) in out.chunks_exact_mut(2).take(whole).enumerate() {
+            out[0] = left[i];
+            out[1] = right[i];
         }
     }
 }

@@ -294,9 +294,12 @@ impl Model {
         let (front, _) = foreground(rows);
         let mut sums = vec![Sums::default(); wide * self.back.high];
         sums.par_chunks_mut(wide).enumerate().for_each_init(
-            || (std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]), vec![0.0f32; wide * side]),
-            |(lines, d), (row, sums)| {
-                sums.fill(Sums { least: f32::MAX, most: f32::MIN, ..Sums::default() });
+            || {
+                let lines = std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]);
+                (lines, vec![0.0f32; wide * side], vec![Lanes::NONE; wide])
+            },
+            |(lines, d, lanes), (row, sums)| {
+                lanes.fill(Lanes::NONE);
                 let cells = &self.back.cells[row * wide..][..wide];
                 let solid = &self.solid[row * wide..][..wide];
                 let bounds: Vec<[f32; 2]> = cells
@@ -307,8 +310,9 @@ impl Model {
                 for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
                     rows.read(y, 0, lines);
                     differences(difference, [&lines[0], &lines[1], &lines[2]], d);
-                    add(d, [&lines[0], &lines[1], &lines[2]], side, &bounds, sums);
+                    add(d, [&lines[0], &lines[1], &lines[2]], side, &bounds, lanes);
                 }
+                sums.iter_mut().zip(lanes.iter()).for_each(|(s, l)| *s = l.sums());
                 // The last column stands over the frame.
                 let over = wide * side - rows.width;
                 if over > 0 {
@@ -372,20 +376,47 @@ multiversion! {
 /// Samples that are added side by side.
 const LANES: usize = 8;
 
+/// What [`Sums`] holds, each lane for itself.
+#[derive(Clone)]
+struct Lanes {
+    back: [[f32; LANES]; 6],
+    front: [[f32; LANES]; 6],
+    least: [f32; LANES],
+    most: [f32; LANES],
+}
+
+impl Lanes {
+    const NONE: Self = Self {
+        back: [[0.0; LANES]; 6],
+        front: [[0.0; LANES]; 6],
+        least: [f32::MAX; LANES],
+        most: [f32::MIN; LANES],
+    };
+
+    fn sums(&self) -> Sums {
+        Sums {
+            back: self.back.map(|l| l.iter().sum()),
+            front: self.front.map(|l| l.iter().sum()),
+            least: self.least.iter().copied().fold(f32::MAX, f32::min),
+            most: self.most.iter().copied().fold(f32::MIN, f32::max),
+        }
+    }
+}
+
 multiversion! {
     /// Adds a row to the sums of the cells that it goes through.
-    fn add(d: &[f32], c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Sums]) {
+    fn add(d: &[f32], c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Lanes]) {
         for (cell, (sum, &[screen, front])) in sums.iter_mut().zip(bounds).enumerate() {
             for at in (cell * side..(cell + 1) * side).step_by(LANES) {
                 let d = &d[at..at + LANES];
-                let (mut least, mut most) = (f32::MAX, f32::MIN);
-                for &d in d {
-                    least = least.min(d);
-                    most = most.max(d);
-                }
-                sum.least = sum.least.min(least);
-                sum.most = sum.most.max(most);
                 let c = [&c[0][at..at + LANES], &c[1][at..at + LANES], &c[2][at..at + LANES]];
+                let (mut least, mut most) = (f32::MAX, f32::MIN);
+                for i in 0..LANES {
+                    sum.least[i] = sum.least[i].min(d[i]);
+                    sum.most[i] = sum.most[i].max(d[i]);
+                    least = least.min(d[i]);
+                    most = most.max(d[i]);
+                }
                 // Most are all of one kind.
                 if most > screen {
                     add_where(d, c, &mut sum.back, |d| d > screen);
@@ -399,18 +430,15 @@ multiversion! {
 }
 
 #[inline(always)]
-fn add_where(d: &[f32], c: [&[u8]; 3], sums: &mut [f32; 6], counts: impl Fn(f32) -> bool) {
-    let mut acc = [0.0f32; 6];
+fn add_where(d: &[f32], c: [&[u8]; 3], sums: &mut [[f32; LANES]; 6], counts: impl Fn(f32) -> bool) {
+    let [n, ds, squares, c0, c1, c2] = sums;
     for i in 0..LANES {
         let w = if counts(d[i]) { 1.0 } else { 0.0 };
-        acc[0] += w;
-        acc[1] += w * d[i];
-        acc[2] += w * d[i] * d[i];
-        acc[3] += w * f32::from(c[0][i]);
-        acc[4] += w * f32::from(c[1][i]);
-        acc[5] += w * f32::from(c[2][i]);
-    }
-    for (s, a) in sums.iter_mut().zip(acc) {
-        *s += a;
+        n[i] += w;
+        ds[i] += w * d[i];
+        squares[i] += w * d[i] * d[i];
+        c0[i] += w * f32::from(c[0][i]);
+        c1[i] += w * f32::from(c[1][i]);
+        c2[i] += w * f32::from(c[2][i]);
     }
 }

@@ -302,8 +302,15 @@ multiversion! {
 
 multiversion! {
     fn drop_pairs(c: &mut [f32], fall: &[f32], step: f32) {
-        for (c, f) in c.chunks_mut(2).zip(fall) {
-            c.iter_mut().for_each(|c| *c -= f * step);
+        let whole = c.len() / 2;
+        let fall = &fall[..c.len().div_ceil(2)];
+        let pairs = &mut c[..2 * whole];
+        for i in 0..whole {
+            pairs[2 * i] -= fall[i] * step;
+            pairs[2 * i + 1] -= fall[i] * step;
+        }
+        if let Some(last) = c.get_mut(2 * whole) {
+            *last -= fall[whole] * step;
         }
     }
 }

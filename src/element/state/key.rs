@@ -29,6 +29,7 @@ impl State {
     ) -> Result<(), Error> {
         let Source::Key { missing, found } = source else { return Ok(()) };
         let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
+        let lies = self.lies_as_it_goes_out();
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
@@ -37,7 +38,16 @@ impl State {
         if !*found {
             self.matte.fill(*missing);
         }
-        if *found && cleans {
+        if *found && cleans && lies {
+            self.carry(input)?;
+            let buffer = self.scratch.as_mut().and_then(|s| s.get_mut()).ok_or_else(own)?;
+            let mut mapped =
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
+            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
+            if let Means::Key(keyer) = &self.means {
+                keyer.clean(&mut colors, &self.matte);
+            }
+        } else if *found && cleans {
             // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
             let mut copy =
                 self.copy.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.input.size()]));

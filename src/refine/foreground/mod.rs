@@ -53,7 +53,7 @@ pub enum Colors {
     All,
     /// Chroma samples that a visible pixel shares with hidden ones: it would show what they were.
     Shared,
-    /// None: they are the foreground's own already. Hidden pixels beside visible ones get theirs as ever.
+    /// None: they are the foreground's own already, and those of hidden pixels beside visible ones as well.
     Own,
     /// The same as `Shared`, and where alpha is below [`FADES_BELOW`] the rest fades to the foreground's colours.
     Faded,
@@ -133,6 +133,9 @@ impl Foreground {
             self.mark_need(beyond);
             if beyond {
                 self.reach((w, h), alpha);
+            }
+            if colors == Colors::Own {
+                return beyond;
             }
             self.gather(frame, alpha);
             self.pull();
@@ -253,9 +256,9 @@ impl Foreground {
     fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors, outward: bool) -> bool {
         let layout = format.layout();
         let all = outward || colors == Colors::All;
-        let some =
-            |c: &Component| c.plane == plane && (all || (colors != Colors::Own && c.hsub + c.vsub > 0));
-        layout.color[..layout.colors].iter().any(some)
+        let some = |c: &Component| c.plane == plane && (all || c.hsub + c.vsub > 0);
+        colors != Colors::Own
+            && layout.color[..layout.colors].iter().any(some)
             && self.cells_of(format, plane, y, outward).is_some_and(|(_, cells)| cells.contains(&true))
     }
 
@@ -302,9 +305,7 @@ impl Foreground {
                     if colors == Colors::Faded {
                         most_seen(alpha, (w, h), c, y, x0, n, seen);
                     }
-                    if colors == Colors::Own {
-                        part.iter_mut().filter(|p| **p > 0.0).for_each(|p| *p = 1.0);
-                    } else if colors != Colors::All {
+                    if colors != Colors::All {
                         leave_seen(alpha, (w, h), c, y, x0, part);
                     }
                     match c.step {
