@@ -26,7 +26,7 @@ pub(super) const MESSAGE: &str = "bgremove-model";
 /// What makes the mattes of a stream.
 #[derive(Debug)]
 pub enum Means {
-    Network(Network),
+    Network(Box<Network>),
     /// The screen's colour, without a network.
     Key(Box<Keyer>),
 }
@@ -35,7 +35,7 @@ impl Means {
     /// The network, if it is one.
     pub fn network(&self) -> Option<&Network> {
         match self {
-            Means::Network(network) => Some(network),
+            Means::Network(network) => Some(network.as_ref()),
             Means::Key(_) => None,
         }
     }
@@ -177,7 +177,8 @@ impl NetworkRequest<'_> {
     fn load_named(&self, model: &str) -> Result<Means, Error> {
         let s = &self.of.settings;
         let choice = choose(s, model, Some(self.of.aspect))?;
-        Network::load(self.runtime, &choice, &s.target(), s.threads, self.of.behind).map(Means::Network)
+        Network::load(self.runtime, &choice, &s.target(), s.threads, self.of.behind)
+            .map(|network| Means::Network(Box::new(network)))
     }
 
     /// How long a run of the best network takes: as kept on disk, or measured.

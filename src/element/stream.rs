@@ -304,7 +304,7 @@ impl BgRemove {
                 |_| format!("{place} failed while running ({why}); going on on the CPU"),
             );
             self.set_network(Some(network.clone()));
-            state.means = Means::Network(network);
+            state.means = Means::Network(Box::new(network));
         }
         match done.mask {
             Ok(mask) => {

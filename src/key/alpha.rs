@@ -328,19 +328,17 @@ multiversion! {
         out: &mut [u8],
     ) {
         let n = up[0].len();
-        for k in 0..2 {
-            let from = if k == 0 { alpha } else { luma };
+        for (from, mixed) in [alpha, luma].iter().zip(mixed.iter_mut()) {
             let (near, far) = (&from[0][..n + 2], &from[1][..n + 2]);
-            mixed[k].resize(n + 2, 0.0);
-            for (i, o) in mixed[k].iter_mut().enumerate() {
-                *o = 0.75 * near[i] + 0.25 * far[i];
+            mixed.resize(n + 2, 0.0);
+            for ((o, near), far) in mixed.iter_mut().zip(near).zip(far) {
+                *o = 0.75 * near + 0.25 * far;
             }
         }
         let (a, y) = (&mixed[0][..n + 2], &mixed[1][..n + 2]);
         let (slope, lost, least, most) = (&up[0][..n], &up[1][..n], &up[2][..n], &up[3][..n]);
         let whole = fine.len() / 2;
-        for k in 0..2 {
-            let half = &mut halves[k];
+        for (k, half) in halves.iter_mut().enumerate() {
             half.resize(n, 0);
             let side = 2 * k;
             for i in 0..whole {

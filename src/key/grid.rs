@@ -130,9 +130,9 @@ fn spread_by<const SIDE: usize>(line: &[f32], out: &mut [f32]) {
     let whole = out.len() / SIDE;
     for (x, out) in out.chunks_exact_mut(SIDE).enumerate() {
         let (left, right) = (line[x + 1] - line[x], line[x + 2] - line[x + 1]);
-        for i in 0..SIDE {
+        for (i, o) in out.iter_mut().enumerate().take(SIDE) {
             let t = (i as f32 + 0.5) * step - 0.5;
-            out[i] = line[x + 1] + if i < SIDE / 2 { left } else { right } * t;
+            *o = line[x + 1] + if i < SIDE / 2 { left } else { right } * t;
         }
     }
     spread_part(&line[whole..], SIDE, &mut out[whole * SIDE..]);

@@ -411,11 +411,9 @@ multiversion! {
                 let d = &d[at..at + LANES];
                 let c = [&c[0][at..at + LANES], &c[1][at..at + LANES], &c[2][at..at + LANES]];
                 let (mut least, mut most) = (f32::MAX, f32::MIN);
-                for i in 0..LANES {
-                    sum.least[i] = sum.least[i].min(d[i]);
-                    sum.most[i] = sum.most[i].max(d[i]);
-                    least = least.min(d[i]);
-                    most = most.max(d[i]);
+                for ((&d, l), m) in d.iter().zip(&mut sum.least).zip(&mut sum.most) {
+                    (*l, *m) = (l.min(d), m.max(d));
+                    (least, most) = (least.min(d), most.max(d));
                 }
                 // Most are all of one kind.
                 if most > screen {

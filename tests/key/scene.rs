@@ -308,12 +308,12 @@ pub fn i420(scene: &Scene) -> Vec<u8> {
         .collect();
     let byte = |v: f32| (v + 0.5).clamp(0.0, 255.0) as u8;
     let mut out: Vec<u8> = yuv.iter().map(|c| byte(c[0])).collect();
-    for k in 1..3 {
+    for chroma in [|c: &[f32; 3]| c[1], |c: &[f32; 3]| c[2]] {
         for y in (0..h).step_by(2) {
             for x in (0..w).step_by(2) {
                 let sum: f32 = [(0, 0), (1, 0), (0, 1), (1, 1)]
                     .iter()
-                    .map(|(dx, dy)| yuv[(y + dy).min(h - 1) * w + (x + dx).min(w - 1)][k])
+                    .map(|(dx, dy)| chroma(&yuv[(y + dy).min(h - 1) * w + (x + dx).min(w - 1)]))
                     .sum();
                 out.push(byte(sum / 4.0));
             }
