@@ -26,8 +26,8 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps $(FEATURES)
 	@rm -f build/skipped.txt
 	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" $(CARGO) test $(FEATURES)
-	BGREMOVE_SIMD=plain $(CARGO) test $(FEATURES) --lib -- compose:: refine:: scene:: temporal:: matte:: spread::
-	BGREMOVE_SIMD=avx2 $(CARGO) test $(FEATURES) --lib -- compose:: refine:: scene:: temporal:: matte:: spread::
+	BGREMOVE_SIMD=plain $(CARGO) test $(FEATURES) --lib -- compose:: key:: refine:: scene:: temporal:: matte:: spread::
+	BGREMOVE_SIMD=avx2 $(CARGO) test $(FEATURES) --lib -- compose:: key:: refine:: scene:: temporal:: matte:: spread::
 	@if [ -s build/skipped.txt ]; then echo "$$(wc -l <build/skipped.txt) parts of tests did not run:"; sort -u build/skipped.txt; else echo "No test was skipped."; fi
 
 bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)

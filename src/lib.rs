@@ -12,6 +12,7 @@ pub mod error;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod key;
 pub mod layers;
 pub mod matte;
 pub mod measure;

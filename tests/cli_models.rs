@@ -144,7 +144,12 @@ fn lists_what_there_is() {
         let line = told.line(name);
         assert!(parts.iter().all(|p| line.contains(p)), "{line}");
     }
+    // No network, and said to be none.
+    let line = told.line("key");
+    assert!(["without a network", "none", "part of bgremove"].iter().all(|p| line.contains(p)), "{line}");
     let json: serde_json::Value = serde_json::from_str(&home.run("list --json").out).unwrap();
+    assert_eq!((&json[4]["name"], &json[4]["network"]), (&"key".into(), &serde_json::Value::Null));
+    assert_eq!((&json[4]["path"], &json[4]["auto"]), (&serde_json::Value::Null, &false.into()));
     assert_eq!(json[2]["name"], "human");
     assert_eq!(json[2]["bytes"], 14_994_479);
     assert_eq!(json[2]["state"], "not installed");
@@ -157,6 +162,14 @@ fn tells_about_one() {
     assert_eq!(told.code, Some(0));
     for part in ["Robust Video Matting", "GPL-3.0", "gnu.org/licenses", "models install human", "SHA-256"] {
         assert!(told.out.contains(part), "{part}: {}", told.out);
+    }
+    let told = home.run("info key");
+    assert_eq!(told.code, Some(0));
+    for part in ["none: the matte", "no file", "needs no ONNX Runtime", "auto never takes it"] {
+        assert!(told.out.contains(part), "{part}: {}", told.out);
+    }
+    for verb in ["install", "verify"] {
+        home.run(&format!("{verb} key")).fails(2, &["no network and has no file"]);
     }
     home.run("info humen").fails(2, &["humen", "light, original, human, pro"]);
 }

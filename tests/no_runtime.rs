@@ -17,6 +17,38 @@ fn error_on_start() -> String {
     e.error().to_string()
 }
 
+/// A key wants none: it works all the same, and a network that is set meanwhile is refused in words, and it goes on.
+fn keys_a_screen() {
+    let bg = gst::ElementFactory::make("bgremove").property("model", "key").build().unwrap();
+    let bus = gst::Bus::new();
+    bg.set_bus(Some(&bus));
+    let mut harness = gst_check::Harness::with_element(&bg, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.set_src_caps_str("video/x-raw,format=RGBA,width=64,height=64,framerate=30/1");
+    harness.play();
+    let alpha = |harness: &mut gst_check::Harness| -> [u8; 2] {
+        let row: Vec<u8> =
+            (0..64).flat_map(|x| if x < 32 { [0, 180, 60, 255] } else { [120, 90, 80, 255] }).collect();
+        let out = harness.push_and_pull(gst::Buffer::from_mut_slice(row.repeat(64))).unwrap();
+        let map = out.map_readable().unwrap();
+        [map[3], map[63 * 4 + 3]]
+    };
+    assert_eq!(alpha(&mut harness), [0, 255]);
+    bg.set_property("model", "light");
+    for _ in 0..500 {
+        assert_eq!(alpha(&mut harness), [0, 255]);
+        if let Some(message) = bus.pop_filtered(&[gst::MessageType::Warning]) {
+            let gst::MessageView::Warning(w) = message.view() else { unreachable!() };
+            let text = w.error().to_string();
+            assert!(text.contains("ONNX Runtime") && text.contains("It stays 'key'"), "{text}");
+            assert_eq!(alpha(&mut harness), [0, 255]);
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("nothing is said of the missing runtime");
+}
+
 #[test]
 fn says_where_it_looked_and_what_to_do() {
     let empty = tempfile::tempdir().unwrap();
@@ -39,6 +71,7 @@ fn says_where_it_looked_and_what_to_do() {
         for part in [place.as_str(), "the system loader", "make runtime", "ORT_DYLIB_PATH"] {
             assert!(text.contains(part), "'{part}' is not in: {text}");
         }
+        keys_a_screen();
     }
 
     // SAFETY: as above.

@@ -34,6 +34,11 @@ impl Carrier {
         Self { from: from.clone(), to: to.clone(), scratch: None, converter: None }
     }
 
+    /// The colours that were carried last, to be worked on.
+    pub fn carried_mut(&mut self) -> Option<&mut gst::BufferRef> {
+        self.scratch.as_mut()?.get_mut()
+    }
+
     /// What it brings frames to.
     pub fn to(&self) -> &VideoInfo {
         &self.to

@@ -3,14 +3,17 @@
 use super::imp::{BgRemove, CAT};
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
-use crate::error::Error;
+use crate::compose::{self, Background, Meaning};
+use crate::error::{Error, Kind};
+use crate::key::{self, Keyer};
 use crate::models::{self, Network};
-use crate::runtime::{Cancel, Runtime};
+use crate::runtime::{self, Cancel, Runtime};
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::VideoInfo;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +23,39 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The name of the structure in the message about what `auto` resolved to.
 pub(super) const MESSAGE: &str = "bgremove-model";
 
-/// A network that is ready to run, and the reason if `auto` chose it.
+/// What makes the mattes of a stream.
+#[derive(Debug)]
+pub enum Means {
+    Network(Box<Network>),
+    /// The screen's colour, without a network.
+    Key(Box<Keyer>),
+}
+
+impl Means {
+    /// The network, if it is one.
+    pub fn network(&self) -> Option<&Network> {
+        match self {
+            Means::Network(network) => Some(network.as_ref()),
+            Means::Key(_) => None,
+        }
+    }
+
+    pub fn is_key(&self) -> bool {
+        self.network().is_none()
+    }
+
+    /// The same for another stream: a network is shared, a screen is looked for anew.
+    pub fn again(&self) -> Self {
+        match self {
+            Means::Network(network) => Means::Network(network.clone()),
+            Means::Key(keyer) => Means::Key(Box::new(Keyer::new(keyer.options()))),
+        }
+    }
+}
+
+/// What is ready to run, and the reason if `auto` chose it.
 pub struct Loaded {
-    pub network: Network,
+    pub means: Means,
     /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
     pub chosen: Option<Chosen>,
 }
@@ -30,7 +63,8 @@ pub struct Loaded {
 /// All that loading a network depends on.
 #[derive(Clone)]
 pub struct LoadRequest {
-    pub runtime: &'static Runtime,
+    /// The folder that the plugin was loaded from: ONNX Runtime may lie there.
+    pub folder: Option<PathBuf>,
     pub settings: Arc<Settings>,
     /// The frame's width over its height.
     pub aspect: f64,
@@ -55,11 +89,28 @@ impl LoadRequest {
         cancel: &Cancel,
         interrupted: impl Fn() -> bool,
     ) -> Result<Loaded, Error> {
-        if self.settings.model != auto::AUTO {
-            return Ok(Loaded { network: self.load_named(&self.settings.model)?, chosen: None });
+        if self.settings.is_key() {
+            let keyer = Keyer::new(key_options(&self.settings)?);
+            return Ok(Loaded { means: Means::Key(Box::new(keyer)), chosen: None });
         }
-        if let Some(chosen) = &self.pinned {
-            return Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen.clone()) });
+        let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
+        NetworkRequest { runtime, of: self }.load(beside, cancel, interrupted)
+    }
+}
+
+/// A request that is for a network.
+struct NetworkRequest<'a> {
+    runtime: &'static Runtime,
+    of: &'a LoadRequest,
+}
+
+impl NetworkRequest<'_> {
+    fn load(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Loaded, Error> {
+        if self.of.settings.model != auto::AUTO {
+            return Ok(Loaded { means: self.load_named(&self.of.settings.model)?, chosen: None });
+        }
+        if let Some(chosen) = &self.of.pinned {
+            return Ok(Loaded { means: self.load_named(chosen.model)?, chosen: Some(chosen.clone()) });
         }
         let best = auto::look();
         if let Ok(loaded) = self.choose(&best, beside, cancel, &interrupted)? {
@@ -81,7 +132,7 @@ impl LoadRequest {
         interrupted: impl Fn() -> bool,
     ) -> Result<Result<Loaded, Chosen>, Error> {
         let (mut figure, mut unsettled) = (None, false);
-        let chosen = match self.pace {
+        let chosen = match self.of.pace {
             None => auto::for_files(best),
             Some(length) => {
                 auto::for_pace(best, length, || match self.measure(beside, cancel, interrupted) {
@@ -96,14 +147,16 @@ impl LoadRequest {
         };
         if unsettled {
             // Interrupted: this network serves until `auto` is resolved later.
-            return Ok(Ok(Loaded { network: self.load_named(chosen.model)?, chosen: None }));
+            return Ok(Ok(Loaded { means: self.load_named(chosen.model)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
             return self.load_chosen(chosen).map(Ok);
         }
         match (self.load_named(chosen.model), figure) {
             // The figure is of another provider, and worth nothing here.
-            (Ok(network), Some(Figure { provider, .. })) if provider != network.session.provider.name() => {
+            (Ok(Means::Network(network)), Some(Figure { provider, .. }))
+                if provider != network.session.provider.name() =>
+            {
                 let trial = self.trial();
                 // Another element may have measured it again already.
                 if trial.known().is_some_and(|now| now.provider == provider) {
@@ -111,20 +164,21 @@ impl LoadRequest {
                 }
                 Ok(Err(Chosen::unsteady(&provider, network.session.provider.name())))
             }
-            (Ok(network), _) => Ok(Ok(Loaded { network, chosen: Some(chosen) })),
+            (Ok(means), _) => Ok(Ok(Loaded { means, chosen: Some(chosen) })),
             // Its file is damaged. The built-in network cannot be.
             (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text)).map(Ok),
         }
     }
 
     fn load_chosen(&self, chosen: Chosen) -> Result<Loaded, Error> {
-        Ok(Loaded { network: self.load_named(chosen.model)?, chosen: Some(chosen) })
+        Ok(Loaded { means: self.load_named(chosen.model)?, chosen: Some(chosen) })
     }
 
-    fn load_named(&self, model: &str) -> Result<Network, Error> {
-        let s = &self.settings;
-        let choice = choose(s, model, Some(self.aspect))?;
-        Network::load(self.runtime, &choice, &s.target(), s.threads, self.behind)
+    fn load_named(&self, model: &str) -> Result<Means, Error> {
+        let s = &self.of.settings;
+        let choice = choose(s, model, Some(self.of.aspect))?;
+        Network::load(self.runtime, &choice, &s.target(), s.threads, self.of.behind)
+            .map(|network| Means::Network(Box::new(network)))
     }
 
     /// How long a run of the best network takes: as kept on disk, or measured.
@@ -144,13 +198,13 @@ impl LoadRequest {
 
     /// The best network as it would be run.
     fn trial(&self) -> Trial {
-        let s = &self.settings;
+        let s = &self.of.settings;
         Trial {
             runtime: self.runtime,
             target: s.target(),
             threads: s.threads,
             side: s.resolution,
-            aspect: self.aspect,
+            aspect: self.of.aspect,
         }
     }
 }
@@ -164,11 +218,42 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
     Ok(choice)
 }
 
+/// What `model-options` say of the screen.
+///
+/// # Errors
+/// [`Kind::Setting`] for what is not known, and for a colour that cannot be keyed.
+pub fn key_options(settings: &Settings) -> Result<key::Options, Error> {
+    let refuse = |why: String| Err(Error::new(Kind::Setting, format!("model-options cannot be used: {why}")));
+    let mut options = key::Options::default();
+    for (name, value) in settings.model_options.iter().flat_map(|s| s.iter()) {
+        if name != "color" {
+            return refuse(format!("'{name}' is not known; model=key knows 'color', the screen's"));
+        }
+        // Without quotes 0x00b140 is a number.
+        let number = value.get::<i32>().ok().map(|v| format!("#{v:06x}"));
+        let Some(text) = number.or_else(|| value.get::<String>().ok()) else {
+            return refuse(
+                "'color' is neither a text, such as \"#00b140\", nor a number, such as 0x00b140".into(),
+            );
+        };
+        let Ok(Meaning::Known(Background::Color(rgb))) = compose::meaning(&text) else {
+            return refuse(format!("color: '{text}' is no colour, such as \"#00b140\" or green"));
+        };
+        if !key::can_be_keyed(rgb) {
+            return refuse(format!(
+                "color: '{text}' cannot be keyed, since neither red, green nor blue stands out of it by {} of 255",
+                key::LEAST_DIFFERENCE
+            ));
+        }
+        options.color = Some(rgb);
+    }
+    Ok(options)
+}
+
 impl BgRemove {
     /// What is to be loaded for the settings, as the stream is now. `live`: as far as is known; `length`: of a frame.
     pub(super) fn load_request(
         &self,
-        runtime: &'static Runtime,
         settings: Arc<Settings>,
         aspect: f64,
         (live, length): (bool, Option<Duration>),
@@ -183,12 +268,16 @@ impl BgRemove {
             length.max(least)
         });
         let pinned = lock(&self.chosen).clone();
-        LoadRequest { runtime, settings, aspect, behind: is_async, pace, pinned }
+        LoadRequest { folder: self.folder(), settings, aspect, behind: is_async, pace, pinned }
     }
 
-    /// Sets the network in use and why it was chosen; posts a message if that is new.
-    pub(super) fn install_network(&self, network: Network, chosen: Option<Chosen>) {
-        self.set_network(Some(network));
+    /// Sets the network in use, if it is one, and why it was chosen; posts a message if that is new.
+    pub(super) fn install_network(&self, means: &Means, chosen: Option<Chosen>) {
+        if !means.is_key() {
+            // Opened for it, if not before.
+            *lock(&self.runtime) = runtime::open(None).ok();
+        }
+        self.set_network(means.network().cloned());
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();

@@ -1,7 +1,7 @@
 //! Changes of properties and caps, and what they set off: renegotiation, loading a picture or a network, a new state.
 
 use super::caps;
-use super::choice::{Loaded, choose};
+use super::choice::{Loaded, Means, choose, key_options};
 use super::flow::frame_length;
 use super::imp::{BgRemove, CAT};
 use super::log::Log;
@@ -77,7 +77,7 @@ impl BgRemove {
     /// Sets `background`. A colour or a blur holds at once. A picture is read in another thread, and the old background stays
     /// until it is there. Before READY a picture is read on the way to READY, where a bad value fails the state change.
     pub(super) fn set_background(&self, text: String) {
-        let early = lock(&self.runtime).is_none();
+        let early = self.worker().is_none();
         // A controller sets the value again with each frame: do not load again, nor warn again.
         if self.obj().control_binding("background").is_some()
             && (self.settings().background == text || lock(&self.rejected_background).as_ref() == Some(&text))
@@ -169,12 +169,14 @@ impl BgRemove {
     }
 
     pub(super) fn load_network(&self) {
-        let Some(runtime) = *lock(&self.runtime) else { return };
+        if self.worker().is_none() {
+            return;
+        }
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
         let stream = (self.known_live(), lock(&self.timing).length);
-        let wanted = self.load_request(runtime, Arc::clone(&settings), aspect, stream);
+        let wanted = self.load_request(Arc::clone(&settings), aspect, stream);
         self.network_loader.request(settings, move |cancel| wanted.load(true, cancel, || false));
     }
 
@@ -187,21 +189,21 @@ impl BgRemove {
             return;
         }
         match network {
-            Ok(Loaded { network, chosen }) => {
-                gst::info!(CAT, imp = self, "model '{}' takes over", network.name);
+            Ok(Loaded { means, chosen }) => {
+                gst::info!(CAT, imp = self, "model '{}' takes over", wanted.model);
                 if !settings.is_async(self.known_live()) {
                     // Queued frames get the old network's masks.
                     self.drain();
                 }
-                self.log_provider(&network);
-                self.install_network(network.clone(), chosen);
-                self.set_worker_network(&network, &wanted);
+                self.log_provider(means.network());
+                self.install_network(&means, chosen);
+                self.set_worker_network(means.network(), &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Until its first mask comes, the old network's newest mask is carried.
                     state.flow.network_changed();
                     // The smoother would hold on to the old network's matte where nothing moves.
                     state.forget();
-                    (state.network, state.loaded, state.behind) = (network, wanted, None);
+                    (state.means, state.loaded, state.behind) = (means, wanted, None);
                 }
             }
             Err(e) => {
@@ -226,6 +228,11 @@ impl BgRemove {
                 }
             });
         }
+        if settings.is_key() {
+            // ONNX Runtime is not wanted.
+            key_options(&settings)?;
+            return self.start_threads();
+        }
         let runtime = runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
         gst::debug!(CAT, imp = self, "ONNX Runtime from {}", runtime.path.display());
         if let Some(provider) = settings.provider.wanted().filter(|p| !p.is_available()) {
@@ -239,12 +246,16 @@ impl BgRemove {
             // It is not known yet whether the stream is live.
             let behind = settings.is_async(false);
             let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
-            self.log_provider(&network);
+            self.log_provider(Some(&network));
             self.set_network(Some(network));
         }
-        *lock(&self.worker) = Some(Arc::new(Worker::start(runtime)?));
-        *lock(&self.pool) = pool::acquire();
         *lock(&self.runtime) = Some(runtime);
+        self.start_threads()
+    }
+
+    fn start_threads(&self) -> Result<(), Error> {
+        *lock(&self.pool) = pool::acquire();
+        *lock(&self.worker) = Some(Arc::new(Worker::start()?));
         // The background may have been set meanwhile.
         let settings = self.settings();
         if settings.backdrop.is_none() {
@@ -272,25 +283,25 @@ impl BgRemove {
         });
     }
 
-    /// Hands a network to the worker.
-    fn set_worker_network(&self, network: &Network, settings: &Settings) {
+    /// Hands a network to the worker, or takes the one away that it has.
+    fn set_worker_network(&self, network: Option<&Network>, settings: &Settings) {
         if let Some(worker) = self.worker() {
             let side = settings.resolution as usize;
-            worker.set_matting(Matting::new(network.clone(), side, settings.follow_subject));
+            worker.set_matting(network.map(|n| Matting::new(n.clone(), side, settings.follow_subject)));
         }
     }
 
     /// The folder that the plugin was loaded from.
-    fn folder(&self) -> Option<PathBuf> {
+    pub(super) fn folder(&self) -> Option<PathBuf> {
         let plugin = self.obj().factory()?.plugin()?;
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
     /// New caps: a new [`State`], and perhaps another network for a frame of another shape.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
-        let Some(runtime) = *lock(&self.runtime) else {
+        if self.worker().is_none() {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
-        };
+        }
         let mut guard = lock(&self.state);
         let old = guard.take();
         let mut beside = false;
@@ -312,35 +323,37 @@ impl BgRemove {
                 beside = !loaded.same_network(&settings);
                 // If upstream does not answer, it is taken for not live, as in `is_live`.
                 let stream = (self.query_live().unwrap_or_default(), frame_length(input.fps()));
-                let wanted = self.load_request(runtime, Arc::clone(&loaded), aspect, stream);
+                let wanted = self.load_request(Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
-                let Loaded { network, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
+                let Loaded { means, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
                     // The network that runs is still in memory, though its file may be gone.
                     (Err(e), Some(old)) => {
                         gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
-                        Loaded { network: old.network.clone(), chosen: lock(&self.chosen).clone() }
+                        Loaded { means: old.means.again(), chosen: lock(&self.chosen).clone() }
                     }
                     (Err(e), None) => return Err(e),
                 };
-                self.log_provider(&network);
-                self.install_network(network.clone(), chosen);
-                self.set_worker_network(&network, &loaded);
+                self.log_provider(means.network());
+                self.install_network(&means, chosen);
+                self.set_worker_network(means.network(), &loaded);
                 let in_force = old.as_ref().map(|old| old.in_force.clone());
-                let fresh = State::new(input, output, network, loaded, in_force);
+                let fresh = State::new(input, output, means, loaded, in_force);
                 old.into_iter().fold(fresh, State::with_room_of)
             }
         };
         gst::debug!(
             CAT,
             imp = self,
-            "{:?} {}×{} to {:?}, network '{}' {:?}",
+            "{:?} {}×{} to {:?}, {}",
             input.format(),
             input.width(),
             input.height(),
             output.format(),
-            state.network.name,
-            state.network.spec.size
+            match &state.means {
+                Means::Network(network) => format!("network '{}' {:?}", network.name, network.spec.size),
+                Means::Key(_) => "keyed, without a network".into(),
+            }
         );
         state.follow(&self.settings());
         let length = state.flow.frame_length(input.fps());
@@ -369,7 +382,8 @@ impl BgRemove {
     }
 
     /// Logs the provider of a network; warns once of each provider that `auto` had to skip.
-    fn log_provider(&self, network: &Network) {
+    fn log_provider(&self, network: Option<&Network>) {
+        let Some(network) = network else { return };
         let place = network.session.place();
         gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
         let told = lock(&self.skipped_providers).clone();

@@ -125,7 +125,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .nick("Model")
                     .blurb(
                         "The network that finds the subject: a preset (light, human, original, pro), the path of an .onnx \
-                         file, or auto: human where it is installed and, if upstream is live, keeps the pace; else \
+                         file, key for none of them but a green or blue screen's colour, or auto: human where it is installed and, if upstream is live, keeps the pace; else \
                          light. What auto stands for is settled at the first caps (message bgremove-model; stats: \
                          model). While playing, the new one loads beside the old one and takes over between frames",
                     )
@@ -136,7 +136,8 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .nick("Model options")
                     .blurb(
                         "What an .onnx file does not say of itself, as in 'options,mean=\"0.5;0.5;0.5\",\
-                         activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README)",
+                         activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README); for model=key the \
+                         screen's colour, as in 'key,color=\"#00b140\"'",
                     )
                     .mutable_playing()
                     .build(),

@@ -2,6 +2,7 @@
 
 use super::imp::BgRemove;
 use super::properties::PROPERTIES;
+use crate::key;
 use crate::report::{Incident, Outcome, Record, save, utc};
 use crate::sync::lock;
 use gst::prelude::*;
@@ -125,8 +126,10 @@ impl BgRemove {
             model.insert("licence".into(), known.licence.into());
             model.insert("sha256".into(), known.sha256.into());
             model.insert("bytes".into(), known.bytes.into());
+        } else if self.settings().is_key() {
+            model.insert("title".into(), key::TITLE.into());
         }
-        let runtime = (*lock(&self.runtime)).map(|r| {
+        let runtime = (*lock(&self.runtime)).filter(|_| !self.settings().is_key()).map(|r| {
             json!({
                 "name": "ONNX Runtime",
                 "version": r.version(),

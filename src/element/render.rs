@@ -26,6 +26,8 @@ pub struct Rendered {
     pub shown: bool,
     /// The age of a mask that was too old to be used.
     pub outdated: Option<Duration>,
+    /// There is no screen in it to key.
+    pub no_screen: bool,
     /// How long a buffer of downstream's pool was waited for.
     pub waited: Duration,
 }
@@ -48,7 +50,7 @@ impl BgRemove {
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
         state.follow(settings);
-        if state.lies_as_it_goes_out() {
+        if state.means.is_key() || !state.needs_copy(settings) {
             return Ok(Duration::ZERO);
         }
         let begin = Instant::now();
@@ -91,11 +93,15 @@ impl BgRemove {
         let pending = if carries { worker.pending_frames() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
         // Where frames may come late, each is the stream's own; elsewhere they take the time that they need.
-        let hurries = live && settings.is_async(live);
+        let keyed = state.means.is_key();
+        let hurries = live && settings.is_async(live) && !keyed;
         let quality = if hurries { state.effort.quality(settings.refine) } else { settings.refine };
         let begin = Instant::now();
         let work = || -> Result<_, Error> {
             let begin = Instant::now();
+            if keyed {
+                return self.render_keyed(state, held, &mut buffer, (begun, waited), settings, live);
+            }
             let chosen = {
                 let mapped = VideoFrameRef::from_buffer_ref_readable(&held.buffer, &state.input)
                     .map_err(|_| unreadable("the incoming buffer"))?;
@@ -125,7 +131,7 @@ impl BgRemove {
                 super::analytics::attach(output, state.alpha(), size)?;
                 spent.compose += begin.elapsed();
             }
-            Ok(Rendered { spent, age, carried, shown, outdated, waited })
+            Ok(Rendered { spent, age, carried, shown, outdated, no_screen: false, waited })
         };
         let rendered = self.on_kernel_threads(work).map_err(|e| {
             self.post(&e);
@@ -151,6 +157,35 @@ impl BgRemove {
             gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
         }
         Ok((buffer, rendered))
+    }
+
+    /// Makes a frame whose matte is its screen's: in its own turn, with no other frame's mask.
+    fn render_keyed(
+        &self,
+        state: &mut State,
+        held: &QueuedFrame,
+        buffer: &mut gst::Buffer,
+        (begun, waited): (Duration, Duration),
+        settings: &Settings,
+        live: bool,
+    ) -> Result<Rendered, Error> {
+        // What is not keyed is shown, unless failing frames are to be hidden: so it is where upstream is live.
+        let missing = if settings.policy(live) == OnError::Hide { 0 } else { 255 };
+        let mut source = Source::Key { missing, found: false };
+        let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
+        let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
+        spent.compose += begun;
+        let found = matches!(source, Source::Key { found: true, .. });
+        #[cfg(feature = "analytics")]
+        if settings.segmentation_meta && found {
+            let begin = Instant::now();
+            let size = (state.input.width(), state.input.height());
+            super::analytics::attach(output, state.alpha(), size)?;
+            spent.compose += begin.elapsed();
+        }
+        lock(&self.stats).coverage = state.coverage();
+        let shown = found || missing > 0;
+        Ok(Rendered { spent, age: None, carried: false, shown, outdated: None, no_screen: !found, waited })
     }
 
     /// A line of the log for a frame: what each stage took, and where its mask comes from.

@@ -1,6 +1,7 @@
 //! The element's properties as one plain struct.
 
 use crate::compose::{self, Background, LEAST_BLUR};
+use crate::key;
 use crate::layers::Layers;
 use crate::refine;
 use crate::runtime::{Provider, Target};
@@ -308,6 +309,11 @@ impl Settings {
         if let Some(backdrop) = self.elsewhere(&self.shown) {
             self.backdrop = Some(backdrop);
         }
+    }
+
+    /// Whether mattes come of the screen's colour, without a network.
+    pub fn is_key(&self) -> bool {
+        self.model == key::NAME
     }
 
     /// Where the network is to run.

@@ -1,7 +1,10 @@
 //! What happens to a frame, between caps and the end of the stream.
 
+mod key;
+
 use super::caps::MATTE_COLORIMETRY;
 use super::carry::{Carrier, lie_alike, own};
+use super::choice::Means;
 use super::effort::Effort;
 use super::flow::Flow;
 use super::frames;
@@ -12,7 +15,6 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::matte::Mask;
-use crate::models::Network;
 use crate::paint::{Painter, Prepared, Side};
 use crate::refine::{Colors, Levels, Refiner};
 use crate::scene::Scene;
@@ -39,6 +41,12 @@ pub enum Source {
     Mask(u64, Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
     Whole(u8),
+    /// The screen's colour; where there is no screen, this alpha everywhere.
+    Key {
+        missing: u8,
+        /// Said afterwards: whether there is one.
+        found: bool,
+    },
 }
 
 /// What the stages of a frame took.
@@ -56,8 +64,8 @@ pub struct Spent {
 pub struct State {
     pub input: VideoInfo,
     output: VideoInfo,
-    /// The network in use, and the settings that it was loaded for.
-    pub network: Network,
+    /// The network in use or what stands for one, and the settings that it was loaded for.
+    pub means: Means,
     pub loaded: Arc<Settings>,
     /// Whether the network stood behind the stream at the last frame.
     pub behind: Option<bool>,
@@ -75,6 +83,8 @@ pub struct State {
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
     carrier: Carrier,
+    /// A frame's colours in the format that came in, for a key.
+    copy: Option<gst::Buffer>,
     pub in_force: InForce,
     prepared: Option<Prepared>,
     layering: Layering,
@@ -129,7 +139,8 @@ impl Mattes {
         matte.clear();
         match source {
             Source::Mask(..) => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
-            Source::Whole(a) => matte.resize(self.subject[0].len(), *a),
+            Source::Key { found: true, .. } => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
+            Source::Whole(a) | Source::Key { missing: a, .. } => matte.resize(self.subject[0].len(), *a),
         }
         if self.had_alpha {
             alpha.clone_from(matte);
@@ -168,7 +179,7 @@ impl State {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
-        network: Network,
+        means: Means,
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
@@ -187,7 +198,7 @@ impl State {
         Self {
             input: input.clone(),
             output: output.clone(),
-            network,
+            means,
             loaded,
             behind: None,
             flow: Flow::default(),
@@ -204,6 +215,7 @@ impl State {
                 ..Mattes::default()
             },
             carrier: Carrier::new(input, output),
+            copy: None,
             in_force,
             prepared: None,
             layering: Layering::default(),
@@ -212,7 +224,7 @@ impl State {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let fresh = Self::new(&self.input, output, self.network, self.loaded, Some(self.in_force));
+        let fresh = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
         Self {
             window: self.window,
             smoother: self.smoother,
@@ -244,6 +256,9 @@ impl State {
         self.window.reset();
         self.smoother.reset();
         self.scene.reset();
+        if let Means::Key(keyer) = &mut self.means {
+            keyer.reset();
+        }
     }
 
     /// Shows the window a frame with the network's mask of it, unless it knows it.
@@ -283,7 +298,7 @@ impl State {
     }
 
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already ([`State::lies_as_it_goes_out`]).
+    /// them there; not needed where they lie so already and stay ([`State::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
@@ -305,15 +320,16 @@ impl State {
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
         let start = Instant::now();
+        self.key(settings, source, input)?;
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
         let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
-        let whole = !matches!(source, Source::Mask(..));
+        let whole = matches!(source, Source::Whole(_));
         {
             let own_colors;
-            let colors = if self.lies_as_it_goes_out() {
+            let colors = if !self.needs_copy(settings) {
                 frame
             } else {
                 let scratch = self.carrier.carried().ok_or_else(own)?;
@@ -325,7 +341,12 @@ impl State {
                 .map_err(|_| unreadable("the outgoing buffer"))?;
             let mut out = frames::write(&mut out_frame, &self.output)
                 .ok_or_else(|| unreadable("the outgoing buffer"))?;
-            let which = if settings.decontaminate { Colors::All } else { Colors::Shared };
+            let which = match settings.decontaminate {
+                // Cleaned already.
+                true if self.cleans(settings) => Colors::Own,
+                true => Colors::All,
+                false => Colors::Shared,
+            };
             match self.in_force.kind {
                 Kind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
                 Kind::Transparent if self.in_force.room => {
@@ -368,7 +389,9 @@ impl State {
                 if settings.layers.contains(Layers::PLATE) {
                     self.mattes.find_clear(&frame);
                 }
-                let of = (&frame, (self.in_force.kind != Kind::Matte).then_some(&colors));
+                // The room's colours are the frame's, not those that a key has cleaned.
+                let carried = self.in_force.kind != Kind::Matte && !self.cleans(settings);
+                let of = (&frame, carried.then_some(&colors));
                 let infos = [&self.input, &self.output];
                 let sides = (&self.mattes, &mut self.scene);
                 self.layering.attach(settings.layers, (input, of), infos, sides, output)?;
@@ -397,6 +420,8 @@ impl State {
                 self.mattes.subject[0].fill(*alpha);
                 Duration::ZERO
             }
+            // Made before.
+            Source::Key { .. } => Duration::ZERO,
         };
         if self.mattes.had_alpha {
             let [matte, alpha] = &mut self.mattes.subject;
@@ -425,7 +450,7 @@ impl State {
     ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
-        let recurrent = !self.network.spec.states.is_empty();
+        let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
         self.smoother.set_ahead(self.window.blend(number, &mut mask.data));
         if settings.remember_background {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);

@@ -1,5 +1,6 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
+use super::choice::Means;
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::frames;
 use super::imp::{BgRemove, CAT};
@@ -65,7 +66,7 @@ impl BgRemove {
         }
         let behind = settings.is_async(live);
         worker.set_behind(behind);
-        if !state.network.stands(behind) && state.behind != Some(behind) {
+        if state.means.network().is_some_and(|n| !n.stands(behind)) && state.behind != Some(behind) {
             // The session's threads cannot change their priority, so another session is loaded.
             self.load_network();
         }
@@ -79,8 +80,10 @@ impl BgRemove {
         } else {
             buffer
         };
-        let requested = submitted.infer.then(Instant::now);
-        if submitted.infer {
+        // A key needs nothing made beforehand.
+        let infer = submitted.infer && !state.means.is_key();
+        let requested = infer.then(Instant::now);
+        if infer {
             let job = Job {
                 number: submitted.number,
                 buffer: buffer.clone(),
@@ -94,7 +97,7 @@ impl BgRemove {
                 // Another scene: the one before it ends here.
                 state.flow.release(&worker);
             }
-            let remembers = !state.network.spec.states.is_empty();
+            let remembers = state.means.network().is_some_and(|n| !n.spec.states.is_empty());
             // What is live cannot make up for the time that this takes.
             let primes = remembers && settings.lookahead > 0 && !behind && !live;
             let job = if primes { state.flow.prime(job, submitted.first) } else { Some(job) };
@@ -125,6 +128,7 @@ impl BgRemove {
         if !at_once {
             let due = match is_async {
                 true => state.flow.due(&worker, settings.matte_delay, length),
+                false if state.means.is_key() => state.flow.due_in_sync(0),
                 false => state.flow.due_in_sync(settings.lookahead as usize),
             };
             match due {
@@ -193,6 +197,9 @@ impl BgRemove {
         }
         if let Some(age) = rendered.outdated {
             self.warn_mask_outdated(age);
+        }
+        if rendered.no_screen {
+            self.warn_screen_not_found(rendered.shown);
         }
         self.post_stats();
         self.update_latency(&held, rendered.waited, &settings, live, length);
@@ -291,6 +298,21 @@ impl BgRemove {
         );
     }
 
+    /// Warns that a frame has no screen to key; `shown`: it goes out whole.
+    fn warn_screen_not_found(&self, shown: bool) {
+        self.warn(
+            "screen-not-found",
+            |s| s.field("shown", shown),
+            |_| {
+                let what = if shown { "whole, with their background" } else { "hidden" };
+                format!(
+                    "no screen of one colour is found in the picture: frames go out {what} until there is one. Say its \
+                     colour (model-options='key,color=\"#00b140\"'), or take a network (model=light)"
+                )
+            },
+        );
+    }
+
     /// In sync mode: waits for a frame's own mask, which the network could begin with at `begin` and takes so many runs for.
     /// Returns the failure if there will be none.
     fn wait_for_mask(
@@ -325,14 +347,15 @@ impl BgRemove {
             self.check_mask(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
         }
         if let Some((network, why)) = done.fallback {
-            let (was, place) = (state.network.session.provider.name(), state.network.session.place());
+            let before = state.means.network().unwrap_or(&network);
+            let (was, place) = (before.session.provider.name(), before.session.place());
             self.warn(
                 "provider-failed",
                 |s| s.field("provider", was).field("reason", &why),
                 |_| format!("{place} failed while running ({why}); going on on the CPU"),
             );
             self.set_network(Some(network.clone()));
-            state.network = network;
+            state.means = Means::Network(Box::new(network));
         }
         match done.mask {
             Ok(mask) => {

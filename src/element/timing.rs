@@ -192,6 +192,10 @@ impl BgRemove {
 
 /// How long frames of this duration stay in the queue by the settings.
 fn queue_delay(settings: &Settings, live: bool, length: Option<Duration>) -> Duration {
+    if settings.is_key() {
+        // Nothing is waited for.
+        return Duration::ZERO;
+    }
     match settings.is_async(live) {
         true => clamp_delay(settings.matte_delay, length.unwrap_or(Duration::MAX)),
         false => length.unwrap_or_default().saturating_mul(settings.lookahead),

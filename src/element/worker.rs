@@ -9,7 +9,7 @@ mod thread;
 use crate::error::Result;
 use crate::matte::{Mask, Matting, Times};
 use crate::models::Network;
-use crate::runtime::{Cancel, Runtime};
+use crate::runtime::Cancel;
 use crate::sync::{lock, wait, wait_for};
 use gst_video::VideoInfo;
 use std::collections::VecDeque;
@@ -71,7 +71,6 @@ pub enum Expected {
 
 pub struct Worker {
     shared: Arc<Shared>,
-    runtime: &'static Runtime,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -160,19 +159,19 @@ impl Worker {
     ///
     /// # Errors
     /// [`Kind::Inference`] when the system gives no thread.
-    pub fn start(runtime: &'static Runtime) -> Result<Self> {
+    pub fn start() -> Result<Self> {
         let shared = Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new() });
-        let thread = spawn(&shared, runtime, 0)?;
-        Ok(Self { shared, runtime, thread: Mutex::new(Some(thread)) })
+        let thread = spawn(&shared, 0)?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Installs a network. Jobs that were submitted before are dropped.
-    pub fn set_matting(&self, matting: Matting) {
+    /// Installs a network, or none. Jobs that were submitted before are dropped.
+    pub fn set_matting(&self, matting: Option<Matting>) {
         let mut slot = lock(&self.shared.slot);
         let dropped = slot.clear();
         slot.networks += 1;
         slot.usual = None;
-        let old = slot.matting.replace(matting);
+        let old = std::mem::replace(&mut slot.matting, matting);
         drop(slot);
         drop((dropped, old));
     }
@@ -200,7 +199,7 @@ impl Worker {
         }
         // Linux lets a thread lower its priority but not raise it again, so another thread takes over. If there is none
         // to be had, the old one goes on.
-        if let Ok(new) = spawn(&self.shared, self.runtime, slot.threads + 1) {
+        if let Ok(new) = spawn(&self.shared, slot.threads + 1) {
             slot.threads += 1;
             drop(slot);
             drop(lock(&self.thread).replace(new));

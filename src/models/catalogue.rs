@@ -3,6 +3,7 @@
 use super::keys::{hints, key_file};
 use super::{Hints, sidecar};
 use crate::error::{Error, Kind, Result};
+use crate::key;
 use crate::runtime;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -183,11 +184,15 @@ pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
         };
         return Ok(Choice { name: model.to_string(), source, hints: entry.hints.clone() });
     }
+    if model == key::NAME {
+        return missing(format!("model '{model}' has no file: it keys a screen, without a network"));
+    }
     let path = Path::new(model);
     if !path.is_file() {
         return missing(format!(
-            "there is no model '{model}': it is neither a preset (auto, {}) nor a file that can be read",
-            presets().join(", ")
+            "there is no model '{model}': it is neither a preset (auto, {}, {}) nor a file that can be read",
+            presets().join(", "),
+            key::NAME
         ));
     }
     let hints = sidecar::read(path)?.or(known(path));

@@ -16,6 +16,7 @@ use crate::install::{self, State, Watch};
 use crate::{Failure, print};
 use check::{Check, Mark};
 use gstbgremove::auto;
+use gstbgremove::key;
 use host::Home;
 use probe::Probe;
 use serde_json::{Map, Value, json};
@@ -311,6 +312,8 @@ fn networks(home: &Home, checks: &mut Vec<Check>) -> Result<Vec<String>, Failure
         };
         checks.push(check);
     }
+    let what = format!("{}: part of bgremove, nothing to install", key::TITLE);
+    checks.push(Check::good(GROUP, key::NAME, what));
     Ok(usable)
 }
 

@@ -7,6 +7,7 @@ use crate::install::{
 use crate::{Failure, print};
 use clap::{Args, ValueEnum};
 use gstbgremove::auto;
+use gstbgremove::key;
 use gstbgremove::models::{self, Spec};
 use gstbgremove::runtime::{self, ModelSource, Port, Provider, Session};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -80,6 +81,10 @@ pub fn run(command: Command) -> Result<(), Failure> {
             print(&choice::page());
             Ok(())
         }
+        Command::Info { name } if name == key::NAME => {
+            print(&info_of_key());
+            Ok(())
+        }
         Command::Info { name } => match preset(&name) {
             Err(_) if Path::new(&name).is_file() => info_of_file(&name),
             _ => info(&named(&name)?),
@@ -91,6 +96,11 @@ pub fn run(command: Command) -> Result<(), Failure> {
 
 /// A preset that the command line names.
 fn named(name: &str) -> Result<Preset, Failure> {
+    if name == key::NAME {
+        return Err(Failure::Usage(format!(
+            "'{name}' is no network and has no file: it is a part of bgremove, and there is nothing to install or verify"
+        )));
+    }
     preset(name).map_err(|e| Failure::Usage(e.to_string()))
 }
 
@@ -102,7 +112,7 @@ fn list(json: bool) -> Result<(), Failure> {
     let presets = presets()?;
     let here = Here::look_up(None);
     if json {
-        let list: Vec<_> = presets
+        let mut list: Vec<_> = presets
             .iter()
             .map(|p| {
                 let state = p.state();
@@ -117,6 +127,10 @@ fn list(json: bool) -> Result<(), Failure> {
                 })
             })
             .collect();
+        list.push(serde_json::json!({
+            "name": key::NAME, "network": null, "bytes": 0, "licence": null, "speed": KEY_SPEED, "finds": KEY_FINDS,
+            "state": "part of bgremove", "path": null, "auto": false,
+        }));
         print(&format!("{:#}\n", serde_json::Value::from(list)));
         return Ok(());
     }
@@ -125,6 +139,10 @@ fn list(json: bool) -> Result<(), Failure> {
         let (name, title, licence) = (p.name.clone(), p.title.clone(), p.licence.clone());
         [name, title, megabytes(p.bytes), licence, p.speed.clone(), p.subject.clone(), p.state().to_string()]
     }));
+    let none = "none";
+    rows.push(
+        [key::NAME, key::TITLE, none, none, KEY_SPEED, KEY_FINDS, "part of bgremove"].map(String::from),
+    );
     let widths: [usize; 7] =
         std::array::from_fn(|i| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or_default());
     let mut text = String::new();
@@ -136,6 +154,30 @@ fn list(json: bool) -> Result<(), Failure> {
     text += &format!("\nauto, the default of `bgremove convert`, takes here: {}\n", here.line());
     print(&text);
     Ok(())
+}
+
+/// How fast keying is, in the manifest's words.
+const KEY_SPEED: &str = "fast";
+/// What it finds.
+const KEY_FINDS: &str = "what stands before a green or blue screen";
+
+fn info_of_key() -> String {
+    let color = "model-options='key,color=\"#00b140\"'";
+    let rows = [
+        ("name", key::NAME),
+        (
+            "network",
+            "none: the matte comes of the difference between the screen's colour and the foreground's",
+        ),
+        ("finds", KEY_FINDS),
+        ("speed", KEY_SPEED),
+        ("size", "no file"),
+        ("licence", "bgremove's own"),
+        ("options", color),
+        ("", "the screen's colour, which is found by itself if it is not said"),
+        ("state", "part of bgremove; it needs no ONNX Runtime, and auto never takes it"),
+    ];
+    rows.iter().map(|(key, value)| format!("{key:9}{value}\n")).collect()
 }
 
 fn info(p: &Preset) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ fn job(number: u64) -> Job {
 #[test]
 fn the_end_of_a_flush_is_not_the_end_of_a_stop() {
     gst::init().unwrap();
-    let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
+    let worker = Worker::start().unwrap();
     let soon = || Some(Instant::now() + Duration::from_millis(5));
     // Nobody has given it a network: the job waits.
     worker.submit(job(0), true);
@@ -36,8 +36,8 @@ fn with_network() -> Worker {
     let runtime = runtime::open(None).unwrap();
     let choice = crate::models::resolve("light", None).unwrap();
     let network = Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 1, false).unwrap();
-    let worker = Worker::start(runtime).unwrap();
-    worker.set_matting(Matting::new(network, 0, false));
+    let worker = Worker::start().unwrap();
+    worker.set_matting(Some(Matting::new(network, 0, false)));
     worker
 }
 
@@ -151,7 +151,7 @@ fn the_thread_steps_back_for_a_live_stream_and_forward_again_for_one_that_waits(
 #[test]
 fn what_waits_too_long_is_told_once_for_each_limit() {
     gst::init().unwrap();
-    let worker = Worker::start(runtime::open(None).unwrap()).unwrap();
+    let worker = Worker::start().unwrap();
     let limit = Duration::from_millis(20);
     assert!(!worker.time_out_after(limit));
     worker.submit(job(0), true);

@@ -5,7 +5,7 @@ use crate::element::frames;
 use crate::element::state::unreadable;
 use crate::error::{Error, Kind, Result};
 use crate::matte::{Matting, Times};
-use crate::runtime::{self, Cancel, Runtime};
+use crate::runtime::{self, Cancel};
 use crate::sync::{lock, wait};
 use gst_video::VideoFrameRef;
 use std::collections::VecDeque;
@@ -15,13 +15,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Starts thread `number`, which is the newest from now on.
-pub fn spawn(shared: &Arc<Shared>, runtime: &'static Runtime, number: u64) -> Result<JoinHandle<()>> {
+pub fn spawn(shared: &Arc<Shared>, number: u64) -> Result<JoinHandle<()>> {
     let own = Arc::clone(shared);
     std::thread::Builder::new()
         .name("bgremove-network".into())
         .spawn(move || {
             let end = ThreadEnd { shared: &own, number };
-            own.run_jobs(runtime, number);
+            own.run_jobs(number);
             drop(end);
         })
         .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
@@ -78,7 +78,7 @@ impl JobResult {
 }
 
 impl Shared {
-    fn run_jobs(&self, runtime: &'static Runtime, number: u64) {
+    fn run_jobs(&self, number: u64) {
         let mut slot = lock(&self.slot);
         let mut stepped_back = None;
         loop {
@@ -116,7 +116,7 @@ impl Shared {
                 job.probe.take().into_iter().for_each(|probe| probe());
                 job
             };
-            let done = catch_unwind(AssertUnwindSafe(|| infer(&mut matting, &job, &cancel, runtime)));
+            let done = catch_unwind(AssertUnwindSafe(|| infer(&mut matting, &job, &cancel)));
             let done = done.unwrap_or_else(|_| {
                 // Its buffers may be half written.
                 matting.renew();
@@ -155,7 +155,7 @@ impl Shared {
 }
 
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
-fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -> JobResult {
+fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     let mut done = JobResult::failed(job, unreadable("the incoming buffer"));
     if job.fresh {
         matting.reset();
@@ -175,6 +175,8 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel, runtime: &Runtime) -
     done.mask = matting.run(&frame, cancel).map(std::mem::take);
     if let Err(e) = &done.mask
         && matches!(e.kind, Kind::Inference | Kind::Unsuited)
+        // It is open: a network has been loaded.
+        && let Ok(runtime) = runtime::open(None)
         && let Some(Ok(network)) = matting.network().on_cpu(runtime)
     {
         let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());

@@ -53,7 +53,9 @@ pub enum Colors {
     All,
     /// Chroma samples that a visible pixel shares with hidden ones: it would show what they were.
     Shared,
-    /// The same, and where alpha is below `FADES_BELOW` the rest fades to the foreground's colours.
+    /// None: they are the foreground's own already, and those of hidden pixels beside visible ones as well.
+    Own,
+    /// The same as `Shared`, and where alpha is below `FADES_BELOW` the rest fades to the foreground's colours.
     Faded,
 }
 
@@ -114,7 +116,7 @@ impl Foreground {
         let layout = frame.format.layout();
         if !outward
             && colors != Colors::All
-            && layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0)
+            && (colors == Colors::Own || layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0))
         {
             return false;
         }
@@ -131,6 +133,9 @@ impl Foreground {
             self.mark_need(beyond);
             if beyond {
                 self.reach((w, h), alpha);
+            }
+            if colors == Colors::Own {
+                return beyond;
             }
             self.gather(frame, alpha);
             self.pull();
@@ -252,7 +257,8 @@ impl Foreground {
         let layout = format.layout();
         let all = outward || colors == Colors::All;
         let some = |c: &Component| c.plane == plane && (all || c.hsub + c.vsub > 0);
-        layout.color[..layout.colors].iter().any(some)
+        colors != Colors::Own
+            && layout.color[..layout.colors].iter().any(some)
             && self.cells_of(format, plane, y, outward).is_some_and(|(_, cells)| cells.contains(&true))
     }
 

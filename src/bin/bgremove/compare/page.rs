@@ -306,10 +306,7 @@ fn provenance(out: &mut String, settings: &[Setting; 2], outcomes: &[Outcome]) -
         writeln!(out, "<tr><th>{name}<td><code>{list}</code></tr>").map_err(odd)?;
         let mut files: Vec<(String, String)> = Vec::new();
         for o in outcomes {
-            let file = s.model_file(o.size)?;
-            if !files.contains(&file) {
-                files.push(file);
-            }
+            files.extend(s.model_file(o.size)?.filter(|file| !files.contains(file)));
         }
         for (file, sum) in files {
             writeln!(

@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use gstbgremove::auto;
+use gstbgremove::key;
 use gstbgremove::measure::Size;
 use gstbgremove::models::{self, FileSource};
 use gstbgremove::video;
@@ -188,8 +189,11 @@ impl Setting {
         self.properties.iter().find(|(n, ..)| n == "model").map_or("", |(_, v, _)| v)
     }
 
-    /// The network's file for frames of a size and its SHA-256.
-    pub fn model_file(&self, size: Size) -> Result<(String, String), String> {
+    /// The network's file for frames of a size and its SHA-256; `None` where there is no network.
+    pub fn model_file(&self, size: Size) -> Result<Option<(String, String)>, String> {
+        if self.model() == key::NAME {
+            return Ok(None);
+        }
         let aspect = size.width as f64 / size.height as f64;
         // Clips have no pace that has to be kept.
         let model = match self.model() {
@@ -198,10 +202,10 @@ impl Setting {
         };
         let choice = models::resolve(model, Some(aspect)).map_err(|e| e.to_string())?;
         match choice.source {
-            FileSource::Embedded(name, bytes) => Ok((format!("{name} (built in)"), hash(bytes)?)),
+            FileSource::Embedded(name, bytes) => Ok(Some((format!("{name} (built in)"), hash(bytes)?))),
             FileSource::File(path) => {
                 let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
-                Ok((name.unwrap_or_default(), hash_file(&path)?))
+                Ok(Some((name.unwrap_or_default(), hash_file(&path)?)))
             }
         }
     }

@@ -1,0 +1,88 @@
+//! A frame whose matte is its screen's (`model=key`).
+
+use super::{Source, State, unreadable};
+use crate::compose;
+use crate::element::carry::own;
+use crate::element::choice::Means;
+use crate::element::frames;
+use crate::element::settings::{Kind, Settings};
+use crate::error::Error;
+use gst_video::VideoFrameRef;
+
+impl State {
+    /// Whether the frame's colours are worked on in memory of our own first ([`State::carry`]).
+    pub fn needs_copy(&self, settings: &Settings) -> bool {
+        self.cleans(settings) || !self.lies_as_it_goes_out()
+    }
+
+    /// Whether the screen's light is taken out of the frame's colours.
+    pub(super) fn cleans(&self, settings: &Settings) -> bool {
+        self.means.is_key()
+            && settings.decontaminate
+            && self.in_force.kind != Kind::Matte
+            && !self.in_force.room
+    }
+
+    /// Makes the matte of a frame that is keyed, and its colours in memory of our own, without the screen's light. Does nothing for
+    /// another source.
+    pub(super) fn key(
+        &mut self,
+        settings: &Settings,
+        source: &mut Source,
+        input: &gst::BufferRef,
+    ) -> Result<(), Error> {
+        let Source::Key { missing, found } = source else { return Ok(()) };
+        let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
+        let lies = self.lies_as_it_goes_out();
+        let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
+            .map_err(|_| unreadable("the incoming buffer"))?;
+        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+        let Means::Key(keyer) = &mut self.means else { return Err(own()) };
+        *found = keyer.key(&frame, &mut self.mattes.subject[0]);
+        if !*found {
+            self.mattes.subject[0].fill(*missing);
+        }
+        if *found && cleans && lies {
+            self.carry(input)?;
+            let buffer = self.carrier.carried_mut().ok_or_else(own)?;
+            let mut mapped =
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
+            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
+            if let Means::Key(keyer) = &self.means {
+                keyer.clean(&mut colors, &self.mattes.subject[0]);
+            }
+        } else if *found && cleans {
+            // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
+            let mut copy =
+                self.copy.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.input.size()]));
+            {
+                let buffer = copy.get_mut().ok_or_else(own)?;
+                let mut mapped =
+                    VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| own())?;
+                let mut colors = frames::write(&mut mapped, &self.input).ok_or_else(own)?;
+                compose::carry(&frame, &mut colors);
+                keyer.clean(&mut colors, &self.mattes.subject[0]);
+            }
+            self.carry(&copy)?;
+            self.copy = Some(copy);
+        } else if copies {
+            self.carry(input)?;
+        }
+        if *found {
+            self.levels.apply(&mut self.mattes.subject[0], frame.width, frame.height, &settings.controls);
+        }
+        Ok(())
+    }
+
+    /// The part of the frame that its subject takes, 0..1, about: of some rows.
+    pub fn coverage(&self) -> f32 {
+        let width = self.input.width() as usize;
+        let rows = self.mattes.subject[0].chunks_exact(width).step_by(8);
+        let (mut sum, mut n) = (0u64, 0u64);
+        for row in rows {
+            sum += row.iter().map(|a| u64::from(*a)).sum::<u64>();
+            n += width as u64;
+        }
+        sum as f32 / (255 * n.max(1)) as f32
+    }
+}

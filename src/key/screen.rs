@@ -1,0 +1,442 @@
+//! The screen: its colour found in a frame, how it and the foreground vary over the frame, and what cells hold.
+
+use super::colour::{Difference, Primary};
+use super::grid::{Cell, Grid};
+use super::rows::Rows;
+use crate::simd::multiversion;
+use rayon::prelude::*;
+
+/// The least colour difference, of 255, of what can be a screen: below it noise decides.
+pub const LEAST: f32 = 24.0;
+/// The part of the frame that a screen takes at least, where its colour is not given.
+const LEAST_PART: f32 = 0.03;
+/// The same where it is given.
+const LEAST_GIVEN: f32 = 0.003;
+/// From this part of the screen's difference on, a sample is the screen's.
+const SCREEN: f32 = 0.85;
+/// The same while nothing is known yet.
+const SCREEN_AT_FIRST: f32 = 0.5;
+/// With less than this part of the screen's difference all over, a cell is whole.
+const SOLID: f32 = 0.5;
+/// Standard deviations of the screen's noise that are taken for screen.
+const NOISE: f32 = 1.5;
+/// Weight of what is seen of the screen in cells with other things in them, against that of whole ones.
+const MIXED: f32 = 0.005;
+
+/// Weight of what is remembered of a cell, at most, against that of what is seen whole.
+const REMEMBERED: f32 = 0.03;
+
+/// What is known of a cell's screen: its difference, the noise of that, its components.
+pub type Back = [f32; 5];
+/// What is known of a cell's foreground: the same.
+pub type Front = [f32; 5];
+
+/// The screen and what stands before it, cell by cell.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The screen.
+    pub back: Grid<5>,
+    /// The foreground near the screen.
+    pub front: Grid<5>,
+    /// How far the screen's primary stands over the mean of the two others in the foreground's own colours: in whole
+    /// cells, where the screen's light does not fall, and from there outwards. The mean of that, and of its square.
+    pub own: Grid<2>,
+    /// Of the cells, how sure the screen's values are, 0..1; what is remembered grows unsure.
+    sure: Vec<f32>,
+    /// The mean difference of all screen that was seen.
+    pub mean: f32,
+    /// Samples of it in the frame before.
+    seen: f32,
+    /// Cells that were whole in the frame before: all of them is the foreground's own.
+    solid: Vec<bool>,
+}
+
+/// Up to which part of the screen's difference a sample beside the screen is the foreground's, and how many deviations of the
+/// foreground's difference are still foreground. A sample that stands for four pixels is seldom all foreground: more has to pass for it.
+fn foreground(rows: &Rows<'_>) -> (f32, f32) {
+    if rows.scale == 1 { (0.1, 0.0) } else { (0.25, 0.5) }
+}
+
+/// What the samples of a cell add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    /// Samples; difference, its square, components.
+    back: [f32; 6],
+    front: [f32; 6],
+    least: f32,
+    most: f32,
+}
+
+/// How a cell stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing but screen here and all around.
+    Screen,
+    /// Nothing of the screen here and all around.
+    Solid,
+    /// Anything else.
+    Mixed,
+}
+
+/// From a sample's parts e of the difference d = min e to its alpha, cell by cell: α = max(p − q·d, r + s·e).
+///
+/// The second is exact for a mix of the screen and the mean foreground, which lie on a line: alpha is the place between them. The
+/// first is the colour difference's. Where the primary stands over another colour than in the screen, as in hair before
+/// green, it bends and is too low for a mix, but it is no less for a foreground of any other hue.
+#[derive(Debug)]
+pub struct Lines {
+    /// p, q, r, and both of s.
+    pub lines: Grid<5>,
+    /// How each cell stands.
+    pub kinds: Vec<Kind>,
+}
+
+/// Looks for the screen: a mode of the differences over the frame, where the frame's borders count more. Gives its
+/// primary and its difference. `wanted`: a colour's primary and difference, if one is given.
+pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary, f32)> {
+    const BINS: usize = 64;
+    const STEP: usize = 4;
+    let (wide, high) = (rows.width, rows.height);
+    let candidates: Vec<Primary> = wanted.map_or(Primary::SCREENS.to_vec(), |(p, _)| vec![p]);
+    let differences: Vec<Difference> = candidates.iter().map(|p| Difference::new(rows.frame, *p)).collect();
+    let mut counts = vec![[0.0f32; BINS]; candidates.len()];
+    let mut all = 0.0;
+    let mut lines: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; wide]);
+    for y in (0..high).step_by(STEP) {
+        rows.read(y, 0, &mut lines);
+        let edge = y < high / 8 || y >= high - high / 8;
+        for x in (0..wide).step_by(STEP) {
+            let weight = if edge || x < wide / 8 || x >= wide - wide / 8 { 3.0 } else { 1.0 };
+            all += weight;
+            let c = [lines[0][x], lines[1][x], lines[2][x]].map(f32::from);
+            for (count, difference) in counts.iter_mut().zip(&differences) {
+                let d = difference.at(c);
+                if d >= LEAST {
+                    count[((d / 4.0) as usize).min(BINS - 1)] += weight;
+                }
+            }
+        }
+    }
+    let mut best: Option<(f32, Primary, f32)> = None;
+    for (count, primary) in counts.iter().zip(&candidates) {
+        // The window of ±20 % that holds the most, and the mean in it.
+        for bin in (LEAST / 4.0) as usize..BINS {
+            let middle = (bin as f32 + 0.5) * 4.0;
+            if wanted.is_some_and(|(_, d)| middle < 0.4 * d || middle > 1.7 * d) {
+                continue;
+            }
+            let window = (middle * 0.8 / 4.0) as usize..((middle * 1.2 / 4.0) as usize + 1).min(BINS);
+            let mass: f32 = count[window.clone()].iter().sum();
+            if mass > best.map_or(0.0, |b| b.0) {
+                let mean = window.map(|b| count[b] * (b as f32 + 0.5) * 4.0).sum::<f32>() / mass;
+                best = Some((mass, *primary, mean));
+            }
+        }
+    }
+    let least = if wanted.is_some() { LEAST_GIVEN } else { LEAST_PART };
+    best.filter(|(mass, ..)| *mass >= least * all).map(|(_, primary, mean)| (primary, mean))
+}
+
+impl Model {
+    /// A screen that is even, of this difference.
+    pub fn new(rows: &Rows<'_>, difference: f32) -> Self {
+        let (wide, high) = (rows.width.div_ceil(rows.side), rows.height.div_ceil(rows.side));
+        let mut back = [0.0; 5];
+        back[0] = difference;
+        Self {
+            back: Grid::new(wide, high, back),
+            front: Grid::new(wide, high, [0.0; 5]),
+            own: Grid::new(wide, high, [0.0; 2]),
+            sure: vec![0.0; wide * high],
+            mean: difference,
+            seen: 0.0,
+            solid: vec![false; wide * high],
+        }
+    }
+
+    /// Looks at a frame: follows the screen where it is seen, and the foreground. Gives the lines to alpha, or `None` where
+    /// so little of the screen is left that another has to be looked for. `first`: what is known is a guess.
+    pub fn look(&mut self, rows: &Rows<'_>, difference: &Difference, first: bool) -> Option<Lines> {
+        let sums = self.sums(rows, difference, if first { SCREEN_AT_FIRST } else { SCREEN });
+        let (wide, high) = (self.back.wide, self.back.high);
+        let (seen, mean) = sums.iter().fold((0.0, 0.0), |(n, d), s| (n + s.back[0], d + s.back[1]));
+        if seen < 0.002 * (rows.width * rows.height / rows.step) as f32 {
+            return None;
+        }
+        if !first {
+            // Much of the screen is gone at once: it is lit otherwise, and looked for anew.
+            if seen < 0.6 * self.seen {
+                return None;
+            }
+            self.seen = seen;
+        }
+        self.mean = mean / seen;
+        // Samples of each cell: those at the right and at the bottom may stand over the frame.
+        let full: Vec<f32> = (0..sums.len())
+            .map(|i| {
+                let side = |at: usize, n: usize| rows.side.min(n - at * rows.side);
+                (side(i % wide, rows.width) * side(i / wide, rows.height).div_ceil(rows.step)) as f32
+            })
+            .collect();
+        let pure: Vec<bool> = sums
+            .iter()
+            .zip(&self.back.cells)
+            .zip(&full)
+            .map(|((s, b), full)| s.back[0] >= 0.99 * full && s.least > 0.6 * b[0])
+            .collect();
+        let inner = self.back.all_around(&pure);
+        // What is remembered is lit as what is seen: light dims all of R'G'B' alike.
+        let (mut now, mut then) = (0.0, 0.0);
+        for (i, s) in sums.iter().enumerate().filter(|(i, _)| inner[*i]) {
+            now += s.back[1] / s.back[0].max(1.0);
+            then += self.back.cells[i][0];
+        }
+        if then > 0.0 {
+            let gain = (now / then).clamp(0.5, 2.0);
+            let offset = difference.offset();
+            for b in &mut self.back.cells {
+                b[0] *= gain;
+                for (c, o) in b[2..].iter_mut().zip(offset) {
+                    *c = o + (*c - o) * gain;
+                }
+            }
+        }
+        // The screen: what is seen of it counts whole where nothing else is near.
+        let mut weights = vec![0.0; sums.len()];
+        let mut noise = Grid::new(wide, high, [0.0; 1]);
+        let mut noise_weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate() {
+            let part = s.back[0] / full[i];
+            let before = self.sure[i] * 0.9;
+            let now = match (inner[i], pure[i]) {
+                (true, _) => 1.0,
+                (_, true) => 0.3,
+                _ if part > 0.2 => MIXED * part * part,
+                _ => 0.0,
+            };
+            if now > 0.0 {
+                let mean = means(&s.back);
+                let keep = REMEMBERED * before * (1.0 - now);
+                let cell = &mut self.back.cells[i];
+                for (c, m) in cell.iter_mut().zip(mean) {
+                    *c = (*c * keep + m * now) / (keep + now);
+                }
+            }
+            if inner[i] {
+                (noise.cells[i], noise_weights[i]) = ([means(&s.back)[1]], 1.0);
+            }
+            weights[i] = now.max(REMEMBERED * before);
+            self.sure[i] = now.max(before);
+        }
+        self.back.fill(&weights);
+        noise.fill(&noise_weights);
+        for (b, n) in self.back.cells.iter_mut().zip(&noise.cells) {
+            b[1] = n[0];
+        }
+        let mut weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate() {
+            let part = s.front[0] / full[i];
+            if part > 0.0 {
+                self.front.cells[i] = means(&s.front);
+                weights[i] = part;
+            }
+        }
+        if weights.iter().all(|w| *w == 0.0) {
+            // All screen: neutral and dark.
+            for (f, b) in self.front.cells.iter_mut().zip(&self.back.cells) {
+                *f = [-0.1 * b[0], 0.1 * b[0], b[2], b[3], b[4]];
+            }
+        } else {
+            self.front.fill(&weights);
+        }
+        // How cells stand.
+        let screen: Vec<bool> = sums
+            .iter()
+            .zip(&self.back.cells)
+            .map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0]))
+            .collect();
+        let solid: Vec<bool> =
+            sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < SOLID * b[0]).collect();
+        let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
+        let (_, above) = foreground(rows);
+        let mut lines = Grid::new(wide, high, [0.0; 5]);
+        let mut kinds = Vec::with_capacity(wide * high);
+        for (i, line) in lines.cells.iter_mut().enumerate() {
+            let (b, f) = (&self.back.cells[i], &self.front.cells[i]);
+            let kind = match (screen[i], solid[i]) {
+                (true, _) => Kind::Screen,
+                (_, true) => Kind::Solid,
+                _ => Kind::Mixed,
+            };
+            *line = match kind {
+                Kind::Screen => [0.0; 5],
+                Kind::Solid => [1.0, 0.0, 1.0, 0.0, 0.0],
+                Kind::Mixed => line_of(difference, b, f, above),
+            };
+            kinds.push(kind);
+        }
+        self.solid = kinds.iter().map(|k| *k == Kind::Solid).collect();
+        self.own = Grid::new(wide, high, [0.0; 2]);
+        let mut weights = vec![0.0; sums.len()];
+        for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
+            let [_, noise, a, b, c] = means(&s.front);
+            let [d, e] = difference.parts([a, b, c]);
+            let mean = 0.5 * (d + e);
+            self.own.cells[i] = [mean, mean * mean + noise * noise];
+            weights[i] = s.front[0] / full[i];
+        }
+        self.own.fill(&weights);
+        Some(Lines { lines, kinds })
+    }
+
+    fn sums(&self, rows: &Rows<'_>, difference: &Difference, screen: f32) -> Vec<Sums> {
+        let (wide, side) = (self.back.wide, rows.side);
+        let (front, _) = foreground(rows);
+        let mut sums = vec![Sums::default(); wide * self.back.high];
+        sums.par_chunks_mut(wide).enumerate().for_each_init(
+            || {
+                let lines = std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]);
+                (lines, vec![0.0f32; wide * side], vec![Lanes::NONE; wide])
+            },
+            |(lines, d, lanes), (row, sums)| {
+                lanes.fill(Lanes::NONE);
+                let cells = &self.back.cells[row * wide..][..wide];
+                let solid = &self.solid[row * wide..][..wide];
+                let bounds: Vec<[f32; 2]> = cells
+                    .iter()
+                    .zip(solid)
+                    .map(|(b, solid)| [screen * b[0], if *solid { SOLID } else { front } * b[0]])
+                    .collect();
+                for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
+                    rows.read(y, 0, lines);
+                    differences(difference, [&lines[0], &lines[1], &lines[2]], d);
+                    add(d, [&lines[0], &lines[1], &lines[2]], side, &bounds, lanes);
+                }
+                sums.iter_mut().zip(lanes.iter()).for_each(|(s, l)| *s = l.sums());
+                // The last column stands over the frame.
+                let over = wide * side - rows.width;
+                if over > 0 {
+                    let last = &mut sums[wide - 1];
+                    let part = (side - over) as f32 / side as f32;
+                    last.back.iter_mut().chain(&mut last.front).for_each(|v| *v *= part);
+                }
+            },
+        );
+        sums
+    }
+}
+
+/// The line of a cell with this screen and this foreground.
+fn line_of(difference: &Difference, b: &Back, f: &Front, above: f32) -> Cell<5> {
+    // What is left of the screen's noise is screen, and what varies in the foreground is foreground.
+    let (below, above) = ((NOISE * b[1] + 0.01 * b[0]).min(0.3 * b[0]), above * f[1]);
+    let (none, whole) = (b[0] - below, (f[0] + above).clamp(-0.6 * b[0], 0.3 * b[0]));
+    let q = 1.0 / (none - whole);
+    let [back, front] = [b, f].map(|c| difference.parts([c[2], c[3], c[4]]));
+    let v = [front[0] - back[0], front[1] - back[1]];
+    let length = v[0].hypot(v[1]).max(1.0);
+    // Alpha where the levels begin and end.
+    let (low, high) = (below / length, 1.0 - (above / length).min(0.3));
+    let scale = 1.0 / ((high - low) * length * length);
+    let s = [v[0] * scale, v[1] * scale];
+    [none * q, q, -(back[0] * s[0] + back[1] * s[1]) - low / (high - low), s[0], s[1]]
+}
+
+/// Mean and deviation of the difference, and mean components.
+fn means(sums: &[f32; 6]) -> [f32; 5] {
+    let n = sums[0].max(1e-3);
+    let mean = sums[1] / n;
+    [mean, (sums[2] / n - mean * mean).max(0.0).sqrt(), sums[3] / n, sums[4] / n, sums[5] / n]
+}
+
+multiversion! {
+    /// The parts of the differences of a row.
+    pub fn parts(difference: &Difference, c: [&[u8]; 3], out: [&mut [f32]; 2]) {
+        let [out0, out1] = out;
+        let n = out0.len();
+        let (a, b, c, out1) = (&c[0][..n], &c[1][..n], &c[2][..n], &mut out1[..n]);
+        for i in 0..n {
+            let [d, e] = difference.parts([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
+            (out0[i], out1[i]) = (d, e);
+        }
+    }
+}
+
+multiversion! {
+    /// The differences of a row.
+    pub fn differences(difference: &Difference, c: [&[u8]; 3], out: &mut [f32]) {
+        let n = out.len();
+        let (a, b, c) = (&c[0][..n], &c[1][..n], &c[2][..n]);
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = difference.at([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
+        }
+    }
+}
+
+/// Samples that are added side by side.
+const LANES: usize = 8;
+
+/// What [`Sums`] holds, each lane for itself.
+#[derive(Clone)]
+struct Lanes {
+    back: [[f32; LANES]; 6],
+    front: [[f32; LANES]; 6],
+    least: [f32; LANES],
+    most: [f32; LANES],
+}
+
+impl Lanes {
+    const NONE: Self = Self {
+        back: [[0.0; LANES]; 6],
+        front: [[0.0; LANES]; 6],
+        least: [f32::MAX; LANES],
+        most: [f32::MIN; LANES],
+    };
+
+    fn sums(&self) -> Sums {
+        Sums {
+            back: self.back.map(|l| l.iter().sum()),
+            front: self.front.map(|l| l.iter().sum()),
+            least: self.least.iter().copied().fold(f32::MAX, f32::min),
+            most: self.most.iter().copied().fold(f32::MIN, f32::max),
+        }
+    }
+}
+
+multiversion! {
+    /// Adds a row to the sums of the cells that it goes through.
+    fn add(d: &[f32], c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Lanes]) {
+        for (cell, (sum, &[screen, front])) in sums.iter_mut().zip(bounds).enumerate() {
+            for at in (cell * side..(cell + 1) * side).step_by(LANES) {
+                let d = &d[at..at + LANES];
+                let c = [&c[0][at..at + LANES], &c[1][at..at + LANES], &c[2][at..at + LANES]];
+                let (mut least, mut most) = (f32::MAX, f32::MIN);
+                for ((&d, l), m) in d.iter().zip(&mut sum.least).zip(&mut sum.most) {
+                    (*l, *m) = (l.min(d), m.max(d));
+                    (least, most) = (least.min(d), most.max(d));
+                }
+                // Most are all of one kind.
+                if most > screen {
+                    add_where(d, c, &mut sum.back, |d| d > screen);
+                }
+                if least < front {
+                    add_where(d, c, &mut sum.front, |d| d < front);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn add_where(d: &[f32], c: [&[u8]; 3], sums: &mut [[f32; LANES]; 6], counts: impl Fn(f32) -> bool) {
+    let [n, ds, squares, c0, c1, c2] = sums;
+    for i in 0..LANES {
+        let w = if counts(d[i]) { 1.0 } else { 0.0 };
+        n[i] += w;
+        ds[i] += w * d[i];
+        squares[i] += w * d[i] * d[i];
+        c0[i] += w * f32::from(c[0][i]);
+        c1[i] += w * f32::from(c[1][i]);
+        c2[i] += w * f32::from(c[2][i]);
+    }
+}

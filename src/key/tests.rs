@@ -1,0 +1,324 @@
+use super::alpha::close;
+use super::colour::{Difference, Numbers, Primary};
+use super::grid::{Grid, spread};
+use super::rows::Rows;
+use super::screen::{self, Model};
+use super::*;
+use crate::frame::testing::{Picture, noise};
+use crate::frame::{Color, Format};
+use crate::simd::same_at_each_width;
+
+/// Values that look like nothing, and are the same at every run.
+fn value(i: usize, k: usize) -> u8 {
+    ((i * 31 + i * i * k + k * 97) % 251) as u8
+}
+
+/// A grey disc with a soft edge before a green screen whose light falls off, in any format with colours; and its alpha.
+fn disc(format: Format, width: usize, height: usize) -> (Picture, Vec<f32>) {
+    let alpha = |x: usize, y: usize| {
+        let (x, y) = (x as f32 - width as f32 / 2.0, y as f32 - height as f32 / 2.0);
+        (0.5 + (height as f32 / 3.0 - x.hypot(y)) / 4.0).clamp(0.0, 1.0)
+    };
+    let mut picture = Picture::new(format, width, height);
+    let numbers = Numbers::of(&picture.frame());
+    let colour = |x: usize, y: usize| {
+        let (x, y) = (x.min(width - 1), y.min(height - 1));
+        let (a, light) = (alpha(x, y), 1.0 - 0.4 * x as f32 / width as f32);
+        let rgb = [40.0, 170.0, 80.0].map(|v| 130.0 * a + v * light * (1.0 - a));
+        numbers.components(rgb)
+    };
+    let layout = format.layout();
+    for (k, c) in layout.color.iter().enumerate() {
+        for y in 0..c.height(height) {
+            for x in 0..c.width(width) {
+                // The mean of the pixels that share the sample.
+                let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
+                let sum: f32 =
+                    (0..nx * ny).map(|i| colour((x << c.hsub) + i % nx, (y << c.vsub) + i / nx)[k]).sum();
+                let (data, stride) = &mut picture.planes[c.plane];
+                data[y * *stride + c.offset + x * c.step] = (sum / (nx * ny) as f32 + 0.5) as u8;
+            }
+        }
+    }
+    let alpha = (0..width * height).map(|i| alpha(i % width, i / width)).collect();
+    (picture, alpha)
+}
+
+fn with_colours() -> impl Iterator<Item = Format> {
+    Format::ALL.into_iter().filter(|f| f.layout().colors == 3)
+}
+
+#[test]
+fn a_difference_is_the_same_in_every_format() {
+    for rgb in [[40u8, 170, 80], [200, 150, 120], [90, 90, 90], [20, 60, 200]] {
+        for primary in [Primary::Red, Primary::Green, Primary::Blue] {
+            let [a, b] = primary.others();
+            let k = f32::from(rgb[primary as usize]);
+            let plain = k - f32::from(rgb[a].max(rgb[b]));
+            for format in with_colours() {
+                let mut picture = Picture::new(format, 2, 2);
+                for color in [Color::BT601, Color::BT709, Color { full_range: true, ..Color::BT709 }] {
+                    picture.color = color;
+                    let frame = picture.frame();
+                    let numbers = Numbers::of(&frame);
+                    let c = numbers.components(rgb.map(f32::from));
+                    let difference = Difference::new(&frame, primary);
+                    assert!((difference.at(c) - plain).abs() < 0.01, "{format:?} {rgb:?} {primary:?}");
+                    // One less of the primary.
+                    let less = [0, 1, 2].map(|i| c[i] - difference.fall[i]);
+                    let mut want = rgb.map(f32::from);
+                    want[primary as usize] -= 1.0;
+                    let got = numbers.rgb(less);
+                    assert!((0..3).all(|i| (got[i] - want[i]).abs() < 0.01), "{format:?}: {got:?}, {want:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_soft_disc_is_found_and_comes_out_grey_in_every_format() {
+    let (width, height) = (260, 202);
+    for format in with_colours() {
+        let (mut picture, truth) = disc(format, width, height);
+        let mut alpha = vec![0; width * height];
+        let mut keyer = Keyer::default();
+        assert!(keyer.key(&picture.frame(), &mut alpha), "{format:?}");
+        let off = alpha.iter().zip(&truth).map(|(a, t)| (f32::from(*a) / 255.0 - t).abs());
+        let off = off.sum::<f32>() / truth.len() as f32 * 1e3;
+        assert!(off < 3.0, "{format:?}: {off}");
+        assert!((0..truth.len()).all(|i| truth[i] > 0.0 || alpha[i] < 40), "{format:?}");
+        let numbers = Numbers::of(&picture.frame());
+        keyer.clean(&mut picture.frame_mut(), &alpha);
+        let layout = format.layout();
+        for i in (0..truth.len()).filter(|i| alpha[*i] > 100) {
+            let (x, y) = (i % width, i / width);
+            let c = layout.color.map(|c| f32::from(picture.sample(&c, x >> c.hsub, y >> c.vsub)));
+            let rgb = numbers.rgb(c);
+            assert!(rgb.iter().all(|v| (v - 130.0).abs() < 24.0), "{format:?} {x},{y} {}: {rgb:?}", alpha[i]);
+        }
+    }
+}
+
+#[test]
+fn what_looks_like_the_screen_inside_a_subject_stays_where_it_is_not_the_screens() {
+    // A disc with a patch of a duller green, and one with a hole through which the screen is seen.
+    for (patch, stays) in [([95.0, 130.0, 95.0], true), ([40.0, 170.0, 80.0], false)] {
+        let (mut picture, _) = disc(Format::Rgb, 400, 400);
+        let light = |x: usize| if stays { 1.0 } else { 1.0 - 0.4 * x as f32 / 400.0 };
+        for y in 180..220 {
+            for x in 180..220 {
+                for (k, v) in patch.iter().enumerate() {
+                    let (data, stride) = &mut picture.planes[0];
+                    data[y * *stride + 3 * x + k] = (v * light(x)) as u8;
+                }
+            }
+        }
+        let mut alpha = vec![0; 400 * 400];
+        assert!(Keyer::default().key(&picture.frame(), &mut alpha));
+        let middle = alpha[200 * 400 + 200];
+        assert!(if stays { middle == 255 } else { middle == 0 }, "{patch:?}: {middle}");
+    }
+}
+
+#[test]
+fn anything_may_come() {
+    for format in Format::ALL {
+        let mut keyer = Keyer::default();
+        for (w, h) in [(1, 1), (2, 1), (1, 37), (67, 1), (33, 47), (130, 66), (64, 64)] {
+            let mut picture = noise(format, w, h, 7);
+            let mut alpha = vec![9; w * h];
+            let found = keyer.key(&picture.frame(), &mut alpha);
+            assert!(found || alpha.iter().all(|a| *a == 9), "{format:?}: what is not keyed is left alone");
+            keyer.clean(&mut picture.frame_mut(), &alpha);
+            // Mattes and frames that do not fit.
+            assert!(!keyer.key(&picture.frame(), &mut vec![0; w * h + 1]));
+            let before = picture.clone();
+            keyer.clean(&mut picture.frame_mut(), &alpha[1..]);
+            assert_eq!(picture, before);
+            let mut short = picture.frame();
+            short.planes[0].data = &[];
+            assert!(!keyer.key(&short, &mut alpha));
+        }
+        // A frame of one colour.
+        let mut even = Picture::new(format, 64, 64);
+        for v in [0, 128, 255] {
+            even.planes.iter_mut().for_each(|(data, _)| data.fill(v));
+            keyer.key(&even.frame(), &mut vec![0; 64 * 64]);
+        }
+    }
+}
+
+#[test]
+fn a_screen_is_forgotten_with_its_scene() {
+    let (green, _) = disc(Format::I420, 320, 240);
+    let mut alpha = vec![0; 320 * 240];
+    let mut keyer = Keyer::default();
+    assert!(keyer.key(&green.frame(), &mut alpha));
+    let [r, g, b] = keyer.color().unwrap();
+    assert!(g > 100 && r < 60 && b < 100, "{r},{g},{b}");
+    // A grey frame before which the screen is known: nothing of it is left.
+    let mut grey = Picture::new(Format::I420, 320, 240);
+    grey.planes.iter_mut().for_each(|(data, _)| data.fill(128));
+    assert!(!keyer.key(&grey.frame(), &mut alpha));
+    assert_eq!(keyer.color(), None);
+    assert!(keyer.key(&green.frame(), &mut alpha));
+    keyer.reset();
+    assert_eq!(keyer.color(), None);
+}
+
+#[test]
+fn a_light_that_goes_down_at_once_is_followed() {
+    let (mut picture, truth) = disc(Format::Rgb, 320, 240);
+    let mut alpha = vec![0; 320 * 240];
+    let mut keyer = Keyer::default();
+    assert!(keyer.key(&picture.frame(), &mut alpha));
+    for part in [0.75, 0.6, 0.9] {
+        let darker = picture.planes[0].0.iter().map(|v| (f32::from(*v) * part) as u8).collect::<Vec<u8>>();
+        picture.planes[0].0 = darker;
+        assert!(keyer.key(&picture.frame(), &mut alpha), "{part}");
+        let off = alpha.iter().zip(&truth).map(|(a, t)| (f32::from(*a) / 255.0 - t).abs());
+        let off = off.sum::<f32>() / truth.len() as f32 * 1e3;
+        assert!(off < 4.0, "{part}: {off}");
+    }
+}
+
+#[test]
+fn colours_that_can_be_keyed() {
+    for (rgb, can) in [
+        ([0, 177, 64], true),
+        ([20, 60, 200], true),
+        ([220, 40, 60], true),
+        ([128, 128, 128], false),
+        ([250, 250, 20], false),
+        ([10, 30, 10], false),
+    ] {
+        assert_eq!(can_be_keyed(rgb), can, "{rgb:?}");
+    }
+}
+
+#[test]
+fn grids_are_filled_from_their_surroundings() {
+    let mut grid = Grid::new(9, 7, [0.0f32]);
+    let weights: Vec<f32> = (0..63).map(|i| if i % 9 < 3 { 1.0 } else { 0.0 }).collect();
+    for (cell, w) in grid.cells.iter_mut().zip(&weights) {
+        *cell = if *w > 0.0 { [40.0] } else { [999.0] };
+    }
+    grid.fill(&weights);
+    assert!(grid.cells.iter().all(|c| (c[0] - 40.0).abs() < 0.01), "{:?}", grid.cells);
+    // Nothing is known: nothing is changed.
+    let before = grid.cells.clone();
+    grid.fill(&[0.0; 63]);
+    assert_eq!(grid.cells, before);
+}
+
+#[test]
+fn lines_are_spread_as_the_formula_says() {
+    let grid = Grid { wide: 5, high: 3, cells: (0..15).map(|i| [f32::from(value(i, 3)), 1.0]).collect() };
+    let plain = |x: usize, y: usize, side: usize| {
+        let place = |at: usize, n: usize| {
+            let v = ((at as f32 + 0.5) / side as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+            (v as usize, (v as usize + 1).min(n - 1), v.fract())
+        };
+        let ((l, r, fx), (t, b, fy)) = (place(x, 5), place(y, 3));
+        let cell = |x: usize, y: usize| grid.cells[y * 5 + x][0];
+        let row = |y: usize| cell(l, y) + (cell(r, y) - cell(l, y)) * fx;
+        row(t) + (row(b) - row(t)) * fy
+    };
+    for side in [4, 8, 16, 32, 64] {
+        for (from, to) in [(0, 5), (0, 1), (2, 4), (4, 5)] {
+            for y in [0, side / 2, side, 2 * side + 1, 3 * side - 1] {
+                let n = (to - from) * side - side / 4;
+                let got = same_at_each_width(format!("side {side}"), || {
+                    let mut line: [Vec<f32>; 2] = Default::default();
+                    grid.line(y, side, (from, to), &mut line);
+                    let mut out = vec![0.0; n];
+                    spread(&line[0], side, &mut out);
+                    out
+                });
+                for (i, v) in got.iter().enumerate() {
+                    let want = plain(from * side + i, y, side);
+                    assert!(
+                        (v - want).abs() < 0.01,
+                        "side {side}, row {y}, {}: {v}, not {want}",
+                        from * side + i
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn holes_are_closed_as_the_formula_says() {
+    for (wide, high, reach) in [(20, 17, 3), (33, 30, 6), (60, 41, 12)] {
+        let before: Vec<u8> = (0..wide * high)
+            .map(|i| if i % 37 < 20 { 255 } else { 105u8.saturating_add(value(i, 7) / 2) })
+            .collect();
+        let got = same_at_each_width("close", || {
+            let mut alpha = before.clone();
+            close(&mut alpha, wide, high, reach, &mut Vec::new(), &mut Vec::new());
+            alpha
+        });
+        for y in reach..high - reach {
+            for x in reach..wide - reach {
+                let around =
+                    (y - reach..=y + reach).flat_map(|y| (x - reach..=x + reach).map(move |x| (x, y)));
+                let least = around.map(|(x, y)| before[y * wide + x]).min().unwrap();
+                let part = (f32::from(least) - 112.0).clamp(0.0, 68.0) / 68.0;
+                let a = f32::from(before[y * wide + x]);
+                let want = a + (255.0 - a) * part;
+                let is = f32::from(got[y * wide + x]);
+                assert!((is - want).abs() <= 1.5, "{wide}x{high} {x},{y}: {is}, not {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_model_holds_what_plain_sums_give() {
+    // Nothing but screen, noisy: its mean and its noise.
+    let (w, h) = (240, 160);
+    let mut picture = Picture::new(Format::Rgb, w, h);
+    let (data, stride) = &mut picture.planes[0];
+    for y in 0..h {
+        for x in 0..w {
+            let n = value(y * w + x, 5) % 9;
+            data[y * *stride + 3 * x..][..3].copy_from_slice(&[40 + n, 160 + n, 70]);
+        }
+    }
+    let frame = picture.frame();
+    let rows = Rows::new(&frame).unwrap();
+    let (primary, mean) = screen::find(&rows, None).unwrap();
+    assert!(primary == Primary::Green && (mean - 94.0).abs() < 4.0, "{primary:?} {mean}");
+    let difference = Difference::new(&frame, primary);
+    let mut model = Model::new(&rows, mean);
+    model.look(&rows, &difference, true).unwrap();
+    let d: Vec<f32> = (0..w * h).map(|i| f32::from(90 + value(i, 5) % 9)).collect();
+    let mean = d.iter().sum::<f32>() / d.len() as f32;
+    let deviation = (d.iter().map(|d| (d - mean).powi(2)).sum::<f32>() / d.len() as f32).sqrt();
+    let n = model.back.cells.len() as f32;
+    let [d, noise, r, ..] =
+        model.back.cells.iter().fold([0.0; 5], |s, c| [0, 1, 2, 3, 4].map(|k| s[k] + c[k] / n));
+    assert!((d - mean).abs() < 0.3 && (noise - deviation).abs() < 0.3, "{d} {noise}, not {mean} {deviation}");
+    assert!((r - (mean - 50.0)).abs() < 0.3, "{r}");
+}
+
+#[test]
+fn each_width_of_vectors_keys_the_same() {
+    for format in [Format::I420, Format::Nv12, Format::Yuy2, Format::Rgb, Format::Bgra, Format::Ayuv] {
+        for (w, h) in [(203, 151), (330, 250)] {
+            let (picture, _) = disc(format, w, h);
+            same_at_each_width(format!("{format:?}"), || {
+                let mut keyer = Keyer::default();
+                let (mut alpha, mut out) = (vec![0; w * h], picture.clone());
+                // Twice: found, and followed.
+                for _ in 0..2 {
+                    assert!(keyer.key(&picture.frame(), &mut alpha));
+                }
+                keyer.clean(&mut out.frame_mut(), &alpha);
+                (alpha, out)
+            });
+        }
+    }
+}
