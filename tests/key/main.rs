@@ -261,7 +261,7 @@ fn without_a_screen_it_says_so_and_shows_all_or_nothing() {
     // A room of greys and browns.
     let room: Vec<u8> = (0..WIDTH * HEIGHT).flat_map(|i| [120 + (i % 60) as u8, 100, 80]).collect();
     for (props, value) in
-        [("model=key", 255), ("model=key on-error=background", 0), ("model=key inference-mode=async", 0)]
+        [("model=key", 255), ("model=key on-error=hide", 0), ("model=key inference-mode=async", 0)]
     {
         let (alpha, codes, error) = one(props, room.clone());
         assert_eq!((codes, error), (vec!["screen-not-found".to_string()], None), "{props}");
