@@ -1,7 +1,6 @@
 //! `model=key` on frames whose mattes are known, beside what people use for it today, and as an element.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code)]
 mod common;
 mod peers;
 mod scene;
@@ -65,8 +64,8 @@ fn over_grey(rgb: &[u8], alpha: &[u8], scene: &Scene, setup: &Setup) -> (f64, f6
     for (i, &g) in scene.alpha.iter().enumerate().filter(|(_, g)| **g > 0.02 && **g < 0.98) {
         let a = f32::from(alpha[i]) / 255.0;
         let got: [f32; 3] = std::array::from_fn(|c| f32::from(rgb[3 * i + c]) * a + 128.0 * (1.0 - a));
-        for c in 0..3 {
-            off += f64::from((got[c] - scene.foreground[i][c] * g - 128.0 * (1.0 - g)).abs()) / 3.0;
+        for (got, front) in got.iter().zip(scene.foreground[i]) {
+            off += f64::from((got - front * g - 128.0 * (1.0 - g)).abs()) / 3.0;
         }
         rim += f64::from((got[k] - got[(k + 1) % 3].max(got[(k + 2) % 3])).max(0.0));
         n += 1.0;
@@ -188,14 +187,13 @@ fn what_goes_out_is_one_matte_and_shows_nothing_hidden() {
     // Of the screen nothing is left, under what alpha there may be: near the edge there are the foreground's colours, black elsewhere.
     let at = |s: &Samples, i: usize| [0, 1, 2].map(|k| s.at(&s.components[k], i % WIDTH, i / WIDTH));
     let (mut hidden, mut black) = (0, 0);
-    for i in 0..alpha.len() {
+    for (i, &a) in alpha.iter().enumerate() {
         let [r, g, b] = at(&cut, i);
         assert!(
             i32::from(g) - i32::from(r.max(b)) < 40,
-            "at {i}, under alpha {}: {r},{g},{b} is the screen's",
-            alpha[i]
+            "at {i}, under alpha {a}: {r},{g},{b} is the screen's"
         );
-        if alpha[i] == 0 {
+        if a == 0 {
             hidden += 1;
             black += usize::from([r, g, b] == [0; 3]);
         }
