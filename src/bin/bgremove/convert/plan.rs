@@ -4,6 +4,7 @@ use super::also::Also;
 use super::format::{Encoding, Format};
 use super::line::{Line, text};
 use super::{Background, Settings};
+use gstbgremove::layers::Layer;
 use std::path::{Path, PathBuf};
 
 /// What the input is.
@@ -219,6 +220,11 @@ impl Plan {
             let video = |line: &mut Line| {
                 waiting(line.start("layers.").then("queue"));
                 line.then("layerextract").set("layer", also.layer.nick());
+                if also.layer == Layer::Matte && !also.format.is_rgb() {
+                    // GStreamer 1.22 leaves grey of full range as it is, which a file of YUV does not say and players do not
+                    // believe; from RGB it becomes the range that they take it for.
+                    line.then("videoconvert").then("video/x-raw,format=RGBx");
+                }
                 // Each works beside the others.
                 line.then("queue");
                 Ok(())
