@@ -19,7 +19,7 @@ const RADIUS: f64 = 36.0;
 /// The room: soft, with an object here and there, and no red above 100.
 fn room(x: usize, y: usize) -> [u8; 3] {
     let wave = |v: usize, s: f64| (40.0 * ((v as f64) / s).sin() + 45.0) as u8;
-    let step = if (x / 22 + y / 26) % 2 == 0 { 90 } else { 0 };
+    let step = if (x / 22 + y / 26).is_multiple_of(2) { 90 } else { 0 };
     [wave(x + y, 17.0), 60 + step, wave(2 * y + 3 * x, 23.0) + 40]
 }
 
@@ -196,7 +196,7 @@ fn the_plate_is_the_room_where_it_has_been_seen() {
         assert!(
             hidden > 3000
                 && mean < 6.0 + own / 5.0
-                && f64::from(off as u32) < 0.05 * own.max(1.0).min(4.0) * f64::from(hidden),
+                && f64::from(off as u32) < 0.05 * own.clamp(1.0, 4.0) * f64::from(hidden),
             "{format:?}: {mean} {off} of {hidden}"
         );
     }
