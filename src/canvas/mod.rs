@@ -5,7 +5,7 @@
 //! … ! bgremove ! videocanvas width=1080 height=1080 anchor=bottom crop=subject background=white ! videoconvert ! …
 //! ```
 //!
-//! [`place`] says where, [`framing`] what of the frame, [`resample`] scales without a rim.
+//! `place` says where, `framing` what of the frame, `resample` scales without a rim.
 
 mod framing;
 mod imp;

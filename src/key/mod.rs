@@ -1,7 +1,7 @@
 //! Green screens: the matte of a frame before a screen of one colour, without a network.
 //!
-//! [`screen`] finds the screen's colour and follows how it varies over the frame, [`alpha`] makes the matte of the
-//! colour difference between it and the foreground, [`spill`] takes its light out of the foreground. All of it
+//! `screen` finds the screen's colour and follows how it varies over the frame, `alpha` makes the matte of the
+//! colour difference between it and the foreground, `spill` takes its light out of the foreground. All of it
 //! works in the frame's own numbers, R'G'B' or Y'CbCr (ITU-R BT.601, BT.709): both are linear in each other, so that what holds
 //! of a mix in one holds in the other. Nothing here knows GStreamer.
 
