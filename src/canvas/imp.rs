@@ -158,6 +158,9 @@ impl ObjectImpl for VideoCanvas {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if pspec.name() == "offset" {
+            return self.set_offset(value.get().ok().flatten().unwrap_or_else(|| "0,0".to_string()));
+        }
         let mut settings = lock(&self.settings);
         let text = |default: &str| value.get().ok().flatten().unwrap_or_else(|| default.to_string());
         match pspec.name() {
@@ -168,21 +171,6 @@ impl ObjectImpl for VideoCanvas {
             "crop" => settings.crop = value.get().unwrap_or_default(),
             "margin" => settings.margin = value.get().unwrap_or_default(),
             "background" => settings.background = text("transparent"),
-            "offset" => {
-                let new = text("0,0");
-                // Once there is one in force, a bad one changes nothing.
-                if let Some(meant) = lock(&self.meant).as_mut() {
-                    match new.parse() {
-                        Ok(offset) => meant.offset = offset,
-                        Err(e) => {
-                            drop(settings);
-                            gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e}"));
-                            return;
-                        }
-                    }
-                }
-                settings.offset = new;
-            }
             other => gst::error!(CAT, imp = self, "no property '{other}'"),
         }
     }
@@ -236,7 +224,8 @@ impl ElementImpl for VideoCanvas {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        if transition == gst::StateChange::NullToReady {
+        // Again on the way to PAUSED: what may be set in READY counts.
+        if [gst::StateChange::NullToReady, gst::StateChange::ReadyToPaused].contains(&transition) {
             let meant = self.read().map_err(|e| {
                 gst::element_imp_error!(self, gst::LibraryError::Settings, ("{e}"));
                 gst::StateChangeError
@@ -273,11 +262,26 @@ impl VideoCanvas {
         Ok(Meant { offset: settings.offset.parse()?, background })
     }
 
-    fn is_opaque(&self) -> bool {
-        match &*lock(&self.meant) {
-            Some(meant) => !meant.background.is_transparent(),
-            None => !lock(&self.settings).background.trim().eq_ignore_ascii_case("transparent"),
+    /// Once there is one in force, a bad one changes nothing.
+    fn set_offset(&self, text: String) {
+        let parsed: Result<Offset, _> = text.parse();
+        let in_force = match (lock(&self.meant).as_mut(), &parsed) {
+            (Some(meant), Ok(offset)) => {
+                meant.offset = *offset;
+                true
+            }
+            (meant, _) => meant.is_some(),
+        };
+        match parsed {
+            Err(e) if in_force => gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e}")),
+            _ => lock(&self.settings).offset = text,
         }
+    }
+
+    fn is_opaque(&self) -> bool {
+        // One lock after the other.
+        let meant = lock(&self.meant).as_ref().map(|meant| !meant.background.is_transparent());
+        meant.unwrap_or_else(|| !lock(&self.settings).background.trim().eq_ignore_ascii_case("transparent"))
     }
 }
 

@@ -19,6 +19,9 @@ struct Taps {
     weights: Vec<f32>,
 }
 
+/// A frame that is narrower than this on the canvas, in pixels, is not placed.
+const LEAST: f64 = 1.0 / 64.0;
+
 impl Taps {
     /// For samples of a component with 2^`sub` pixels each. `size` and `canvas` are the sides of frame and canvas in pixels.
     fn new((scale, shift): (f64, f64), sub: u32, size: usize, canvas: usize) -> Self {
@@ -28,6 +31,10 @@ impl Taps {
         let (begin, end) = (shift, shift + size as f64 * scale);
         let radius = (1.0 / scale).max(1.0);
         let mut taps = Taps::default();
+        // Too small to be seen; a tap would reach over the whole frame many times.
+        if size as f64 * scale < LEAST {
+            return taps;
+        }
         for n in 0..all {
             let (left, right) = (n as f64 * group, ((n + 1) as f64 * group).min(canvas as f64));
             let covered = (right.min(end) - left.max(begin)) / (right - left);
@@ -295,6 +302,15 @@ mod tests {
             }
         }
         (sum > 0.0).then(|| (color / sum, sum / all))
+    }
+
+    #[test]
+    fn what_is_too_small_to_be_seen_takes_no_time() {
+        for scale in [1e-9, 1e-18, f64::MIN_POSITIVE] {
+            let picture = noise(Format::Rgba, 41, 30, 1);
+            let (_, alpha) = placed(&picture, &placing(64, 40, Anchor::Center, scale));
+            assert!(alpha.iter().all(|a| *a == 0));
+        }
     }
 
     #[test]

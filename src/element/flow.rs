@@ -263,9 +263,10 @@ impl Flow {
         None
     }
 
-    /// Submits the jobs that were kept back: the first one is shown the others first. How many runs it takes, if there is
-    /// one.
-    pub fn release(&mut self, worker: &Worker) -> Option<u32> {
+    /// Submits the jobs that were kept back, if the first of them is frame `due` or one before it: that one is shown the
+    /// others first. How many runs it takes.
+    pub fn release(&mut self, worker: &Worker, due: u64) -> Option<u32> {
+        self.priming.first().filter(|job| job.number <= due)?;
         let mut jobs = std::mem::take(&mut self.priming);
         let (first, later) = jobs.split_first_mut()?;
         first.ahead = later.iter().map(|job| job.buffer.clone()).collect();

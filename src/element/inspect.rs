@@ -84,7 +84,7 @@ fn alpha_dropped_by(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)>
     };
     let mixes = sink.pad_template().is_some_and(|t| t.presence() == gst::PadPresence::Request);
     // Ours that give none are meant to: a frame on a background, or another layer of it.
-    const MEANT: [&str; 4] = ["videobackdrop", "videocanvas", "layerextract", "alphaextract"];
+    const MEANT: [&str; 3] = ["videobackdrop", "layerextract", "alphaextract"];
     let meant = element.factory().is_some_and(|f| MEANT.contains(&f.name().as_str()));
     if mixes || meant || element.sink_pads().len() != 1 {
         return None;
@@ -100,6 +100,8 @@ fn alpha_dropped_by(src: &gst::Pad, depth: usize) -> Option<(String, gst::Caps)>
         if has_alpha(&caps) {
             return alpha_dropped_by(&pad, depth + 1);
         }
-        alone.then(|| (element.name().to_string(), caps))
+        // A canvas of a colour is meant to have none.
+        let canvas = element.factory().is_some_and(|f| f.name() == "videocanvas");
+        (alone && !canvas).then(|| (element.name().to_string(), caps))
     })
 }

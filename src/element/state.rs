@@ -83,8 +83,9 @@ pub struct State {
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
     carrier: Carrier,
-    /// A frame's colours in the format that came in, for a key.
+    /// A frame's colours in the format that came in, for a key; and those of the room beside it, for layers.
     copy: Option<gst::Buffer>,
+    room: Option<Carrier>,
     pub in_force: InForce,
     prepared: Option<Prepared>,
     layering: Layering,
@@ -216,6 +217,7 @@ impl State {
             },
             carrier: Carrier::new(input, output),
             copy: None,
+            room: None,
             in_force,
             prepared: None,
             layering: Layering::default(),
@@ -389,9 +391,25 @@ impl State {
                 if settings.layers.contains(Layers::PLATE) {
                     self.mattes.find_clear(&frame);
                 }
-                // The room's colours are the frame's, not those that a key has cleaned.
-                let carried = self.in_force.kind != Kind::Matte && !self.cleans(settings);
-                let of = (&frame, carried.then_some(&colors));
+                let room_colors;
+                let other;
+                let colors = match self.in_force.kind {
+                    Kind::Matte => None,
+                    // The room's colours are the frame's, not those that a key has cleaned.
+                    _ if !self.cleans(settings) => Some(&colors),
+                    _ if self.lies_as_it_goes_out() => Some(&frame),
+                    _ => {
+                        let carrier =
+                            self.room.get_or_insert_with(|| Carrier::new(&self.input, &self.output));
+                        carrier.carry(input)?;
+                        let scratch = carrier.carried().ok_or_else(own)?;
+                        room_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
+                            .map_err(|_| own())?;
+                        other = frames::read(&room_colors, &self.output).ok_or_else(own)?;
+                        Some(&other)
+                    }
+                };
+                let of = (&frame, colors);
                 let infos = [&self.input, &self.output];
                 let sides = (&self.mattes, &mut self.scene);
                 self.layering.attach(settings.layers, (input, of), infos, sides, output)?;

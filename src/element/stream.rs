@@ -95,7 +95,7 @@ impl BgRemove {
             };
             if submitted.first {
                 // Another scene: the one before it ends here.
-                state.flow.release(&worker);
+                state.flow.release(&worker, submitted.number);
             }
             let remembers = state.means.network().is_some_and(|n| !n.spec.states.is_empty());
             // What is live cannot make up for the time that this takes.
@@ -144,7 +144,7 @@ impl BgRemove {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
-        let released = state.flow.release(&worker).map(|runs| (runs, Instant::now()));
+        let released = state.flow.release(&worker, number).map(|runs| (runs, Instant::now()));
         // The network is at work meanwhile.
         let begun = match self.prepare_frame(state, &input, &settings) {
             Ok(begun) => begun,

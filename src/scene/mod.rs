@@ -81,7 +81,11 @@ impl Scene {
         to: (Format, Color),
         behind: &'a dyn Backdrop,
     ) -> Plate<'a> {
-        let knows = self.trusted && self.memory.fits(frame) && to.0.layout().colors <= self.memory.planes();
+        // What a frame's own alpha hid is remembered as well, and is not to be shown.
+        let knows = self.trusted
+            && !frame.format.has_alpha()
+            && self.memory.fits(frame)
+            && to.0.layout().colors <= self.memory.planes();
         if knows {
             self.known.look(&self.memory);
             self.known.convert(&self.memory, frame, to);

@@ -362,3 +362,32 @@ fn keys_in_its_own_turn_and_takes_over_from_a_network_and_back() {
     }
     assert_eq!(bg.property::<String>("active-execution-provider"), "");
 }
+
+#[test]
+fn the_room_that_is_given_as_a_layer_is_the_screen_as_it_was() {
+    init();
+    // Green, with a grey square on it.
+    let square = |i: usize| (220..420).contains(&(i % WIDTH)) && (80..280).contains(&(i / WIDTH));
+    let rgb: Vec<u8> =
+        (0..WIDTH * HEIGHT).flat_map(|i| if square(i) { [128, 128, 128] } else { [40, 170, 80] }).collect();
+    for want in ["RGBA", "A420"] {
+        for layer in ["background", "plate"] {
+            let frames = (0..3).map(|n| stamped(rgb.clone(), n)).collect();
+            let props = format!("model=key layers={layer}");
+            let want = format!(
+                "video/x-raw,format={want} ! layerextract layer={layer} ! videoconvert ! video/x-raw,format=RGBA"
+            );
+            let (_, out) = process(&props, &want, &info(VideoFormat::Rgb, WIDTH, HEIGHT), frames)
+                .unwrap_or_else(|e| panic!("{want}: {e}"));
+            assert_eq!(out.len(), 3, "{want}");
+            let map = out[2].map_readable().unwrap();
+            let pixel = |x: usize, y: usize| &map[(y * WIDTH + x) * 4..][..4];
+            for (x, y) in [(30, 30), (600, 300), (200, 180)] {
+                let near = pixel(x, y).iter().zip([40u8, 170, 80, 255]).all(|(a, b)| a.abs_diff(b) <= 6);
+                assert!(near, "{want} {x},{y}: {:?}", pixel(x, y));
+            }
+            let alpha = if layer == "plate" { 255 } else { 0 };
+            assert_eq!(pixel(320, 180)[3], alpha, "{want}");
+        }
+    }
+}

@@ -62,13 +62,13 @@ fn rememberer() -> Onnx {
         .output("saw", Type::F32, &[1, 1, -1, -1])
 }
 
-/// Alpha in the middle of each frame: some are green all over, the others not at all.
-fn remembered(lookahead: &str, frames: &[bool], cut: &str) -> Vec<u8> {
+/// Alpha in the middle of each frame: so many of its columns are green.
+fn remembered(lookahead: &str, frames: &[f32], cut: &str) -> Vec<u8> {
     let options = "options,fit=stretch,activation=none,recurrent=(string)seen:saw";
     let props = [("lookahead", lookahead), ("model-options", options), ("scene-detection", cut)];
     let mut stream = Stream::file(&rememberer(), &props);
     for green in frames {
-        let frame = stream.frame(|_, _| *green);
+        let frame = stream.frame(|x, _| x < *green);
         stream.harness.push(frame).unwrap();
     }
     stream.harness.push_event(gst::event::Eos::new());
@@ -81,14 +81,20 @@ fn remembered(lookahead: &str, frames: &[bool], cut: &str) -> Vec<u8> {
 
 #[test]
 fn a_network_that_remembers_knows_the_scene_when_it_begins() {
-    let scene = [false, false, true, false, false];
+    const ALL: f32 = 320.0;
+    let scene = [0.0, 0.0, ALL, 0.0, 0.0];
     assert_eq!(remembered("0", &scene, "false"), [0, 0, 255, 255, 255]);
     // The third frame is seen before the first one, once it is among those that are looked ahead at.
     assert_eq!(remembered("1", &scene, "false"), [0, 0, 255, 255, 255]);
     assert_eq!(remembered("2", &scene, "false"), [255; 5]);
     // Nothing that comes after a cut is shown before it, whatever is in the queue, and the end may come before so many frames.
-    assert_eq!(remembered("8", &[false, false, true, true], "true"), [0, 0, 255, 255]);
-    assert_eq!(remembered("8", &[true, false], "false"), [255; 2]);
+    assert_eq!(remembered("8", &[0.0, 0.0, ALL, ALL], "true"), [0, 0, 255, 255]);
+    assert_eq!(remembered("8", &[ALL, 0.0], "false"), [255; 2]);
+    // A scene in the middle of the clip: its first frame is nine tenths green, the third one all over.
+    let clip = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 288.0, 288.0, ALL, ALL, ALL];
+    let first = |lookahead| remembered(lookahead, &clip, "true")[5..=6].to_vec();
+    assert!(matches!(first("0")[..], [0, 220..=240]), "{:?}", first("0"));
+    assert_eq!(first("2"), [0, 255]);
 }
 
 #[test]

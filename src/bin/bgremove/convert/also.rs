@@ -87,10 +87,16 @@ pub(crate) fn check(settings: &Settings, input: &Path, others: &[&Path]) -> Resu
             "--set {name}=… would contradict --also: the first output is the video, layers are LAYER=FILE"
         ));
     }
+    let background = match &settings.background {
+        super::Background::Clip(path) => Some(path.as_path()),
+        super::Background::Text(text) => Some(Path::new(text)),
+        super::Background::Transparent => None,
+    };
     for (n, also) in all.iter().enumerate() {
         let path = &also.path;
-        let taken = |other: &Path| *path == other || same_file(path, other);
-        if all[..n].iter().any(|o| taken(&o.path)) || others.iter().any(|o| taken(o)) || taken(input) {
+        let taken = |other: &Path| place(path) == place(other) || same_file(path, other);
+        let read = [Some(input), background].into_iter().flatten();
+        if all[..n].iter().map(|o| o.path.as_path()).chain(others.iter().copied()).chain(read).any(taken) {
             return Err(format!(
                 "{} would be written twice, or over what is read: choose another name",
                 path.display()
@@ -98,6 +104,15 @@ pub(crate) fn check(settings: &Settings, input: &Path, others: &[&Path]) -> Resu
         }
     }
     Ok(())
+}
+
+/// Where a file lies or will lie, however its folder is spelt.
+fn place(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_path_buf(),
+    }
 }
 
 /// What has come to a layer's encoder and into its file.
@@ -224,10 +239,12 @@ impl Layered {
     pub fn finish(self, also: &[Also]) -> Result<Vec<u64>, String> {
         let mut sizes = Vec::new();
         for (output, own) in self.0.into_iter().zip(also) {
-            let done = output.finish().and_then(|bytes| match bytes {
-                Some(0) => Err(format!("nothing was written to {}", own.path.display())),
-                bytes => Ok(bytes.unwrap_or(0)),
-            });
+            // Before it takes the place of another one.
+            let empty = std::fs::metadata(output.path()).is_ok_and(|m| m.is_file() && m.len() == 0);
+            let done = match empty {
+                true => Err(format!("nothing was written to {}", own.path.display())),
+                false => output.finish().map(Option::unwrap_or_default),
+            };
             match done {
                 Ok(bytes) => sizes.push(bytes),
                 Err(text) if sizes.is_empty() => return Err(text),
@@ -271,5 +288,26 @@ mod tests {
         let all = ["plate=a.mp4", "matte=b.mp4", "background=c.mp4"].map(|t| read(t).unwrap());
         assert_eq!(layers(&all).as_deref(), Some("matte+plate"));
         assert_eq!(layers(&[]), None);
+    }
+
+    #[test]
+    fn a_file_has_one_place_however_it_is_spelt() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        std::fs::create_dir(of("d")).unwrap();
+        let check = |all: &[&str], background: super::super::Background| {
+            let also = all.iter().map(|text| {
+                let (layer, name) = text.split_once('=').unwrap();
+                format!("{layer}={}", of(name).display()).parse().unwrap()
+            });
+            let settings = Settings { also: also.collect(), background, ..Settings::new(Format::Webm) };
+            super::check(&settings, &of("in.mp4"), &[&of("d/../out.webm")])
+        };
+        let none = || super::super::Background::Transparent;
+        assert!(check(&["matte=m.mp4", "plate=p.mp4"], none()).is_ok());
+        assert!(check(&["matte=m.mp4", "plate=d/../m.mp4"], none()).is_err());
+        assert!(check(&["matte=./out.webm"], none()).is_err());
+        assert!(check(&["matte=./in.mp4"], none()).is_err());
+        assert!(check(&["plate=beach.mp4"], super::super::Background::Clip(of("./beach.mp4"))).is_err());
     }
 }
