@@ -113,10 +113,10 @@ fn a_clip_stands_in_for_a_camera() {
     let camera = || Command::new(built("examples/camera"));
     let clip = clip("astronaut.mp4");
     let sink = "fakevideosink";
-    let text = output(camera().arg("--source").arg(&clip).args(["--sink", sink, "--seconds", "6"]));
-    // It is four seconds long, so it has begun again.
+    let text = output(camera().arg("--source").arg(&clip).args(["--sink", sink, "--seconds", "9"]));
+    // It is four seconds long, so it has begun again where frames still come in the last second.
     let frames: Vec<u32> = text.lines().filter_map(|l| l.split_once(" frames out")?.0.parse().ok()).collect();
-    assert!(frames.len() >= 4 && frames.iter().any(|&f| f > 60), "{text}");
+    assert!(frames.len() >= 6 && frames.last() > frames.iter().rev().nth(2), "{text}");
 
     let (ok, _, err) = run(camera().args(["--source", "/dev/none", "--sink", sink]));
     assert!(!ok && err.contains("/dev/none") && err.contains("clip"), "{err}");

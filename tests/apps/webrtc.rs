@@ -344,6 +344,7 @@ fn the_lines_of_the_page_run() {
         } else {
             "watch at http://127.0.0.1:"
         });
-        assert!(program.stop().success(), "{}", program.said());
+        let status = program.stop();
+        assert!(status.success(), "{status}: {}", program.said());
     }
 }
