@@ -163,12 +163,12 @@ fn off_by_default() {
 #[test]
 fn none_without_a_matte() {
     let info = info(VideoFormat::I420, W, H);
-    for policy in ["background", "passthrough"] {
+    for policy in ["hide", "passthrough"] {
         let props = format!("segmentation-meta=true inference-timeout=1 on-error={policy}");
         let (out_info, out) =
             process(&props, "video/x-raw,format=A420", &info, vec![portrait(&info, 0)]).unwrap();
         let alpha = Samples::new(&out[0], &out_info).alpha();
-        let whole = if policy == "background" { 0 } else { 255 };
+        let whole = if policy == "hide" { 0 } else { 255 };
         assert!(alpha.iter().all(|a| *a == whole), "{policy}: the frame has no matte");
         assert!(found(&out[0]).is_empty(), "{policy}");
     }

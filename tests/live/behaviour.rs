@@ -85,7 +85,7 @@ fn a_wait_ends_with_a_flush_and_with_the_state() {
 #[test]
 fn an_inference_that_takes_too_long_follows_the_policy() {
     let late = ("inference-timeout", "60000000");
-    for (policy, sides) in [("background", [0, 0]), ("passthrough", [255, 255]), ("hold", [0, 0])] {
+    for (policy, sides) in [("hide", [0, 0]), ("passthrough", [255, 255]), ("hold", [0, 0])] {
         let mut stream = Stream::file(&slow(), &[late, ("on-error", policy)]);
         for _ in 0..3 {
             let frame = stream.half();
@@ -113,7 +113,7 @@ fn a_network_that_fails_follows_the_policy() {
         s.stamp(vec![250; n])
     };
     for (policy, while_failing) in
-        [("background", [0, 0]), ("passthrough", [255, 255]), ("hold", [255, 0]), ("auto", [0, 0])]
+        [("hide", [0, 0]), ("passthrough", [255, 255]), ("hold", [255, 0]), ("auto", [0, 0])]
     {
         // Live, where `auto` hides.
         let props = [("on-error", policy), ("inference-mode", "sync"), ("scene-detection", "false")];
