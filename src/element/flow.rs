@@ -253,10 +253,10 @@ impl Flow {
         Submitted { number, infer, first, fresh, cut, reuses }
     }
 
-    /// In sync mode with `lookahead`, and a network that remembers: keeps back the job of the `first` frame of a scene, and
-    /// of those after it, until [`Flow::release`]. Gives the job back if there is nothing to wait for.
-    pub fn prime(&mut self, job: Job, first: bool) -> Option<Job> {
-        if !first && self.priming.is_empty() {
+    /// Keeps back the job of the frame that a scene `begins` with, for a network that remembers, and those after it, whatever
+    /// is set meanwhile (results come in the order of jobs), until [`Flow::release`]. Gives back a job that need not wait.
+    pub fn prime(&mut self, job: Job, begins: bool) -> Option<Job> {
+        if !begins && self.priming.is_empty() {
             return Some(job);
         }
         self.priming.push(job);

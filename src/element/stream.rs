@@ -99,10 +99,9 @@ impl BgRemove {
             }
             let remembers = state.means.network().is_some_and(|n| !n.spec.states.is_empty());
             // What is live cannot make up for the time that this takes.
-            let primes = remembers && settings.lookahead > 0 && !behind && !live;
-            let job = if primes { state.flow.prime(job, submitted.first) } else { Some(job) };
+            let begins = submitted.first && remembers && settings.lookahead > 0 && !behind && !live;
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
-            if let Some(job) = job {
+            if let Some(job) = state.flow.prime(job, begins) {
                 worker.submit(job, behind);
             }
         }

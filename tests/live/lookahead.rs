@@ -98,6 +98,25 @@ fn a_network_that_remembers_knows_the_scene_when_it_begins() {
 }
 
 #[test]
+fn less_lookahead_while_a_scene_begins_loses_no_mask() {
+    let options = "options,fit=stretch,activation=none,recurrent=(string)seen:saw";
+    let props = [("lookahead", "6"), ("model-options", options), ("scene-detection", "false")];
+    let mut stream = Stream::file(&rememberer(), &props);
+    for n in 0..8 {
+        if n == 2 {
+            stream.element.set_property("lookahead", 0u32);
+        }
+        let frame = stream.frame(|_, _| true);
+        stream.harness.push(frame).unwrap();
+    }
+    stream.harness.push_event(gst::event::Eos::new());
+    let out = std::iter::from_fn(|| stream.harness.try_pull());
+    let alpha: Vec<u8> = out.map(|b| b.map_readable().unwrap()[(90 * 320 + 160) * 4 + 3]).collect();
+    assert_eq!(alpha, [255; 8]);
+    assert_eq!(stream.stat("frames-hidden"), 0);
+}
+
+#[test]
 fn so_many_are_held_back_and_the_latency_says_so() {
     let mut stream = Stream::new(&network(0, 0), &[("lookahead", "3"), ("inference-mode", "sync")]);
     for n in 0..5 {
