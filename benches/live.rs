@@ -137,7 +137,7 @@ fn portrait(runtime: &Runtime) -> Scene {
     let planes = [Plane { data: picture.as_raw(), stride: w * 3 }, empty, empty, empty];
     let frame = Frame { format: Format::Rgb, color, width: w, height: h, planes };
     let mut matting = Matting::new(network(runtime, "original"), 0, false);
-    let mask = matting.run(&frame, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
+    let mask = matting.run(&frame, None, &Default::default()).unwrap_or_else(|e| panic!("{e}"));
     let mut alpha = vec![0; w * h];
     Refiner::new().refine(&frame, &mask.data, mask.width, mask.height, Quality::Best, &mut alpha);
     let mut ground = image::imageops::blur(&image::imageops::flip_horizontal(&picture), 3.0);
@@ -183,14 +183,16 @@ fn age(scene: &Scene, network: &Network, latency: usize, keep: Option<&Path>) ->
     // Its own mask for each frame.
     let mut matting = Matting::new(network.clone(), 0, true);
     let mut run = |n: usize| -> Mask {
-        matting.run(&view(&frames[n].0), &Default::default()).unwrap_or_else(|e| panic!("{e}")).clone()
+        matting.run(&view(&frames[n].0), None, &Default::default()).unwrap_or_else(|e| panic!("{e}")).clone()
     };
     let all: Vec<Mask> = (0..FRAMES).map(&mut run).collect();
     // A slow network sees each latency-th frame only; one with state has seen no others.
     let mut slow = Matting::new(network.clone(), 0, true);
     let seen: Vec<Mask> = (0..FRAMES)
         .step_by(latency)
-        .map(|n| slow.run(&view(&frames[n].0), &Default::default()).unwrap_or_else(|e| panic!("{e}")).clone())
+        .map(|n| {
+            slow.run(&view(&frames[n].0), None, &Default::default()).unwrap_or_else(|e| panic!("{e}")).clone()
+        })
         .collect();
     let mut rests: [Rest; 3] = Default::default();
     let mut truths = [(); 3].map(|()| Truth::new(size));

@@ -77,7 +77,7 @@ fn masks(frames: &[Vec<u8>]) -> Vec<Mask> {
         Network::load(runtime, &choice, &Provider::Cpu.into(), 0, false).unwrap_or_else(|e| fail(e));
     let mut matting = Matting::new(network, 0, true);
     let mut run =
-        |f: &Vec<u8>| matting.run(&frame(f), &Default::default()).unwrap_or_else(|e| fail(e)).clone();
+        |f: &Vec<u8>| matting.run(&frame(f), None, &Default::default()).unwrap_or_else(|e| fail(e)).clone();
     frames.iter().map(&mut run).collect()
 }
 

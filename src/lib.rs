@@ -27,6 +27,7 @@ mod simd;
 #[cfg(test)]
 mod simd_tests;
 mod spread;
+pub mod subjects;
 pub mod sync;
 pub mod temporal;
 pub mod video;

@@ -244,3 +244,24 @@ fn nothing_piles_up_on_buffers_that_are_used_again() {
     assert!(masks.iter_mut().all(|m| m.get_mut().is_some()), "nobody else holds a mask");
     assert!(buffers.len() < 30, "buffers were used again: {} for 60 frames", buffers.len());
 }
+
+#[test]
+fn a_detector_chooses_the_subject() {
+    let info = info(VideoFormat::Rgba, W, H);
+    let seen = |subject: &str| {
+        let mut frame = portrait(&info, 0);
+        let mut meta = AnalyticsRelationMeta::add(frame.get_mut().unwrap());
+        // All but a strip, and one in which there is nobody.
+        for (class, x, w) in [("person", 10, W as i32 - 12), ("dog", 0, 4)] {
+            meta.add_od_mtd(glib::Quark::from_str(class), x, 0, w, H as i32, 0.9).unwrap();
+        }
+        drop(meta);
+        let props = format!("subject={subject} output=matte");
+        let (info, out) = process(&props, "video/x-raw,format=GRAY8", &info, vec![frame]).unwrap();
+        Samples::new(&out[0], &info).first().iter().filter(|a| **a > 128).count()
+    };
+    let all = seen("all");
+    assert!(all > (W * H / 10) as usize, "{all}");
+    assert!(seen("meta:person") > all * 9 / 10);
+    assert_eq!(seen("meta:dog"), 0);
+}

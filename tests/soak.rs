@@ -23,7 +23,7 @@ const WARM_UP: Duration = Duration::from_secs(60);
 const ROOM: u64 = 28 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 29] = [
+const VALUES: [(&str, &[&str]); 30] = [
     (
         "background",
         &["transparent", "#204060", "blur", "blur:8", "tomato", "color", "PICTURE", "/no/such.png"],
@@ -54,6 +54,7 @@ const VALUES: [(&str, &[&str]); 29] = [
     ("remember-background", &["true", "false"]),
     ("scene-detection", &["true", "false"]),
     ("stats-interval", &["0", "100000000"]),
+    ("subject", &["all", "largest", "nearest:0.3,0.5", "meta", "box:0.2,0,0.5,1"]),
     ("temporal-smoothing", &["0.6", "0", "1"]),
     ("white-point", &["1", "0.9"]),
 ];

@@ -9,7 +9,8 @@
 # NAME-blur.mp4) and two sheets, NAME-contact.png (backgrounds side by side, a row for each network) and
 # NAME-formats.png (formats side by side). What is there and still holds is not made again. `make demo` builds first,
 # then calls this. Without a clip of your own it ends with two people in one picture, put together of the two clips: their
-# layers in one pass (two.webm, two-matte.mp4, two-plate.mp4), one file composed on a canvas (two-canvas.mp4), and two-layers.png.
+# layers in one pass (two.webm, two-matte.mp4, two-plate.mp4), one file composed on a canvas (two-canvas.mp4), one of the two alone
+# (two-one.mov), who there is to keep (two-who.png), and two-layers.png.
 #
 # The formats are made with the default of `bgremove convert`, auto: the network human, which is installed first, with
 # its licence accepted (GPL-3.0; bgremove does not contain it). Where it cannot be had, or with LIGHT_ONLY=1, they are
@@ -227,16 +228,17 @@ for clip in "${clips[@]}"; do
     fi
 done
 
-# layers OUT SECOND: two people; their cut-out, matte and plate; and composed.
+# layers OUT SECOND: two people; their cut-out, matte and plate; composed; and one of them.
 layers() {
     local out=$1 t=$2 cell
     cell=$(fit 320 180)
     ffmpeg -nostdin -v error -ss "$t" -i demo/two.mp4 -ss "$t" -c:v libvpx-vp9 -i demo/two.webm -ss "$t" -i demo/two-matte.mp4 \
-        -ss "$t" -i demo/two-plate.mp4 -ss "$t" -i demo/two-canvas.mp4 -filter_complex "
+        -ss "$t" -i demo/two-plate.mp4 -ss "$t" -i demo/two-canvas.mp4 -ss "$t" -i demo/two-one.mov -filter_complex "
         [0:v]${cell}[a];
         [1:v]format=yuva444p,split[f][g];[g]format=yuv444p,${board}[board];[board][f]overlay=format=yuv444,${cell}[b];
         [2:v]${cell}[c];[3:v]${cell}[d];[4:v]${cell}[e];
-        [a][b][c][d][e]hstack=5,pad=iw:ih+32:0:32:0x202020$(label 0 320 input cut-out matte plate canvas)" \
+        [5:v]format=yuva444p,split[h][i];[i]format=yuv444p,${board}[under];[under][h]overlay=format=yuv444,${cell}[j];
+        [a][b][c][d][e][j]hstack=6,pad=iw:ih+32:0:32:0x202020$(label 0 320 input cut-out matte plate canvas one)" \
         -frames:v 1 -y "$work/layers.png"
     [ -s "$work/layers.png" ] || die "no frame at $t s to show"
     mv -f "$work/layers.png" "$out"
@@ -245,7 +247,7 @@ layers() {
 # Two people side by side, each before a room of their own.
 if [ -n "$two" ]; then
     if [ ! -f demo/two.mp4 ]; then
-        ffmpeg -nostdin -v error -i "${clips[0]}" -i "${clips[1]}" -filter_complex "
+        ffmpeg -nostdin -v error -i build/clips/astronaut.mp4 -i build/clips/carphone_pristine.mp4 -filter_complex "
             [0:v]fps=30,scale=640:720:force_original_aspect_ratio=increase:flags=lanczos,crop=640:720,setsar=1[a];
             [1:v]fps=30,scale=640:720:force_original_aspect_ratio=increase:flags=lanczos,crop=640:720,setsar=1[b];
             [a][b]hstack=2:shortest=1,format=yuv420p" -an -c:v libx264 -crf 14 -preset fast -t 4 -y "$work/two.mp4"
@@ -254,10 +256,19 @@ if [ -n "$two" ]; then
     convert demo/two.mp4 demo/two.webm --also matte=demo/two-matte.mp4 --also plate=demo/two-plate.mp4
     made+=(demo/two-matte.mp4 demo/two-plate.mp4)
     convert demo/two.mp4 demo/two-canvas.mp4 --canvas 1280x720 --anchor bottom --scale 0.75 --background '#204060'
+    convert demo/two.mp4 demo/two-one.mov --keep 0.24,0.4
+    if [ ! demo/two-who.png -nt demo/two.mp4 ]; then
+        printf '\n%s\n' "$bgremove convert demo/two.mp4 --preview-subjects demo/two-who.png"
+        "$bgremove" convert demo/two.mp4 --preview-subjects demo/two-who.png || die "that failed (see above)"
+    fi
+    made+=(demo/two-who.png)
     name=two
     ! stale demo/two-layers.png || layers demo/two-layers.png 3
     sheets+=(demo/two-layers.png)
-    [ -z "$picture" ] || cp demo/two-layers.png docs/layers.png
+    if [ -n "$picture" ]; then
+        cp demo/two-layers.png docs/layers.png
+        ffmpeg -nostdin -v error -i demo/two-who.png -vf scale=640:-2:flags=lanczos -y docs/subjects.png
+    fi
 fi
 
 if [ -n "$picture" ]; then

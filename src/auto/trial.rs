@@ -230,10 +230,10 @@ fn measure(network: Network, side: u32, aspect: f64, cancel: &Cancel) -> Result<
     let frame = Frame { format: Format::I420, color: Color::BT709, width, height: ROWS, planes };
     let mut matting = Matting::new(network, side as usize, false);
     // The first run makes ready what the others find, and does not count.
-    matting.run(&frame, cancel)?;
+    matting.run(&frame, None, cancel)?;
     let mut runs: Vec<Duration> = Vec::new();
     while runs.len() < RUNS && (runs.len() < FEW || runs.iter().sum::<Duration>() < LONG) {
-        matting.run(&frame, cancel)?;
+        matting.run(&frame, None, cancel)?;
         runs.push(matting.times().total());
     }
     // One that is called off just now may have been held up by what calls it off.

@@ -1,10 +1,11 @@
-//! The matte as segmentation metadata on the buffer that goes out, for other elements (feature `analytics`,
-//! GStreamer 1.26).
+//! Metadata of the analytics library (feature `analytics`, GStreamer 1.26): the matte as a segmentation on the buffer that goes
+//! out, and what a detector has found in the one that comes in.
 
 use crate::error::{Error, Kind};
+use crate::subjects::Region;
 use glib::translate::IntoGlibPtr;
 use gst_analytics::prelude::*;
-use gst_analytics::{AnalyticsRelationMeta, RelTypes, ffi};
+use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes, ffi};
 use gst_video::{VideoFormat, VideoFrameFlags, VideoInfo, VideoMeta};
 
 /// The ids of the regions, which are the mask's values, and their classes. The n-th class goes with the n-th id.
@@ -60,6 +61,27 @@ fn add(
 }
 
 /// The regions' ids as a picture.
+/// The objects that an upstream element has found in a frame of this size. Their number is that of the metadata.
+pub fn detected(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<Region> {
+    let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else { return Vec::new() };
+    let part = |v: i32, n: u32| v as f32 / n.max(1) as f32;
+    meta.iter::<AnalyticsODMtd>()
+        .filter_map(|object| {
+            let at = object.location().ok()?;
+            Some(Region {
+                bounds: [
+                    part(at.x, width),
+                    part(at.y, height),
+                    part(at.x.saturating_add(at.w), width),
+                    part(at.y.saturating_add(at.h), height),
+                ],
+                class: object.obj_type().map_or_else(String::new, |class| class.to_string()),
+                id: object.id().into(),
+            })
+        })
+        .collect()
+}
+
 fn mask(alpha: &[u8], (width, height): (u32, u32)) -> Result<gst::Buffer, glib::BoolError> {
     let info = VideoInfo::builder(VideoFormat::Gray8, width, height).build()?;
     let mut data = vec![0; info.size()];

@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::key::{self, Keyer};
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel, Runtime};
+use crate::subjects::Wanted;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -90,6 +91,7 @@ impl LoadRequest {
         interrupted: impl Fn() -> bool,
     ) -> Result<Loaded, Error> {
         if self.settings.is_key() {
+            read_subject(&self.settings.subject, true)?;
             let keyer = Keyer::new(key_options(&self.settings)?);
             return Ok(Loaded { means: Means::Key(Box::new(keyer)), chosen: None });
         }
@@ -216,6 +218,23 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
         choice.hints = models::from_structure(options)?.or(choice.hints);
     }
     Ok(choice)
+}
+
+/// Who is meant by the text of `subject`. `key`: there is no network.
+///
+/// # Errors
+/// [`Kind::Setting`] for a text that means nobody, and for anybody but all where there is no network.
+pub fn read_subject(text: &str, key: bool) -> Result<Wanted, Error> {
+    match Wanted::parse(text)? {
+        Wanted::All => Ok(Wanted::All),
+        _ if key => Err(Error::new(
+            Kind::Setting,
+            format!(
+                "subject '{text}' cannot be used with model=key, which knows the screen and not who is before it"
+            ),
+        )),
+        wanted => Ok(wanted),
+    }
 }
 
 /// What `model-options` say of the screen.

@@ -1,7 +1,7 @@
 //! Changes of properties and caps, and what they set off: renegotiation, loading a picture or a network, a new state.
 
 use super::caps;
-use super::choice::{Loaded, Means, choose, key_options};
+use super::choice::{Loaded, Means, choose, key_options, read_subject};
 use super::flow::frame_length;
 use super::imp::{BgRemove, CAT};
 use super::log::Log;
@@ -15,6 +15,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime;
+use crate::subjects::Wanted;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -100,6 +101,21 @@ impl BgRemove {
                 let kept = self.settings().background.clone();
                 *lock(&self.rejected_background) = Some(text);
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e} It stays '{kept}'."));
+            }
+        }
+    }
+
+    /// Sets `subject`. Before READY a bad value fails the state change; later it is a warning, and who was wanted stays.
+    pub(super) fn set_subject(&self, text: String) {
+        if self.worker().is_none() {
+            let wanted = Wanted::parse(&text).unwrap_or_default();
+            return self.change(|s| (s.subject, s.wanted) = (text, wanted));
+        }
+        match read_subject(&text, self.settings().is_key()) {
+            Ok(wanted) => self.change(|s| (s.subject, s.wanted) = (text, wanted)),
+            Err(e) => {
+                let kept = self.settings().subject.clone();
+                gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e}. It stays '{kept}'."));
             }
         }
     }
@@ -228,6 +244,7 @@ impl BgRemove {
                 }
             });
         }
+        read_subject(&settings.subject, settings.is_key())?;
         if settings.is_key() {
             // ONNX Runtime is not wanted.
             key_options(&settings)?;

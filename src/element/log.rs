@@ -4,6 +4,7 @@ use super::imp::BgRemove;
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
+use crate::subjects::Found;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -16,6 +17,10 @@ const CHECK_EVERY: u64 = 60;
 /// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
 const BLOCKY: f32 = 2.0;
 const FEW_BITS: f64 = 0.012;
+/// How long nobody of those that are wanted is to be seen before that is said.
+const MISSING: Duration = Duration::from_millis(500);
+/// So many who have been seen are kept in mind.
+const MOST_SIGHTINGS: usize = 100;
 
 /// What has been said and seen in one run of the element, from READY to PAUSED and back.
 #[derive(Default)]
@@ -26,6 +31,10 @@ pub struct Log {
     watch: Watch,
     pub(super) warnings: Vec<LoggedWarning>,
     pub(super) notes: Vec<String>,
+    /// Who has been seen, where not all are wanted; the oldest of them are told of, where there are many.
+    pub(super) sightings: Vec<Sighting>,
+    /// Since when nobody is seen of those that are wanted, and whether that has been said.
+    missing: Option<(Duration, bool)>,
     pub(super) tags: Option<gst::TagList>,
     pub(super) tagged: bool,
     /// Checks in a row that found compression blocks.
@@ -35,6 +44,19 @@ pub struct Log {
     pub(super) incident: Option<Incident>,
     /// How the run ended by the record, if that has been written.
     pub(super) written: Option<Outcome>,
+}
+
+/// Somebody who has been seen.
+pub struct Sighting {
+    pub number: u32,
+    /// Times of the frames.
+    pub first: Duration,
+    pub last: Duration,
+    /// Masks that show them, and those that they were kept in.
+    pub seen: u64,
+    pub chosen: u64,
+    /// Of the frame, at most.
+    pub area: f32,
 }
 
 /// A warning, and how often it occurred.
@@ -61,6 +83,43 @@ impl Log {
     /// A frame has come. After the end of the stream that means a seek back: the record is to be written again.
     pub fn reopen(&mut self) {
         self.written.take_if(|how| *how == Outcome::Completed);
+    }
+
+    /// Who is in a mask of a frame at `time`; whether it is to be said that none of those that are wanted is.
+    fn sight(&mut self, found: &Found, time: Duration) -> bool {
+        for seen in &found.seen {
+            let known = self.sightings.iter().position(|s| s.number == seen.number);
+            let Some(index) = known.or_else(|| {
+                (self.sightings.len() < MOST_SIGHTINGS).then(|| {
+                    let (number, first) = (seen.number, time);
+                    self.sightings.push(Sighting {
+                        number,
+                        first,
+                        last: time,
+                        seen: 0,
+                        chosen: 0,
+                        area: 0.0,
+                    });
+                    self.sightings.len() - 1
+                })
+            }) else {
+                continue;
+            };
+            let s = &mut self.sightings[index];
+            (s.last, s.area) = (time, s.area.max(seen.area));
+            s.seen += 1;
+            s.chosen += u64::from(seen.chosen);
+        }
+        if !found.is_missing() {
+            self.missing = None;
+            return false;
+        }
+        let (since, said) = self.missing.get_or_insert((time, false));
+        // Times may go back, by a seek.
+        *since = (*since).min(time);
+        let now = !*said && time - *since >= MISSING;
+        *said |= now;
+        now
     }
 
     /// Counts a warning that was not posted because it came too soon.
@@ -94,14 +153,49 @@ impl BgRemove {
     }
 
     /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
-    pub(super) fn check_mask(&self, mask: &Mask, time: Duration) {
+    pub(super) fn check_mask(&self, mask: &Mask, found: Option<&Found>, time: Duration) {
         let look = MaskSummary::at(mask);
-        lock(&self.stats).coverage = look.coverage;
+        {
+            let mut stats = lock(&self.stats);
+            stats.coverage = look.coverage;
+            stats.subjects = found.map(|f| f.seen.clone());
+        }
+        if let Some(found) = found {
+            let missing = {
+                let mut log = lock(&self.log);
+                log.watch.excuse(time);
+                log.sight(found, time)
+            };
+            if missing {
+                self.warn_subject_missing(found.seen.len());
+            }
+        } else {
+            lock(&self.log).missing = None;
+        }
         let note = lock(&self.log).watch.see(&look, time);
         if let Some(note) = note {
             lock(&self.log).notes.push(note.text());
             self.warn(note.code(), |s| s, |_| note.text());
         }
+    }
+
+    /// Warns that nobody is seen of those that `subject` wants, among so many others.
+    fn warn_subject_missing(&self, others: usize) {
+        let subject = self.settings().subject.clone();
+        let who = match others {
+            0 => "nobody else is".to_string(),
+            1 => "one other is".into(),
+            n => format!("{n} others are"),
+        };
+        let text = format!(
+            "nobody of subject={subject} is seen ({who}): all of the frame is hidden until they come back, near where they left"
+        );
+        lock(&self.log).notes.push(text.clone());
+        self.warn(
+            "subject-not-found",
+            |s| s.field("subject", &subject).field("others", others as u32),
+            |_| text,
+        );
     }
 
     /// Checks whether a frame has been compressed so heavily that edges are lost, and warns.

@@ -3,6 +3,7 @@
 use super::caps;
 use super::imp::BgRemove;
 use crate::error::{Error, Kind};
+use crate::subjects::Seen;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -124,6 +125,9 @@ impl BgRemove {
             .field("active-execution-provider", provider)
             .field("network-bytes", bytes)
             .build();
+        if let Some(seen) = &stats.subjects {
+            s.set("subjects", gst::List::new(seen.iter().map(subject)));
+        }
         let stages = [
             ("mask-age", &stats.mask_age),
             ("preprocess", &stats.preprocess),
@@ -207,6 +211,20 @@ impl BgRemove {
         let debug = format!("input: {input}, downstream takes: {peer}");
         self.post_as(gst::StreamError::Format, &caps::refusal(kind, &input, &peer), &debug);
     }
+}
+
+/// Somebody who is seen, as `stats` has it.
+fn subject(seen: &Seen) -> gst::Structure {
+    let [left, top, right, bottom] = seen.bounds.map(f64::from);
+    gst::Structure::builder("subject")
+        .field("number", seen.number)
+        .field("x", left)
+        .field("y", top)
+        .field("width", right - left)
+        .field("height", bottom - top)
+        .field("area", f64::from(seen.area))
+        .field("chosen", seen.chosen)
+        .build()
 }
 
 /// Whether caps are of frames that are all interlaced.

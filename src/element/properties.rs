@@ -151,6 +151,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .default_value(defaults.resolution)
                     .mutable_playing()
                     .build(),
+                glib::ParamSpecString::builder("subject")
+                    .nick("Subject")
+                    .blurb(
+                        "Who is kept of those that the network finds: all; largest; nearest:X,Y (a place) or box:X,Y,WIDTH,HEIGHT, in \
+                         parts of the frame; meta, or meta:CLASS or meta:ID: those in the regions of interest that an upstream detector \
+                         has put on the buffers. The others become background. Not for model=key",
+                    )
+                    .default_value(DEFAULT_SUBJECT)
+                    .mutable_playing()
+                    .build(),
                 glib::ParamSpecBoolean::builder("follow-subject")
                     .nick("Follow subject")
                     .blurb(
@@ -302,7 +312,9 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb(
                         "Counts and times since the stream started: frames-in, frames-out, frames-dropped, frames-late, \
                          frames-hidden, frames-coarser, inferences, masks-reused, failures, resets, cuts; mask-age, preprocess, inference, \
-                         refine, temporal, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1)",
+                         refine, temporal, compose and frame, each with -p50, -p95, -p99 and -max (ns); subject-coverage (0 to 1); where subject is not all, \
+                         subjects: who is seen in the newest mask, largest first, each with number, x, y, width, height and area in parts \
+                         of the frame, and chosen",
                     )
                     .read_only()
                     .build(),

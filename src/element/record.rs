@@ -109,6 +109,14 @@ impl BgRemove {
             .warnings
             .iter()
             .map(|s| json!({ "code": s.code, "text": s.text, "first": utc(s.first), "count": s.count }));
+        let ns = |t: std::time::Duration| t.as_nanos() as u64;
+        let subjects = log.sightings.iter().map(|s| {
+            json!({
+                "number": s.number, "first_ns": ns(s.first), "last_ns": ns(s.last), "masks": s.seen, "kept": s.chosen,
+                "largest": plain(&s.area.to_value()),
+            })
+        });
+        let subjects: Vec<Value> = subjects.collect();
         let (job_id, warnings, notes, incident) =
             (log.job.clone(), warnings.collect(), log.notes.clone(), log.incident.clone());
         drop(log);
@@ -156,6 +164,7 @@ impl BgRemove {
             output: object(json!({ "caps": caps(&src) })),
             stats,
             warnings,
+            subjects,
             notes,
             incident,
             ..Record::default()
@@ -200,6 +209,13 @@ fn plain(value: &glib::Value) -> Value {
     if let Some((_, set)) = glib::FlagsValue::from_value(value) {
         return set.iter().map(|v| v.nick()).collect::<Vec<_>>().join("+").into();
     }
+    if let Ok(list) = value.get::<gst::List>() {
+        let item = |v: &glib::SendValue| match v.get::<gst::Structure>() {
+            Ok(s) => structure(&s).into(),
+            Err(_) => plain(v),
+        };
+        return list.iter().map(item).collect();
+    }
     if let Ok(v) = value.get::<Option<gst::Structure>>() {
         return v.map_or(Value::Null, |s| s.to_string().into());
     }
@@ -232,6 +248,10 @@ mod tests {
             (true.to_value(), json!(true)),
             (7u64.to_value(), json!(7)),
             (super::super::Output::Matte.to_value(), json!("matte")),
+            (
+                gst::List::new([gst::Structure::builder("a").field("b-c", 1u32).build()]).to_value(),
+                json!([{"b_c": 1}]),
+            ),
             (Layers::all().to_value(), json!("matte+background+plate")),
             (Layers::empty().to_value(), json!("")),
             (gst::Structure::builder("a").field("b", 1i32).build().to_value(), json!("a, b=(int)1;")),

@@ -5,6 +5,7 @@ use crate::key;
 use crate::layers::Layers;
 use crate::refine;
 use crate::runtime::{Provider, Target};
+use crate::subjects::Wanted;
 use std::time::Duration;
 
 /// How an image background meets the frame.
@@ -154,6 +155,7 @@ pub enum OnError {
 }
 
 pub const DEFAULT_MODEL: &str = "light";
+pub const DEFAULT_SUBJECT: &str = "all";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
 /// The green of green screens, as 0xAARRGGBB.
 pub const DEFAULT_COLOR: u32 = 0xff00_b140;
@@ -189,6 +191,9 @@ pub struct Settings {
     /// Which of the provider's devices; empty for its own choice.
     pub device: String,
     pub threads: u32,
+    /// The text of the property, and who is meant; all where the text means nobody, which fails on the way to READY.
+    pub subject: String,
+    pub wanted: Wanted,
     /// Give a small subject the network's whole resolution.
     pub follow_subject: bool,
     pub refine: Refine,
@@ -247,6 +252,8 @@ impl Default for Settings {
             provider: ExecutionProvider::default(),
             device: String::new(),
             threads: 0,
+            subject: DEFAULT_SUBJECT.into(),
+            wanted: Wanted::All,
             follow_subject: true,
             refine: Refine::default(),
             decontaminate: true,

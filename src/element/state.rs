@@ -19,6 +19,7 @@ use crate::paint::{Painter, Prepared, Side};
 use crate::refine::{Colors, Levels, Refiner};
 use crate::scene::Scene;
 use crate::spread::spread;
+use crate::subjects::Wanted;
 use crate::temporal::{Smoother, Window};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub struct State {
     pub loaded: Arc<Settings>,
     /// Whether the network stood behind the stream at the last frame.
     pub behind: Option<bool>,
+    /// Who was wanted in the newest mask, and the numbers of those who were left in it; none where that is everybody.
+    pub wanted: Wanted,
+    pub kept: Option<Vec<u32>>,
     /// Which frame gets which mask.
     pub flow: Flow,
     /// How fine edges are drawn where time is short.
@@ -202,6 +206,8 @@ impl State {
             means,
             loaded,
             behind: None,
+            wanted: Wanted::All,
+            kept: None,
             flow: Flow::default(),
             effort: Effort::default(),
             refiner: Refiner::new(),
@@ -234,6 +240,8 @@ impl State {
             flow: self.flow,
             effort: self.effort,
             behind: self.behind,
+            wanted: self.wanted,
+            kept: self.kept,
             ..fresh
         }
     }
@@ -470,7 +478,8 @@ impl State {
         let strength = settings.temporal_smoothing;
         let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
         self.smoother.set_ahead(self.window.blend(number, &mut mask.data));
-        if settings.remember_background {
+        // Who is not wanted is no background: they would come back for being different from it.
+        if settings.remember_background && self.wanted == Wanted::All {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {
             self.scene.reset();

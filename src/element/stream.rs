@@ -9,13 +9,15 @@ use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, Kind};
+use crate::matte::Asked;
+use crate::subjects::{Found, Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::prelude::*;
-use gst_video::{VideoBufferFlags, VideoFrameRef};
+use gst_video::{VideoBufferFlags, VideoFrameRef, VideoInfo, VideoRegionOfInterestMeta};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,6 +89,7 @@ impl BgRemove {
             let job = Job {
                 number: submitted.number,
                 buffer: buffer.clone(),
+                asked: asked(&settings.wanted, &buffer, &state.input),
                 info: state.input.clone(),
                 fresh: submitted.fresh,
                 ahead: Vec::new(),
@@ -343,7 +346,17 @@ impl BgRemove {
         stats.inference.add(done.times.inference);
         drop(stats);
         if let Ok(mask) = &done.mask {
-            self.check_mask(mask, Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())));
+            self.check_mask(
+                mask,
+                done.found.as_ref(),
+                Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())),
+            );
+        }
+        let kept = done.found.as_ref().map(Found::kept);
+        if done.mask.is_ok() && (state.wanted != done.wanted || state.kept != kept) {
+            // What is steadied would hold on to those who are not kept any more, where nothing moves.
+            state.forget();
+            (state.wanted, state.kept) = (done.wanted, kept);
         }
         if let Some((network, why)) = done.fallback {
             let before = state.means.network().unwrap_or(&network);
@@ -419,6 +432,33 @@ impl BgRemove {
         };
         lock(&self.timing).flow_error = Some(refused);
     }
+}
+
+/// Who is wanted in a frame, with what upstream has found in it, where that is asked for.
+fn asked(wanted: &Wanted, buffer: &gst::BufferRef, info: &VideoInfo) -> Asked {
+    let mut asked = Asked { wanted: wanted.clone(), regions: Vec::new() };
+    if let Wanted::Meta(_) = wanted {
+        let part = |v: u32, n: u32| v as f32 / n.max(1) as f32;
+        asked.regions = buffer
+            .iter_meta::<VideoRegionOfInterestMeta>()
+            .map(|meta| {
+                let (x, y, w, h) = meta.rect();
+                Region {
+                    bounds: [
+                        part(x, info.width()),
+                        part(y, info.height()),
+                        part(x.saturating_add(w), info.width()),
+                        part(y.saturating_add(h), info.height()),
+                    ],
+                    class: meta.roi_type().to_string(),
+                    id: meta.id().into(),
+                }
+            })
+            .collect();
+        #[cfg(feature = "analytics")]
+        asked.regions.extend(super::analytics::detected(buffer, (info.width(), info.height())));
+    }
+    asked
 }
 
 fn timeout_error(limit: Duration) -> Error {

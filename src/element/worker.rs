@@ -7,9 +7,10 @@ mod tests;
 mod thread;
 
 use crate::error::Result;
-use crate::matte::{Mask, Matting, Times};
+use crate::matte::{Asked, Mask, Matting, Times};
 use crate::models::Network;
 use crate::runtime::Cancel;
+use crate::subjects::{Found, Wanted};
 use crate::sync::{lock, wait, wait_for};
 use gst_video::VideoInfo;
 use std::collections::VecDeque;
@@ -27,6 +28,8 @@ pub struct Job {
     pub number: u64,
     pub buffer: gst::Buffer,
     pub info: VideoInfo,
+    /// Who is left in the mask.
+    pub asked: Asked,
     /// The network forgets earlier frames before this one.
     pub fresh: bool,
     /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
@@ -43,6 +46,9 @@ pub struct JobResult {
     /// The frame's timestamp.
     pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
+    /// Who was to be left in it; and who is there, where that is not everybody.
+    pub wanted: Wanted,
+    pub found: Option<Found>,
     pub times: Times,
     /// The provider failed, for this reason: the network now runs on the CPU.
     pub fallback: Option<(Network, String)>,

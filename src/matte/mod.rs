@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::models::{Fit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, State};
+use crate::subjects::{Found, Region as Detected, Subjects, Wanted};
 pub(crate) use output::Known;
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
@@ -42,9 +43,19 @@ pub struct Matting {
     /// The mask of a part of the frame.
     part: Mask,
     known: Known,
+    /// Who is who, where not all are wanted; and what is known of the last mask then.
+    subjects: Subjects,
+    found: Option<Found>,
     /// Ends the run that is under way.
     cancel: Cancel,
     times: Times,
+}
+
+/// Who is wanted of those in a frame, and what a detector says of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    pub wanted: Wanted,
+    pub regions: Vec<Detected>,
 }
 
 /// What a run took.
@@ -92,6 +103,8 @@ impl Matting {
             sizes: [0; 4],
             short_side,
             known: Known::default(),
+            subjects: Subjects::default(),
+            found: None,
             cancel: Cancel::default(),
             times: Times::default(),
         }
@@ -105,6 +118,7 @@ impl Matting {
     /// Forgets what earlier frames left behind: after a flush, a seek, a cut, or a change of size.
     pub fn reset(&mut self) {
         self.states.clear();
+        self.subjects.reset();
         if let Some(tracker) = &mut self.tracker {
             tracker.reset();
         }
@@ -126,34 +140,51 @@ impl Matting {
         self.times
     }
 
-    /// Runs the network on a frame, unless `cancel` is called.
+    /// Who is in the last mask, where not all were wanted.
+    pub fn take_found(&mut self) -> Option<Found> {
+        self.found.take()
+    }
+
+    /// Who is where in the last mask, where not all were wanted.
+    pub fn subjects(&self) -> &Subjects {
+        &self.subjects
+    }
+
+    /// Runs the network on a frame, unless `cancel` is called. `asked`: who of those in it is left in the mask; `None` for
+    /// all of them.
     ///
     /// # Errors
     /// [`Kind::Inference`](crate::error::Kind) when the runtime fails or what comes out is no mask,
     /// [`Kind::Cancelled`](crate::error::Kind).
-    pub fn run(&mut self, frame: &Frame<'_>, cancel: &Cancel) -> Result<&mut Mask> {
-        let size = (frame.width, frame.height);
+    pub fn run(&mut self, frame: &Frame<'_>, asked: Option<&Asked>, cancel: &Cancel) -> Result<&mut Mask> {
         self.cancel = cancel.clone();
         self.times = Times::default();
+        self.found = None;
+        let asked = asked.filter(|a| a.wanted != Wanted::All);
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
+            self.choose(frame, asked, None);
             return Ok(&mut self.mask);
         };
-        let done = self.run_where(&mut tracker, frame, size);
+        let done = self.run_where(&mut tracker, frame, asked);
         self.tracker = Some(tracker);
         done?;
         Ok(&mut self.mask)
     }
 
     /// Runs the network where the tracker looks. Leaves the mask of the whole frame.
-    fn run_where(&mut self, tracker: &mut Tracker, frame: &Frame<'_>, size: (usize, usize)) -> Result<()> {
+    fn run_where(&mut self, tracker: &mut Tracker, frame: &Frame<'_>, asked: Option<&Asked>) -> Result<()> {
+        let size = (frame.width, frame.height);
         let (region, around) = match tracker.look(frame.width, frame.height) {
             Look::At(region) => (region, false),
             Look::AtAndAround(region) => (region, true),
             Look::Whole => {
                 self.infer(frame)?;
+                self.choose(frame, asked, None);
                 let found = match tracker.saw_whole(&self.mask) {
                     Some(region) => Some(region),
+                    // They are seen, and none of them is wanted.
+                    None if self.found.as_ref().is_some_and(|f| !f.seen.is_empty()) => None,
                     // Trying windows costs a second run a frame; only cheap networks are so coarse as to need it.
                     None => match tracker.search(&self.mask) {
                         Some(window) if self.sizes[2] * self.sizes[3] <= 256 * 256 => {
@@ -171,14 +202,38 @@ impl Matting {
         };
         if around {
             self.infer(frame)?;
+            self.choose(frame, asked, None);
             if tracker.saw_around(&self.mask, region) {
                 return Ok(());
             }
         }
         self.infer_part(frame, region)?;
-        tracker.saw_region(&self.part, region);
         region::paste(&self.part, region, size, &mut self.mask);
+        if asked.is_some() {
+            self.choose(frame, asked, Some(region));
+            tracker.saw_region(&self.mask, Region::whole(size), region);
+        } else {
+            tracker.saw_region(&self.part, region, region);
+        }
         Ok(())
+    }
+
+    /// Leaves of the mask who is asked for. `region`: only there the network has looked.
+    fn choose(&mut self, frame: &Frame<'_>, asked: Option<&Asked>, region: Option<Region>) {
+        let Some(Asked { wanted, regions }) = asked else { return };
+        let again = self.found.is_some();
+        let visible = region.map(|r| {
+            let part = |v: usize, n: usize| v as f32 / n as f32;
+            [
+                part(r.x, frame.width),
+                part(r.y, frame.height),
+                part(r.x + r.width, frame.width),
+                part(r.y + r.height, frame.height),
+            ]
+        });
+        let start = Instant::now();
+        self.found = Some(self.subjects.keep(&mut self.mask, frame, (wanted, regions), again, visible));
+        self.times.inference += start.elapsed();
     }
 
     /// Runs the network on a part of the frame; the mask is left in `part`.

@@ -18,6 +18,13 @@ pub struct Region {
     pub height: usize,
 }
 
+impl Region {
+    /// All of a frame.
+    pub fn whole((width, height): (usize, usize)) -> Self {
+        Self { x: 0, y: 0, width, height }
+    }
+}
+
 /// Frames between two looks at the whole frame.
 const WHOLE_EVERY: u32 = 15;
 /// A subject larger than this part of the frame, in either direction, needs no region.
@@ -83,7 +90,7 @@ impl Tracker {
 
     /// Takes the mask of the whole frame. Gives a region when the subject is small and deserves one.
     pub fn saw_whole(&mut self, mask: &Mask) -> Option<Region> {
-        let frame = Region { x: 0, y: 0, width: self.frame.0, height: self.frame.1 };
+        let frame = Region::whole(self.frame);
         self.since_whole = 0;
         self.region = bounds(mask, frame, self.frame).filter(is_small).and_then(|b| self.around(&b));
         self.region
@@ -91,7 +98,7 @@ impl Tracker {
 
     /// A window to try when the whole frame's mask shows nobody; another one each time.
     pub fn search(&mut self, mask: &Mask) -> Option<Region> {
-        let frame = Region { x: 0, y: 0, width: self.frame.0, height: self.frame.1 };
+        let frame = Region::whole(self.frame);
         if bounds(mask, frame, self.frame).is_some() {
             return None;
         }
@@ -114,9 +121,9 @@ impl Tracker {
         self.region
     }
 
-    /// Takes the mask of the region; moves or gives up the region for the next frame.
-    pub fn saw_region(&mut self, mask: &Mask, region: Region) {
-        let Some(b) = bounds(mask, region, self.frame) else {
+    /// Takes the mask of the region, which `covers` it or more; moves or gives up the region for the next frame.
+    pub fn saw_region(&mut self, mask: &Mask, covers: Region, region: Region) {
+        let Some(b) = bounds(mask, covers, self.frame) else {
             self.region = None;
             return;
         };
@@ -323,11 +330,11 @@ mod tests {
             region = r;
             assert!(contains(r, subject), "{r:?} {subject:?}");
             assert!(r.x % 2 == 0 && r.y % 2 == 0 && r.x + r.width <= 1280 && r.y + r.height <= 720);
-            t.saw_region(&mask(r, FRAME, subject), r);
+            t.saw_region(&mask(r, FRAME, subject), r, r);
         }
         assert!(moves < 12, "it moves seldom: {moves}");
         // Gone: back to the whole frame.
-        t.saw_region(&mask(region, FRAME, [0.0; 4]), region);
+        t.saw_region(&mask(region, FRAME, [0.0; 4]), region, region);
         assert_eq!(t.look(1280, 720), Look::Whole);
     }
 
@@ -339,9 +346,9 @@ mod tests {
         t.saw_whole(&mask(WHOLE, FRAME, subject)).unwrap();
         for _ in 0..2 * WHOLE_EVERY {
             match t.look(1280, 720) {
-                Look::At(r) => t.saw_region(&mask(r, FRAME, subject), r),
+                Look::At(r) => t.saw_region(&mask(r, FRAME, subject), r, r),
                 Look::AtAndAround(r) => {
-                    t.saw_region(&mask(r, FRAME, subject), r);
+                    t.saw_region(&mask(r, FRAME, subject), r, r);
                     assert!(!t.saw_around(&mask(WHOLE, FRAME, subject), r));
                     assert!(t.saw_around(&mask(WHOLE, FRAME, [0.7, 0.2, 0.9, 0.9]), r));
                     assert_eq!(t.look(1280, 720), Look::Whole);

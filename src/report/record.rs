@@ -50,6 +50,8 @@ pub struct Record {
     pub output: Map<String, Value>,
     pub stats: Map<String, Value>,
     pub warnings: Vec<Value>,
+    /// Who has been seen, where not all were wanted.
+    pub subjects: Vec<Value>,
     pub notes: Vec<String>,
     pub incident: Option<Incident>,
     /// Of a conversion from file to file: what was read and what was written. Empty where only a stream is known.
@@ -89,6 +91,9 @@ impl Record {
                 "elements": i.elements,
             })),
         });
+        if !self.subjects.is_empty() {
+            record["subjects"] = self.subjects.clone().into();
+        }
         for (name, map) in [("source", &self.source), ("destination", &self.destination)] {
             if !map.is_empty() {
                 record[name] = Value::Object(map.clone());

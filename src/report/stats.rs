@@ -1,5 +1,6 @@
 //! Counts and times of a stream.
 
+use crate::subjects::Seen;
 use std::time::Duration;
 
 /// Steps of an octave; a value is known to a twelfth of itself.
@@ -77,6 +78,8 @@ pub struct Stats {
     /// Went out with coarser edges than `refine` asks for, since a live stream left no time.
     pub coarser: u64,
     pub inferences: u64,
+    /// Who is seen in the newest mask, where not all are wanted.
+    pub subjects: Option<Vec<Seen>>,
     /// Frames that went out with the mask of an earlier one.
     pub reused: u64,
     /// Inferences that failed or took too long.

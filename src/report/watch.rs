@@ -139,6 +139,11 @@ impl Watch {
         self.before = [None, None];
     }
 
+    /// That nobody is seen at `time` is told elsewhere.
+    pub fn excuse(&mut self, time: Duration) {
+        self.seen_at = Some(time);
+    }
+
     /// Takes the summary of a frame's mask; returns what is wrong with it, if that is new.
     pub fn see(&mut self, look: &MaskSummary, time: Duration) -> Option<Note> {
         if look.coverage >= NOBODY {

@@ -1,9 +1,5 @@
 //! A colour stays what it is, whatever range and matrix the source has, in each format, as foreign eyes see it.
 
-#[path = "../common/onnx.rs"]
-#[allow(dead_code)]
-mod onnx;
-
 use crate::media::*;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +52,7 @@ fn middle(path: &Path) -> [u8; 3] {
 fn a_colour_is_the_same_in_every_format() {
     let folder = folder("color");
     // All is foreground.
-    let whole = onnx::Onnx::constant(1.0, 64, 36).save(&folder, "whole.onnx");
+    let whole = crate::onnx::Onnx::constant(1.0, 64, 36).save(&folder, "whole.onnx");
     let options = "model-options=options,fit=stretch,activation=none";
     let mut wrong = Vec::new();
     for kind in SOURCES {

@@ -1,6 +1,7 @@
 //! A clip in parts, and the parts joined: what the whole is held against is the run in one piece.
 
 use crate::media::*;
+use crate::onnx::{Onnx, Type};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -283,4 +284,26 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
     }
     must("join", &[text(&output)]);
     assert_eq!(packets(&output, "v:0", false), packets(&whole, "v:0", false));
+}
+
+#[test]
+fn networks_that_remember_begin_further_before_a_part() {
+    let folder = folder("warm-up");
+    let input = clip("warm-up.mp4", 6.0, LOOP, &H264);
+    let remembers = Onnx::constant(1.0, 64, 36)
+        .input("r1i", Type::F32, &[1, 1, 36, 64])
+        .op("Add", "r1i y", "r1o")
+        .output("r1o", Type::F32, &[1, 1, 36, 64])
+        .save(&folder, "remembers.onnx");
+    // What it says of the frames that were inferred before.
+    let before = |more: &[&str]| {
+        let output = folder.join("part.webm");
+        let part = ["--range", "170..174", "--size", "96x96", "--overwrite"];
+        must("convert", &[&[text(&input), text(&output)][..], &part, more].concat());
+        let json = std::fs::read(folder.join("part.webm.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&json).unwrap()["made_by"]["warm_up"].as_u64()
+    };
+    assert_eq!(before(&["--model", "light"]), Some(60));
+    assert_eq!(before(&["--model", text(&remembers)]), Some(150));
+    assert_eq!(before(&["--model", text(&remembers), "--warm-up", "7"]), Some(7));
 }

@@ -9,6 +9,9 @@ mod inputs;
 mod join;
 mod layers;
 mod media;
+#[path = "../common/onnx.rs"]
+#[allow(dead_code, reason = "shared by several test binaries")]
+mod onnx;
 mod parts;
 mod pipes;
 #[path = "../common/record.rs"]
@@ -17,3 +20,4 @@ mod report;
 mod short;
 #[path = "../common/skip.rs"]
 mod skip;
+mod subjects;

@@ -8,7 +8,7 @@ use crate::{Failure, print};
 use clap::{Args, ValueEnum};
 use gstbgremove::auto;
 use gstbgremove::key;
-use gstbgremove::models::{self, Spec};
+use gstbgremove::models::{self, Choice, FileSource, Spec};
 use gstbgremove::runtime::{self, ModelSource, Port, Provider, Session};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
@@ -218,13 +218,23 @@ fn info(p: &Preset) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A network as it says itself what it is: on the CPU.
+///
+/// # Errors
+/// It cannot be loaded.
+pub fn open(choice: &Choice) -> gstbgremove::error::Result<Session> {
+    let source = match &choice.source {
+        FileSource::Embedded(_, bytes) => ModelSource::Memory(bytes),
+        FileSource::File(path) => ModelSource::File(path),
+    };
+    Session::load(runtime::open(None)?, source, (Provider::Cpu, ""), 1, false, false)
+}
+
 /// What an ONNX file has, and what of it is used.
 fn info_of_file(name: &str) -> Result<(), Failure> {
     let failed = |e: gstbgremove::error::Error| Failure::Failed(format!("{name}: {e}"));
     let choice = models::resolve(name, None).map_err(failed)?;
-    let runtime = runtime::open(None).map_err(failed)?;
-    let source = ModelSource::File(Path::new(name));
-    let session = Session::load(runtime, source, (Provider::Cpu, ""), 1, false, false).map_err(failed)?;
+    let session = open(&choice).map_err(failed)?;
     let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints);
     let mut text = format!("{:9}{name}\n{:9}{} bytes\n", "file", "size", session.bytes);
     if let Some(sum) = &session.sha256 {

@@ -3,7 +3,15 @@ use crate::runtime;
 
 fn job(number: u64) -> Job {
     let info = VideoInfo::builder(gst_video::VideoFormat::Rgb, 16, 16).build().unwrap();
-    Job { number, buffer: gst::Buffer::new(), info, fresh: false, ahead: Vec::new(), probe: None }
+    Job {
+        number,
+        buffer: gst::Buffer::new(),
+        info,
+        asked: Asked::default(),
+        fresh: false,
+        ahead: Vec::new(),
+        probe: None,
+    }
 }
 
 #[test]

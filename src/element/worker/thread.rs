@@ -6,6 +6,7 @@ use crate::element::state::unreadable;
 use crate::error::{Error, Kind, Result};
 use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
+use crate::subjects::Wanted;
 use crate::sync::{lock, wait};
 use gst_video::VideoFrameRef;
 use std::collections::VecDeque;
@@ -47,6 +48,8 @@ impl Drop for ThreadEnd<'_> {
                     number: running.number,
                     time: None,
                     mask: Err(dead_error()),
+                    wanted: Wanted::All,
+                    found: None,
                     times: Times::default(),
                     fallback: None,
                 });
@@ -71,6 +74,8 @@ impl JobResult {
             number: job.number,
             time: job.buffer.pts(),
             mask: Err(why),
+            wanted: job.asked.wanted.clone(),
+            found: None,
             times: Times::default(),
             fallback: None,
         }
@@ -163,7 +168,7 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     for buffer in job.ahead.iter().rev() {
         let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &job.info);
         let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &job.info));
-        let shown = frame.map(|frame| matting.run(&frame, cancel).map(drop));
+        let shown = frame.map(|frame| matting.run(&frame, None, cancel).map(drop));
         if !matches!(shown, Some(Ok(()))) {
             // The frame's own run says what is wrong, if it still is.
             matting.reset();
@@ -172,7 +177,7 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     }
     let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
     let Some(frame) = frames::read(&mapped, &job.info) else { return done };
-    done.mask = matting.run(&frame, cancel).map(std::mem::take);
+    done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
     if let Err(e) = &done.mask
         && matches!(e.kind, Kind::Inference | Kind::Unsuited)
         // It is open: a network has been loaded.
@@ -181,7 +186,7 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     {
         let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
         matting.replace(network.clone());
-        done.mask = matting.run(&frame, cancel).map(std::mem::take);
+        done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
         if unsuited && done.mask.is_err() {
             // It fails on the CPU too, so the provider is not to blame.
             matting.replace(before);
@@ -190,5 +195,6 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
         }
     }
     done.times = matting.times();
+    done.found = matting.take_found();
     done
 }

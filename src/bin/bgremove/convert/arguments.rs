@@ -4,6 +4,7 @@ use super::also::{self, Also};
 use super::canvas;
 use super::format::{Codec, Format};
 use super::raw::{self, Raw};
+use super::subjects;
 use super::tracks::Track;
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
@@ -71,8 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "START..END", value_parser = range,
         conflicts_with_all = ["start", "duration", "fps", "print_pipeline"])]
     range: Option<(String, Ask)>,
-    /// So many frames before a part are inferred and not written, so that no seam is seen; 30 if nothing is said, 60 for
-    /// networks that remember earlier frames
+    /// So many frames before a part are inferred and not written, so that no seam is seen; 60 if nothing is said, 150
+    /// for networks that remember earlier frames
     #[arg(long, value_name = "FRAMES")]
     warm_up: Option<u64>,
     /// What is there already and whole is not made again
@@ -96,6 +97,15 @@ pub struct Args {
     /// Which of several videos in the file
     #[arg(long, value_name = "N|LANGUAGE")]
     video_track: Option<Track>,
+    /// Who is kept of those that are seen: largest; a place X,Y (0.25,0.5) or a box X,Y,WIDTH,HEIGHT in parts of the frame,
+    /// from the left and the top; each keeps who is there in the first frame. The others become background
+    #[arg(long, value_name = "WHO", value_parser = subjects::keep)]
+    keep: Option<String>,
+    /// Write the first frame as a picture, with everybody who can be kept outlined and numbered, print what --keep takes
+    /// for each, and convert nothing
+    #[arg(long, value_name = "FILE.png", conflicts_with_all = ["output_folder", "watch", "part", "range", "also",
+        "print_pipeline", "keep", "report", "json", "resume"])]
+    pub preview_subjects: Option<PathBuf>,
     /// A property of the bgremove element (gst-inspect-1.0 bgremove lists them): --set refine=fast
     #[arg(long, value_name = "NAME=VALUE", value_parser = property)]
     set: Vec<(String, String)>,
@@ -156,11 +166,33 @@ impl Args {
         self.report.as_ref().filter(|_| self.output_folder.is_some())
     }
 
+    /// What is asked for where only a picture of the subjects is: the input, and what tells how it is opened.
+    pub(super) fn read_preview(&self) -> Result<(Settings, PathBuf), String> {
+        let [input] = self.files.as_slice() else {
+            return Err("--preview-subjects takes one input, and no output but its own picture".into());
+        };
+        let settings = Settings {
+            model: self.model.clone(),
+            set: self.set.clone(),
+            start: self.start.unwrap_or_default(),
+            duration: self.duration,
+            sound: false,
+            drop_sound: true,
+            video_track: self.video_track.clone(),
+            raw: self.raw.clone(),
+            ..Settings::new(Format::Png)
+        };
+        Ok((settings, input.clone()))
+    }
+
     /// What is asked for, looked at as far as it can be without opening an input.
     pub(super) fn read(&self) -> Result<(Settings, Vec<Task>), String> {
         let background = background(&self.background)?;
         if let Some((name, _)) = self.set.iter().find(|(n, _)| n == "background" || n == "model") {
             return Err(format!("--set {name}=… would contradict --{name}: use that"));
+        }
+        if self.keep.is_some() && self.set.iter().any(|(n, _)| n == "subject") {
+            return Err("--set subject=… would contradict --keep: use that".into());
         }
         let (inputs, output) = match (&self.output_folder, self.files.as_slice()) {
             (Some(_), inputs) => (inputs, None),
@@ -209,7 +241,12 @@ impl Args {
             quality: self.quality.unwrap_or(75),
             model: self.model.clone(),
             background,
-            set: self.set.clone(),
+            set: self
+                .keep
+                .iter()
+                .map(|who| ("subject".into(), who.clone()))
+                .chain(self.set.clone())
+                .collect(),
             start: self.start.unwrap_or_default(),
             duration: self.duration,
             size: self.size,
@@ -350,7 +387,7 @@ impl Args {
                 format.name()
             ));
         }
-        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up.unwrap_or(parts::WARM_UP) }))
+        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up }))
     }
 }
 

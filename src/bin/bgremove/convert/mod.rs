@@ -27,6 +27,7 @@ pub(crate) mod progress;
 mod raw;
 pub(crate) mod record;
 mod short;
+mod subjects;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -47,6 +48,7 @@ use format::{Codec, Format};
 use gst::prelude::*;
 use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
+use gstbgremove::models;
 use gstbgremove::sync::lock;
 use line::Line;
 use progress::Report;
@@ -190,6 +192,21 @@ impl Settings {
         (self.model == auto::AUTO).then(|| auto::for_files(&auto::look()))
     }
 
+    /// The network that is asked for, with what is said of it, for frames of this width over their height.
+    ///
+    /// # Errors
+    /// There is no such network.
+    pub fn network(&self, aspect: Option<f64>) -> Result<models::Choice, gstbgremove::error::Error> {
+        let of = |name| self.properties().filter(|(n, _)| *n == name).last().map(|(_, value)| value);
+        let model = self.chosen().map_or(self.model.as_str(), |c| c.model);
+        let mut choice = models::resolve(model, aspect)?;
+        let said = of("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
+        if let Some(said) = said {
+            choice.hints = models::from_structure(&said)?.or(choice.hints);
+        }
+        Ok(choice)
+    }
+
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), Fault> {
         self.check_ranges().map_err(Fault::settings)?;
@@ -288,6 +305,16 @@ pub(crate) fn start() -> Result<Arc<AtomicBool>, Failure> {
 /// With one input, why it failed; with several, that some did.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = start()?;
+    if let Some(picture) = &args.preview_subjects {
+        let (settings, input) = args.read_preview().map_err(Failure::Usage)?;
+        if let Some(chosen) = settings.chosen() {
+            Report::new(false).chosen(&chosen);
+        }
+        let watch = Watch::new(stop, args.timeout());
+        let lines = subjects::preview(&settings, &input, picture, &watch).map_err(|e| failure(&input, &e))?;
+        crate::print(&lines);
+        return Ok(());
+    }
     let (mut settings, tasks) = args.read().map_err(Failure::Usage)?;
     let watch = || Watch::new(Arc::clone(&stop), args.timeout());
     if args.print_pipeline {

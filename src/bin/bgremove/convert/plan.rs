@@ -234,8 +234,8 @@ impl Plan {
         Ok(())
     }
 
-    /// From decoded frames to what the encoder is to have.
-    fn frames(&self, line: &mut Line, settings: &Settings) -> Result<(), String> {
+    /// From decoded frames to those that bgremove gets: upright, and as large and as many as they are to be.
+    pub fn steps(&self, line: &mut Line) {
         line.then("videoconvert");
         for step in &self.steps {
             match step {
@@ -255,6 +255,11 @@ impl Plan {
                 }
             };
         }
+    }
+
+    /// From decoded frames to what the encoder is to have.
+    fn frames(&self, line: &mut Line, settings: &Settings) -> Result<(), String> {
+        self.steps(line);
         // Where pictures of red, green and blue come out, the background is to be the colour that was asked for: on the
         // way there from limited-range YUV, GStreamer makes 253 of white.
         if settings.format.is_rgb() && settings.is_opaque_still() {

@@ -225,7 +225,7 @@ fn provider(with: &str) -> Result<Value, String> {
     // The first run makes ready what the others find. Software takes seconds for each.
     for _ in 0..=if software { 1 } else { RUNS } {
         let begin = Instant::now();
-        matting.run(&frame, &Cancel::default()).map_err(|e| format!("{place}: {e}"))?;
+        matting.run(&frame, None, &Cancel::default()).map_err(|e| format!("{place}: {e}"))?;
         best = Some(begin.elapsed()).filter(|_| best.is_none_or(|b| begin.elapsed() < b)).or(best);
     }
     let ms = best.unwrap_or_default().as_secs_f64() * 1e3;

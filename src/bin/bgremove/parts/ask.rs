@@ -141,10 +141,6 @@ impl Ask {
     }
 }
 
-/// Frames that are inferred before a part, if nothing is said: so long do steadying, and networks that remember, hold on to
-/// what was before. After 30 a sixtieth of the frame was seen to differ with `light`, after 60 nothing.
-pub const WARM_UP: u64 = 60;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -111,7 +111,7 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         "fps": settings.fps,
         "alpha": if settings.premultiplied { "premultiplied" } else { "straight" },
         "video_track": settings.video_track.as_ref().map(ToString::to_string),
-        "warm_up": settings.part.as_ref().map(|p| p.warm_up),
+        "warm_up": settings.part.as_ref().and_then(|p| p.warm_up),
         "bgremove": env!("CARGO_PKG_VERSION"),
     });
     match all {

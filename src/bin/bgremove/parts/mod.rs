@@ -2,15 +2,17 @@
 //! that no seam is seen.
 //!
 //! [`ask`] reads what is asked for, [`frames`] finds the source's frames without decoding them, [`mod@slice`] chooses which of
-//! them a part has, [`mod@crop`] keeps the others out of its file, and [`mark`] is what a part says of itself.
+//! them a part has, [`warm_up`] says how many more are inferred before them, [`mod@crop`] keeps the others out of its file,
+//! and [`mark`] is what a part says of itself.
 
 mod ask;
 mod crop;
 mod frames;
 pub mod mark;
 mod slice;
+mod warm_up;
 
-pub use ask::{Ask, Share, WARM_UP};
+pub use ask::{Ask, Share};
 pub use crop::Written;
 pub use slice::Slice;
 
@@ -34,8 +36,8 @@ pub struct Wanted {
     pub ask: Ask,
     /// In words, by which it is known again.
     pub asked: String,
-    /// How many frames are inferred before its first one.
-    pub warm_up: u64,
+    /// How many frames are inferred before its first one, if that is said.
+    pub warm_up: Option<u64>,
 }
 
 /// What a part was made of, and by what.
@@ -68,7 +70,8 @@ impl Wanted {
             .filter_map(|(_, v)| v.parse::<u64>().ok());
         // One more, since the last one that is decoded may be cut short.
         let after = ahead.last().unwrap_or(0) + 1;
-        slice::plan(self.ask, &Frames::of(input, watch)?, self.warm_up, after).map_err(Fault::settings)
+        let before = self.warm_up.unwrap_or_else(|| warm_up::usual(settings));
+        slice::plan(self.ask, &Frames::of(input, watch)?, before, after).map_err(Fault::settings)
     }
 
     /// Writes down beside a part what it is; a warning where other frames came than were to come.
@@ -89,6 +92,7 @@ impl Wanted {
             mark.made_by.insert("runtime".into(), stream.runtime.clone().into());
         }
         mark.made_by.insert("bgremove".into(), json!(env!("CARGO_PKG_VERSION")));
+        mark.made_by.insert("warm_up".into(), json!(made.slice.warm_up));
         (mark.bytes, mark.sha256) = mark::content(content).map_err(unwritten)?;
         mark.write(output).map_err(unwritten)?;
         let came = mark.frames.len() as u64;
