@@ -2,8 +2,9 @@
 """Runs all tests, like `cargo test`, in two lanes: run_tests.py [cargo's options for the build] [-- options of the tests]
 
 Cargo runs the tests' programs one after the other, and some of them mostly wait: for live streams, browsers, clocks. These
-(WAITS) go through the first lane, and those that compute beside them through the second one, with next to no claim to the
-processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second.
+(WAITS) go through the first lane, and those that compute beside them through the second one, with less of a claim to the
+processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second. The lib's own tests
+come before: they keep two cores busy, and some ask for the priority of threads.
 
 Each program runs as cargo runs it, with all its tests; what it says is printed when it has ended, and a failure of one stops
 none of the others. The end lists how long each took, by the clock and of the processor's time, and what failed.
@@ -11,24 +12,22 @@ none of the others. The end lists how long each took, by the clock and of the pr
 import collections
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-# Programs of the first lane, in the order in which they run. Whatever is not named here computes. The lib's own tests are
-# here since some ask for the priority of threads.
 LIB = "gstbgremove"
-WAITS = f"{LIB} live rtsp apps soak auto cluster".split()
+# Programs of the first lane, in the order in which they run. Whatever is not named here computes.
+WAITS = "live rtsp apps soak auto cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
 LONG = "convert corpus sweep".split()
 # The lib's tests of what has kernels are run again with less of the processor's instructions.
 KERNELS = "compose:: key:: refine:: scene:: temporal:: matte:: spread::".split()
 SIMD = ["plain", "avx2"]
-# More than that of the threads that step back behind a live stream (10, src/runtime/threads.rs).
-NICE = 19
+# A third of what others get of a busy core: enough that a conversion does not stall.
+NICE = 5
 
 Job = collections.namedtuple("Job", "name path arguments environment", defaults=({},))
 
@@ -48,16 +47,16 @@ def built(options):
 
 
 def lanes(programs, more):
-    """The jobs that wait and those that compute."""
+    """The job that comes first, those that wait, and those that compute."""
     # A name that no program has would be a program that runs in the wrong lane.
-    unknown = [name for name in WAITS + LONG if name not in programs]
+    unknown = [name for name in [LIB] + WAITS + LONG if name not in programs]
     if unknown:
         sys.exit(f"run_tests: error: there is no test {', '.join(unknown)}")
     first = [Job(name, programs[name], more) for name in WAITS]
-    rest = sorted(name for name in programs if name not in WAITS + LONG)
+    rest = sorted(name for name in programs if name not in [LIB] + WAITS + LONG)
     second = [Job(name, programs[name], more) for name in LONG + rest]
     second += [Job(f"{LIB} {s}", programs[LIB], KERNELS + more, {"BGREMOVE_SIMD": s}) for s in SIMD]
-    return first, second
+    return Job(LIB, programs[LIB], more), first, second
 
 
 class Runner:
@@ -101,21 +100,28 @@ class Runner:
 def main():
     options = sys.argv[1:]
     at = options.index("--") if "--" in options else len(options)
-    first, second = lanes(built(options[:at]), options[at + 1 :])
+    lib, first, second = lanes(built(options[:at]), options[at + 1 :])
     begin = time.monotonic()
     runner = Runner(first, second)
+    runner.run(lib, 0)
     threads = [threading.Thread(target=runner.lane, args=(queues,))
                for queues in ([runner.first, runner.second], [runner.second])]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except KeyboardInterrupt:
+        # Those that run have got it, too; nothing is to follow them.
+        runner.first.clear()
+        runner.second.clear()
+        raise
     print("\n     took  processor")
     for job, _, took, used in sorted(runner.done, key=lambda d: -d[2]):
         print(f"{took:7.1f} s {used:7.1f} s  {job.name}")
     print(f"{time.monotonic() - begin:7.1f} s {sum(d[3] for d in runner.done):7.1f} s  all of them, in two lanes")
     failed = [job.name for job, code, _, _ in runner.done if code]
-    if len(runner.done) != len(first) + len(second):
+    if len(runner.done) != 1 + len(first) + len(second):
         sys.exit("run_tests: error: not all were run")
     if failed:
         sys.exit(f"run_tests: error: {len(failed)} failed: {', '.join(failed)}")
