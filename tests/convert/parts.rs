@@ -7,8 +7,7 @@ const LOOP: &str = ",loop=loop=1:size=120";
 const H264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-g", "90", "-c:a", "aac"];
 const SMALL: [&str; 6] = ["--size", "96x96", "--background", "blur", "--timeout", "20"];
 /// Where frames are counted and sound is heard, and no picture is looked at.
-const QUICK: [&str; 8] =
-    [TINY[0], TINY[1], SELDOM[0], SELDOM[1], "--background", "white", "--timeout", "20"];
+const QUICK: [&str; 8] = [TINY[0], TINY[1], SELDOM[0], SELDOM[1], "--background", "white", "--timeout", "20"];
 
 /// Which of the frames of the whole the pictures are.
 fn places(part: &[Frame], whole: &[Frame]) -> Vec<usize> {
