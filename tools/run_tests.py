@@ -3,8 +3,8 @@
 
 Cargo runs the tests' programs one after the other, and some of them mostly wait: for live streams, browsers, clocks. These
 (WAITS) go through the first lane, and those that compute beside them through the second one, with less of a claim to the
-processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second. The lib's own tests
-come before: they keep two cores busy, and some ask for the priority of threads.
+processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second. What
+stands no company (ALONE) comes before.
 
 Each program runs as cargo runs it, with all its tests; what it says is printed when it has ended, and a failure of one stops
 none of the others. The end lists how long each took, by the clock and of the processor's time, and what failed.
@@ -19,8 +19,10 @@ import threading
 import time
 
 LIB = "gstbgremove"
+# The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady.
+ALONE = [LIB, "rtsp"]
 # Programs of the first lane, in the order in which they run. Whatever is not named here computes.
-WAITS = "live rtsp apps soak auto cluster".split()
+WAITS = "live apps soak auto cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
 LONG = "convert corpus sweep".split()
 # The lib's tests of what has kernels are run again with less of the processor's instructions.
@@ -47,16 +49,16 @@ def built(options):
 
 
 def lanes(programs, more):
-    """The job that comes first, those that wait, and those that compute."""
+    """The jobs that come first, those that wait, and those that compute."""
     # A name that no program has would be a program that runs in the wrong lane.
-    unknown = [name for name in [LIB] + WAITS + LONG if name not in programs]
+    unknown = [name for name in ALONE + WAITS + LONG if name not in programs]
     if unknown:
         sys.exit(f"run_tests: error: there is no test {', '.join(unknown)}")
     first = [Job(name, programs[name], more) for name in WAITS]
-    rest = sorted(name for name in programs if name not in [LIB] + WAITS + LONG)
+    rest = sorted(name for name in programs if name not in ALONE + WAITS + LONG)
     second = [Job(name, programs[name], more) for name in LONG + rest]
     second += [Job(f"{LIB} {s}", programs[LIB], KERNELS + more, {"BGREMOVE_SIMD": s}) for s in SIMD]
-    return Job(LIB, programs[LIB], more), first, second
+    return [Job(name, programs[name], more) for name in ALONE], first, second
 
 
 class Runner:
@@ -100,10 +102,11 @@ class Runner:
 def main():
     options = sys.argv[1:]
     at = options.index("--") if "--" in options else len(options)
-    lib, first, second = lanes(built(options[:at]), options[at + 1 :])
+    alone, first, second = lanes(built(options[:at]), options[at + 1 :])
     begin = time.monotonic()
     runner = Runner(first, second)
-    runner.run(lib, 0)
+    for job in alone:
+        runner.run(job, 0)
     threads = [threading.Thread(target=runner.lane, args=(queues,))
                for queues in ([runner.first, runner.second], [runner.second])]
     for thread in threads:
@@ -121,7 +124,7 @@ def main():
         print(f"{took:7.1f} s {used:7.1f} s  {job.name}")
     print(f"{time.monotonic() - begin:7.1f} s {sum(d[3] for d in runner.done):7.1f} s  all of them, in two lanes")
     failed = [job.name for job, code, _, _ in runner.done if code]
-    if len(runner.done) != 1 + len(first) + len(second):
+    if len(runner.done) != len(alone) + len(first) + len(second):
         sys.exit("run_tests: error: not all were run")
     if failed:
         sys.exit(f"run_tests: error: {len(failed)} failed: {', '.join(failed)}")
