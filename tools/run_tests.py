@@ -36,7 +36,7 @@ Job = collections.namedtuple("Job", "name path arguments environment", defaults=
 
 def built(options):
     """The tests' programs, each by its name, as cargo has built them."""
-    command = [os.environ.get("CARGO", "cargo"), "test", "--no-run", "--message-format=json-render-diagnostics", *options]
+    command = [*os.environ.get("CARGO", "cargo").split(), "test", "--no-run", "--message-format=json-render-diagnostics", *options]
     out = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if out.returncode:
         sys.exit(out.returncode)
