@@ -18,16 +18,15 @@ demo-input: # before anything is built
 	@$(if $(INPUT),[ -f "$(INPUT)" ] || { echo "demo: error: there is no file $(INPUT)" >&2; exit 1; },:)
 
 test: deps-test runtime clips ## set up, then format check, clippy and all tests
-	@tools/install_runtime.sh openvino --if-possible
-	@tools/install_runtime.sh webgpu --if-possible
-	@tools/ray.sh --if-possible
-	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps $(FEATURES)
+	@$(CARGO) fmt --check
+	@# What only the tests need is fetched while clippy computes.
+	@{ tools/install_runtime.sh openvino --if-possible && tools/install_runtime.sh webgpu --if-possible && \
+		tools/ray.sh --if-possible; } & installs=$$!; \
+	$(CARGO) clippy --all-targets $(FEATURES) -- -D warnings && \
+		RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps $(FEATURES); checks=$$?; \
+	wait $$installs && exit $$checks
 	@rm -f build/skipped.txt
-	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" $(CARGO) test $(FEATURES)
-	BGREMOVE_SIMD=plain $(CARGO) test $(FEATURES) --lib -- compose:: key:: refine:: scene:: temporal:: matte:: spread::
-	BGREMOVE_SIMD=avx2 $(CARGO) test $(FEATURES) --lib -- compose:: key:: refine:: scene:: temporal:: matte:: spread::
+	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" CARGO="$(CARGO)" tools/run_tests.py $(FEATURES)
 	@if [ -s build/skipped.txt ]; then echo "$$(wc -l <build/skipped.txt) parts of tests did not run:"; sort -u build/skipped.txt; else echo "No test was skipped."; fi
 
 bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)

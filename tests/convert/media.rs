@@ -12,6 +12,8 @@ pub const HEIGHT: usize = 180;
 pub const FPS: f64 = 30.0;
 /// For tests that look at times, sound and words, and not at pixels: VP9 with alpha takes a tenth of the time for these.
 pub const TINY: [&str; 2] = ["--size", "96x96"];
+/// And where nothing hangs on the mattes at all, a mask may serve eight frames, which halves what is left.
+pub const SELDOM: [&str; 2] = ["--set", "inference-interval=8"];
 
 /// A folder for one test, empty.
 pub fn folder(test: &str) -> PathBuf {

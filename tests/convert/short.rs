@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 const LOOP: &str = ",loop=loop=1:size=120";
 const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
-const SMALL: [&str; 4] = ["--size", "96x96", "--timeout", "20"];
+/// What is tested are lengths and words.
+const SMALL: [&str; 6] = [TINY[0], TINY[1], SELDOM[0], SELDOM[1], "--timeout", "20"];
 
 /// Six seconds with sound.
 fn six(name: &str, options: &[&str]) -> PathBuf {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn live_frames_do_not_wait_and_nothing_shows_before_the_first_mask() {
-    let mut stream = Stream::new(&slow(), &[]);
+    // A second or two for the first mask.
+    let mut stream = Stream::new(&network(512, 300), &[]);
     for n in 0..20 {
         let frame = stream.half();
         assert_eq!(stream.through(frame), [0, 0], "frame {n}");
@@ -59,8 +60,8 @@ fn files_wait_for_each_mask() {
 #[test]
 fn a_wait_ends_with_a_flush_and_with_the_state() {
     for flush in [true, false] {
-        // A minute, if nobody ends it.
-        let mut stream = Stream::file(&network(512, 8000), &[("inference-timeout", "0")]);
+        // A minute, if nobody ends it; in few steps, which are loaded soon.
+        let mut stream = Stream::file(&network(1024, 1000), &[("inference-timeout", "0")]);
         let frame = stream.half();
         let element = stream.element.clone();
         let ender = std::thread::spawn(move || {

@@ -59,7 +59,7 @@ fn set_all(element: &gst::Element) {
 #[test]
 fn properties_do_not_wait_for_the_network() {
     // A minute, if nobody ends it.
-    let mut stream = Stream::file(&network(512, 8000), &[("inference-timeout", "0")]);
+    let mut stream = Stream::file(&network(1024, 1000), &[("inference-timeout", "0")]);
     let frame = stream.half();
     let element = stream.element.clone();
     std::thread::scope(|scope| {
@@ -163,7 +163,7 @@ fn a_hang_is_told_also_after_a_flush() {
 
 #[test]
 fn frames_do_not_each_wait_for_a_network_that_nobody_knows() {
-    let mut stream = Stream::new(&slow(), &[]);
+    let mut stream = Stream::new(&network(512, 300), &[]);
     for _ in 0..31 {
         let frame = stream.half();
         stream.through(frame);

@@ -93,7 +93,12 @@ fn after_a_seek_colour_and_alpha_are_of_one_frame() {
     init();
     for codec in ["vp9", "vp8"] {
         let file = path(&format!("seek-{codec}.webm"));
-        write(&format!("{codec}alphaenc keyframe-max-dist=17"), 300, false, &file);
+        write(
+            &format!("{codec}alphaenc keyframe-max-dist=17 deadline=realtime cpu-used=8"),
+            300,
+            false,
+            &file,
+        );
         let pipeline = launch(&format!(
             "filesrc location={} ! decodebin ! appsink name=sink sync=false",
             file.display()
