@@ -327,7 +327,9 @@ fn an_upstream_detector_chooses() {
     assert_eq!(found(0, None), [0, 0], "nothing was found yet");
     assert_eq!(found(1, Some("person")), [0, 255]);
     assert_eq!(found(2, None), [0, 255], "it does not look at each frame");
-    assert_eq!(found(3, Some("dog")), [0, 0]);
+    assert_eq!(found(3, Some("dog")), [0, 255], "nor does it find all in each");
+    let gone: Vec<bool> = (4..40).map(|n| found(n, Some("dog")) == [0, 0]).collect();
+    assert!(!gone[20] && gone[35], "{gone:?}");
 }
 
 #[test]
@@ -349,4 +351,39 @@ fn what_cannot_be_is_an_error_at_the_start() {
         assert!(e.error().matches(gst::LibraryError::Settings), "{props}: {e:?}");
         pipeline.set_state(gst::State::Null).unwrap();
     }
+}
+
+#[test]
+fn another_network_and_a_gap_leave_the_choice_as_it_is() {
+    let mut stream = Stream::new("subject=nearest:0.7,0.7");
+    let mut at = |n: u64, red: usize, blue: usize| {
+        stream.see(boxes(&[(red, 60, RED), (blue, 40, BLUE)], n), &[red + 30, blue + 20])
+    };
+    assert_eq!(at(0, 20, 160), [0, 255]);
+    // The chosen one walks to the other's side, so that at the place that was said there is somebody else.
+    for step in 1..=20 {
+        at(step, 20 + 7 * step as usize, 160 - 7 * step as usize);
+    }
+    assert_eq!(at(21, 165, 20), [0, 255]);
+    stream.element.set_property("follow-subject", true);
+    stream.element.set_property("follow-subject", false);
+    for n in 22..60 {
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert_eq!(
+            stream.see(boxes(&[(165, 60, RED), (20, 40, BLUE)], n), &[195, 40]),
+            [0, 255],
+            "{n}: another network"
+        );
+    }
+    // Three seconds are missing.
+    for n in 150..155 {
+        assert_eq!(
+            stream.see(boxes(&[(165, 60, RED), (20, 40, BLUE)], n), &[195, 40]),
+            [0, 255],
+            "{n}: a gap"
+        );
+    }
+    // Set again it chooses anew.
+    stream.element.set_property("subject", "nearest:0.7,0.7");
+    assert_eq!(stream.see(boxes(&[(165, 60, RED), (20, 40, BLUE)], 155), &[195, 40]), [255, 0]);
 }

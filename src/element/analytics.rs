@@ -61,7 +61,7 @@ fn add(
 }
 
 /// The regions' ids as a picture.
-/// The objects that an upstream element has found in a frame of this size. Their number is that of the metadata.
+/// The objects that an upstream element has found in a frame of this size.
 pub fn detected(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<Region> {
     let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else { return Vec::new() };
     let part = |v: i32, n: u32| v as f32 / n.max(1) as f32;
@@ -76,7 +76,7 @@ pub fn detected(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<Reg
                     part(at.y.saturating_add(at.h), height),
                 ],
                 class: object.obj_type().map_or_else(String::new, |class| class.to_string()),
-                id: object.id().into(),
+                id: None,
             })
         })
         .collect()

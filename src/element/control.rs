@@ -109,15 +109,22 @@ impl BgRemove {
     pub(super) fn set_subject(&self, text: String) {
         if self.worker().is_none() {
             let wanted = Wanted::parse(&text).unwrap_or_default();
-            return self.change(|s| (s.subject, s.wanted) = (text, wanted));
+            return self.choose_subject(text, wanted);
         }
         match read_subject(&text, self.settings().is_key()) {
-            Ok(wanted) => self.change(|s| (s.subject, s.wanted) = (text, wanted)),
+            Ok(wanted) => self.choose_subject(text, wanted),
             Err(e) => {
                 let kept = self.settings().subject.clone();
                 gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{e}. It stays '{kept}'."));
             }
         }
+    }
+
+    fn choose_subject(&self, text: String, wanted: Wanted) {
+        self.change(|s| {
+            (s.subject, s.wanted) = (text, wanted);
+            s.choices += 1;
+        });
     }
 
     fn load_picture(&self, text: String, path: PathBuf) {
@@ -392,6 +399,10 @@ impl BgRemove {
                 s.model_options = kept.model_options.clone();
                 s.resolution = kept.resolution;
                 s.follow_subject = kept.follow_subject;
+                if s.is_key() {
+                    // It knows nobody.
+                    (s.subject, s.wanted) = (DEFAULT_SUBJECT.into(), Wanted::All);
+                }
             }
         });
         self.obj().notify("model");

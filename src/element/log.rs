@@ -4,7 +4,7 @@ use super::imp::BgRemove;
 use crate::frame::Frame;
 use crate::matte::Mask;
 use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
-use crate::subjects::Found;
+use crate::subjects::{Asked, Found, Wanted};
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -34,7 +34,7 @@ pub struct Log {
     /// Who has been seen, where not all are wanted; the oldest of them are told of, where there are many.
     pub(super) sightings: Vec<Sighting>,
     /// Since when nobody is seen of those that are wanted, and whether that has been said.
-    missing: Option<(Duration, bool)>,
+    missing: Option<Missing>,
     pub(super) tags: Option<gst::TagList>,
     pub(super) tagged: bool,
     /// Checks in a row that found compression blocks.
@@ -44,6 +44,13 @@ pub struct Log {
     pub(super) incident: Option<Incident>,
     /// How the run ended by the record, if that has been written.
     pub(super) written: Option<Outcome>,
+}
+
+/// Nobody is seen of those that are wanted.
+struct Missing {
+    wanted: Wanted,
+    since: Duration,
+    said: bool,
 }
 
 /// Somebody who has been seen.
@@ -78,6 +85,7 @@ impl Log {
     /// A cut: the coverage may jump.
     pub fn cut(&mut self) {
         self.watch.cut();
+        self.missing = None;
     }
 
     /// A frame has come. After the end of the stream that means a seek back: the record is to be written again.
@@ -86,7 +94,7 @@ impl Log {
     }
 
     /// Who is in a mask of a frame at `time`; whether it is to be said that none of those that are wanted is.
-    fn sight(&mut self, found: &Found, time: Duration) -> bool {
+    fn sight(&mut self, found: &Found, wanted: &Wanted, time: Duration) -> bool {
         for seen in &found.seen {
             let known = self.sightings.iter().position(|s| s.number == seen.number);
             let Some(index) = known.or_else(|| {
@@ -114,11 +122,12 @@ impl Log {
             self.missing = None;
             return false;
         }
-        let (since, said) = self.missing.get_or_insert((time, false));
-        // Times may go back, by a seek.
-        *since = (*since).min(time);
-        let now = !*said && time - *since >= MISSING;
-        *said |= now;
+        // Times go back and forth by seeks, after which it is looked for anew.
+        self.missing.take_if(|m| m.wanted != *wanted || m.since > time);
+        let missing =
+            self.missing.get_or_insert_with(|| Missing { wanted: wanted.clone(), since: time, said: false });
+        let now = !missing.said && time - missing.since >= MISSING;
+        missing.said |= now;
         now
     }
 
@@ -153,21 +162,21 @@ impl BgRemove {
     }
 
     /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
-    pub(super) fn check_mask(&self, mask: &Mask, found: Option<&Found>, time: Duration) {
+    pub(super) fn check_mask(&self, mask: &Mask, found: Option<(&Found, &Asked)>, time: Duration) {
         let look = MaskSummary::at(mask);
         {
             let mut stats = lock(&self.stats);
             stats.coverage = look.coverage;
-            stats.subjects = found.map(|f| f.seen.clone());
+            stats.subjects = found.map(|(f, _)| f.seen.clone());
         }
-        if let Some(found) = found {
+        if let Some((found, asked)) = found {
             let missing = {
                 let mut log = lock(&self.log);
                 log.watch.excuse(time);
-                log.sight(found, time)
+                log.sight(found, &asked.wanted, time)
             };
             if missing {
-                self.warn_subject_missing(found.seen.len());
+                self.warn_subject_missing(&asked.wanted, found.seen.len());
             }
         } else {
             lock(&self.log).missing = None;
@@ -179,18 +188,26 @@ impl BgRemove {
         }
     }
 
-    /// Warns that nobody is seen of those that `subject` wants, among so many others.
-    fn warn_subject_missing(&self, others: usize) {
-        let subject = self.settings().subject.clone();
+    /// Warns that nobody is seen of those that are `wanted`, and how many others are.
+    fn warn_subject_missing(&self, wanted: &Wanted, others: usize) {
         let who = match others {
             0 => "nobody else is".to_string(),
             1 => "one other is".into(),
             n => format!("{n} others are"),
         };
-        let text = format!(
-            "nobody of subject={subject} is seen ({who}): all of the frame is hidden until they come back, near where they left"
-        );
-        lock(&self.log).notes.push(text.clone());
+        let until = match wanted {
+            Wanted::Meta(_) => "until a detector's region shows somebody",
+            _ => "until they come, or come back near to where they left",
+        };
+        let note = format!("nobody of subject={wanted} is seen: all of the frame is hidden {until}");
+        let subject = wanted.to_string();
+        {
+            let mut log = lock(&self.log);
+            if !log.notes.contains(&note) {
+                log.notes.push(note.clone());
+            }
+        }
+        let text = note.replacen(" is seen: ", &format!(" is seen ({who}): "), 1);
         self.warn(
             "subject-not-found",
             |s| s.field("subject", &subject).field("others", others as u32),

@@ -194,6 +194,8 @@ pub struct Settings {
     /// The text of the property, and who is meant; all where the text means nobody, which fails on the way to READY.
     pub subject: String,
     pub wanted: Wanted,
+    /// Counts the texts: one that is set again chooses anew.
+    pub choices: u64,
     /// Give a small subject the network's whole resolution.
     pub follow_subject: bool,
     pub refine: Refine,
@@ -254,6 +256,7 @@ impl Default for Settings {
             threads: 0,
             subject: DEFAULT_SUBJECT.into(),
             wanted: Wanted::All,
+            choices: 0,
             follow_subject: true,
             refine: Refine::default(),
             decontaminate: true,

@@ -19,7 +19,7 @@ use crate::paint::{Painter, Prepared, Side};
 use crate::refine::{Colors, Levels, Refiner};
 use crate::scene::Scene;
 use crate::spread::spread;
-use crate::subjects::Wanted;
+use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{Smoother, Window};
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -70,9 +70,10 @@ pub struct State {
     pub loaded: Arc<Settings>,
     /// Whether the network stood behind the stream at the last frame.
     pub behind: Option<bool>,
-    /// Who was wanted in the newest mask, and the numbers of those who were left in it; none where that is everybody.
+    /// Who was wanted in the newest mask.
     pub wanted: Wanted,
-    pub kept: Option<Vec<u32>>,
+    /// What upstream has found since the last frame that the network was asked about.
+    regions: Vec<Region>,
     /// Which frame gets which mask.
     pub flow: Flow,
     /// How fine edges are drawn where time is short.
@@ -207,7 +208,7 @@ impl State {
             loaded,
             behind: None,
             wanted: Wanted::All,
-            kept: None,
+            regions: Vec::new(),
             flow: Flow::default(),
             effort: Effort::default(),
             refiner: Refiner::new(),
@@ -241,7 +242,7 @@ impl State {
             effort: self.effort,
             behind: self.behind,
             wanted: self.wanted,
-            kept: self.kept,
+            regions: self.regions,
             ..fresh
         }
     }
@@ -269,6 +270,19 @@ impl State {
         if let Means::Key(keyer) = &mut self.means {
             keyer.reset();
         }
+    }
+
+    /// Takes down what upstream has found in a frame, if it has found anything.
+    pub fn hear(&mut self, regions: Vec<Region>) {
+        if !regions.is_empty() {
+            self.regions = regions;
+        }
+    }
+
+    /// Who is to be kept in a frame that the network is asked about.
+    pub fn ask(&mut self, settings: &Settings) -> Asked {
+        let regions = std::mem::take(&mut self.regions);
+        Asked { wanted: settings.wanted.clone(), number: settings.choices, regions }
     }
 
     /// Shows the window a frame with the network's mask of it, unless it knows it.

@@ -9,8 +9,7 @@ use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, Kind};
-use crate::matte::Asked;
-use crate::subjects::{Found, Region, Wanted};
+use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
 use gst::prelude::*;
@@ -84,14 +83,18 @@ impl BgRemove {
         };
         // A key needs nothing made beforehand.
         let infer = submitted.infer && !state.means.is_key();
+        if let Wanted::Meta(_) = settings.wanted {
+            state.hear(regions(&buffer, &state.input));
+        }
         let requested = infer.then(Instant::now);
         if infer {
             let job = Job {
                 number: submitted.number,
                 buffer: buffer.clone(),
-                asked: asked(&settings.wanted, &buffer, &state.input),
+                asked: state.ask(&settings),
                 info: state.input.clone(),
                 fresh: submitted.fresh,
+                cut: submitted.cut,
                 ahead: Vec::new(),
                 #[cfg(test)]
                 probe: None,
@@ -348,15 +351,15 @@ impl BgRemove {
         if let Ok(mask) = &done.mask {
             self.check_mask(
                 mask,
-                done.found.as_ref(),
+                done.found.as_ref().map(|f| (f, &done.asked)),
                 Duration::from_nanos(done.time.map_or(0, |t| t.nseconds())),
             );
         }
-        let kept = done.found.as_ref().map(Found::kept);
-        if done.mask.is_ok() && (state.wanted != done.wanted || state.kept != kept) {
+        let changed = done.found.as_ref().is_some_and(|f| f.changed);
+        if done.mask.is_ok() && (changed || state.wanted != done.asked.wanted) {
             // What is steadied would hold on to those who are not kept any more, where nothing moves.
             state.forget();
-            (state.wanted, state.kept) = (done.wanted, kept);
+            state.wanted = done.asked.wanted;
         }
         if let Some((network, why)) = done.fallback {
             let before = state.means.network().unwrap_or(&network);
@@ -434,31 +437,27 @@ impl BgRemove {
     }
 }
 
-/// Who is wanted in a frame, with what upstream has found in it, where that is asked for.
-fn asked(wanted: &Wanted, buffer: &gst::BufferRef, info: &VideoInfo) -> Asked {
-    let mut asked = Asked { wanted: wanted.clone(), regions: Vec::new() };
-    if let Wanted::Meta(_) = wanted {
-        let part = |v: u32, n: u32| v as f32 / n.max(1) as f32;
-        asked.regions = buffer
-            .iter_meta::<VideoRegionOfInterestMeta>()
-            .map(|meta| {
-                let (x, y, w, h) = meta.rect();
-                Region {
-                    bounds: [
-                        part(x, info.width()),
-                        part(y, info.height()),
-                        part(x.saturating_add(w), info.width()),
-                        part(y.saturating_add(h), info.height()),
-                    ],
-                    class: meta.roi_type().to_string(),
-                    id: meta.id().into(),
-                }
-            })
-            .collect();
-        #[cfg(feature = "analytics")]
-        asked.regions.extend(super::analytics::detected(buffer, (info.width(), info.height())));
-    }
-    asked
+/// What upstream has found in a frame.
+fn regions(buffer: &gst::BufferRef, info: &VideoInfo) -> Vec<Region> {
+    let part = |v: u32, n: u32| v as f32 / n.max(1) as f32;
+    let region = |meta: gst::MetaRef<'_, VideoRegionOfInterestMeta>| {
+        let (x, y, w, h) = meta.rect();
+        Region {
+            bounds: [
+                part(x, info.width()),
+                part(y, info.height()),
+                part(x.saturating_add(w), info.width()),
+                part(y.saturating_add(h), info.height()),
+            ],
+            class: meta.roi_type().to_string(),
+            id: Some(meta.id().into()),
+        }
+    };
+    #[allow(unused_mut, reason = "the feature `analytics` adds to them")]
+    let mut all: Vec<Region> = buffer.iter_meta::<VideoRegionOfInterestMeta>().map(region).collect();
+    #[cfg(feature = "analytics")]
+    all.extend(super::analytics::detected(buffer, (info.width(), info.height())));
+    all
 }
 
 fn timeout_error(limit: Duration) -> Error {

@@ -7,10 +7,10 @@ mod tests;
 mod thread;
 
 use crate::error::Result;
-use crate::matte::{Asked, Mask, Matting, Times};
+use crate::matte::{Mask, Matting, Times};
 use crate::models::Network;
 use crate::runtime::Cancel;
-use crate::subjects::{Found, Wanted};
+use crate::subjects::{Asked, Found};
 use crate::sync::{lock, wait, wait_for};
 use gst_video::VideoInfo;
 use std::collections::VecDeque;
@@ -30,8 +30,9 @@ pub struct Job {
     pub info: VideoInfo,
     /// Who is left in the mask.
     pub asked: Asked,
-    /// The network forgets earlier frames before this one.
+    /// The network forgets earlier frames before this one; and who is who, where that is for a cut.
     pub fresh: bool,
+    pub cut: bool,
     /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
     /// when it begins.
     pub ahead: Vec<gst::Buffer>,
@@ -47,7 +48,7 @@ pub struct JobResult {
     pub time: Option<gst::ClockTime>,
     pub mask: Result<Mask>,
     /// Who was to be left in it; and who is there, where that is not everybody.
-    pub wanted: Wanted,
+    pub asked: Asked,
     pub found: Option<Found>,
     pub times: Times,
     /// The provider failed, for this reason: the network now runs on the CPU.
@@ -90,8 +91,9 @@ struct Slot {
     /// `None` while the thread runs it.
     matting: Option<Matting>,
     pending: VecDeque<Job>,
-    /// A job with `fresh` was dropped before it ran: the next one takes it over.
+    /// A job with `fresh` or `cut` was dropped before it ran: the next one takes it over.
     fresh: bool,
+    cut: bool,
     running: Option<Running>,
     done: VecDeque<JobResult>,
     /// Counts [`Worker::set_matting`] and [`Worker::reset`]: the network's state is reset after a run that began before.
@@ -140,7 +142,7 @@ impl Slot {
     fn clear(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
-        (self.waiting, self.fresh) = (None, false);
+        (self.waiting, self.fresh, self.cut) = (None, false, false);
         self.abandon();
         std::mem::take(&mut self.pending)
     }
@@ -172,8 +174,11 @@ impl Worker {
     }
 
     /// Installs a network, or none. Jobs that were submitted before are dropped.
-    pub fn set_matting(&self, matting: Option<Matting>) {
+    pub fn set_matting(&self, mut matting: Option<Matting>) {
         let mut slot = lock(&self.shared.slot);
+        if let (Some(new), Some(old)) = (&mut matting, &mut slot.matting) {
+            new.adopt(old);
+        }
         let dropped = slot.clear();
         slot.networks += 1;
         slot.usual = None;
@@ -214,7 +219,7 @@ impl Worker {
     }
 
     /// Submits a frame, behind those that are queued, or instead of them if it `replaces` them.
-    pub fn submit(&self, job: Job, replaces: bool) {
+    pub fn submit(&self, mut job: Job, replaces: bool) {
         let mut slot = lock(&self.shared.slot);
         if slot.interrupted() {
             return;
@@ -225,6 +230,13 @@ impl Worker {
         }
         let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
         slot.fresh |= older.iter().any(|j| j.fresh);
+        slot.cut |= older.iter().any(|j| j.cut);
+        // What a detector has found is not lost with a job that is not run.
+        if let Some(found) = older.iter().rev().map(|j| &j.asked.regions).find(|r| !r.is_empty())
+            && job.asked.regions.is_empty()
+        {
+            job.asked.regions.clone_from(found);
+        }
         slot.waiting.get_or_insert_with(Instant::now);
         slot.pending.push_back(job);
         drop(slot);
@@ -317,6 +329,7 @@ impl Worker {
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
             slot.fresh |= dropped.iter().any(|j| j.fresh);
+            slot.cut |= dropped.iter().any(|j| j.cut);
             slot.waiting = slot.waiting.filter(|_| !slot.pending.is_empty());
         }
         drop(slot);

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::models::{Fit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, State};
-use crate::subjects::{Found, Region as Detected, Subjects, Wanted};
+use crate::subjects::{Asked, Found, Subjects, Wanted};
 pub(crate) use output::Known;
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
@@ -45,17 +45,11 @@ pub struct Matting {
     known: Known,
     /// Who is who, where not all are wanted; and what is known of the last mask then.
     subjects: Subjects,
+    chooses: bool,
     found: Option<Found>,
     /// Ends the run that is under way.
     cancel: Cancel,
     times: Times,
-}
-
-/// Who is wanted of those in a frame, and what a detector says of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Asked {
-    pub wanted: Wanted,
-    pub regions: Vec<Detected>,
 }
 
 /// What a run took.
@@ -104,6 +98,7 @@ impl Matting {
             short_side,
             known: Known::default(),
             subjects: Subjects::default(),
+            chooses: false,
             found: None,
             cancel: Cancel::default(),
             times: Times::default(),
@@ -117,8 +112,14 @@ impl Matting {
 
     /// Forgets what earlier frames left behind: after a flush, a seek, a cut, or a change of size.
     pub fn reset(&mut self) {
-        self.states.clear();
+        self.interrupt();
         self.subjects.reset();
+    }
+
+    /// Frames are missing: forgets the same, but not who is who.
+    pub fn interrupt(&mut self) {
+        self.states.clear();
+        self.subjects.interrupt();
         if let Some(tracker) = &mut self.tracker {
             tracker.reset();
         }
@@ -145,6 +146,12 @@ impl Matting {
         self.found.take()
     }
 
+    /// Takes over who is who from another network's.
+    pub fn adopt(&mut self, old: &mut Self) {
+        std::mem::swap(&mut self.subjects, &mut old.subjects);
+        self.chooses = old.chooses;
+    }
+
     /// Who is where in the last mask, where not all were wanted.
     pub fn subjects(&self) -> &Subjects {
         &self.subjects
@@ -160,7 +167,13 @@ impl Matting {
         self.cancel = cancel.clone();
         self.times = Times::default();
         self.found = None;
+        if asked.is_some_and(|a| a.wanted == Wanted::All) && self.chooses {
+            // Whoever was chosen before is not, when one is chosen again.
+            self.subjects.reset();
+            self.chooses = false;
+        }
         let asked = asked.filter(|a| a.wanted != Wanted::All);
+        self.chooses |= asked.is_some();
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
             self.choose(frame, asked, None);
@@ -220,7 +233,7 @@ impl Matting {
 
     /// Leaves of the mask who is asked for. `region`: only there the network has looked.
     fn choose(&mut self, frame: &Frame<'_>, asked: Option<&Asked>, region: Option<Region>) {
-        let Some(Asked { wanted, regions }) = asked else { return };
+        let Some(asked) = asked else { return };
         let again = self.found.is_some();
         let visible = region.map(|r| {
             let part = |v: usize, n: usize| v as f32 / n as f32;
@@ -232,7 +245,7 @@ impl Matting {
             ]
         });
         let start = Instant::now();
-        self.found = Some(self.subjects.keep(&mut self.mask, frame, (wanted, regions), again, visible));
+        self.found = Some(self.subjects.keep(&mut self.mask, frame, asked, again, visible));
         self.times.inference += start.elapsed();
     }
 

@@ -12,7 +12,7 @@ const NOTHING: f32 = 0.02;
 /// A part of fewer cells than this share of all is no subject.
 const SPECK: f32 = 0.002;
 /// Steps of each colour.
-const STEPS: usize = 6;
+pub const STEPS: usize = 6;
 /// How many colours are told apart.
 pub const COLORS: usize = STEPS * STEPS * STEPS;
 
@@ -130,7 +130,8 @@ impl Cells {
         let mut queue: VecDeque<usize> = (0..owner.len()).filter(|c| owner[*c] != NOBODY).collect();
         while let Some(cell) = queue.pop_front() {
             for other in self.beside(cell) {
-                if owner[other] == NOBODY && self.mask[other] > NOTHING {
+                // What is solid and nobody's is somebody who is not told apart.
+                if owner[other] == NOBODY && self.mask[other] > NOTHING && !self.is_solid(other) {
                     owner[other] = owner[cell];
                     queue.push_back(other);
                 }
@@ -194,6 +195,12 @@ impl Cells {
             part(high[0], self.width),
             part(high[1], self.height),
         ]
+    }
+
+    /// Whether some cells reach the left, right or upper edge of the frame.
+    pub fn at_edge(&self, cells: &[u32]) -> bool {
+        let [left, top, right, _] = self.bounds(cells);
+        left <= 0.0 || top <= 0.0 || right >= 1.0
     }
 
     /// The mean place of some cells, in cells.

@@ -1,6 +1,6 @@
 //! What colours somebody has.
 
-use super::cells::{COLORS, Cells};
+use super::cells::{COLORS, Cells, STEPS};
 
 /// How frequent each colour is.
 #[derive(Clone, Debug)]
@@ -32,8 +32,28 @@ impl Colors {
         others.0.iter().enumerate().map(|(c, v)| v * self.likely(c as u8)).sum()
     }
 
-    /// How much of others they have at all.
-    pub fn has(&self, others: &Self) -> f32 {
-        self.0.iter().zip(&*others.0).filter(|(own, _)| **own > 0.2 / COLORS as f32).map(|(_, o)| o).sum()
+    /// How much they have in common with others, 0 to 1: the intersection of the histograms (Swain & Ballard: Color indexing,
+    /// IJCV 7 (1), 1991), each of which is blurred, since light changes.
+    pub fn common(&self, others: &Self) -> f32 {
+        self.blurred().iter().zip(others.blurred()).map(|(a, b)| a.min(b)).sum()
+    }
+
+    /// A half of each count goes to the six colours beside it.
+    fn blurred(&self) -> [f32; COLORS] {
+        let mut blurred = [0.0; COLORS];
+        for (at, count) in self.0.iter().enumerate().filter(|(_, v)| **v > 0.0) {
+            let place = [at / (STEPS * STEPS), at / STEPS % STEPS, at % STEPS];
+            let mut kept = *count;
+            for (i, step) in [STEPS * STEPS, STEPS, 1].into_iter().enumerate() {
+                let below = (place[i] > 0).then(|| at - step);
+                let above = (place[i] + 1 < STEPS).then(|| at + step);
+                for to in below.into_iter().chain(above) {
+                    blurred[to] += count / 12.0;
+                    kept -= count / 12.0;
+                }
+            }
+            blurred[at] += kept;
+        }
+        blurred
     }
 }

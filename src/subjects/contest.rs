@@ -78,23 +78,19 @@ pub fn contest(cells: &Cells, part: &[u32], rivals: &[Rival<'_>]) -> (Vec<usize>
             cells.distance(&own, FAR)
         })
         .collect();
-    let costs: Vec<Vec<f32>> = part
-        .iter()
-        .map(|cell| {
-            let cell = *cell as usize;
-            let likely = |r: &Rival<'_>| r.colors.likely(cells.color[cell]);
-            let best = rivals.iter().map(likely).fold(f32::MIN, f32::max);
-            let front = (0..rivals.len())
-                .filter(|k| away[*k][cell] == 0)
-                .max_by(|a, b| fits[*a].total_cmp(&fits[*b]));
-            let cost = |k: usize| {
-                let behind = if front.is_some_and(|f| f != k && away[k][cell] == 0) { BEHIND } else { 0.0 };
-                f32::from(away[k][cell]) / STEP + (best - likely(&rivals[k])).min(MOST_COLOR) + behind
-            };
-            (0..rivals.len()).map(cost).collect()
-        })
-        .collect();
-    (settle(cells, part, &costs), places)
+    let mut costs = Vec::with_capacity(part.len() * rivals.len());
+    for cell in part {
+        let cell = *cell as usize;
+        let likely = |r: &Rival<'_>| r.colors.likely(cells.color[cell]);
+        let best = rivals.iter().map(likely).fold(f32::MIN, f32::max);
+        let covers = |k: &usize| away[*k][cell] == 0;
+        let front = (0..rivals.len()).filter(covers).max_by(|a, b| fits[*a].total_cmp(&fits[*b]));
+        for (k, rival) in rivals.iter().enumerate() {
+            let behind = if front.is_some_and(|f| f != k) && covers(&k) { BEHIND } else { 0.0 };
+            costs.push(f32::from(away[k][cell]) / STEP + (best - likely(rival)).min(MOST_COLOR) + behind);
+        }
+    }
+    (settle(cells, part, &costs, rivals.len()), places)
 }
 
 /// Where somebody is: where most of the colours that they had are again, near to where they should be.
@@ -126,12 +122,12 @@ fn place(cells: &Cells, inside: &[bool], rival: &Rival<'_>) -> [f32; 2] {
     best.1
 }
 
-/// The rival whom each cell costs least, if each asks its neighbours in turn (iterated conditional modes; Besag, 1986).
-fn settle(cells: &Cells, part: &[u32], costs: &[Vec<f32>]) -> Vec<usize> {
+/// The rival whom each cell costs least (`costs`: of each cell those of each rival), if each asks its neighbours in turn (iterated conditional modes; Besag, 1986).
+fn settle(cells: &Cells, part: &[u32], costs: &[f32], rivals: usize) -> Vec<usize> {
     const NONE: usize = usize::MAX;
     let mut whose = vec![NONE; cells.len()];
     for round in 0..=ROUNDS {
-        for (cell, costs) in part.iter().zip(costs) {
+        for (cell, costs) in part.iter().zip(costs.chunks_exact(rivals.max(1))) {
             let cost = |k: usize| {
                 let other = |c: &usize| whose[*c] != NONE && whose[*c] != k;
                 let beside = if round == 0 { 0 } else { cells.beside(*cell as usize).filter(other).count() };

@@ -23,10 +23,12 @@ use track::Tracks;
 /// larger by a half in so many.
 const PATIENCE: u32 = 30;
 const LARGER: f32 = 1.5;
-/// Whoever is nearest to a place may be somebody else in the first so many masks, if they are nearer by this part of the
-/// frame's width.
-const SETTLED: u32 = 15;
+/// Who is chosen for a place that is further from them than this part of the frame's width makes room for somebody whom the network
+/// finds only later, if they are nearer by as much in one of their first masks.
 const NEARER: f32 = 0.08;
+const COMES: u32 = 3;
+/// More of what was kept than this part of it is given up only where others are kept.
+const GIVEN_UP: f32 = 0.15;
 /// Most of a subject is in a box from this part of it on, and as good as all from that.
 const MOSTLY: f32 = 0.5;
 const WHOLLY: f32 = 0.85;
@@ -112,7 +114,18 @@ pub struct Region {
     /// Left, top, right, bottom in parts of the frame.
     pub bounds: [f32; 4],
     pub class: String,
-    pub id: i64,
+    /// Its number, where it has one that lasts.
+    pub id: Option<i64>,
+}
+
+/// Who is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    pub wanted: Wanted,
+    /// Another number chooses anew.
+    pub number: u64,
+    /// What a detector says of the frame.
+    pub regions: Vec<Region>,
 }
 
 /// Somebody in a mask.
@@ -133,16 +146,11 @@ pub struct Seen {
 pub struct Found {
     /// Largest first.
     pub seen: Vec<Seen>,
+    /// Others are kept than in the mask before, or of somebody another part: what was steadied is of no use.
+    pub changed: bool,
 }
 
 impl Found {
-    /// The numbers of those who are kept, in order.
-    pub fn kept(&self) -> Vec<u32> {
-        let mut kept: Vec<u32> = self.seen.iter().filter(|s| s.chosen).map(|s| s.number).collect();
-        kept.sort_unstable();
-        kept
-    }
-
     /// Nobody of those that are wanted is there.
     pub fn is_missing(&self) -> bool {
         !self.seen.iter().any(|s| s.chosen)
@@ -157,11 +165,15 @@ pub struct Subjects {
     /// Each cell's, after the last mask.
     owner: Vec<u8>,
     wanted: Wanted,
+    /// By which number it was asked for them: another asks anew.
+    asked: u64,
+    /// How far the one who was chosen was from the place that was said, in cells.
+    far: f32,
+    /// Which cells were kept of the last mask, and of whom.
+    kept: (Vec<bool>, Vec<u32>),
     /// The numbers that are kept; none before anybody was there to choose from.
     chosen: Vec<u32>,
-    /// Masks since the choice was to be made.
-    masks: u32,
-    /// For how many masks another has been larger: which.
+    /// Who has been larger than the chosen one, and in how many masks.
     larger: (u32, u32),
     /// The newest regions, and in how many masks there have been no others since.
     regions: (Vec<Region>, u32),
@@ -171,9 +183,15 @@ impl Subjects {
     /// Another scene: all are forgotten, and who is wanted is chosen anew.
     pub fn reset(&mut self) {
         self.tracks.reset();
+        self.owner.clear();
         self.chosen.clear();
-        self.masks = 0;
+        self.larger = (0, 0);
         self.regions = Default::default();
+    }
+
+    /// Frames are missing: those who are chosen are known again by how they look.
+    pub fn interrupt(&mut self) {
+        self.tracks.interrupt();
     }
 
     /// Takes out of a frame's mask what is not wanted. `again`: the mask is of the same frame as the last one. `visible`: only
@@ -182,20 +200,24 @@ impl Subjects {
         &mut self,
         mask: &mut Mask,
         frame: &Frame<'_>,
-        (wanted, regions): (&Wanted, &[Region]),
+        asked: &Asked,
         again: bool,
         visible: Option<[f32; 4]>,
     ) -> Found {
-        if self.wanted != *wanted {
-            self.wanted = wanted.clone();
+        let Asked { wanted, number, regions } = asked;
+        if (&self.wanted, &self.asked) != (wanted, number) {
+            (self.wanted, self.asked) = (wanted.clone(), *number);
             self.chosen.clear();
-            self.masks = 0;
+            self.larger = (0, 0);
             self.regions = Default::default();
         }
+        let before = (self.cells.width, self.cells.height);
         self.cells.take(mask, frame);
+        if before != (self.cells.width, self.cells.height) {
+            self.reset();
+        }
         self.owner = self.tracks.see(&self.cells, !again, visible, &self.chosen);
         let mut kept = self.choose(regions, again);
-        self.masks = self.masks.saturating_add(u32::from(!again && !self.tracks.all.is_empty()));
         self.cells.grow(&mut self.owner);
         // What has grown belongs to whom it has grown from.
         if let Some(kept) = &mut kept {
@@ -208,7 +230,24 @@ impl Subjects {
         if *wanted != Wanted::All {
             cells::keep(&self.cells, &self.owner, &kept, mask);
         }
-        self.found()
+        let changed = self.changes(kept);
+        Found { changed, ..self.found() }
+    }
+
+    /// Whether others are kept now than before.
+    fn changes(&mut self, kept: Vec<bool>) -> bool {
+        let live = self.tracks.all.iter().filter(|t| t.lost == 0 && self.chosen.contains(&t.number));
+        let mut who: Vec<u32> = live.map(|t| t.number).collect();
+        who.sort_unstable();
+        let (before, others) = std::mem::replace(&mut self.kept, (kept, who));
+        if others != self.kept.1 || before.len() != self.kept.0.len() {
+            return true;
+        }
+        // What was kept, is somebody's still, and is not kept any more.
+        let of = before.iter().filter(|k| **k).count();
+        let given_up =
+            (0..before.len()).filter(|c| before[*c] && !self.kept.0[*c] && self.cells.is_solid(*c)).count();
+        given_up as f32 > GIVEN_UP * of as f32
     }
 
     /// Who is seen: of each cell of the last mask the number, or 0; cells are square, the first row is the uppermost one, and
@@ -243,12 +282,13 @@ impl Subjects {
             })
             .collect();
         seen.sort_by(|a, b| b.area.total_cmp(&a.area));
-        Found { seen }
+        Found { seen, changed: false }
     }
 
     /// Chooses, where that is not done. For regions, which cells are in them as well.
     fn choose(&mut self, regions: &[Region], again: bool) -> Option<Vec<bool>> {
         let live = || self.tracks.all.iter().filter(|t| t.lost == 0);
+        let near = NEARER * self.cells.width as f32;
         match &self.wanted {
             Wanted::All => {}
             Wanted::Largest => {
@@ -273,7 +313,7 @@ impl Subjects {
                 }
             }
             // Whom a network finds only after some masks may be nearer.
-            Wanted::Nearest(x, y) if self.chosen.is_empty() || (self.masks < SETTLED && !again) => {
+            Wanted::Nearest(x, y) if self.chosen.is_empty() || self.far > near => {
                 let away = |cells_of: &[u32]| {
                     let far = cells_of.iter().map(|c| {
                         let [cx, cy] = self.cells.place(*c);
@@ -283,12 +323,14 @@ impl Subjects {
                     });
                     far.fold(f32::MAX, f32::min)
                 };
-                let nearest = live().map(|t| (away(&t.cells), t.number)).min_by(|a, b| a.0.total_cmp(&b.0));
-                let own = live().find(|t| self.chosen.contains(&t.number)).map(|t| away(&t.cells).sqrt());
+                let first = self.chosen.is_empty();
+                let comes = live().filter(|t| first || t.age <= COMES);
+                let nearest =
+                    comes.map(|t| (away(&t.cells).sqrt(), t.number)).min_by(|a, b| a.0.total_cmp(&b.0));
                 if let Some((far, number)) = nearest
-                    && own.is_none_or(|own| own > far.sqrt() + NEARER * self.cells.width as f32)
+                    && (first || far + near < self.far)
                 {
-                    self.chosen = vec![number];
+                    (self.far, self.chosen) = (far, vec![number]);
                 }
             }
             Wanted::Box([x, y, w, h]) if self.chosen.is_empty() => {
@@ -307,10 +349,12 @@ impl Subjects {
             Wanted::Nearest(..) | Wanted::Box(_) => {}
             Wanted::Meta(class) => {
                 let fits = |r: &&Region| {
-                    class.as_ref().is_none_or(|c| r.class.eq_ignore_ascii_case(c) || r.id.to_string() == *c)
+                    class.as_ref().is_none_or(|c| {
+                        r.class.eq_ignore_ascii_case(c) || r.id.is_some_and(|id| id.to_string() == *c)
+                    })
                 };
                 let wanted: Vec<Region> = regions.iter().filter(fits).cloned().collect();
-                if !regions.is_empty() {
+                if !wanted.is_empty() {
                     self.regions = (wanted, 0);
                 } else if !again {
                     self.regions.1 += 1;

@@ -86,23 +86,34 @@ fn by_necks(cells: &Cells, part: &[u32]) -> Vec<Vec<u32>> {
         of[cell as usize] = own;
         basins[own].cells.push(cell);
     }
-    // Limbs, and heads on shoulders, from the smallest on, to whom they have the widest neck with.
+    // Limbs, from the smallest on, to whom they have the widest neck with; then heads on shoulders, of the few that are left.
+    let mut small: Vec<usize> = (0..basins.len()).filter(|b| basins[*b].gone.is_none()).collect();
+    small.sort_by_key(|b| basins[*b].cells.len());
+    for basin in small {
+        let is_limb =
+            basins[basin].gone.is_none() && (basins[basin].cells.len() as f32) < LIMB * part.len() as f32;
+        if let Some(to) = is_limb.then(|| widest(&basins, basin)).flatten() {
+            join(&mut basins, to, basin);
+        }
+    }
     loop {
-        let left: Vec<usize> = (0..basins.len()).filter(|b| basins[*b].gone.is_none()).collect();
-        let belongs = |small: usize| {
-            let basin = &basins[small];
-            let necks = basin.necks.iter().map(|(other, wide)| (alive(&basins, *other), *wide));
-            let to = necks.filter(|(other, _)| *other != small).max_by_key(|(_, wide)| *wide)?.0;
-            let limb = (basin.cells.len() as f32) < LIMB * part.len() as f32;
-            (limb || stacked(cells, &basin.cells, &basins[to].cells)).then_some((small, to))
+        let mut left: Vec<usize> = (0..basins.len()).filter(|b| basins[*b].gone.is_none()).collect();
+        left.sort_by_key(|b| basins[*b].cells.len());
+        let belongs = |small: &usize| {
+            let to = widest(&basins, *small)?;
+            stacked(cells, &basins[*small].cells, &basins[to].cells).then_some((*small, to))
         };
-        let mut small = left.clone();
-        small.sort_by_key(|b| basins[*b].cells.len());
-        let Some((small, to)) = small.into_iter().find_map(belongs) else {
+        let Some((small, to)) = left.iter().find_map(belongs) else {
             return left.into_iter().map(|b| std::mem::take(&mut basins[b].cells)).collect();
         };
         join(&mut basins, to, small);
     }
+}
+
+/// The basin that one has the widest neck with.
+fn widest(basins: &[Basin], basin: usize) -> Option<usize> {
+    let necks = basins[basin].necks.iter().map(|(other, wide)| (alive(basins, *other), *wide));
+    Some(necks.filter(|(other, _)| *other != basin).max_by_key(|(_, wide)| *wide)?.0)
 }
 
 /// Parts a piece below the gaps between its heads.

@@ -64,6 +64,10 @@ fn picture(people: &[Person]) -> (Mask, Vec<u8>) {
     (Mask { width, height, data }, rgb)
 }
 
+fn asked(wanted: &Wanted, regions: &[Region]) -> Asked {
+    Asked { wanted: wanted.clone(), number: 0, regions: regions.to_vec() }
+}
+
 /// A stream of frames.
 #[derive(Default)]
 struct Stream(Subjects);
@@ -75,7 +79,7 @@ impl Stream {
         let empty = Plane { data: &[], stride: 0 };
         let planes = [Plane { data: &rgb, stride: WIDTH * 3 }, empty, empty, empty];
         let frame = Frame { format: Format::Rgb, color: Color::BT709, width: WIDTH, height: HEIGHT, planes };
-        let found = self.0.keep(&mut mask, &frame, (wanted, regions), false, None);
+        let found = self.0.keep(&mut mask, &frame, &asked(wanted, regions), false, None);
         let left = |n: usize| {
             let (mut sum, mut all) = (0.0, 0.0f32);
             for (i, v) in mask.data.iter().enumerate() {
@@ -252,7 +256,7 @@ fn who_a_detector_has_found_is_kept() {
     let region = |x: f32, class: &str, id| Region {
         bounds: [(x - 34.0) / 320.0, 58.0 / 180.0, (x + 34.0) / 320.0, 1.0],
         class: class.into(),
-        id,
+        id: Some(id),
     };
     let regions = [region(80.0, "person", 7), region(260.0, "dog", 8)];
     let of = |text: &str| Wanted::parse(text).unwrap();
@@ -286,21 +290,68 @@ fn who_a_detector_has_found_is_kept() {
 fn any_mask_is_taken() {
     let rgb = vec![90u8; 16 * 3000 * 3];
     let empty = Plane { data: &[], stride: 0 };
+    // One stream, whose frames change their size.
+    let mut subjects = Subjects::default();
     for (width, height, w, h) in
         [(16, 16, 1, 1), (3000, 16, 256, 144), (16, 3000, 7, 960), (40, 30, 900, 700)]
     {
         let planes = [Plane { data: &rgb, stride: width * 3 }, empty, empty, empty];
         let frame = Frame { format: Format::Rgb, color: Color::BT709, width, height, planes };
-        let mut subjects = Subjects::default();
         for (n, fill) in [1.0, 0.0, 0.6, f32::NAN, 0.3].into_iter().enumerate() {
             let mut mask = Mask { width: w, height: h, data: vec![fill; w * h] };
             // Many of a few samples each.
             mask.data.iter_mut().step_by(n + 2).for_each(|v| *v = 1.0 - *v);
             for wanted in [Wanted::Largest, Wanted::Nearest(1.0, 1.0), Wanted::Meta(None)] {
-                subjects.keep(&mut mask, &frame, (&wanted, &[]), false, Some([0.5, 0.0, 1.0, 0.5]));
+                subjects.keep(&mut mask, &frame, &asked(&wanted, &[]), false, Some([0.5, 0.0, 1.0, 0.5]));
                 let (map, across) = subjects.map();
                 assert!(map.len().is_multiple_of(across));
             }
         }
+    }
+}
+
+#[test]
+fn nobody_takes_the_place_of_who_is_lost_for_a_moment() {
+    // Both wear the same, and stand apart.
+    let both = [person(80.0, RED), person(240.0, RED)];
+    let mut stream = Stream::default();
+    let wanted = Wanted::Nearest(0.2, 0.8);
+    for n in 0..40 {
+        let people = if n == 20 { &both[1..] } else { &both[..] };
+        let (left, found) = stream.see(people, &wanted, &[]);
+        if n == 20 {
+            assert!(found.is_missing() && left[0] < 0.01);
+        } else {
+            assert!(left[0] > 0.95 && left[1] < 0.01, "{n}: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn who_passes_by_is_not_taken_for_a_part() {
+    let mut stream = Stream::default();
+    for n in 0..70 {
+        // Smaller, in another colour, enters at the right and walks past behind the chosen one.
+        let passes = Person { height: 80.0, ..person(330.0 - 5.0 * n as f32, BLUE) };
+        let (left, _) = stream.see(&[passes, person(270.0, RED)], &Wanted::Nearest(0.85, 0.8), &[]);
+        assert!(left[1] > 0.9, "{n}: {left:?}");
+        if n > 22 {
+            assert!(left[0] < 0.1, "{n}: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn who_was_known_before_keeps_the_number_by_which_they_were_chosen() {
+    let mut stream = Stream::default();
+    let away = |n: usize| Person { height: 120.0, ..person(270.0 + n as f32 * 4.0, BLUE) };
+    for n in 0..60 {
+        stream.see(&[person(60.0, RED), away(n.min(40))], &Wanted::Largest, &[]);
+    }
+    // Back at the edge as somebody new, and clicked there before they are known again.
+    let wanted = Wanted::Nearest(0.99, 0.9);
+    for n in (0..24).rev() {
+        let (left, _) = stream.see(&[person(60.0, RED), away(n)], &wanted, &[]);
+        assert!(n > 18 || left[1] > 0.85 && left[0] < 0.05, "{n}: {left:?}");
     }
 }

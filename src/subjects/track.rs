@@ -13,8 +13,8 @@ const REMEMBERED: u32 = 300;
 const BRIEFLY: u32 = 4;
 /// One who is gone comes back no further from where they left than this part of the frame.
 const BACK: f32 = 0.25;
-/// Who has come back has at least so much of the colours that were seen of who left.
-const ALIKE: f32 = 0.7;
+/// Who has come back has at least so much of their colours in common with who left.
+const ALIKE: f32 = 0.5;
 /// Who has come is looked at for so many masks, from so much of them on.
 const STRANGE: u32 = 60;
 const ENOUGH: f32 = 0.25;
@@ -25,11 +25,14 @@ const HIDES: u32 = 90;
 const SLOWS: f32 = 0.95;
 /// A part of the mask that is larger by this than who was there has somebody else in it.
 const GROWN: f32 = 1.5;
-/// Of one who falls apart, a part of this share is another.
+/// Of one who falls apart, a part of this share is another, or one so far away, as a part of the frame.
 const ANOTHER: f32 = 0.3;
+const ASTRAY: f32 = 0.08;
 /// Who was not seen in so many masks before, and stands on somebody in one part of the mask, was theirs: a head that came into the
 /// frame beside its shoulders.
 const YOUNG: u32 = 15;
+const HARDLY: u32 = 3;
+const PIECE: f32 = 0.35;
 /// So many cells from others somebody is sure to be themselves.
 const CORE: u8 = 10;
 /// What is no further than so many cells from somebody and so much smaller is theirs.
@@ -42,8 +45,12 @@ pub struct Track {
     pub number: u32,
     /// The cells in which they were last seen.
     pub cells: Vec<u32>,
-    /// In how many masks they were seen.
-    age: u32,
+    /// When they came, and were last seen, by the clock of masks; in how many masks they were seen, and in how many in a part of
+    /// their own.
+    pub born: u32,
+    seen: u32,
+    pub age: u32,
+    apart: u32,
     /// Masks since then; 0 for who is in the newest.
     pub lost: u32,
     /// How many cells they usually take.
@@ -90,7 +97,7 @@ impl Track {
 
     /// Whether a part looks like them.
     fn is_like(&self, cells: &Cells, part: &[u32]) -> bool {
-        self.colors.has(&Colors::of(cells, part)) >= ALIKE
+        self.colors.common(&Colors::of(cells, part)) >= ALIKE
     }
 }
 
@@ -99,6 +106,8 @@ impl Track {
 pub struct Tracks {
     pub all: Vec<Track>,
     next: u32,
+    /// Masks of other frames than the one before.
+    clock: u32,
 }
 
 impl Tracks {
@@ -107,10 +116,20 @@ impl Tracks {
         self.all.clear();
     }
 
+    /// Time has passed: whoever was there is gone, and is known again by how they look.
+    pub fn interrupt(&mut self) {
+        for track in &mut self.all {
+            track.lost = track.lost.max(1);
+            track.behind.clear();
+        }
+        self.clock = self.clock.wrapping_add(1);
+    }
+
     /// Takes a mask; gives each cell's owner, an index in `all`. `moved`: it is of another frame than the mask before.
     /// `visible`: only this part of the frame was looked at. `held`: numbers that are never forgotten.
     pub fn see(&mut self, cells: &Cells, moved: bool, visible: Option<Bounds>, held: &[u32]) -> Vec<u8> {
         let speck = cells.speck();
+        self.clock = self.clock.wrapping_add(u32::from(moved));
         // What flickers was nobody.
         let remembered = |t: &Track| if t.age < YOUNG { t.lost < BRIEFLY } else { t.lost < REMEMBERED };
         self.all.retain(|t| t.number > 0 && (remembered(t) || held.contains(&t.number)));
@@ -133,7 +152,7 @@ impl Tracks {
         let mut contested = vec![Vec::new(); self.all.len()];
         // Parts that are one's alone: whose, how much of it they claim.
         let mut alone: Vec<(usize, usize, Vec<u32>)> = Vec::new();
-        let (parts, small): (Vec<_>, Vec<_>) = cells.parts().into_iter().partition(|p| p.len() >= speck);
+        let (parts, mut small): (Vec<_>, Vec<_>) = cells.parts().into_iter().partition(|p| p.len() >= speck);
         for part in parts {
             let claimed = |t: usize| part.iter().filter(|c| claims[**c as usize] >> t & 1 == 1).count();
             let mut here: Vec<(usize, usize)> = (0..ghosts.len())
@@ -177,11 +196,16 @@ impl Tracks {
         }
         self.settle(cells, alone, &mut strangers, &mut owner);
         for piece in strangers {
-            self.welcome(cells, &piece, speck, &mut owner);
+            // Less is a splinter of the watershed.
+            if piece.len() < speck {
+                small.push(piece);
+            } else {
+                self.welcome(cells, &piece, &mut owner);
+            }
         }
         attach(cells, &small, &mut owner);
         self.update(cells, &owner, &contested, moved, visible);
-        self.recognise(cells);
+        self.recognise(cells, held);
         owner
     }
 
@@ -195,13 +219,18 @@ impl Tracks {
     ) {
         // By whom, and who claims most of it first.
         alone.sort_by_key(|(t, claimed, _)| (*t, std::cmp::Reverse(*claimed)));
-        let mut before = None;
+        let mut main: Option<(usize, Bounds)> = None;
         for (t, _, part) in alone {
-            let is_first = before.replace(t) != Some(t);
-            if !is_first && part.len() as f32 >= ANOTHER * self.all[t].area {
+            let bounds = cells.bounds(&part);
+            let first = main.filter(|(of, _)| *of == t);
+            let is_another = first.is_some_and(|(_, main)| {
+                part.len() as f32 >= ANOTHER * self.all[t].area || gap(main, bounds) > ASTRAY
+            });
+            if is_another {
                 strangers.push(part);
                 continue;
             }
+            main = first.or(Some((t, bounds)));
             part.iter().for_each(|c| owner[*c as usize] = t as u8);
         }
         // Two who were one, one of whom has been seen before: who is who is told by their colours.
@@ -229,9 +258,8 @@ impl Tracks {
     }
 
     /// Somebody whom nobody claims.
-    fn welcome(&mut self, cells: &Cells, piece: &[u32], speck: usize, owner: &mut [u8]) {
-        // Less is a splinter of the watershed.
-        if piece.len() < speck || self.all.len() >= MOST {
+    fn welcome(&mut self, cells: &Cells, piece: &[u32], owner: &mut [u8]) {
+        if self.all.len() >= MOST {
             return;
         }
         self.next += 1;
@@ -239,7 +267,10 @@ impl Tracks {
         self.all.push(Track {
             number: self.next,
             cells: Vec::new(),
+            born: self.clock,
+            seen: self.clock,
             age: 0,
+            apart: 0,
             lost: 0,
             area: piece.len() as f32,
             centre: cells.centre(piece),
@@ -251,32 +282,42 @@ impl Tracks {
         });
     }
 
-    /// Knows those again who have come lately and were there before; they get their numbers back.
-    fn recognise(&mut self, cells: &Cells) {
-        for t in 0..self.all.len() {
-            let new = &self.all[t];
-            if new.lost > 0 || new.age > STRANGE {
+    /// Knows those again who have come since others were last seen, and who look like them; they get their numbers back. Of two
+    /// numbers the one that is `held` is kept.
+    fn recognise(&mut self, cells: &Cells, held: &[u32]) {
+        let mut pairs = Vec::new();
+        for (t, new) in self.all.iter().enumerate() {
+            if new.lost > 0 || new.number == 0 || self.clock - new.born > STRANGE {
                 continue;
             }
             let bounds = cells.bounds(&new.cells);
             let near = |cells_of: &[u32]| gap(bounds, cells.bounds(cells_of)) <= BACK;
-            let same = |old: &Track| {
-                let behind = self.all.iter().any(|o| old.behind.contains(&o.number) && near(&o.cells));
-                old.lost > 0
-                    && old.number < new.number
+            for (o, old) in self.all.iter().enumerate() {
+                let behind = || self.all.iter().any(|o| old.behind.contains(&o.number) && near(&o.cells));
+                let is_gone = old.lost > 0 && old.number > 0 && old.seen < new.born;
+                if is_gone
                     && new.cells.len() as f32 >= ENOUGH * old.area
-                    && (near(&old.cells) || behind)
-                    && old.colors.has(&new.colors) >= ALIKE
-            };
-            let best = (0..self.all.len()).filter(|o| same(&self.all[*o])).max_by(|a, b| {
-                let fit = |o: usize| self.all[o].colors.explains(&new.colors);
-                fit(*a).total_cmp(&fit(*b))
-            });
-            if let Some(old) = best {
-                self.all[t].number = std::mem::take(&mut self.all[old].number);
-                self.all[t].area = self.all[old].area;
-                self.all[t].colors = self.all[old].colors.clone();
+                    && (near(&old.cells) || behind())
+                    && old.colors.common(&new.colors) >= ALIKE
+                {
+                    pairs.push((old.colors.common(&new.colors), t, o));
+                }
             }
+        }
+        // The best first, each once.
+        pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
+        for (_, t, o) in pairs {
+            let (new, old) = (self.all[t].number, self.all[o].number);
+            if new == 0 || old == 0 || self.all[t].born <= self.all[o].seen {
+                continue;
+            }
+            let keeps_new = held.contains(&new) && !held.contains(&old);
+            self.all[t].number = if keeps_new { new } else { old };
+            self.all[o].number = 0;
+            // Known from now on.
+            self.all[t].born = self.all[o].born.min(self.all[t].born);
+            self.all[t].area = self.all[o].area;
+            self.all[t].colors = self.all[o].colors.clone();
         }
     }
 
@@ -309,7 +350,8 @@ impl Tracks {
             }
             let (before, centre) = (track.centre, cells.centre(&own));
             let whole = own.len() as f32 > 0.6 * track.area;
-            if rivals.is_empty() {
+            let alone = rivals.is_empty();
+            if alone {
                 // One who stood in another's part was seen in part only.
                 let was_whole = track.behind.is_empty();
                 if moved && track.lost == 0 && !track.cells.is_empty() && was_whole {
@@ -324,8 +366,9 @@ impl Tracks {
             } else {
                 track.behind = rivals;
             }
-            (track.centre, track.lost) = (centre, 0);
+            (track.centre, track.lost, track.seen) = (centre, 0, self.clock);
             track.age += u32::from(moved);
+            track.apart += u32::from(moved && alone);
             track.cells = own;
         }
     }
@@ -356,8 +399,8 @@ fn parted(cells: &Cells, part: &[u32]) -> Vec<Vec<u32>> {
     parted
 }
 
-/// Takes those who have just come for parts of those whom they hang together with, where they are; who is gone then. The number that is
-/// `held` stays.
+/// Takes a small piece that has just come, and has hardly been seen apart, for a part of whom it hangs together with and stands on:
+/// a head that came into the frame beside its shoulders. Nobody who is `held`. Which of them are gone then.
 fn absorb(
     cells: &Cells,
     all: &mut [Track],
@@ -365,22 +408,23 @@ fn absorb(
     ghosts: &[Vec<u32>],
     held: &[u32],
 ) -> Vec<usize> {
+    let is_young = |t: &usize| {
+        let track = &all[*t];
+        let edge = cells.at_edge(&track.cells);
+        track.age <= YOUNG && (track.apart <= HARDLY || edge) && !held.contains(&track.number)
+    };
+    let young: Vec<usize> = here.iter().map(|(t, _)| *t).filter(is_young).collect();
     let mut gone = Vec::new();
-    let young: Vec<usize> = here.iter().map(|(t, _)| *t).filter(|t| all[*t].age <= YOUNG).collect();
-    for young in &young {
-        let belongs = |other: usize| {
-            let small = (ghosts[*young].len() as f32) < LIMB * ghosts[other].len() as f32;
-            small || stacked(cells, &ghosts[*young], &ghosts[other])
+    for young in young {
+        let belongs = |other: &usize| {
+            let part = ghosts[young].len() as f32 / ghosts[*other].len().max(1) as f32;
+            part < LIMB || (part < PIECE && stacked(cells, &ghosts[young], &ghosts[*other]))
         };
-        let older = here.iter().map(|(t, _)| *t).filter(|t| t != young && !gone.contains(t));
-        let to = older.filter(|t| all[*t].area >= all[*young].area).find(|t| belongs(*t));
-        let Some(to) = to else { continue };
-        if held.contains(&all[*young].number) && !held.contains(&all[to].number) {
-            let (a, b) = (all[*young].number, all[to].number);
-            (all[*young].number, all[to].number) = (b, a);
+        let is_older = |t: &usize| *t != young && !gone.contains(t) && all[*t].area > all[young].area;
+        if here.iter().map(|(t, _)| *t).filter(is_older).any(|t| belongs(&t)) {
+            all[young].lost = REMEMBERED;
+            gone.push(young);
         }
-        all[*young].lost = REMEMBERED;
-        gone.push(*young);
     }
     gone
 }

@@ -188,7 +188,7 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     };
     refused("no parts lie beside it");
     assert!(make("1/3", &[]).status.success() && make("3/3", &[]).status.success());
-    refused("missing: 2");
+    refused("number 2 is missing");
     // The index of an array job counts from nought.
     let auto = [text(&input), text(&output), "--size", "96x96", "--part", "auto/3"];
     assert!(run("convert", &auto, &[("JOB_COMPLETION_INDEX", "1")]).status.success());

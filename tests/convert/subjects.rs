@@ -62,6 +62,8 @@ fn what_cannot_be_kept_is_refused() {
     for (more, code, why) in [
         (&["--keep", "0.9,0.2,0.3,0.4"][..], 2, "not in the frame"),
         (&["--keep", "meta:person"], 2, "detector"),
+        (&["--keep", "2"], 2, "as --preview-subjects prints it"),
+        (&["--keep", "largest", "--part", "1/2"], 2, "who is kept is chosen in a clip's first frame"),
         (&["--keep", "largest", "--set", "subject=all"], 2, "contradict"),
         (&["--keep", "largest", "--model", "key"], 1, "knows the screen"),
     ] {
@@ -74,4 +76,17 @@ fn what_cannot_be_kept_is_refused() {
     assert_eq!(out.status.code(), Some(1));
     assert!(said(&out).contains("finds nobody"), "{}", said(&out));
     assert!(!picture.exists());
+    // Neither the input nor what is there already is replaced, and a JPEG is no PNG.
+    let own = elsewhere.join("own.png");
+    image::RgbImage::new(64, 64).save(&own).unwrap();
+    let (before, jpeg) = (std::fs::read(&own).unwrap(), elsewhere.join("who.jpg"));
+    for (input, picture, why) in
+        [(&own, &own, "replace itself"), (&two(), &own, "--overwrite"), (&two(), &jpeg, "PNG")]
+    {
+        let out = bgremove(&[text(input), "--preview-subjects", text(picture)]);
+        assert!(out.status.code() == Some(2) && said(&out).contains(why), "{why}: {}", said(&out));
+    }
+    assert_eq!(std::fs::read(&own).unwrap(), before);
+    let out = bgremove(&[text(&two()), "--preview-subjects", text(&own), "--model", "key"]);
+    assert!(out.status.code() == Some(2) && said(&out).contains("knows the screen"), "{}", said(&out));
 }

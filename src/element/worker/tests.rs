@@ -9,6 +9,7 @@ fn job(number: u64) -> Job {
         info,
         asked: Asked::default(),
         fresh: false,
+        cut: false,
         ahead: Vec::new(),
         probe: None,
     }

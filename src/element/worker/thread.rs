@@ -6,7 +6,7 @@ use crate::element::state::unreadable;
 use crate::error::{Error, Kind, Result};
 use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
-use crate::subjects::Wanted;
+use crate::subjects::Asked;
 use crate::sync::{lock, wait};
 use gst_video::VideoFrameRef;
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ impl Drop for ThreadEnd<'_> {
                     number: running.number,
                     time: None,
                     mask: Err(dead_error()),
-                    wanted: Wanted::All,
+                    asked: Asked::default(),
                     found: None,
                     times: Times::default(),
                     fallback: None,
@@ -74,7 +74,7 @@ impl JobResult {
             number: job.number,
             time: job.buffer.pts(),
             mask: Err(why),
-            wanted: job.asked.wanted.clone(),
+            asked: job.asked.clone(),
             found: None,
             times: Times::default(),
             fallback: None,
@@ -98,6 +98,7 @@ impl Shared {
             };
             let Some(mut job) = slot.pending.pop_front() else { continue };
             job.fresh |= std::mem::take(&mut slot.fresh);
+            job.cut |= std::mem::take(&mut slot.cut);
             let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
             let since = Instant::now();
             slot.running = Some(Running {
@@ -139,6 +140,9 @@ impl Shared {
                 }
                 slot.matting = Some(matting);
             } else {
+                if let Some(new) = &mut slot.matting {
+                    new.adopt(&mut matting);
+                }
                 spare = Some(matting);
             }
             if !abandoned {
@@ -162,8 +166,10 @@ impl Shared {
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
 fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     let mut done = JobResult::failed(job, unreadable("the incoming buffer"));
-    if job.fresh {
-        matting.reset();
+    match (job.cut, job.fresh) {
+        (true, _) => matting.reset(),
+        (false, true) => matting.interrupt(),
+        (false, false) => {}
     }
     for buffer in job.ahead.iter().rev() {
         let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &job.info);

@@ -10,6 +10,7 @@ use super::{Background, Settings, Task, background, into_folder, output, record}
 use crate::inbox;
 use crate::parts::{self, Ask, Share, Wanted};
 use gstbgremove::auto;
+use gstbgremove::key;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,6 +172,26 @@ impl Args {
         let [input] = self.files.as_slice() else {
             return Err("--preview-subjects takes one input, and no output but its own picture".into());
         };
+        if self.model == key::NAME {
+            return Err(
+                "--preview-subjects needs a network: model=key knows the screen, and not who is before it"
+                    .into(),
+            );
+        }
+        if let Some(picture) = &self.preview_subjects {
+            if !picture.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")) {
+                return Err(format!(
+                    "--preview-subjects writes a PNG picture: name {} so",
+                    picture.display()
+                ));
+            }
+            if same_file(picture, input) {
+                return Err(format!("{} would replace itself: choose another name", input.display()));
+            }
+            if picture.exists() && !self.overwrite {
+                return Err(format!("{} exists: give --overwrite to replace it", picture.display()));
+            }
+        }
         let settings = Settings {
             model: self.model.clone(),
             set: self.set.clone(),
@@ -235,6 +256,13 @@ impl Args {
             ));
         }
         let part = self.part(format)?;
+        let chooses =
+            self.keep.is_some() || self.set.iter().any(|(n, v)| n == "subject" && v.trim() != "all");
+        if part.is_some() && chooses {
+            return Err("who is kept is chosen in a clip's first frame, which other parts do not have: make parts with everybody \
+                        in them, or convert it in one piece"
+                .into());
+        }
         let settings = Settings {
             format,
             codec: self.codec,

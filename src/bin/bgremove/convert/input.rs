@@ -19,7 +19,7 @@ pub use facts::Tags;
 use facts::{facts, tags};
 use gst::prelude::*;
 use gstbgremove::sync::lock;
-use source::{change, source};
+use source::{change, shorten_y4m, source};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +97,9 @@ impl Input {
         let unknown = demux::hear_unknown(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
+        if settings.raw.is_none() {
+            shorten_y4m(&source);
+        }
         match &settings.raw {
             None => source.link(&decoder).map_err(odd)?,
             Some(raw) => {

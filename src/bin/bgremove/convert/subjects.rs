@@ -9,10 +9,10 @@ use super::watch::Watch;
 use gst::prelude::*;
 use gst_video::VideoFrameRef;
 use gstbgremove::draft;
-use gstbgremove::matte::{Asked, Matting};
+use gstbgremove::matte::Matting;
 use gstbgremove::models::Network;
 use gstbgremove::runtime::{self, Cancel};
-use gstbgremove::subjects::{Found, Subjects, Wanted};
+use gstbgremove::subjects::{Asked, Found, Subjects, Wanted};
 use gstbgremove::video;
 use image::{Rgb, RgbImage};
 use std::path::Path;
@@ -27,8 +27,12 @@ pub fn keep(text: &str) -> Result<String, String> {
         _ => text.to_string(),
     };
     let wanted = Wanted::parse(&full).map_err(|e| {
-        let why = e.text.split_once("cannot be used: ").map_or(e.text.clone(), |(_, why)| why.to_string());
-        format!("--keep takes largest, a place X,Y, or a box X,Y,WIDTH,HEIGHT in parts of the frame: {why}")
+        let takes = "--keep takes largest, a place X,Y as --preview-subjects prints it, or a box X,Y,WIDTH,HEIGHT, in parts of the \
+                     frame, 0 to 1";
+        match e.text.contains("not in the frame") {
+            true => format!("{takes}: the box is not in the frame"),
+            false => format!("{takes}, and not '{text}'"),
+        }
     })?;
     match wanted {
         Wanted::Meta(_) => {
@@ -69,8 +73,8 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
         Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 0, false).map_err(unusable)?;
     let side = settings.properties().filter(|(n, _)| *n == "resolution").last();
     let side = side.and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
-    let mut matting = Matting::new(network, side, false);
-    let asked = Asked { wanted: Wanted::Largest, regions: Vec::new() };
+    let mut matting = Matting::new(network, side, true);
+    let asked = Asked { wanted: Wanted::Largest, ..Asked::default() };
     matting.run(&frame, Some(&asked), &Cancel::default()).map_err(unusable)?;
     let found = matting.take_found().unwrap_or_default();
     if found.seen.is_empty() {

@@ -150,7 +150,8 @@ fn check(parts: &[Part]) -> Result<(), String> {
         if let Some(k) = missing.first() {
             let list = missing.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
             return Err(format!(
-                "of {of} parts these are missing: {list}; convert --part {k}/{of} makes one of them"
+                "of {of} parts number {list} is missing: convert --part {k}/{of} makes {}",
+                if missing.len() > 1 { "the first of them" } else { "it" }
             ));
         }
     }
@@ -221,8 +222,8 @@ mod tests {
             change(&mut parts);
             check(&parts).unwrap_err()
         };
-        assert!(refused(&|p| drop(p.remove(1))).contains("missing: 2; convert --part 2/3"));
-        assert!(refused(&|p| drop(p.remove(2))).contains("missing: 3"));
+        assert!(refused(&|p| drop(p.remove(1))).contains("number 2 is missing: convert --part 2/3"));
+        assert!(refused(&|p| drop(p.remove(2))).contains("number 3 is missing"));
         assert!(refused(&|p| p.insert(1, p[1].clone())).contains("the same frames"));
         assert!(refused(&|p| p[2].mark.source.bytes = 2).contains("another clip"));
         assert!(refused(&|p| p[2].mark.sound = false).contains("sound"));

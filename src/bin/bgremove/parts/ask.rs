@@ -101,7 +101,8 @@ fn job(environment: &dyn Fn(&str) -> Option<String>) -> Result<Job, String> {
         let most = number("SLURM_ARRAY_TASK_MAX")?;
         let gaps = most.zip(count).is_some_and(|(m, c)| m.saturating_sub(least) / step + 1 != c);
         if least > 1 || gaps {
-            return Err("the array does not begin at 0 or 1, or has gaps, so that its tasks are not all parts: start all                         of it (--array=1-7; --resume leaves alone what is there), or make one part again with --part K/N"
+            return Err("the array does not begin at 0 or 1, or has gaps, so that its tasks are not all parts: start all \
+                        of it (--array=1-7; --resume leaves alone what is there), or make one part again with --part K/N"
                 .into());
         }
         let index = id.saturating_sub(least) / step;

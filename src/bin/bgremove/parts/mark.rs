@@ -74,7 +74,9 @@ impl SourceId {
             file.take(ENDS).read_to_end(&mut ends)?;
             sum.update(&ends);
         }
-        Ok(Self { location: path.display().to_string(), bytes, sha256: hex(sum) })
+        // So that it is found from another folder, too.
+        let location = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self { location: location.display().to_string(), bytes, sha256: hex(sum) })
     }
 
     /// Whether it is the same clip, wherever it lies.

@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.
 pub fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
@@ -49,6 +50,41 @@ pub fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     Ok((source, Some(file)))
 }
 
+/// Lets Y4M be read whose header is longer than y4mdec of 1.22 takes (ffmpeg's is, where it says what it knows of colours): the
+/// comments in it become one in the first frame's header, so that all else stays in its place.
+pub fn shorten_y4m(source: &gst::Element) {
+    let Some(pad) = source.static_pad("src") else { return };
+    let is_first = AtomicBool::new(true);
+    let both = gst::PadProbeType::PULL | gst::PadProbeType::PUSH;
+    pad.add_probe(both | gst::PadProbeType::BUFFER, move |_, info| {
+        let is_pull = info.mask.contains(gst::PadProbeType::PULL);
+        let at_start = if is_pull { info.offset == 0 } else { is_first.swap(false, Ordering::Relaxed) };
+        if at_start
+            && let Some(gst::PadProbeData::Buffer(buffer)) = &mut info.data
+            && let Some(new) = buffer.map_readable().ok().and_then(|bytes| shorter(&bytes))
+            && let Ok(mut bytes) = buffer.make_mut().map_writable()
+        {
+            bytes[..new.len()].copy_from_slice(&new);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The beginning of a Y4M stream with a header that y4mdec takes, as long as it was; `None` where it is good as it is.
+fn shorter(bytes: &[u8]) -> Option<Vec<u8>> {
+    const MOST: usize = 79;
+    let line = |bytes: &[u8]| bytes.iter().take(1024).position(|b| *b == b'\n');
+    let header = line(bytes).filter(|end| *end > MOST && bytes.starts_with(b"YUV4MPEG2 "))?;
+    let frame = bytes[header + 1..].starts_with(b"FRAME").then(|| line(&bytes[header + 1..])).flatten()?;
+    let all = header + 1 + frame + 1;
+    let words = bytes[..header].split(|b| *b == b' ').filter(|word| !word.starts_with(b"X"));
+    let mut new = words.collect::<Vec<_>>().join(&b' ');
+    new.extend(b"\nFRAME X");
+    new.resize(all - 1, b'x');
+    new.push(b'\n');
+    (new.len() == all).then_some(new)
+}
+
 /// Lets a file be read with other bytes at some places.
 pub fn change(source: &gst::Element, changes: Vec<(u64, Vec<u8>)>) {
     let Some(pad) = source.static_pad("src").filter(|_| !changes.is_empty()) else { return };
@@ -73,4 +109,21 @@ pub fn change(source: &gst::Element, changes: Vec<(u64, Vec<u8>)>) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_y4m_are_made_shorter_in_their_place() {
+        let long = b"YUV4MPEG2 W320 H180 F30000:1001 Ip A1:1 C420mpeg2 XYSCSS=420MPEG2 XCOLORRANGE=LIMITED\nFRAME\n\x10X\n";
+        let new = shorter(long).unwrap();
+        assert_eq!(new.len(), long.len() - 3);
+        let text = String::from_utf8(new).unwrap();
+        assert!(text.starts_with("YUV4MPEG2 W320 H180 F30000:1001 Ip A1:1 C420mpeg2\nFRAME Xx"), "{text}");
+        assert!(text.ends_with("x\n") && text.lines().count() == 2 && text.lines().all(|l| l.len() < 79));
+        assert_eq!(shorter(b"YUV4MPEG2 W320 H180 F30:1 XCOLORRANGE=LIMITED\nFRAME\n"), None);
+        assert_eq!(shorter(&long[..60]), None);
+    }
 }
