@@ -19,10 +19,11 @@ import threading
 import time
 
 LIB = "gstbgremove"
-# The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady.
-ALONE = [LIB, "rtsp"]
+# The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady, and
+# auto measures.
+ALONE = [LIB, "rtsp", "auto"]
 # Programs of the first lane, in the order in which they run. Whatever is not named here computes.
-WAITS = "live apps soak auto cluster".split()
+WAITS = "live apps soak cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
 LONG = "convert corpus sweep".split()
 # The lib's tests of what has kernels are run again with less of the processor's instructions.

@@ -43,6 +43,11 @@ fn frames_come_in_through_a_pipe() {
         let worst = got.iter().zip(&want).map(|(a, b)| psnr(&alpha(a), &alpha(b))).fold(99.0, f64::min);
         assert!(worst > 28.0, "{name}: {worst} dB");
     }
+    // Of the wrong size it is said, though there are frames of that size, too.
+    let bytes = decoded(&input, &["-f", "rawvideo", "-pix_fmt", "rgb24"]);
+    let output = folder.join("wrong.webm");
+    let out = fed(bytes, &["-", text(&output), "--raw", "151x90@30/1,rgb24"]);
+    assert!(said(&out).contains("middle of a frame"), "{}", said(&out));
     // ffmpeg says more of colours in the header than y4mdec takes: through a pipe, and in a file.
     let tagged = ["-vf", "setparams=range=tv:colorspace=bt709", "-r", "30000/1001", "-f", "yuv4mpegpipe"];
     let bytes = decoded(&input, &tagged);

@@ -19,10 +19,10 @@ pub use facts::Tags;
 use facts::{facts, tags};
 use gst::prelude::*;
 use gstbgremove::sync::lock;
-use source::{change, shorten_y4m, source};
+use source::{change, count, shorten_y4m, source};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stream::{Stream, hand_on_the_end};
@@ -65,6 +65,8 @@ pub struct Input {
     clock: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
+    /// How many bytes have come through a pipe.
+    came: Arc<AtomicU64>,
 }
 
 impl Input {
@@ -100,6 +102,8 @@ impl Input {
         if settings.raw.is_none() {
             shorten_y4m(&source);
         }
+        let came: Arc<AtomicU64> = Arc::default();
+        count(&source, &came);
         match &settings.raw {
             None => source.link(&decoder).map_err(odd)?,
             Some(raw) => {
@@ -247,6 +251,7 @@ impl Input {
             sought: false,
             clock: None,
             _file: file,
+            came,
         };
         input.drop_empty_sound(watch)?;
         Ok(input)
@@ -380,6 +385,14 @@ impl Input {
     /// The picture that stands where the part begins, if it was opened in one.
     pub fn standing(&self) -> Option<(i64, i64)> {
         lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing(None)
+    }
+
+    /// How many bytes it had, when all of them have been read.
+    pub fn bytes(&self) -> u64 {
+        match self.path.metadata() {
+            Ok(file) if file.is_file() => file.len(),
+            _ => self.came.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether its streams lie in a container.

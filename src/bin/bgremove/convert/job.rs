@@ -173,6 +173,13 @@ pub fn convert(
     let rate = input.facts.rate;
     // What has stalled may hold what would be asked.
     let (state, came, counts) = played?;
+    // A part of it ends where it is told to.
+    if let Some(text) =
+        settings.raw.as_ref().filter(|_| range.is_none()).and_then(|raw| raw.check(input.bytes()))
+    {
+        job.warning(short::CODE, &text);
+        account.warning(short::CODE, &text);
+    }
     let (mut promise, part) = promise(&input, range);
     // The file is closed before it is looked at.
     drop(input);

@@ -84,6 +84,25 @@ impl Raw {
         }
     }
 
+    /// Bytes of a frame.
+    fn bytes(&self) -> u64 {
+        self.planes().iter().map(|(stride, rows)| u64::from(*stride) * u64::from(*rows)).sum()
+    }
+
+    /// What there is to say of an input of so many bytes, if it ended within a frame.
+    pub fn check(&self, bytes: u64) -> Option<String> {
+        let rest = bytes % self.bytes().max(1);
+        (rest > 0).then(|| {
+            format!(
+                "it ended in the middle of a frame, with {rest} bytes of {}: it broke off, or its frames are not {}×{} {}, as --raw says",
+                self.bytes(),
+                self.width,
+                self.height,
+                self.format
+            )
+        })
+    }
+
     /// What divides bytes into frames.
     ///
     /// # Errors

@@ -170,7 +170,9 @@ fn check(parts: &[Part]) -> Result<(), String> {
         let (a, b) = (name(&two[0]), name(&two[1]));
         // Where nothing is said, it is the clip's end, or its beginning.
         return Err(if end.is_none_or(|end| end > begin.unwrap_or(0)) {
-            format!("{a} and {b} have the same frames: leave one of them out")
+            format!(
+                "{a} and {b} have the same frames: take one of them away, or name the parts that are meant"
+            )
         } else {
             format!("between {a} and {b} frames are missing")
         });

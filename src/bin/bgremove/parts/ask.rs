@@ -129,6 +129,11 @@ impl Ask {
             t => time(t.strip_suffix('s').ok_or_else(wrong)?).map(Place::Time),
         };
         let (start, end) = (place(start)?, place(end)?);
+        if matches!((start, end), (Place::Frame(_), Place::Time(_)) | (Place::Time(_), Place::Frame(_))) {
+            return Err(format!(
+                "of {text} one end is a frame and the other a time: say both in time (4s..8s) or both in frames (120..240)"
+            ));
+        }
         let empty = match (start, end) {
             (Place::Frame(a), Place::Frame(b)) => a >= b,
             (Place::Time(a), Place::Time(b)) => a >= b,
@@ -199,7 +204,7 @@ mod tests {
         assert_eq!(read("..30"), Ok(Ask::Range(Place::Open, Place::Frame(30))));
         let second = Place::Time(gst::ClockTime::from_mseconds(1500));
         assert_eq!(read("1.5s.."), Ok(Ask::Range(second, Place::Open)));
-        for wrong in ["12", "30..12", "5..5", "2s..1s", "1.5..2.5", "a..b", "..0"] {
+        for wrong in ["12", "30..12", "5..5", "2s..1s", "1.5..2.5", "a..b", "..0", "4..8s", "4s..8"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -6,7 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Reads a file, or what is no file (a pipe), in a way that can be broken off.
 pub fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
@@ -48,6 +49,17 @@ pub fn source(path: &Path) -> Result<(gst::Element, Option<File>), String> {
     };
     source.set_property("fd", file.as_raw_fd());
     Ok((source, Some(file)))
+}
+
+/// Counts the bytes that are pushed.
+pub fn count(source: &gst::Element, bytes: &Arc<AtomicU64>) {
+    let Some(pad) = source.static_pad("src") else { return };
+    let bytes = Arc::clone(bytes);
+    pad.add_probe(gst::PadProbeType::PUSH | gst::PadProbeType::BUFFER, move |_, info| {
+        let size = info.buffer().map_or(0, |b| b.size() as u64);
+        bytes.fetch_add(size, Ordering::Relaxed);
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Lets Y4M be read whose header is longer than y4mdec of 1.22 takes (ffmpeg's is, where it says what it knows of colours): the
