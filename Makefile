@@ -17,7 +17,7 @@ demo: demo-input deps runtime clips build ## cut the people out of two clips, in
 demo-input: # before anything is built
 	@$(if $(INPUT),[ -f "$(INPUT)" ] || { echo "demo: error: there is no file $(INPUT)" >&2; exit 1; },:)
 
-test: deps-test runtime clips ## set up, then format check, clippy and all tests
+test: deps-test runtime clips ## set up, then format check, clippy and all tests (LANES=2: in two lanes, a third quicker)
 	@$(CARGO) fmt --check
 	@# What only the tests need is fetched while clippy computes.
 	@{ tools/install_runtime.sh openvino --if-possible && tools/install_runtime.sh webgpu --if-possible && \
@@ -26,7 +26,7 @@ test: deps-test runtime clips ## set up, then format check, clippy and all tests
 		RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps $(FEATURES); checks=$$?; \
 	wait $$installs && exit $$checks
 	@rm -f build/skipped.txt
-	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" CARGO="$(CARGO)" tools/run_tests.py $(FEATURES)
+	BGREMOVE_TEST_SKIPS="$(CURDIR)/build/skipped.txt" CARGO="$(CARGO)" LANES="$(LANES)" tools/run_tests.py $(FEATURES)
 	@if [ -s build/skipped.txt ]; then echo "$$(wc -l <build/skipped.txt) parts of tests did not run:"; sort -u build/skipped.txt; else echo "No test was skipped."; fi
 
 bench: deps-bench runtime clips ## speed beside decoding, the bare networks and what people run today, into benches/RESULTS.md, and scale into docs/scale-*.png (BENCH='--quick' for a part)

@@ -155,7 +155,8 @@ fn auto_takes_no_software_for_a_gpu_and_says_so_once() {
     assert!(lines.contains(&"runs on: cpu".to_string()), "{lines:?}");
     assert!(lines.contains(&"notify: cpu".to_string()), "{lines:?}");
     // Where nobody names that library, the one without a GPU is taken, and there is nothing to say.
-    assert!(!on_software("model=original").iter().any(|l| l.starts_with("warning: provider-failed")));
+    let lines = on_software("model=original");
+    assert!(!lines.iter().any(|l| l.starts_with("warning: provider-failed")), "{lines:?}");
 }
 
 /// A library of a provider that is empty stands for one whose own libraries are missing: opening it fails in the same

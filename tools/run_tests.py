@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Runs all tests, like `cargo test`, in two lanes: run_tests.py [cargo's options for the build] [-- options of the tests]
+"""Runs all tests, like `cargo test`, and tells how long each took: run_tests.py [cargo's options for the build] [-- options of the tests]
 
-Cargo runs the tests' programs one after the other, and some of them mostly wait: for live streams, browsers, clocks. These
-(WAITS) go through the first lane, and those that compute beside them through the second one, with less of a claim to the
+The tests' programs run one after the other. With LANES=2 in the environment they run in two lanes, which takes a third less: some of
+them mostly wait, for live streams, browsers, clocks. These (WAITS) go through the first lane, and those that compute beside them through the second one, with less of a claim to the
 processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second. What
 stands no company (ALONE) comes before.
 
@@ -20,8 +20,8 @@ import time
 
 LIB = "gstbgremove"
 # The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady, and
-# auto measures.
-ALONE = [LIB, "rtsp", "auto"]
+# auto measures; webgpu failed beside others once in fourteen times.
+ALONE = [LIB, "rtsp", "auto", "webgpu"]
 # Programs of the first lane, in the order in which they run. Whatever is not named here computes.
 WAITS = "live apps soak cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
@@ -31,6 +31,8 @@ KERNELS = "compose:: key:: refine:: scene:: temporal:: matte:: spread::".split()
 SIMD = ["plain", "avx2"]
 # A third of what others get of a busy core: enough that a conversion does not stall.
 NICE = 5
+# Beside others a test now and then fails that passes alone: who has the time takes one lane.
+LANES = 2 if os.environ.get("LANES") == "2" else 1
 
 Job = collections.namedtuple("Job", "name path arguments environment", defaults=({},))
 
@@ -79,7 +81,7 @@ class Runner:
                     job = queue.popleft()
                 except IndexError:
                     break
-                self.run(job, NICE if queue is self.second else 0)
+                self.run(job, NICE if queue is self.second and LANES == 2 else 0)
 
     def run(self, job, nice):
         self.say(f"     Running {job.name} ({os.path.relpath(job.path)})")
@@ -108,8 +110,8 @@ def main():
     runner = Runner(first, second)
     for job in alone:
         runner.run(job, 0)
-    threads = [threading.Thread(target=runner.lane, args=(queues,))
-               for queues in ([runner.first, runner.second], [runner.second])]
+    queues_of = [[runner.first, runner.second], [runner.second]]
+    threads = [threading.Thread(target=runner.lane, args=(queues,)) for queues in queues_of[:LANES]]
     for thread in threads:
         thread.start()
     try:
@@ -123,7 +125,7 @@ def main():
     print("\n     took  processor")
     for job, _, took, used in sorted(runner.done, key=lambda d: -d[2]):
         print(f"{took:7.1f} s {used:7.1f} s  {job.name}")
-    print(f"{time.monotonic() - begin:7.1f} s {sum(d[3] for d in runner.done):7.1f} s  all of them, in two lanes")
+    print(f"{time.monotonic() - begin:7.1f} s {sum(d[3] for d in runner.done):7.1f} s  all of them")
     failed = [job.name for job, code, _, _ in runner.done if code]
     if len(runner.done) != len(alone) + len(first) + len(second):
         sys.exit("run_tests: error: not all were run")
