@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs all tests, like `cargo test`, and tells how long each took: run_tests.py [cargo's options for the build] [-- options of the tests]
 
-The tests' programs run one after the other. With LANES=2 in the environment they run in two lanes, which takes a third less: some of
-them mostly wait, for live streams, browsers, clocks. These (WAITS) go through the first lane, and those that compute beside them through the second one, with less of a claim to the
-processor (NICE), so that live streams stay on time. Who is done with the first lane helps with the second. What
-stands no company (ALONE) comes before.
+The tests' programs run one after the other. With LANES=2 in the environment they run in two lanes, which takes a third less:
+some of them mostly wait, for live streams, browsers, clocks. These (WAITS) go through the first lane, and those that compute
+beside them through the second one, with less of a claim to the processor (NICE), so that live streams stay on time. Who is
+done with the first lane helps with the second. What stands no company (ALONE) comes before.
 
 Each program runs as cargo runs it, with all its tests; what it says is printed when it has ended, and a failure of one stops
 none of the others. The end lists how long each took, by the clock and of the processor's time, and what failed.
