@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::onnx::{Onnx, Type};
+use common::onnx::Onnx;
 use common::*;
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
@@ -73,17 +73,7 @@ fn frame(info: &VideoInfo, n: u64) -> gst::Buffer {
 
 /// A network that finds the disc: red, from 110 to 250 of 255.
 fn network(folder: &Path) -> String {
-    let onnx = Onnx::new()
-        .input("x", Type::F32, &[1, 3, H as i64, W as i64])
-        .f32s("red", &[1, 3, 1, 1], &[255.0 / 140.0, 0.0, 0.0])
-        .op("Conv", "x red", "r")
-        .scalar("least", -110.0 / 140.0)
-        .op("Add", "r least", "shifted")
-        .scalar("zero", 0.0)
-        .scalar("one", 1.0)
-        .op("Max", "shifted zero", "above")
-        .op("Min", "above one", "y")
-        .output("y", Type::F32, &[1, 1, H as i64, W as i64]);
+    let onnx = Onnx::colored([255.0 / 140.0, 0.0, 0.0], -110.0 / 140.0, W as i64, H as i64);
     let path = onnx.save(folder, "disc.onnx");
     format!("model={} model-options=\"options,fit=stretch,activation=none\"", path.display())
 }

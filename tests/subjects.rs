@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::onnx::{Onnx, Type};
+use common::onnx::Onnx;
 use common::*;
 use gst::prelude::*;
 use gst_video::VideoFormat;
@@ -157,17 +157,7 @@ fn one_of_three_real_people_leaves_and_comes_back() {
 
 /// A network that takes for a person whatever is brighter than the room.
 fn network(folder: &std::path::Path) -> String {
-    let onnx = Onnx::new()
-        .input("x", Type::F32, &[1, 3, 72, 128])
-        .f32s("sum", &[1, 3, 1, 1], &[1.0; 3])
-        .op("Conv", "x sum", "bright")
-        .scalar("least", -0.3)
-        .op("Add", "bright least", "shifted")
-        .scalar("zero", 0.0)
-        .scalar("one", 1.0)
-        .op("Max", "shifted zero", "above")
-        .op("Min", "above one", "y")
-        .output("y", Type::F32, &[1, 1, 72, 128]);
+    let onnx = Onnx::colored([1.0; 3], -0.3, 128, 72);
     let path = onnx.save(folder, "bright.onnx");
     format!("model={} model-options=\"options,fit=stretch,activation=none\"", path.display())
 }

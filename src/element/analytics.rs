@@ -60,28 +60,19 @@ fn add(
     meta.set_relation(RelTypes::RELATE_TO, added.id, class)
 }
 
-/// The regions' ids as a picture.
 /// The objects that an upstream element has found in a frame of this size.
-pub fn detected(buffer: &gst::BufferRef, (width, height): (u32, u32)) -> Vec<Region> {
+pub fn detected(buffer: &gst::BufferRef, size: (u32, u32)) -> Vec<Region> {
     let Some(meta) = buffer.meta::<AnalyticsRelationMeta>() else { return Vec::new() };
-    let part = |v: i32, n: u32| v as f32 / n.max(1) as f32;
     meta.iter::<AnalyticsODMtd>()
         .filter_map(|object| {
             let at = object.location().ok()?;
-            Some(Region {
-                bounds: [
-                    part(at.x, width),
-                    part(at.y, height),
-                    part(at.x.saturating_add(at.w), width),
-                    part(at.y.saturating_add(at.h), height),
-                ],
-                class: object.obj_type().map_or_else(String::new, |class| class.to_string()),
-                id: None,
-            })
+            let class = object.obj_type().map_or_else(String::new, |class| class.to_string());
+            Some(Region::at([at.x, at.y, at.w, at.h].map(i64::from), size, class, None))
         })
         .collect()
 }
 
+/// The regions' ids as a picture.
 fn mask(alpha: &[u8], (width, height): (u32, u32)) -> Result<gst::Buffer, glib::BoolError> {
     let info = VideoInfo::builder(VideoFormat::Gray8, width, height).build()?;
     let mut data = vec![0; info.size()];

@@ -169,19 +169,21 @@ impl BgRemove {
             stats.coverage = look.coverage;
             stats.subjects = found.map(|(f, _)| f.seen.clone());
         }
-        if let Some((found, asked)) = found {
-            let missing = {
-                let mut log = lock(&self.log);
+        let (missing, note) = {
+            let mut log = lock(&self.log);
+            if found.is_none() {
+                log.missing = None;
+            }
+            let missing = found.filter(|(found, asked)| {
+                // It is told of by name.
                 log.watch.excuse(time);
                 log.sight(found, &asked.wanted, time)
-            };
-            if missing {
-                self.warn_subject_missing(&asked.wanted, found.seen.len());
-            }
-        } else {
-            lock(&self.log).missing = None;
+            });
+            (missing, log.watch.see(&look, time))
+        };
+        if let Some((found, asked)) = missing {
+            self.warn_subject_missing(&asked.wanted, found.seen.len());
         }
-        let note = lock(&self.log).watch.see(&look, time);
         if let Some(note) = note {
             lock(&self.log).notes.push(note.text());
             self.warn(note.code(), |s| s, |_| note.text());

@@ -439,24 +439,15 @@ impl BgRemove {
 
 /// What upstream has found in a frame.
 fn regions(buffer: &gst::BufferRef, info: &VideoInfo) -> Vec<Region> {
-    let part = |v: u32, n: u32| v as f32 / n.max(1) as f32;
+    let size = (info.width(), info.height());
     let region = |meta: gst::MetaRef<'_, VideoRegionOfInterestMeta>| {
         let (x, y, w, h) = meta.rect();
-        Region {
-            bounds: [
-                part(x, info.width()),
-                part(y, info.height()),
-                part(x.saturating_add(w), info.width()),
-                part(y.saturating_add(h), info.height()),
-            ],
-            class: meta.roi_type().to_string(),
-            id: Some(meta.id().into()),
-        }
+        Region::at([x, y, w, h].map(i64::from), size, meta.roi_type().to_string(), Some(meta.id().into()))
     };
     #[allow(unused_mut, reason = "the feature `analytics` adds to them")]
     let mut all: Vec<Region> = buffer.iter_meta::<VideoRegionOfInterestMeta>().map(region).collect();
     #[cfg(feature = "analytics")]
-    all.extend(super::analytics::detected(buffer, (info.width(), info.height())));
+    all.extend(super::analytics::detected(buffer, size));
     all
 }
 

@@ -45,7 +45,6 @@ pub struct Matting {
     known: Known,
     /// Who is who, where not all are wanted; and what is known of the last mask then.
     subjects: Subjects,
-    chooses: bool,
     found: Option<Found>,
     /// Ends the run that is under way.
     cancel: Cancel,
@@ -98,7 +97,6 @@ impl Matting {
             short_side,
             known: Known::default(),
             subjects: Subjects::default(),
-            chooses: false,
             found: None,
             cancel: Cancel::default(),
             times: Times::default(),
@@ -149,7 +147,6 @@ impl Matting {
     /// Takes over who is who from another network's.
     pub fn adopt(&mut self, old: &mut Self) {
         std::mem::swap(&mut self.subjects, &mut old.subjects);
-        self.chooses = old.chooses;
     }
 
     /// Who is where in the last mask, where not all were wanted.
@@ -167,13 +164,11 @@ impl Matting {
         self.cancel = cancel.clone();
         self.times = Times::default();
         self.found = None;
-        if asked.is_some_and(|a| a.wanted == Wanted::All) && self.chooses {
+        if asked.is_some_and(|a| a.wanted == Wanted::All) {
             // Whoever was chosen before is not, when one is chosen again.
             self.subjects.reset();
-            self.chooses = false;
         }
         let asked = asked.filter(|a| a.wanted != Wanted::All);
-        self.chooses |= asked.is_some();
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
             self.choose(frame, asked, None);

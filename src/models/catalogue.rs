@@ -4,7 +4,7 @@ use super::keys::{hints, key_file};
 use super::{Hints, sidecar};
 use crate::error::{Error, Kind, Result};
 use crate::key;
-use crate::runtime;
+use crate::runtime::{self, ModelSource};
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -19,6 +19,14 @@ pub enum FileSource {
 }
 
 impl FileSource {
+    /// What the runtime loads.
+    pub fn contents(&self) -> ModelSource<'_> {
+        match self {
+            FileSource::Embedded(_, bytes) => ModelSource::Memory(bytes),
+            FileSource::File(path) => ModelSource::File(path),
+        }
+    }
+
     /// What it is known by: the contents of what is built in need no looking at, megabytes under a lock.
     fn identity(&self) -> (bool, &Path) {
         match self {

@@ -4,7 +4,7 @@
 use super::shelf::Shelf;
 use super::{Choice, FileSource, Spec};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{self, ModelSource, Provider, Runtime, Session, Target};
+use crate::runtime::{self, Provider, Runtime, Session, Target};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -186,10 +186,6 @@ fn session(
     let device_key = device.to_string();
     let key = Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
     LOADED.get_or_load(key, || {
-        let from = match source {
-            FileSource::Embedded(_, bytes) => ModelSource::Memory(bytes),
-            FileSource::File(path) => ModelSource::File(path),
-        };
-        Session::load(runtime, from, (provider, device), threads, exact, behind)
+        Session::load(runtime, source.contents(), (provider, device), threads, exact, behind)
     })
 }

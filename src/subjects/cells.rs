@@ -100,22 +100,17 @@ impl Cells {
 
     /// The parts of what is solid that hang together, each a list of cells.
     pub fn parts(&self) -> Vec<Vec<u32>> {
-        let solid: Vec<bool> = (0..self.len()).map(|c| self.is_solid(c)).collect();
-        self.connected(solid)
-    }
-
-    /// The parts of `these` that hang together.
-    pub fn connected(&self, mut these: Vec<bool>) -> Vec<Vec<u32>> {
+        let mut solid: Vec<bool> = (0..self.len()).map(|c| self.is_solid(c)).collect();
         let mut parts = Vec::new();
-        for first in 0..these.len() {
-            if !std::mem::take(&mut these[first]) {
+        for first in 0..solid.len() {
+            if !std::mem::take(&mut solid[first]) {
                 continue;
             }
             let (mut part, mut next) = (vec![first as u32], 0);
             while let Some(&cell) = part.get(next) {
                 next += 1;
                 for other in self.beside(cell as usize) {
-                    if std::mem::take(&mut these[other]) {
+                    if std::mem::take(&mut solid[other]) {
                         part.push(other as u32);
                     }
                 }
@@ -159,18 +154,6 @@ impl Cells {
         distance
     }
 
-    /// Cells that are moved, without those that leave the frame.
-    pub fn moved(&self, cells: &[u32], by: [f32; 2]) -> Vec<u32> {
-        let [dx, dy] = by.map(|v| v.round() as isize);
-        let to = |cell: &u32| {
-            let (x, y) =
-                ((*cell as usize % self.width) as isize + dx, (*cell as usize / self.width) as isize + dy);
-            let inside = (0..self.width as isize).contains(&x) && (0..self.height as isize).contains(&y);
-            inside.then(|| (y * self.width as isize + x) as u32)
-        };
-        cells.iter().filter_map(to).collect()
-    }
-
     /// The middle of a cell in parts of the frame.
     pub fn place(&self, cell: u32) -> [f32; 2] {
         let cell = cell as usize;
@@ -178,6 +161,18 @@ impl Cells {
             ((cell % self.width) as f32 + 0.5) / self.width as f32,
             ((cell / self.width) as f32 + 0.5) / self.height as f32,
         ]
+    }
+
+    /// Whether a cell's middle is in a part of the frame.
+    pub fn is_in(&self, cell: u32, [left, top, right, bottom]: Bounds) -> bool {
+        let [x, y] = self.place(cell);
+        (left..right).contains(&x) && (top..bottom).contains(&y)
+    }
+
+    /// How many of some cells are in a part of the frame, as a part of them.
+    pub fn share_in(&self, cells: &[u32], bounds: Bounds) -> f32 {
+        let count = cells.iter().filter(|c| self.is_in(**c, bounds)).count();
+        count as f32 / cells.len().max(1) as f32
     }
 
     /// What some cells span.

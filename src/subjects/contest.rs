@@ -23,7 +23,7 @@ const ROUNDS: usize = 3;
 /// Cells, and which colour each has.
 #[derive(Clone, Debug, Default)]
 pub struct Shape {
-    pub cells: Vec<u32>,
+    cells: Vec<u32>,
     colors: Vec<u8>,
 }
 
@@ -33,7 +33,7 @@ impl Shape {
     }
 
     /// The cells where they lie after a shift, with the colours that they had.
-    fn laid(&self, cells: &Cells, by: [f32; 2], each: usize) -> impl Iterator<Item = (usize, u8)> {
+    pub fn laid(&self, cells: &Cells, by: [f32; 2], each: usize) -> impl Iterator<Item = (usize, u8)> {
         let [dx, dy] = by.map(|v| v.round() as isize);
         let (w, h) = (cells.width as isize, cells.height as isize);
         self.cells.iter().zip(&self.colors).step_by(each).filter_map(move |(cell, color)| {
@@ -122,7 +122,8 @@ fn place(cells: &Cells, inside: &[bool], rival: &Rival<'_>) -> [f32; 2] {
     best.1
 }
 
-/// The rival whom each cell costs least (`costs`: of each cell those of each rival), if each asks its neighbours in turn (iterated conditional modes; Besag, 1986).
+/// The rival whom each cell costs least (`costs`: of each cell those of each rival), if each asks its neighbours in turn
+/// (iterated conditional modes; Besag, 1986).
 fn settle(cells: &Cells, part: &[u32], costs: &[f32], rivals: usize) -> Vec<usize> {
     const NONE: usize = usize::MAX;
     let mut whose = vec![NONE; cells.len()];

@@ -15,9 +15,9 @@ mod track;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Frame;
 use crate::matte::Mask;
-use cells::{Bounds, Cells, NOBODY};
+use cells::{Cells, NOBODY};
 use std::fmt;
-use track::Tracks;
+use track::{Track, Tracks};
 
 /// Whoever is chosen for their size is chosen anew when they have not been seen in so many masks, or another has been
 /// larger by a half in so many.
@@ -116,6 +116,20 @@ pub struct Region {
     pub class: String,
     /// Its number, where it has one that lasts.
     pub id: Option<i64>,
+}
+
+impl Region {
+    /// At left, top, width and height in pixels of a frame of this size.
+    pub fn at(
+        [x, y, w, h]: [i64; 4],
+        (width, height): (u32, u32),
+        class: impl Into<String>,
+        id: Option<i64>,
+    ) -> Self {
+        let part = |v: i64, n: u32| v as f32 / n.max(1) as f32;
+        let bounds = [part(x, width), part(y, height), part(x + w, width), part(y + h, height)];
+        Self { bounds, class: class.into(), id }
+    }
 }
 
 /// Who is asked for.
@@ -334,12 +348,9 @@ impl Subjects {
                 }
             }
             Wanted::Box([x, y, w, h]) if self.chosen.is_empty() => {
-                let frame = [*x, *y, x + w, y + h];
-                let within = |cells_of: &[u32]| {
-                    let count = cells_of.iter().filter(|c| is_in(self.cells.place(**c), frame)).count();
-                    count as f32 / cells_of.len().max(1) as f32
-                };
-                let mut inside: Vec<(u32, f32)> = live().map(|t| (t.number, within(&t.cells))).collect();
+                let bounds = [*x, *y, x + w, y + h];
+                let within = |t: &Track| (t.number, self.cells.share_in(&t.cells, bounds));
+                let mut inside: Vec<(u32, f32)> = live().map(within).collect();
                 inside.sort_by(|a, b| b.1.total_cmp(&a.1));
                 let mostly = inside.iter().take_while(|(_, part)| *part >= MOSTLY).count();
                 // Of whom less is in it, the one of whom most is.
@@ -377,7 +388,7 @@ impl Subjects {
             let (dx, dy) = ((right - left) * PADDING, (bottom - top) * PADDING);
             let padded = [left - dx, top - dy, right + dx, bottom + dy];
             let within: Vec<bool> =
-                (0..self.cells.len() as u32).map(|c| is_in(self.cells.place(c), padded)).collect();
+                (0..self.cells.len() as u32).map(|c| self.cells.is_in(c, padded)).collect();
             let there = (0..within.len()).filter(|c| within[*c] && self.owner[*c] != NOBODY).count();
             for (t, track) in self.tracks.all.iter().enumerate().filter(|(_, t)| t.lost == 0) {
                 let own = track.cells.iter().filter(|c| within[**c as usize]).count();
@@ -409,8 +420,4 @@ impl Subjects {
             kept[c] |= soft && own[c] < other[c];
         }
     }
-}
-
-fn is_in([x, y]: [f32; 2], [left, top, right, bottom]: Bounds) -> bool {
-    (left..right).contains(&x) && (top..bottom).contains(&y)
 }

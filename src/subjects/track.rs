@@ -55,7 +55,6 @@ pub struct Track {
     pub lost: u32,
     /// How many cells they usually take.
     area: f32,
-    centre: [f32; 2],
     /// In cells a mask.
     velocity: [f32; 2],
     /// As they were when they were last in a part of their own, and how far they have gone since, in cells.
@@ -78,7 +77,7 @@ impl Track {
         if moved {
             self.gone = [0, 1].map(|i| self.gone[i] + self.velocity[i]);
         }
-        cells.moved(&self.shape.cells, self.gone)
+        self.shape.laid(cells, self.gone, 1).map(|(cell, _)| cell as u32).collect()
     }
 
     /// As one of several in a part.
@@ -235,19 +234,22 @@ impl Tracks {
         }
         // Two who were one, one of whom has been seen before: who is who is told by their colours.
         for t in 0..self.all.len() {
+            let number = self.all[t].number;
+            let was_behind = |h: &usize| self.all[*h].lost > 0 && self.all[*h].behind.contains(&number);
+            let back: Vec<usize> = (0..self.all.len()).filter(was_behind).collect();
+            if back.is_empty() || strangers.is_empty() {
+                continue;
+            }
             let own: Vec<u32> =
                 (0..owner.len() as u32).filter(|c| owner[*c as usize] as usize == t).collect();
             if own.is_empty() {
                 continue;
             }
-            let number = self.all[t].number;
+            let a = Colors::of(cells, &own);
             for other in strangers.iter_mut() {
-                let (a, b) = (Colors::of(cells, &own), Colors::of(cells, other));
+                let b = Colors::of(cells, other);
                 let fit = |who: usize, what: &Colors| self.all[who].colors.explains(what);
-                let back = (0..self.all.len())
-                    .filter(|h| self.all[*h].lost > 0 && self.all[*h].behind.contains(&number));
-                let crossed = back.into_iter().find(|h| fit(t, &b) + fit(*h, &a) > fit(t, &a) + fit(*h, &b));
-                if crossed.is_some() {
+                if back.iter().any(|h| fit(t, &b) + fit(*h, &a) > fit(t, &a) + fit(*h, &b)) {
                     own.iter().for_each(|c| owner[*c as usize] = NOBODY);
                     other.iter().for_each(|c| owner[*c as usize] = t as u8);
                     *other = own;
@@ -273,7 +275,6 @@ impl Tracks {
             apart: 0,
             lost: 0,
             area: piece.len() as f32,
-            centre: cells.centre(piece),
             velocity: [0.0; 2],
             shape: Shape::of(cells, piece),
             gone: [0.0; 2],
@@ -295,12 +296,9 @@ impl Tracks {
             for (o, old) in self.all.iter().enumerate() {
                 let behind = || self.all.iter().any(|o| old.behind.contains(&o.number) && near(&o.cells));
                 let is_gone = old.lost > 0 && old.number > 0 && old.seen < new.born;
-                if is_gone
-                    && new.cells.len() as f32 >= ENOUGH * old.area
-                    && (near(&old.cells) || behind())
-                    && old.colors.common(&new.colors) >= ALIKE
-                {
-                    pairs.push((old.colors.common(&new.colors), t, o));
+                if is_gone && new.cells.len() as f32 >= ENOUGH * old.area && (near(&old.cells) || behind()) {
+                    let common = old.colors.common(&new.colors);
+                    pairs.extend((common >= ALIKE).then_some((common, t, o)));
                 }
             }
         }
@@ -338,7 +336,7 @@ impl Tracks {
             let rivals: Vec<u32> =
                 contested.get(t).into_iter().flatten().copied().filter(|n| *n != track.number).collect();
             if own.len() < cells.speck() {
-                if visible.is_some_and(|v| !inside(cells, &track.cells, v)) {
+                if visible.is_some_and(|v| cells.share_in(&track.cells, v) <= 0.5) {
                     // Nobody has looked there.
                     continue;
                 }
@@ -348,13 +346,13 @@ impl Tracks {
                 track.lost += u32::from(moved || track.lost == 0);
                 continue;
             }
-            let (before, centre) = (track.centre, cells.centre(&own));
             let whole = own.len() as f32 > 0.6 * track.area;
             let alone = rivals.is_empty();
             if alone {
                 // One who stood in another's part was seen in part only.
                 let was_whole = track.behind.is_empty();
                 if moved && track.lost == 0 && !track.cells.is_empty() && was_whole {
+                    let (before, centre) = (cells.centre(&track.cells), cells.centre(&own));
                     track.velocity = [0, 1].map(|i| (track.velocity[i] + centre[i] - before[i]) / 2.0);
                 }
                 if whole {
@@ -366,7 +364,7 @@ impl Tracks {
             } else {
                 track.behind = rivals;
             }
-            (track.centre, track.lost, track.seen) = (centre, 0, self.clock);
+            (track.lost, track.seen) = (0, self.clock);
             track.age += u32::from(moved);
             track.apart += u32::from(moved && alone);
             track.cells = own;
@@ -466,13 +464,4 @@ fn attach(cells: &Cells, small: &[Vec<u32>], owner: &mut [u8]) {
 fn gap(a: Bounds, b: Bounds) -> f32 {
     let along = |i: usize| (b[i] - a[i + 2]).max(a[i] - b[i + 2]).max(0.0);
     along(0).max(along(1))
-}
-
-/// Whether most of some cells are in a part of the frame.
-fn inside(cells: &Cells, these: &[u32], [left, top, right, bottom]: Bounds) -> bool {
-    let within = these.iter().filter(|c| {
-        let [x, y] = cells.place(**c);
-        (left..right).contains(&x) && (top..bottom).contains(&y)
-    });
-    2 * within.count() > these.len()
 }

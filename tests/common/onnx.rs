@@ -66,6 +66,21 @@ impl Onnx {
             .output("y", Type::F32, &[1, 1, height, width])
     }
 
+    /// A mask of what a colour has of each channel, in 0..1, and an offset, cut off at 0 and 1.
+    pub fn colored(channels: [f32; 3], offset: f32, width: i64, height: i64) -> Self {
+        Self::new()
+            .input("x", Type::F32, &[1, 3, height, width])
+            .f32s("channels", &[1, 3, 1, 1], &channels)
+            .op("Conv", "x channels", "color")
+            .scalar("offset", offset)
+            .op("Add", "color offset", "shifted")
+            .scalar("zero", 0.0)
+            .scalar("one", 1.0)
+            .op("Max", "shifted zero", "above")
+            .op("Min", "above one", "y")
+            .output("y", Type::F32, &[1, 1, height, width])
+    }
+
     /// An input; a dimension of −1 is left open, under a name of its own.
     pub fn input(self, name: &str, ty: Type, dims: &[i64]) -> Self {
         self.port(11, name, ty, dims)

@@ -8,8 +8,8 @@ use crate::{Failure, print};
 use clap::{Args, ValueEnum};
 use gstbgremove::auto;
 use gstbgremove::key;
-use gstbgremove::models::{self, Choice, FileSource, Spec};
-use gstbgremove::runtime::{self, ModelSource, Port, Provider, Session};
+use gstbgremove::models::{self, Choice, Spec};
+use gstbgremove::runtime::{self, Port, Provider, Session};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -223,11 +223,7 @@ fn info(p: &Preset) -> Result<(), Failure> {
 /// # Errors
 /// It cannot be loaded.
 pub fn open(choice: &Choice) -> gstbgremove::error::Result<Session> {
-    let source = match &choice.source {
-        FileSource::Embedded(_, bytes) => ModelSource::Memory(bytes),
-        FileSource::File(path) => ModelSource::File(path),
-    };
-    Session::load(runtime::open(None)?, source, (Provider::Cpu, ""), 1, false, false)
+    Session::load(runtime::open(None)?, choice.source.contents(), (Provider::Cpu, ""), 1, false, false)
 }
 
 /// What an ONNX file has, and what of it is used.

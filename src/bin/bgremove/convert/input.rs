@@ -65,7 +65,7 @@ pub struct Input {
     clock: Option<gst::ClockTime>,
     /// Kept open for `fdsrc`.
     _file: Option<File>,
-    /// How many bytes have come through a pipe.
+    /// How many bytes of bare frames have come through a pipe.
     came: Arc<AtomicU64>,
 }
 
@@ -99,11 +99,11 @@ impl Input {
         let unknown = demux::hear_unknown(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
-        if settings.raw.is_none() {
-            shorten_y4m(&source);
-        }
         let came: Arc<AtomicU64> = Arc::default();
-        count(&source, &came);
+        match settings.raw {
+            None => shorten_y4m(&source),
+            Some(_) => count(&source, &came),
+        }
         match &settings.raw {
             None => source.link(&decoder).map_err(odd)?,
             Some(raw) => {
@@ -387,7 +387,7 @@ impl Input {
         lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing(None)
     }
 
-    /// How many bytes it had, when all of them have been read.
+    /// How many bytes bare frames had, when all of them have been read.
     pub fn bytes(&self) -> u64 {
         match self.path.metadata() {
             Ok(file) if file.is_file() => file.len(),

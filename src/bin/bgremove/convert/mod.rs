@@ -187,6 +187,11 @@ impl Settings {
         usual.into_iter().chain(background).chain(set)
     }
 
+    /// What is set of bgremove by this name; of what is said several times the last counts.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.properties().filter(|(n, _)| *n == name).last().map(|(_, value)| value)
+    }
+
     /// What `auto` stands for, if that is asked for; files have no pace that has to be kept.
     pub fn chosen(&self) -> Option<Chosen> {
         (self.model == auto::AUTO).then(|| auto::for_files(&auto::look()))
@@ -197,10 +202,9 @@ impl Settings {
     /// # Errors
     /// There is no such network.
     pub fn network(&self, aspect: Option<f64>) -> Result<models::Choice, gstbgremove::error::Error> {
-        let of = |name| self.properties().filter(|(n, _)| *n == name).last().map(|(_, value)| value);
         let model = self.chosen().map_or(self.model.as_str(), |c| c.model);
         let mut choice = models::resolve(model, aspect)?;
-        let said = of("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
+        let said = self.property("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
         if let Some(said) = said {
             choice.hints = models::from_structure(&said)?.or(choice.hints);
         }

@@ -71,8 +71,7 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
     let runtime = runtime::open(None).map_err(unusable)?;
     let network =
         Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 0, false).map_err(unusable)?;
-    let side = settings.properties().filter(|(n, _)| *n == "resolution").last();
-    let side = side.and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let side = settings.property("resolution").and_then(|v| v.parse().ok()).unwrap_or(0);
     let mut matting = Matting::new(network, side, true);
     let asked = Asked { wanted: Wanted::Largest, ..Asked::default() };
     matting.run(&frame, Some(&asked), &Cancel::default()).map_err(unusable)?;

@@ -64,12 +64,9 @@ impl Wanted {
                 settings.format.name()
             )));
         }
-        let ahead = settings
-            .properties()
-            .filter(|(n, _)| *n == "lookahead")
-            .filter_map(|(_, v)| v.parse::<u64>().ok());
+        let ahead = settings.property("lookahead").and_then(|v| v.parse::<u64>().ok());
         // One more, since the last one that is decoded may be cut short.
-        let after = ahead.last().unwrap_or(0) + 1;
+        let after = ahead.unwrap_or(0) + 1;
         let before = self.warm_up.unwrap_or_else(|| warm_up::usual(settings));
         slice::plan(self.ask, &Frames::of(input, watch)?, before, after).map_err(Fault::settings)
     }
