@@ -258,8 +258,9 @@ if [ -n "$two" ]; then
     convert demo/two.mp4 demo/two-canvas.mp4 --canvas 1280x720 --anchor bottom --scale 0.75 --background '#204060'
     convert demo/two.mp4 demo/two-one.mov --keep 0.24,0.4
     if [ ! demo/two-who.png -nt demo/two.mp4 ]; then
-        printf '\n%s\n' "$bgremove convert demo/two.mp4 --preview-subjects demo/two-who.png"
-        "$bgremove" convert demo/two.mp4 --preview-subjects demo/two-who.png || die "that failed (see above)"
+        who=("$bgremove" convert demo/two.mp4 --preview-subjects demo/two-who.png --overwrite ${MODEL:+--model "$MODEL"})
+        printf '\n%s\n' "${who[*]}"
+        "${who[@]}" || die "that failed (see above)"
     fi
     made+=(demo/two-who.png)
     name=two
