@@ -8,7 +8,7 @@ mod common;
 
 use criterion::Criterion;
 use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Input, Provider, State};
+use gstbgremove::runtime::{self, Input, Provider, Value};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ struct Bare {
     network: Network,
     shape: [i64; 4],
     tensor: Vec<f32>,
-    states: Vec<State>,
+    states: Vec<Value>,
 }
 
 impl Bare {
@@ -29,7 +29,7 @@ impl Bare {
         let (w, h) = network.spec.input_size(WIDTH as usize, HEIGHT as usize, 0);
         let state = |shape: &[i64], element| {
             let shape: Vec<i64> = shape.iter().map(|&d| d.max(1)).collect();
-            State::zeros(element, &shape).unwrap_or_else(|e| panic!("{e}"))
+            Value::zeros(element, &shape).unwrap_or_else(|e| panic!("{e}"))
         };
         let states = network.spec.states.iter().map(|(p, _)| state(&p.shape, p.element)).collect();
         let shape = network.spec.input_shape(w, h);
@@ -39,7 +39,7 @@ impl Bare {
     fn run(&mut self) {
         let spec = &self.network.spec;
         let input = [(spec.input.as_str(), &self.shape[..], Input::F32(&self.tensor))];
-        let mut states: Vec<(&str, &str, &mut State)> = spec
+        let mut states: Vec<(&str, &str, &mut Value)> = spec
             .states
             .iter()
             .zip(&mut self.states)

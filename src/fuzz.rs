@@ -7,7 +7,7 @@ use crate::compose::{self, Backdrop as _, Background, Blur, Image, Picture, Soli
 use crate::frame::{Format, FrameMut};
 use crate::models::{self, Hints, Spec};
 use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
-use crate::runtime::{Element, Port, State, View, onnx};
+use crate::runtime::{Element, Port, Value, View, onnx};
 use crate::scene::Scene;
 use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
@@ -111,6 +111,17 @@ pub fn modelinfo(data: &[u8]) {
     }
 }
 
+/// An array that a network is told whom to keep with.
+pub fn npy(data: &[u8]) {
+    let Ok(array) = models::parse_npy(data) else { return };
+    assert!(array.numbers.len() <= data.len());
+    let mut b = Bytes(data);
+    let wanted: Vec<i64> = (0..b.below(6)).map(|_| b.pick(&[-1, 0, 1, 2, 3, 77])).collect();
+    if let Some(shape) = array.shape_for(&wanted) {
+        assert_eq!(shape.iter().product::<i64>(), array.numbers.len() as i64);
+    }
+}
+
 /// The manifest, which is ours, but should not fall over when it is mended by hand.
 pub fn manifest(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -135,8 +146,27 @@ pub fn network(data: &[u8]) {
     }
     let mut b = Bytes(data);
     let port = |b: &mut Bytes<'_>| Port {
-        name: b.pick(&["x", "y", "src", "r1i", "r1o", "r2i", "r2o", "pha", "downsample_ratio", ""]).into(),
-        element: b.pick(&[Element::F32, Element::F16, Element::U8, Element::Other]),
+        name: b
+            .pick(&[
+                "x",
+                "y",
+                "src",
+                "r1i",
+                "r1o",
+                "r2i",
+                "r2o",
+                "pha",
+                "downsample_ratio",
+                "",
+                "point_coords",
+                "point_labels",
+                "input_boxes",
+                "mask_input",
+                "has_mask_input",
+                "iou_scores",
+            ])
+            .into(),
+        element: b.pick(&[Element::F32, Element::F16, Element::U8, Element::I64, Element::Other]),
         shape: {
             let n = b.below(6);
             (0..n).map(|_| b.pick(&[-1, 0, 1, 2, 3, 4, 16, 32, 9000, i64::MAX, -2])).collect()
@@ -161,10 +191,14 @@ pub fn network(data: &[u8]) {
     };
     let Ok(spec) = Spec::new(&inputs, &outputs, &hints) else { return };
     sane(&spec, &mut b);
+    for port in spec.prompt.iter().flat_map(models::Prompt::ports) {
+        let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
+        assert!(Value::length(&shape).is_some_and(|n| n <= 1 << 24), "refused before memory is asked for");
+    }
     for (port, _) in &spec.states {
         let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
         // Refused before memory is asked for.
-        assert!(State::length(&shape).is_none_or(|n| n <= 1 << 28));
+        assert!(Value::length(&shape).is_none_or(|n| n <= 1 << 28));
     }
     let mut mask = matte::Mask::default();
     let mut known = matte::Known::default();
@@ -450,10 +484,11 @@ fn quiet() {
 type Body = fn(&[u8]);
 
 /// Names and bodies of the targets.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 8] = [
     ("background", background),
     ("picture", picture),
     ("modelinfo", modelinfo),
+    ("npy", npy),
     ("manifest", manifest),
     ("network", network),
     ("webm", webm),

@@ -807,7 +807,7 @@ fn an_output_that_is_no_mask() {
             .op("Reshape", "s shape", "y")
             .output("y", Type::F32, shape)
     };
-    for shape in [&[1024][..], &[1, 1, 32, 32, 1], &[4, 1, 16, 16]] {
+    for shape in [&[1024][..], &[1, 2, 16, 32, 1], &[4, 1, 16, 16]] {
         let path = shaped(shape).save(folder.path(), "x.onnx");
         for more in [String::new(), options("output=y")] {
             // Named by the user it is tried, and told at the first frame.

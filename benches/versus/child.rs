@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Input, Provider, State};
+use gstbgremove::runtime::{self, Input, Provider, Value as Tensor};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
@@ -99,17 +99,17 @@ pub fn bare(preset: &str, provider: &str, width: usize, height: usize) -> Value 
     let spec = network.spec.clone();
     let (w, h) = spec.input_size(width, height, 0);
     let (shape, tensor) = (spec.input_shape(w, h), vec![0.5f32; 3 * w * h]);
-    let mut states: Vec<State> = spec
+    let mut states: Vec<Tensor> = spec
         .states
         .iter()
         .map(|(port, _)| {
             let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
-            State::zeros(port.element, &shape).unwrap_or_else(|e| panic!("{e}"))
+            Tensor::zeros(port.element, &shape).unwrap_or_else(|e| panic!("{e}"))
         })
         .collect();
     let mut run = || {
         let input = [(spec.input.as_str(), &shape[..], Input::F32(&tensor))];
-        let mut states: Vec<(&str, &str, &mut State)> = spec
+        let mut states: Vec<(&str, &str, &mut Tensor)> = spec
             .states
             .iter()
             .zip(&mut states)

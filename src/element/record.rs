@@ -134,6 +134,9 @@ impl BgRemove {
             model.insert("licence".into(), known.licence.into());
             model.insert("sha256".into(), known.sha256.into());
             model.insert("bytes".into(), known.bytes.into());
+            if let Some(decoder) = &network.decoder {
+                model.insert("decoder_sha256".into(), decoder.sha256.clone().into());
+            }
         } else if self.settings().is_key() {
             model.insert("title".into(), key::TITLE.into());
         }

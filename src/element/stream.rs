@@ -103,7 +103,9 @@ impl BgRemove {
                 // Another scene: the one before it ends here.
                 state.flow.release(&worker, submitted.number);
             }
-            let remembers = state.means.network().is_some_and(|n| !n.spec.states.is_empty());
+            // Who is told whom to keep cannot be shown what comes first.
+            let remembers =
+                state.means.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
             // What is live cannot make up for the time that this takes.
             let begins = submitted.first && remembers && settings.lookahead > 0 && !behind && !live;
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.

@@ -1,15 +1,17 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
 mod output;
+mod prompt;
 mod region;
 mod sample;
 
 use crate::error::Result;
 use crate::frame::Frame;
 use crate::models::{Fit, Network, Spec};
-use crate::runtime::{Cancel, Element, Input, State};
+use crate::runtime::{Cancel, Element, Input, Value};
 use crate::subjects::{Asked, Found, Subjects, Wanted};
 pub(crate) use output::Known;
+use prompt::Prompter;
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
 use std::time::{Duration, Instant};
@@ -31,13 +33,14 @@ pub struct Matting {
     tensor: Vec<f32>,
     half: Vec<half::f16>,
     bytes: Vec<u8>,
-    states: Vec<State>,
+    states: Vec<Value>,
     mask: Mask,
     /// Frame width, height, and the network's input size that goes with them.
     sizes: [usize; 4],
     /// The short side that is asked of networks without a size of their own; 0 for the model's choice.
     short_side: usize,
-    /// A small subject is followed; not by recurrent networks, whose state belongs to one place.
+    /// A small subject is followed; not by recurrent networks, whose state belongs to one place, nor by one that is told whom
+    /// to keep.
     follow: bool,
     tracker: Option<Tracker>,
     /// The mask of a part of the frame.
@@ -46,6 +49,8 @@ pub struct Matting {
     /// Who is who, where not all are wanted; and what is known of the last mask then.
     subjects: Subjects,
     found: Option<Found>,
+    /// Tells the network whom to keep, if it wants to be told.
+    prompter: Prompter,
     /// Ends the run that is under way.
     cancel: Cancel,
     times: Times,
@@ -81,7 +86,7 @@ impl Matting {
     /// model's own choice.
     /// `follow`: give a small subject the network's whole resolution.
     pub fn new(network: Network, short_side: usize, follow: bool) -> Self {
-        let follow = follow && network.spec.states.is_empty();
+        let follow = follow && network.spec.states.is_empty() && network.spec.prompt.is_none();
         Self {
             follow,
             tracker: follow.then(Tracker::default),
@@ -98,6 +103,7 @@ impl Matting {
             known: Known::default(),
             subjects: Subjects::default(),
             found: None,
+            prompter: Prompter::default(),
             cancel: Cancel::default(),
             times: Times::default(),
         }
@@ -112,12 +118,14 @@ impl Matting {
     pub fn reset(&mut self) {
         self.interrupt();
         self.subjects.reset();
+        self.prompter.reset();
     }
 
     /// Frames are missing: forgets the same, but not who is who.
     pub fn interrupt(&mut self) {
         self.states.clear();
         self.subjects.interrupt();
+        self.prompter.interrupt();
         if let Some(tracker) = &mut self.tracker {
             tracker.reset();
         }
@@ -144,9 +152,10 @@ impl Matting {
         self.found.take()
     }
 
-    /// Takes over who is who from another network's.
+    /// Takes over who is who, and who is kept, from another network's.
     pub fn adopt(&mut self, old: &mut Self) {
         std::mem::swap(&mut self.subjects, &mut old.subjects);
+        std::mem::swap(&mut self.prompter, &mut old.prompter);
     }
 
     /// Who is where in the last mask, where not all were wanted.
@@ -168,10 +177,14 @@ impl Matting {
             // Whoever was chosen before is not, when one is chosen again.
             self.subjects.reset();
         }
+        self.prompter.aim(asked);
         let asked = asked.filter(|a| a.wanted != Wanted::All);
         let Some(mut tracker) = self.tracker.take() else {
             self.infer(frame)?;
             self.choose(frame, asked, None);
+            if self.network.spec.prompt.is_some() {
+                self.prompter.see(&self.subjects, self.found.as_ref(), &self.mask);
+            }
             return Ok(&mut self.mask);
         };
         let done = self.run_where(&mut tracker, frame, asked);
@@ -277,7 +290,7 @@ impl Matting {
                 .iter()
                 .map(|(port, _)| {
                     let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
-                    State::zeros(port.element, &shape)
+                    Value::zeros(port.element, &shape)
                 })
                 .collect::<Result<_>>()?;
         }
@@ -288,20 +301,43 @@ impl Matting {
             _ => Input::F32(&self.tensor),
         };
         let mut inputs = vec![(spec.input.as_str(), &shape[..], input)];
+        // What the first part gives, and which part gives the mask.
+        let (mut given, mut last) = (Vec::new(), &network.session);
+        if let Some(decoder) = &network.decoder {
+            let names: Vec<&str> = spec.links.iter().map(|(from, _)| from.as_str()).collect();
+            given = network.session.values(&self.cancel, &inputs, &names)?;
+            inputs.clear();
+            last = decoder;
+        }
+        for ((_, to), value) in spec.links.iter().zip(&given) {
+            inputs.push((to, &[], Input::Value(value)));
+        }
         if let Some((name, shape)) = &spec.ratio {
             inputs.push((name, shape, Input::F32(&[1.0])));
         }
-        let mut states: Vec<(&str, &str, &mut State)> = spec
+        let prompts = match &spec.prompt {
+            Some(prompt) => {
+                let embedding = network.embedding.as_deref();
+                let logits = self.known.gives_logits(spec);
+                self.prompter.fill(prompt, embedding, (window, (width, height)), logits)?
+            }
+            None => Vec::new(),
+        };
+        for (name, value) in &prompts {
+            inputs.push((name, &[], Input::Value(value)));
+        }
+        let mut states: Vec<(&str, &str, &mut Value)> = spec
             .states
             .iter()
             .zip(&mut self.states)
             .map(|((port, out), state)| (port.name.as_str(), out.as_str(), state))
             .collect();
+        let wanted: Vec<&str> = [&spec.output].into_iter().chain(&spec.scores).map(String::as_str).collect();
         let (mask, known) = (&mut self.mask, &mut self.known);
         // A network that remembers sees its first frame twice: it was 3 % (MAD) to 7 % (Grad) better then.
         for inputs in std::iter::repeat_n(&inputs, if fresh && !states.is_empty() { 2 } else { 1 }) {
-            network.session.run_unless(&self.cancel, inputs, &mut states, &[&spec.output], |views| {
-                output::read(&views[0], spec, (width, height), window, known, mask)
+            last.run_unless(&self.cancel, inputs, &mut states, &wanted, |views| {
+                output::read(views, spec, (width, height), window, known, mask)
             })?;
         }
         self.times.inference += filled.elapsed();
@@ -360,7 +396,7 @@ pub(crate) fn read_view(
         Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
         Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
     };
-    output::read(view, spec, input, window, known, mask)
+    output::read(std::slice::from_ref(view), spec, input, window, known, mask)
 }
 
 /// The largest window of the frame's shape in the middle of the input.

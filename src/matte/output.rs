@@ -14,15 +14,29 @@ pub struct Known {
     pub finite: bool,
 }
 
-/// Reads the matte out of the network's output, cropped to the window that the frame took.
+impl Known {
+    /// Whether the network's masks are logits, and the one before is handed back to it as such.
+    pub fn gives_logits(&self, spec: &Spec) -> bool {
+        match spec.activation {
+            Activation::Auto => self.logits,
+            kind => kind == Activation::Sigmoid,
+        }
+    }
+}
+
+/// Reads the matte out of the network's output, cropped to the window that the frame took. `views`: the output, and how good
+/// each of its masks is, where the network says that.
 pub fn read(
-    view: &View<'_>,
+    views: &[View<'_>],
     spec: &Spec,
     input: (usize, usize),
     window: Window,
     known: &mut Known,
     mask: &mut Mask,
 ) -> Result<()> {
+    let [view, scores @ ..] = views else {
+        return Err(Error::new(Kind::Inference, "the network gave no output"));
+    };
     let grid = Grid::of(&view.shape, view.data.len()).ok_or_else(|| {
         Error::new(
             Kind::Inference,
@@ -41,13 +55,18 @@ pub fn read(
         known.logits = view.data.iter().any(|v| !(-0.01..=1.01).contains(v) && v.is_finite());
     }
     let activation = match spec.activation {
-        Activation::Auto if known.logits && grid.channels > 1 => Activation::Softmax,
+        // Several masks, each by itself, are no classes.
+        Activation::Auto if known.logits && grid.channels > 1 && spec.scores.is_none() => Activation::Softmax,
         Activation::Auto if known.logits && !spec.min_max => Activation::Sigmoid,
         Activation::Auto => Activation::None,
         known => known,
     };
     // With two classes or more the foreground is the last one, unless it is said.
-    let class = spec.class.unwrap_or(grid.channels - 1).min(grid.channels - 1);
+    let best = scores.first().and_then(|s| {
+        let finite = s.data.iter().enumerate().filter(|(_, v)| v.is_finite());
+        finite.max_by(|a, b| a.1.total_cmp(b.1)).map(|(i, _)| i)
+    });
+    let class = best.or(spec.class).unwrap_or(grid.channels - 1).min(grid.channels - 1);
     for y in rows.cells.clone() {
         mask.data.extend(columns.cells.clone().map(|x| {
             let at = y * grid.row + x * grid.pixel;
@@ -166,9 +185,9 @@ impl Grid {
             pixel: 1,
             channel: width * height,
         };
-        // A batch of one in front says nothing; of the three dimensions left, the channels are the
-        // small one.
+        // Batches of one in front say nothing; of the three dimensions left, the channels are the small one.
         let d = match &d[..] {
+            [1, 1, rest @ ..] if rest.len() == 3 => rest,
             [1, rest @ ..] if rest.len() >= 2 => rest,
             all => all,
         };
@@ -196,6 +215,8 @@ mod tests {
         assert_eq!((g.width, g.height, g.channels, g.pixel), (8, 6, 2, 2));
         let g = Grid::of(&[1, 6, 8], 48).unwrap();
         assert_eq!((g.width, g.height, g.channels), (8, 6, 1));
+        let g = Grid::of(&[1, 1, 3, 6, 8], 144).unwrap();
+        assert_eq!((g.width, g.height, g.channels), (8, 6, 3));
         assert_eq!(Grid::of(&[1, 1000], 1000), None);
         assert_eq!(Grid::of(&[1, 2, 6, 8], 95), None);
         assert_eq!(Grid::of(&[1, 0, 6, 8], 0), None);

@@ -2,6 +2,7 @@
 
 use super::{Activation, Fit, Hints};
 use glib::KeyFile;
+use std::path::PathBuf;
 
 /// Reads a key file.
 pub fn key_file(text: &str) -> std::result::Result<KeyFile, glib::Error> {
@@ -49,16 +50,49 @@ pub fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Er
     let text = |key: &str| {
         if has(key) { file.string(group, key).map(|s| Some(s.to_string())) } else { Ok(None) }
     };
-    let pairs = || {
-        if !has("recurrent") {
+    let pairs = |key: &str| {
+        if !has(key) {
             return Ok(None);
         }
-        let list = file.string_list(group, "recurrent")?;
+        let list = file.string_list(group, key)?;
         let pair = |s: &glib::GStringPtr| {
-            let (i, o) = s.split_once(':').ok_or_else(|| bad("recurrent", s))?;
+            let (i, o) = s.split_once(':').ok_or_else(|| bad(key, s))?;
             Ok((i.trim().to_string(), o.trim().to_string()))
         };
         list.iter().map(pair).collect::<std::result::Result<Vec<_>, glib::Error>>().map(Some)
+    };
+    // A name, and after a colon a second one.
+    let names = |key: &str| {
+        Ok::<_, glib::Error>(text(key)?.map(|v| match v.split_once(':') {
+            Some((first, second)) => (first.trim().to_string(), Some(second.trim().to_string())),
+            None => (v.trim().to_string(), None),
+        }))
+    };
+    let embedding = || match names("prompt-embedding")? {
+        None => Ok(None),
+        Some((input, Some(path))) if !path.is_empty() => Ok(Some((input, PathBuf::from(path)))),
+        Some(_) => Err(wrong(
+            "prompt-embedding",
+            "the input's name and a file are wanted, as in text_embed:red-jacket.npy",
+        )),
+    };
+    let points = || {
+        let what = "X,Y or X,Y,LABEL is wanted, in parts of the frame and 1 (the subject) or 0, as in 0.3,0.5;0.8,0.1,0";
+        let point = |s: &glib::GStringPtr| {
+            let numbers: Vec<f32> = s.split(',').map(|v| v.trim().parse().ok()).collect::<Option<_>>()?;
+            let [x, y, kind] = match numbers[..] {
+                [x, y] => [x, y, 1.0],
+                [x, y, kind] => [x, y, kind],
+                _ => return None,
+            };
+            let inside = (0.0..=1.0).contains(&x) && (0.0..=1.0).contains(&y);
+            (inside && (kind == 0.0 || kind == 1.0)).then_some([x, y, kind])
+        };
+        if !has("points") {
+            return Ok(None);
+        }
+        let list = file.string_list(group, "points")?;
+        list.iter().map(point).collect::<Option<Vec<_>>>().map(Some).ok_or_else(|| wrong("points", what))
     };
     Ok(Hints {
         mean: triple("mean")?,
@@ -93,6 +127,15 @@ pub fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Er
             Some(v) => return Err(bad("activation", v)),
         },
         min_max: flag("min-max")?,
-        recurrent: pairs()?,
+        recurrent: pairs("recurrent")?,
+        decoder: text("decoder")?.map(PathBuf::from),
+        link: pairs("link")?,
+        scores: text("scores")?,
+        prompt_points: names("prompt-points")?,
+        prompt_box: text("prompt-box")?,
+        prompt_mask: names("prompt-mask")?,
+        prompt_size: text("prompt-size")?,
+        prompt_embedding: embedding()?,
+        points: points()?,
     })
 }

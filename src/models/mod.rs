@@ -8,6 +8,8 @@
 mod catalogue;
 mod keys;
 mod network;
+mod npy;
+mod prompt;
 mod shelf;
 mod sidecar;
 mod spec;
@@ -16,7 +18,11 @@ mod spec;
 pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
 pub use network::{Network, Provenance};
+pub use npy::Array;
+#[cfg(any(test, fuzzing))]
+pub(crate) use npy::parse as parse_npy;
+pub use prompt::{Prompt, label};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sidecar::parse as parse_sidecar;
-pub use spec::{Activation, Fit, Hints, Order, Size, Spec};
+pub use spec::{Activation, Fit, Hints, Order, Signature, Size, Spec};

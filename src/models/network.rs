@@ -2,9 +2,10 @@
 //! threads share one session, so that weights are not held twice. Two networks load at the same time.
 
 use super::shelf::Shelf;
-use super::{Choice, FileSource, Spec};
+use super::{Array, Choice, FileSource, Spec, npy};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{self, Provider, Runtime, Session, Target};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -14,7 +15,11 @@ pub struct Network {
     /// The preset's or the file's name.
     pub name: String,
     pub session: Arc<Session>,
+    /// Its second part, if it has two: what `session` gives goes in there, and the mask comes out.
+    pub decoder: Option<Arc<Session>>,
     pub spec: Spec,
+    /// What `spec`'s embedding is filled with, and its shape there.
+    pub embedding: Option<Arc<Array>>,
     /// What it was loaded from.
     choice: Choice,
     threads: u32,
@@ -73,17 +78,24 @@ impl Network {
             Kind::Runtime => e,
             kind => Error::new(kind, format!("model '{}' cannot be used: {}", choice.name, e.text)),
         };
-        let length = match &choice.source {
-            FileSource::Embedded(_, bytes) => bytes.len() as u64,
-            FileSource::File(path) => runtime::onnx::inspect(path).map_err(because)?.length,
+        let length_of = |source: &FileSource| match source {
+            FileSource::Embedded(_, bytes) => Ok(bytes.len() as u64),
+            FileSource::File(path) => runtime::onnx::inspect(path).map(|files| files.length),
         };
+        let second = choice.decoder();
+        let length = length_of(&choice.source).map_err(because)?;
+        if let Some(second) = &second {
+            length_of(second).map_err(|e| because(Error::new(e.kind, format!("its decoder: {}", e.text))))?;
+        }
         let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
         let mut passed_over = Vec::new();
         let exact = choice.hints.min_max == Some(true);
         let on = |provider, device: &str| {
-            session(runtime, &choice.source, (provider, device), threads, exact, behind == Some(true))
+            let open =
+                |source| session(runtime, source, (provider, device), threads, exact, behind == Some(true));
+            Ok((open(&choice.source)?, second.as_ref().map(open).transpose()?))
         };
-        let session = match target.provider {
+        let (session, decoder) = match target.provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
             Some(p) => on(p, &target.device).map_err(because),
             None if !target.device.is_empty() => Err(Error::new(
@@ -109,11 +121,15 @@ impl Network {
                 last.map_err(because)
             }
         }?;
-        let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).map_err(because)?;
+        let spec = Spec::of((&*session).into(), decoder.as_deref().map(Into::into), &choice.hints)
+            .map_err(because)?;
+        let embedding = embedding(&spec, choice).map_err(because)?;
         Ok(Network {
             name: choice.name.clone(),
             session,
+            decoder,
             spec,
+            embedding,
             choice: choice.clone(),
             threads,
             behind,
@@ -167,8 +183,41 @@ impl Network {
 
     /// Whether what one remembers from frame to frame holds for the other.
     pub fn is_same(&self, other: &Network) -> bool {
-        Arc::ptr_eq(&self.session, &other.session) && self.spec == other.spec
+        Arc::ptr_eq(&self.session, &other.session)
+            && self.decoder.as_ref().map(Arc::as_ptr) == other.decoder.as_ref().map(Arc::as_ptr)
+            && (&self.spec, &self.embedding) == (&other.spec, &other.embedding)
     }
+}
+
+impl Choice {
+    /// The file of its second part, if it has one.
+    pub fn decoder(&self) -> Option<FileSource> {
+        self.hints.decoder.as_ref().map(|path| FileSource::File(self.beside(path)))
+    }
+
+    /// A relative path means a place beside the network.
+    fn beside(&self, path: &Path) -> PathBuf {
+        match &self.source {
+            FileSource::File(own) => {
+                own.parent().map_or_else(|| path.to_path_buf(), |folder| folder.join(path))
+            }
+            FileSource::Embedded(..) => path.to_path_buf(),
+        }
+    }
+}
+
+/// Reads what the network is always told.
+fn embedding(spec: &Spec, choice: &Choice) -> Result<Option<Arc<Array>>> {
+    let Some((port, path)) = spec.prompt.as_ref().and_then(|p| p.embedding.as_ref()) else { return Ok(None) };
+    let path = choice.beside(path);
+    let refuse = |why: String| {
+        Error::new(Kind::ModelInvalid, format!("{} cannot be its prompt-embedding: {why}", path.display()))
+    };
+    let array = npy::read(&path).map_err(refuse)?;
+    let shape = array
+        .shape_for(&port.shape)
+        .ok_or_else(|| refuse(format!("its shape is {:?}, and the input is {port}", array.shape)))?;
+    Ok(Some(Arc::new(Array { shape, ..array })))
 }
 
 fn session(

@@ -102,7 +102,7 @@ fn normalisation(ranges: &str) -> std::result::Result<([f32; 3], [f32; 3]), Stri
 /// # Errors
 /// [`Kind::Setting`] for a value that cannot be understood, and for a field that is not known.
 pub fn from_structure(structure: &gst::StructureRef) -> Result<Hints> {
-    const KEYS: [&str; 13] = [
+    const KEYS: [&str; 22] = [
         "mean",
         "std",
         "divide-by-max",
@@ -116,6 +116,15 @@ pub fn from_structure(structure: &gst::StructureRef) -> Result<Hints> {
         "activation",
         "min-max",
         "recurrent",
+        "decoder",
+        "link",
+        "scores",
+        "prompt-points",
+        "prompt-box",
+        "prompt-mask",
+        "prompt-size",
+        "prompt-embedding",
+        "points",
     ];
     let refuse = |why: String| Error::new(Kind::Setting, format!("model-options cannot be used: {why}"));
     let file = KeyFile::new();
@@ -165,6 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn reads_how_a_network_is_told_whom_to_keep() {
+        let hints = parse(
+            "[bgremove]\ndecoder=second.onnx\nlink=a:b\nscores=iou\nprompt-points=places:labels\nprompt-box=box\n\
+             prompt-mask=last\nprompt-size=size\nprompt-embedding=text:red jacket.npy\npoints=0.25,0.5;1,0,0\n",
+        )
+        .unwrap();
+        assert_eq!((hints.decoder, hints.scores), (Some("second.onnx".into()), Some("iou".into())));
+        assert_eq!(hints.prompt_points, Some(("places".into(), Some("labels".into()))));
+        assert_eq!((hints.prompt_box.as_deref(), hints.prompt_size.as_deref()), (Some("box"), Some("size")));
+        assert_eq!(hints.prompt_mask, Some(("last".into(), None)));
+        assert_eq!(hints.prompt_embedding, Some(("text".into(), "red jacket.npy".into())));
+        assert_eq!(hints.points, Some(vec![[0.25, 0.5, 1.0], [1.0, 0.0, 0.0]]));
+        assert_eq!(hints.link, Some(vec![("a".into(), "b".into())]));
+    }
+
+    #[test]
     fn refuses_what_it_does_not_understand() {
         for text in [
             "no key file",
@@ -175,6 +200,10 @@ mod tests {
             "[bgremove]\nmean=1;2\n",
             "[bgremove]\nshort-side=-5\n",
             "[bgremove]\nrecurrent=a\n",
+            "[bgremove]\nprompt-embedding=text\n",
+            "[bgremove]\npoints=0.5\n",
+            "[bgremove]\npoints=0.5,1.5\n",
+            "[bgremove]\npoints=0.5,0.5,7\n",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

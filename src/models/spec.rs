@@ -1,7 +1,9 @@
 //! What a network wants and gives, from its signature and what is known besides.
 
+use super::Prompt;
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Element, Port};
+use crate::runtime::{Element, Port, Session};
+use std::path::PathBuf;
 
 /// Order of the dimensions of an image tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,22 @@ pub struct Hints {
     pub min_max: Option<bool>,
     /// Recurrent pairs: input, output.
     pub recurrent: Option<Vec<(String, String)>>,
+    /// The file's second part, which goes from what this one gives to the mask; beside this one, if the path is relative.
+    pub decoder: Option<PathBuf>,
+    /// What goes from the first part to the second under two names: output, input.
+    pub link: Option<Vec<(String, String)>>,
+    /// The output that says how good each of several masks is; the best is taken.
+    pub scores: Option<String>,
+    /// An input for places, and one for what they are.
+    pub prompt_points: Option<(String, Option<String>)>,
+    pub prompt_box: Option<String>,
+    /// An input for the mask before, and one for whether there is one.
+    pub prompt_mask: Option<(String, Option<String>)>,
+    pub prompt_size: Option<String>,
+    /// An input, and the file of what it is always filled with; beside the network, if the path is relative.
+    pub prompt_embedding: Option<(String, PathBuf)>,
+    /// As [`Prompt::places`].
+    pub points: Option<Vec<[f32; 3]>>,
 }
 
 impl Hints {
@@ -84,7 +102,29 @@ impl Hints {
             activation: self.activation.or(others.activation),
             min_max: self.min_max.or(others.min_max),
             recurrent: self.recurrent.or(others.recurrent),
+            decoder: self.decoder.or(others.decoder),
+            link: self.link.or(others.link),
+            scores: self.scores.or(others.scores),
+            prompt_points: self.prompt_points.or(others.prompt_points),
+            prompt_box: self.prompt_box.or(others.prompt_box),
+            prompt_mask: self.prompt_mask.or(others.prompt_mask),
+            prompt_size: self.prompt_size.or(others.prompt_size),
+            prompt_embedding: self.prompt_embedding.or(others.prompt_embedding),
+            points: self.points.or(others.points),
         }
+    }
+}
+
+/// What goes into a network's file and what comes out of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Signature<'a> {
+    pub inputs: &'a [Port],
+    pub outputs: &'a [Port],
+}
+
+impl<'a> From<&'a Session> for Signature<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self { inputs: &session.inputs, outputs: &session.outputs }
     }
 }
 
@@ -116,6 +156,12 @@ pub struct Spec {
     pub min_max: bool,
     /// Recurrent state: input, its element type and shape, and the output that replaces it.
     pub states: Vec<(Port, String)>,
+    /// How it is told whom to keep, if it wants to be.
+    pub prompt: Option<Prompt>,
+    /// Of a network in two parts: outputs of the first, and the inputs of the second that they become.
+    pub links: Vec<(String, String)>,
+    /// The output that says how good each of several masks is.
+    pub scores: Option<String>,
 }
 
 /// Of a network's input, where the file leaves its size open.
@@ -124,71 +170,104 @@ const MOST_PIXELS: usize = 4096 * 4096;
 const LARGEST_SIDE: usize = 8192;
 
 impl Spec {
-    /// Reads a network's signature.
+    /// Reads the signature of a network in one file.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`], with the file's inputs and outputs, when it is no image network.
+    /// As for [`Spec::of`].
     pub fn new(inputs: &[Port], outputs: &[Port], hints: &Hints) -> Result<Self> {
+        Self::of(Signature { inputs, outputs }, None, hints)
+    }
+
+    /// Reads a network's signature. `decoder`: of its second part, which takes what the first gives.
+    ///
+    /// # Errors
+    /// [`Kind::ModelInvalid`], with the inputs and outputs, when it is no image network.
+    pub fn of(network: Signature<'_>, decoder: Option<Signature<'_>>, hints: &Hints) -> Result<Self> {
         let list = |ports: &[Port]| ports.iter().map(|p| p.to_string()).collect::<Vec<_>>().join(", ");
         let refuse = |why: &str| {
-            Error::new(
-                Kind::ModelInvalid,
-                format!("it {why}. Inputs: {}. Outputs: {}.", list(inputs), list(outputs)),
-            )
+            let mut text =
+                format!("it {why}. Inputs: {}. Outputs: {}.", list(network.inputs), list(network.outputs));
+            if let Some(decoder) = decoder {
+                text += &format!(
+                    " The decoder's inputs: {}. Its outputs: {}.",
+                    list(decoder.inputs),
+                    list(decoder.outputs)
+                );
+            }
+            Error::new(Kind::ModelInvalid, text)
         };
-        let port = |ports: &'_ [Port], name: &str| ports.iter().find(|p| p.name == name).cloned();
-        let states: Vec<(Port, String)> = match &hints.recurrent {
-            Some(pairs) => pairs
-                .iter()
-                .map(|(i, o)| {
-                    let input = port(inputs, i).ok_or_else(|| refuse(&format!("has no input '{i}'")))?;
-                    port(outputs, o).ok_or_else(|| refuse(&format!("has no output '{o}'")))?;
-                    Ok((input, o.clone()))
-                })
-                .collect::<Result<_>>()?,
-            // RVM's names: r1i … r4i go in, r1o … r4o come out.
-            None => inputs
-                .iter()
-                .filter_map(|i| {
-                    let stem = i.name.strip_suffix('i')?;
-                    let out = outputs.iter().find(|o| o.name.strip_suffix('o') == Some(stem))?;
-                    Some((i.clone(), out.name.clone()))
-                })
-                .collect(),
+        let last = decoder.unwrap_or(network);
+        let states = find_states(last, hints).map_err(|why| refuse(&why))?;
+        let links = match decoder {
+            Some(decoder) => find_links(network, decoder, hints).map_err(|why| refuse(&why))?,
+            None => Vec::new(),
         };
-        let free = || inputs.iter().filter(|i| !states.iter().any(|(s, _)| s.name == i.name));
-        let (input, order) = match &hints.input {
-            Some(name) => free()
-                .find(|i| i.name == *name)
-                .and_then(|i| Some((i, image_order(i)?)))
-                .ok_or_else(|| refuse(&format!("has no image input '{name}'"))),
-            None => free()
-                .find_map(|i| Some((i, image_order(i)?)))
-                .ok_or_else(|| refuse("has no input for an RGB image (four dimensions, three channels)")),
-        }?;
-        let ratio = free()
-            .find(|i| i.name == "downsample_ratio" && i.element == Element::F32 && i.shape.len() <= 1)
-            .map(|i| (i.name.clone(), i.shape.iter().map(|d| (*d).max(1)).collect::<Vec<i64>>()));
-        if let Some(other) =
-            free().find(|i| i.name != input.name && ratio.as_ref().is_none_or(|(name, _)| i.name != *name))
+        let remembered = |p: &Port| states.iter().any(|(s, _)| s.name == p.name);
+        let (input, order) = {
+            let free = || network.inputs.iter().filter(|i| decoder.is_some() || !remembered(i));
+            match &hints.input {
+                Some(name) => free()
+                    .find(|i| i.name == *name)
+                    .and_then(|i| Some((i, image_order(i)?)))
+                    .ok_or_else(|| refuse(&format!("has no image input '{name}'"))),
+                None => free()
+                    .find_map(|i| Some((i, image_order(i)?)))
+                    .ok_or_else(|| refuse("has no input for an RGB image (four dimensions, three channels)")),
+            }?
+        };
+        if decoder.is_some()
+            && let Some(other) = network.inputs.iter().find(|i| i.name != input.name)
         {
             return Err(refuse(&format!(
-                "wants an input '{0}' that bgremove cannot fill (for a recurrent state, say which output \
-                 becomes it, in a sidecar or model-options: recurrent={0}:OUTPUT)",
+                "wants an input '{}' beside the picture, and has a decoder",
                 other.name
             )));
         }
-        if input.element == Element::Other {
+        // What neither the picture, nor a state, nor the first part fills.
+        let free: Vec<&Port> = last
+            .inputs
+            .iter()
+            .filter(|i| (decoder.is_some() || i.name != input.name) && !remembered(i))
+            .filter(|i| !links.iter().any(|(_, to)| *to == i.name))
+            .collect();
+        let ratio = free
+            .iter()
+            .find(|i| i.name == "downsample_ratio" && i.element == Element::F32 && i.shape.len() <= 1)
+            .map(|i| (i.name.clone(), i.shape.iter().map(|d| (*d).max(1)).collect::<Vec<i64>>()));
+        let prompt = Prompt::find(&free, hints).map_err(|why| refuse(&why))?;
+        let prompted = |p: &Port| prompt.iter().flat_map(Prompt::ports).any(|own| own.name == p.name);
+        if let Some(other) =
+            free.iter().find(|i| !prompted(i) && ratio.as_ref().is_none_or(|(name, _)| i.name != *name))
+        {
+            return Err(refuse(&format!(
+                "wants an input '{0}' that bgremove cannot fill (for a recurrent state, say which output \
+                 becomes it, in a sidecar or model-options: recurrent={0}:OUTPUT; for one that says whom to keep: \
+                 prompt-points={0}, prompt-box, prompt-mask or prompt-embedding)",
+                other.name
+            )));
+        }
+        if !input.element.is_picture() {
             return Err(refuse("takes images of a type that is not float32, float16 or uint8"));
         }
+        let named = |name: &String| last.outputs.iter().find(|o| o.name == *name);
+        let scores = match &hints.scores {
+            Some(name) => Some(named(name).ok_or_else(|| refuse(&format!("has no output '{name}'")))?),
+            // The SAM family's names.
+            None => {
+                last.outputs.iter().find(|o| ["iou_predictions", "iou_scores"].contains(&o.name.as_str()))
+            }
+        };
+        let several = scores.is_some() || hints.class.is_some();
         let output = match &hints.output {
-            Some(name) => outputs
+            Some(name) => named(name).ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
+            None => last
+                .outputs
                 .iter()
-                .find(|o| o.name == *name)
-                .ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
-            None => outputs.iter().find(|o| no_matte(o, order).is_none()).ok_or_else(|| {
-                refuse("has no output that could be a matte (one or two channels of an image)")
-            })?,
+                .filter(|o| scores.is_none_or(|s| s.name != o.name))
+                .find(|o| no_matte(o, order, several).is_none())
+                .ok_or_else(|| {
+                    refuse("has no output that could be a matte (one or two channels of an image)")
+                })?,
         };
         let (h, w) = match order {
             Order::Nchw => (input.shape[2], input.shape[3]),
@@ -230,21 +309,32 @@ impl Spec {
             activation: hints.activation.unwrap_or(Activation::Auto),
             min_max: hints.min_max.unwrap_or(false),
             states,
+            prompt,
+            links,
+            // Whoever names a class wants that one.
+            scores: scores.filter(|_| hints.class.is_none()).map(|o| o.name.clone()),
         })
     }
 
-    /// What each input and each output is to bgremove, and why, in their order.
-    pub fn explain(&self, inputs: &[Port], outputs: &[Port], hints: &Hints) -> (Vec<String>, Vec<String>) {
+    /// What each input and each output is to bgremove, and why, in their order: of the file, and of the decoder.
+    pub fn explain(
+        &self,
+        network: Signature<'_>,
+        decoder: Option<Signature<'_>>,
+        hints: &Hints,
+    ) -> Vec<(Vec<String>, Vec<String>)> {
+        let picture = |port: &Port| {
+            let how = if hints.input.is_some() { "named by `input`" } else { "the first that can be one" };
+            (port.name == self.input).then(|| format!("the picture ({how})"))
+        };
         let input = |port: &Port| {
-            if port.name == self.input {
-                let how =
-                    if hints.input.is_some() { "named by `input`" } else { "the first that can be one" };
-                return format!("the picture ({how})");
-            }
-            match self.states.iter().find(|(s, _)| s.name == port.name) {
-                Some((_, out)) => format!("what is remembered of the frame before: '{out}' of its run"),
-                None => "always 1".to_string(),
-            }
+            let state = self.states.iter().find(|(s, _)| s.name == port.name);
+            let remembered =
+                state.map(|(_, out)| format!("what is remembered of the frame before: '{out}' of its run"));
+            let linked = self.links.iter().find(|(_, to)| *to == port.name);
+            let linked = linked.map(|(from, _)| format!("'{from}' of the first part"));
+            let prompt = self.prompt.as_ref().and_then(|p| p.role(&port.name)).map(str::to_string);
+            remembered.or(linked).or(prompt).unwrap_or_else(|| "always 1".to_string())
         };
         let output = |port: &Port| {
             if port.name == self.output {
@@ -254,15 +344,30 @@ impl Spec {
                 };
                 return format!("taken as the mask ({how})");
             }
+            if self.scores.as_ref() == Some(&port.name) {
+                return "how good each mask is: the best is taken".to_string();
+            }
             if let Some((state, _)) = self.states.iter().find(|(_, out)| *out == port.name) {
                 return format!("remembered for the next frame, as '{}'", state.name);
             }
-            match no_matte(port, self.order) {
+            match no_matte(port, self.order, self.scores.is_some() || self.class.is_some()) {
                 Some(why) => format!("not read ({why})"),
                 None => format!("not read (could be a mask, too: output={} takes it)", port.name),
             }
         };
-        (inputs.iter().map(input).collect(), outputs.iter().map(output).collect())
+        let all = |ports: &[Port], role: &dyn Fn(&Port) -> String| ports.iter().map(role).collect::<Vec<_>>();
+        let Some(decoder) = decoder else {
+            let inputs = all(network.inputs, &|p| picture(p).unwrap_or_else(|| input(p)));
+            return vec![(inputs, all(network.outputs, &output))];
+        };
+        let given = |port: &Port| match self.links.iter().find(|(from, _)| *from == port.name) {
+            Some((_, to)) => format!("goes to the decoder, as '{to}'"),
+            None => "not read".to_string(),
+        };
+        vec![
+            (all(network.inputs, &|p| picture(p).unwrap_or_default()), all(network.outputs, &given)),
+            (all(decoder.inputs, &input), all(decoder.outputs, &output)),
+        ]
     }
 
     /// The network's input size for a frame, width and height in pixels. `short_side` overrides the
@@ -309,22 +414,85 @@ fn image_order(port: &Port) -> Option<Order> {
     }
 }
 
-/// Why an output cannot be a matte, if so.
-fn no_matte(port: &Port, order: Order) -> Option<&'static str> {
-    if port.element == Element::Other {
+/// Why an output cannot be a matte, if so. `several`: it may be several, of which the best is taken.
+fn no_matte(port: &Port, order: Order, several: bool) -> Option<&'static str> {
+    if !port.element.is_picture() {
         return Some("no float32, float16 or uint8");
     }
-    if !(2..=4).contains(&port.shape.len()) {
+    let shape = match &port.shape[..] {
+        // A batch in a batch.
+        [1 | -1, rest @ ..] if rest.len() == 4 => rest,
+        shape => shape,
+    };
+    if !(2..=4).contains(&shape.len()) {
         return Some("no image: two to four dimensions");
     }
-    match (&port.shape[..], order) {
+    match (shape, order) {
         // Two dimensions are a batch of class scores as often as a picture.
         ([h, w], _) if *h <= 1 || *w <= 1 => Some("no image: a size is open, or 1"),
+        ([_, c, _, _], Order::Nchw) if several && *c <= 4 => None,
         ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) if !matches!(c, -1 | 1 | 2) => {
             Some("a matte has one or two channels")
         }
         _ => None,
     }
+}
+
+/// The recurrent state's inputs, each with the output that becomes it.
+fn find_states(last: Signature<'_>, hints: &Hints) -> std::result::Result<Vec<(Port, String)>, String> {
+    let Some(pairs) = &hints.recurrent else {
+        // RVM's names: r1i … r4i go in, r1o … r4o come out.
+        let states = last.inputs.iter().filter_map(|i| {
+            let stem = i.name.strip_suffix('i')?;
+            let out = last.outputs.iter().find(|o| o.name.strip_suffix('o') == Some(stem))?;
+            Some((i.clone(), out.name.clone()))
+        });
+        return Ok(states.collect());
+    };
+    let state = |(i, o): &(String, String)| {
+        let input = last.inputs.iter().find(|p| p.name == *i).ok_or_else(|| format!("has no input '{i}'"))?;
+        if !last.outputs.iter().any(|p| p.name == *o) {
+            return Err(format!("has no output '{o}'"));
+        }
+        Ok((input.clone(), o.clone()))
+    };
+    pairs.iter().map(state).collect()
+}
+
+/// What goes from the first part to the second: what is said, and what has the same name.
+fn find_links(
+    network: Signature<'_>,
+    decoder: Signature<'_>,
+    hints: &Hints,
+) -> std::result::Result<Vec<(String, String)>, String> {
+    let mut links = hints.link.clone().unwrap_or_default();
+    for port in decoder.inputs {
+        let given = network.outputs.iter().any(|o| o.name == port.name);
+        if given && !links.iter().any(|(_, to)| *to == port.name) {
+            links.push((port.name.clone(), port.name.clone()));
+        }
+    }
+    if links.is_empty() {
+        return Err(
+            "gives nothing that its decoder has an input for (link=OUTPUT:INPUT says what becomes what)"
+                .into(),
+        );
+    }
+    for (from, to) in &links {
+        let Some(output) = network.outputs.iter().find(|p| p.name == *from) else {
+            return Err(format!("has no output '{from}' for its decoder"));
+        };
+        let Some(input) = decoder.inputs.iter().find(|p| p.name == *to) else {
+            return Err(format!("has a decoder without an input '{to}'"));
+        };
+        let meets = |(a, b): (&i64, &i64)| *a < 0 || *b < 0 || a == b;
+        let alike =
+            output.shape.len() == input.shape.len() && output.shape.iter().zip(&input.shape).all(meets);
+        if output.element != input.element || !alike {
+            return Err(format!("gives its decoder {output}, which wants {input}"));
+        }
+    }
+    Ok(links)
 }
 
 #[cfg(test)]
@@ -363,6 +531,70 @@ mod tests {
         assert_eq!(spec.output, "pha");
         let pairs: Vec<_> = spec.states.iter().map(|(i, o)| (i.name.as_str(), o.as_str())).collect();
         assert_eq!(pairs, [("r1i", "r1o"), ("r2i", "r2o")]);
+    }
+
+    /// As SAM 2.1 is exported: an encoder and a decoder.
+    fn sam() -> [Vec<Port>; 4] {
+        let features = || {
+            vec![
+                port("high_res_feats_0", &[1, 32, 256, 256]),
+                port("high_res_feats_1", &[1, 64, 128, 128]),
+                port("image_embed", &[1, 256, 64, 64]),
+            ]
+        };
+        let mut inputs = features();
+        inputs.extend([
+            port("point_coords", &[-1, -1, 2]),
+            port("point_labels", &[-1, -1]),
+            port("mask_input", &[-1, 1, 256, 256]),
+            port("has_mask_input", &[1]),
+        ]);
+        let outputs = vec![
+            port("masks", &[-1, 3, 1024, 1024]),
+            port("iou_predictions", &[-1, 3]),
+            port("low_res_masks", &[-1, 3, 256, 256]),
+        ];
+        [vec![port("image", &[1, 3, 1024, 1024])], features(), inputs, outputs]
+    }
+
+    fn of(ports: &[Vec<Port>; 4], hints: &Hints) -> Result<Spec> {
+        let [a, b, c, d] = ports;
+        Spec::of(Signature { inputs: a, outputs: b }, Some(Signature { inputs: c, outputs: d }), hints)
+    }
+
+    #[test]
+    fn a_network_in_two_parts_is_read_by_its_names() {
+        let ports = sam();
+        let spec = of(&ports, &Hints::default()).unwrap();
+        assert_eq!((spec.input.as_str(), spec.output.as_str()), ("image", "masks"));
+        assert_eq!(spec.scores.as_deref(), Some("iou_predictions"));
+        assert_eq!(spec.links.len(), 3);
+        let prompt = spec.prompt.as_ref().unwrap();
+        let names: Vec<_> = prompt.ports().map(|p| p.name.as_str()).collect();
+        assert_eq!(names, ["point_coords", "point_labels", "mask_input", "has_mask_input"]);
+        // A class that is named is one of the masks.
+        let one =
+            of(&ports, &Hints { class: Some(0), output: Some("masks".into()), ..Hints::default() }).unwrap();
+        assert_eq!((one.scores, one.class), (None, Some(0)));
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused_in_words() {
+        let mut ports = sam();
+        ports[1][2].shape[1] = 128;
+        let why = of(&ports, &Hints::default()).unwrap_err().text;
+        assert!(why.contains("image_embed") && why.contains("which wants"), "{why}");
+        let mut ports = sam();
+        ports[2].push(port("speed", &[1]));
+        let why = of(&ports, &Hints::default()).unwrap_err().text;
+        assert!(why.contains("'speed'") && why.contains("prompt-points=speed"), "{why}");
+        let mut ports = sam();
+        ports[1].iter_mut().for_each(|p| p.name.push('x'));
+        let why = of(&ports, &Hints::default()).unwrap_err().text;
+        assert!(why.contains("link=OUTPUT:INPUT"), "{why}");
+        let link =
+            ["high_res_feats_0", "high_res_feats_1", "image_embed"].map(|n| (format!("{n}x"), n.to_string()));
+        assert!(of(&ports, &Hints { link: Some(link.into()), ..Hints::default() }).is_ok());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use find::data_folder;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
 pub use run::Cancel;
-pub use session::{Element, Input, ModelSource, Port, Session, State, View, threads_of_a_run};
+pub use session::{Element, Input, ModelSource, Port, Session, Value, View, threads_of_a_run};
 pub use threads::step_back_here;
 
 use crate::error::{Error, Kind, Result};

@@ -23,8 +23,17 @@ pub enum Element {
     F32,
     F16,
     U8,
+    I32,
+    I64,
     /// Anything else; kept for the message.
     Other,
+}
+
+impl Element {
+    /// Whether pictures and masks may be of it.
+    pub fn is_picture(self) -> bool {
+        matches!(self, Element::F32 | Element::F16 | Element::U8)
+    }
 }
 
 /// An input or an output of a network.
@@ -50,18 +59,20 @@ pub enum Input<'a> {
     F32(&'a [f32]),
     F16(&'a [half::f16]),
     U8(&'a [u8]),
+    /// With a shape of its own.
+    Value(&'a Value),
 }
 
-/// Recurrent state: a value of the runtime, handed from one run to the next without a copy.
+/// A tensor in the runtime's memory, which goes into runs without a copy: recurrent state, what an encoder gives, a prompt.
 #[derive(Debug)]
-pub struct State {
+pub struct Value {
     value: DynValue,
     /// Whose arena it lies in; after the value, which is let go first.
     _session: Option<Arc<SharedSessionInner>>,
 }
 
-impl State {
-    /// A state of zeros.
+impl Value {
+    /// A recurrent state of zeros.
     ///
     /// # Errors
     /// [`Kind::ModelInvalid`] when it would be larger than any network's, or is of no floating type.
@@ -72,14 +83,41 @@ impl State {
                 format!("a recurrent state of shape {shape:?} is larger than any should be"),
             )
         })?;
+        match element {
+            Element::F32 | Element::F16 => Self::of(element, shape, vec![0.0; n]),
+            _ => Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
+        }
+    }
+
+    /// These numbers, rounded where the type is of whole ones.
+    ///
+    /// # Errors
+    /// [`Kind::Inference`] when there are not as many as the shape says, or they cannot be of this type.
+    pub fn of(element: Element, shape: &[i64], numbers: Vec<f32>) -> Result<Self> {
+        let shape = shape.to_vec();
         let value = match element {
-            Element::F32 => Tensor::from_array((shape.to_vec(), vec![0f32; n])).map(|t| t.into_dyn()),
+            Element::F32 => Tensor::from_array((shape, numbers)).map(|t| t.into_dyn()),
             Element::F16 => {
-                Tensor::from_array((shape.to_vec(), vec![half::f16::ZERO; n])).map(|t| t.into_dyn())
+                let halves: Vec<_> = numbers.into_iter().map(half::f16::from_f32).collect();
+                Tensor::from_array((shape, halves)).map(|t| t.into_dyn())
             }
-            _ => return Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
+            Element::U8 => {
+                let bytes: Vec<_> = numbers.into_iter().map(|v| v.round() as u8).collect();
+                Tensor::from_array((shape, bytes)).map(|t| t.into_dyn())
+            }
+            Element::I32 => {
+                let whole: Vec<_> = numbers.into_iter().map(|v| v.round() as i32).collect();
+                Tensor::from_array((shape, whole)).map(|t| t.into_dyn())
+            }
+            Element::I64 => {
+                let whole: Vec<_> = numbers.into_iter().map(|v| v.round() as i64).collect();
+                Tensor::from_array((shape, whole)).map(|t| t.into_dyn())
+            }
+            Element::Other => {
+                return Err(Error::new(Kind::Inference, "an input is of a type that cannot be filled"));
+            }
         };
-        value.map(|value| State { value, _session: None }).map_err(failed)
+        value.map(|value| Self { value, _session: None }).map_err(failed)
     }
 
     /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
@@ -254,7 +292,7 @@ impl Session {
     pub fn run<T>(
         &self,
         inputs: &[(&str, &[i64], Input<'_>)],
-        states: &mut [(&str, &str, &mut State)],
+        states: &mut [(&str, &str, &mut Value)],
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
@@ -270,12 +308,10 @@ impl Session {
         &self,
         cancel: &Cancel,
         inputs: &[(&str, &[i64], Input<'_>)],
-        states: &mut [(&str, &str, &mut State)],
+        states: &mut [(&str, &str, &mut Value)],
         wanted: &[&str],
         read: impl FnOnce(&[View<'_>]) -> Result<T>,
     ) -> Result<T> {
-        let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
-        let options = cancel.options()?;
         let _working = Working::new();
         let mut names = wanted.to_vec();
         for (_, name, _) in states.iter() {
@@ -283,28 +319,7 @@ impl Session {
                 names.push(name);
             }
         }
-        let outputs = {
-            let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
-            for (name, shape, data) in inputs {
-                let shape = shape.to_vec();
-                let value = match data {
-                    Input::F32(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
-                    Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
-                    Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
-                };
-                values.push((name, value.map_err(failed)?));
-            }
-            for (name, _, state) in states.iter() {
-                values.push((name, SessionInputValue::from(&state.value)));
-            }
-            // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
-            unsafe { run(&self.session, &options, &values, &names) }.map_err(|e| {
-                match cancel.is_called() {
-                    true => cancelled(),
-                    false => failed(e),
-                }
-            })?
-        };
+        let outputs = self.outputs(cancel, inputs, states, &names)?;
         let views = names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, value));
         let views = views.collect::<Result<Vec<_>>>()?;
         let result = read(&views)?;
@@ -315,9 +330,58 @@ impl Session {
             let value = at.and_then(|i| outputs[i].take()).ok_or_else(|| {
                 Error::new(Kind::Inference, format!("the network gave no state '{name}' of its own"))
             })?;
-            **state = State { value, _session: Some(self.session.inner()) };
+            **state = self.own(value);
         }
         Ok(result)
+    }
+
+    /// Runs the network once for outputs that are another network's inputs, in the order of `names`.
+    ///
+    /// # Errors
+    /// As for [`Session::run_unless`].
+    pub fn values(
+        &self,
+        cancel: &Cancel,
+        inputs: &[(&str, &[i64], Input<'_>)],
+        names: &[&str],
+    ) -> Result<Vec<Value>> {
+        let _working = Working::new();
+        let outputs = self.outputs(cancel, inputs, &[], names)?;
+        Ok(outputs.into_iter().map(|value| self.own(value)).collect())
+    }
+
+    fn own(&self, value: DynValue) -> Value {
+        Value { value, _session: Some(self.session.inner()) }
+    }
+
+    fn outputs(
+        &self,
+        cancel: &Cancel,
+        inputs: &[(&str, &[i64], Input<'_>)],
+        states: &[(&str, &str, &mut Value)],
+        names: &[&str],
+    ) -> Result<Vec<DynValue>> {
+        let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
+        let options = cancel.options()?;
+        let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
+        for (name, shape, data) in inputs {
+            let shape = shape.to_vec();
+            let value = match data {
+                Input::F32(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
+                Input::Value(v) => Ok(SessionInputValue::from(&v.value)),
+            };
+            values.push((name, value.map_err(failed)?));
+        }
+        for (name, _, state) in states {
+            values.push((name, SessionInputValue::from(&state.value)));
+        }
+        // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
+        unsafe { run(&self.session, &options, &values, names) }.map_err(|e| match cancel.is_called() {
+            true => cancelled(),
+            false => failed(e),
+        })
     }
 }
 
@@ -427,6 +491,8 @@ impl Port {
                     TensorElementType::Float32 => Element::F32,
                     TensorElementType::Float16 => Element::F16,
                     TensorElementType::Uint8 => Element::U8,
+                    TensorElementType::Int32 => Element::I32,
+                    TensorElementType::Int64 => Element::I64,
                     _ => Element::Other,
                 };
                 (element, shape.iter().copied().collect())

@@ -130,6 +130,13 @@ impl Region {
         let bounds = [part(x, width), part(y, height), part(x + w, width), part(y + h, height)];
         Self { bounds, class: class.into(), id }
     }
+
+    /// Whether it is of this class or has this number; any is, where none is said.
+    pub fn is_of(&self, class: Option<&str>) -> bool {
+        class.is_none_or(|c| {
+            self.class.eq_ignore_ascii_case(c) || self.id.is_some_and(|id| id.to_string() == c)
+        })
+    }
 }
 
 /// Who is asked for.
@@ -359,12 +366,8 @@ impl Subjects {
             }
             Wanted::Nearest(..) | Wanted::Box(_) => {}
             Wanted::Meta(class) => {
-                let fits = |r: &&Region| {
-                    class.as_ref().is_none_or(|c| {
-                        r.class.eq_ignore_ascii_case(c) || r.id.is_some_and(|id| id.to_string() == *c)
-                    })
-                };
-                let wanted: Vec<Region> = regions.iter().filter(fits).cloned().collect();
+                let class = class.as_deref();
+                let wanted: Vec<Region> = regions.iter().filter(|r| r.is_of(class)).cloned().collect();
                 if !wanted.is_empty() {
                     self.regions = (wanted, 0);
                 } else if !again {

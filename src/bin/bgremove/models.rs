@@ -8,8 +8,8 @@ use crate::{Failure, print};
 use clap::{Args, ValueEnum};
 use gstbgremove::auto;
 use gstbgremove::key;
-use gstbgremove::models::{self, Choice, Spec};
-use gstbgremove::runtime::{self, Port, Provider, Session};
+use gstbgremove::models::{self, Choice, FileSource, Hints, Signature, Spec};
+use gstbgremove::runtime::{self, Provider, Session};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -218,33 +218,75 @@ fn info(p: &Preset) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A network as it says itself what it is: on the CPU.
+/// A network's files, as they say themselves what they are: on the CPU.
+pub struct Opened {
+    session: Session,
+    decoder: Option<Session>,
+    hints: Hints,
+}
+
+impl Opened {
+    /// What it wants and gives.
+    ///
+    /// # Errors
+    /// It is no image network.
+    pub fn spec(&self) -> gstbgremove::error::Result<Spec> {
+        Spec::of(self.network(), self.second(), &self.hints)
+    }
+
+    fn network(&self) -> Signature<'_> {
+        (&self.session).into()
+    }
+
+    fn second(&self) -> Option<Signature<'_>> {
+        self.decoder.as_ref().map(Into::into)
+    }
+}
+
+/// Opens a network's files.
 ///
 /// # Errors
-/// It cannot be loaded.
-pub fn open(choice: &Choice) -> gstbgremove::error::Result<Session> {
-    Session::load(runtime::open(None)?, choice.source.contents(), (Provider::Cpu, ""), 1, false, false)
+/// One cannot be loaded.
+pub fn open(choice: &Choice) -> gstbgremove::error::Result<Opened> {
+    let runtime = runtime::open(None)?;
+    let open =
+        |source: &FileSource| Session::load(runtime, source.contents(), (Provider::Cpu, ""), 1, false, false);
+    let decoder = choice.decoder().as_ref().map(open).transpose()?;
+    Ok(Opened { session: open(&choice.source)?, decoder, hints: choice.hints.clone() })
 }
 
 /// What an ONNX file has, and what of it is used.
 fn info_of_file(name: &str) -> Result<(), Failure> {
     let failed = |e: gstbgremove::error::Error| Failure::Failed(format!("{name}: {e}"));
     let choice = models::resolve(name, None).map_err(failed)?;
-    let session = open(&choice).map_err(failed)?;
-    let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints);
-    let mut text = format!("{:9}{name}\n{:9}{} bytes\n", "file", "size", session.bytes);
-    if let Some(sum) = &session.sha256 {
-        text += &format!("{:9}{sum}\n", "SHA-256");
+    let opened = open(&choice).map_err(failed)?;
+    let spec = opened.spec();
+    let mut text = String::new();
+    let mut parts = vec![(name.to_string(), &opened.session, opened.network())];
+    if let (Some(FileSource::File(path)), Some(decoder), Some(second)) =
+        (choice.decoder(), &opened.decoder, opened.second())
+    {
+        parts.push((path.display().to_string(), decoder, second));
     }
-    let unknown = |ports: &[Port]| vec![String::new(); ports.len()];
-    let (inputs, outputs) = match &spec {
-        Ok(spec) => spec.explain(&session.inputs, &session.outputs, &choice.hints),
-        Err(_) => (unknown(&session.inputs), unknown(&session.outputs)),
+    let roles = match &spec {
+        Ok(spec) => spec.explain(opened.network(), opened.second(), &choice.hints),
+        Err(_) => Vec::new(),
     };
-    for (what, ports, roles) in [("input", &session.inputs, inputs), ("output", &session.outputs, outputs)] {
-        for (port, role) in ports.iter().zip(roles) {
-            let colon = if role.is_empty() { "" } else { ": " };
-            text += &format!("{what:9}{port}{colon}{role}\n");
+    for (i, (file, session, signature)) in parts.iter().enumerate() {
+        let what = if i == 0 { "file" } else { "decoder" };
+        text += &format!("{what:9}{file}\n{:9}{} bytes\n", "size", session.bytes);
+        if let Some(sum) = &session.sha256 {
+            text += &format!("{:9}{sum}\n", "SHA-256");
+        }
+        let (inputs, outputs) = roles.get(i).cloned().unwrap_or_default();
+        for (what, ports, roles) in
+            [("input", signature.inputs, inputs), ("output", signature.outputs, outputs)]
+        {
+            for (n, port) in ports.iter().enumerate() {
+                let role =
+                    roles.get(n).filter(|r| !r.is_empty()).map(|r| format!(": {r}")).unwrap_or_default();
+                text += &format!("{what:9}{port}{role}\n");
+            }
         }
     }
     print(&text);

@@ -2,7 +2,6 @@
 
 use crate::convert::Settings;
 use crate::models;
-use gstbgremove::models::Spec;
 
 /// As long as steadying holds on to what was before: after 30 a sixtieth of the frame was seen to differ with `light`,
 /// after 60 nothing.
@@ -18,9 +17,9 @@ pub fn usual(settings: &Settings) -> u64 {
 
 fn remembers(settings: &Settings) -> Option<bool> {
     let choice = settings.network(None).ok()?;
-    let session = models::open(&choice).ok()?;
-    let spec = Spec::new(&session.inputs, &session.outputs, &choice.hints).ok()?;
-    Some(!spec.states.is_empty())
+    let spec = models::open(&choice).ok()?.spec().ok()?;
+    // Who is told whom to keep is told so by the mask before.
+    Some(!spec.states.is_empty() || spec.prompt.is_some())
 }
 
 #[cfg(test)]
