@@ -12,6 +12,24 @@ pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, f
     let (nx, ny) = ((scale >> c.hsub).max(1), (scale >> c.vsub).max(1));
     let (sx, sy) = ((1 << c.hsub) / scale.min(1 << c.hsub), (1 << c.vsub) / scale.min(1 << c.vsub));
     let row = |dy: usize| &plane.row((y / sy * ny + dy).min(height - 1))[c.offset..];
+    if (sx, nx, ny) == (2, 1, 1) && matches!(c.step, 1 | 2) {
+        // Chroma at half the width, a sample of which is two squares'.
+        let row = row(0);
+        let (mut done, end) = (0, out.len());
+        if from % 2 == 1 && end > 0 {
+            out[0] = row[(from / 2).min(width - 1) * c.step];
+            done = 1;
+        }
+        let first = (from + done) / 2;
+        let pairs = ((end - done) / 2).min(width.saturating_sub(first));
+        let (samples, to) = (&row[(first * c.step).min(row.len())..], &mut out[done..done + 2 * pairs]);
+        match c.step {
+            1 => double_1(samples, to),
+            _ => double_2(samples, to),
+        }
+        done += 2 * pairs;
+        return average(|_| row, c.step, width, (nx, ny, sx), from + done, &mut out[done..]);
+    }
     // Squares that lie wholly inside.
     let whole = if sx == 1 { (width / nx).saturating_sub(from).min(out.len()) } else { 0 };
     let start = if whole > 0 { from * nx * c.step } else { 0 };
@@ -40,6 +58,14 @@ pub fn component_row(frame: &Frame<'_>, c: &Component, scale: usize, y: usize, f
         (4, 4, 1) => {
             let rows = [row(0), row(1), row(2), row(3)].map(|r| &r[start..]);
             quarter_1(rows, &mut out[..whole]);
+            whole
+        }
+        (4, 4, 3) => {
+            quarter_3([row(0), row(1), row(2), row(3)].map(|r| &r[start..]), &mut out[..whole]);
+            whole
+        }
+        (4, 4, 4) => {
+            quarter_4([row(0), row(1), row(2), row(3)].map(|r| &r[start..]), &mut out[..whole]);
             whole
         }
         (1, 1, 2) => {
@@ -120,6 +146,44 @@ multiversion! {
         for ((((o, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
             let four = |r: &[u8]| u16::from(r[0]) + u16::from(r[1]) + u16::from(r[2]) + u16::from(r[3]);
             *o = ((four(a) + four(b) + four(c) + four(d) + 8) >> 4) as u8;
+        }
+    }
+}
+
+macro_rules! quarter {
+    ($name:ident, $step:literal) => {
+        multiversion! {
+            fn $name(rows: [&[u8]; 4], out: &mut [u8]) {
+                const S: usize = $step;
+                // The last square needs no more than its fourth sample.
+                let n = 4 * S * (out.len() - 1) + 3 * S + 1;
+                let [a, b, c, d] = rows.map(|r| &r[..n]);
+                for (i, o) in out.iter_mut().enumerate() {
+                    let at = 4 * S * i;
+                    let four = |r: &[u8]| (0..4).map(|k| u16::from(r[at + k * S])).sum::<u16>();
+                    *o = ((four(a) + four(b) + four(c) + four(d) + 8) >> 4) as u8;
+                }
+            }
+        }
+    };
+}
+quarter!(quarter_3, 3);
+quarter!(quarter_4, 4);
+
+multiversion! {
+    /// Each sample twice.
+    fn double_1(from: &[u8], out: &mut [u8]) {
+        for (o, &v) in out.chunks_exact_mut(2).zip(from) {
+            o.copy_from_slice(&[v, v]);
+        }
+    }
+}
+
+multiversion! {
+    /// Every other sample twice.
+    fn double_2(from: &[u8], out: &mut [u8]) {
+        for (o, v) in out.chunks_exact_mut(2).zip(from.chunks(2)) {
+            o.copy_from_slice(&[v[0], v[0]]);
         }
     }
 }
