@@ -49,13 +49,15 @@ options=()
 while [ $# -gt 0 ]; do
     if [ "$1" = --against ]; then
         commit=$(git rev-parse --verify --quiet "${2:?--against wants a commit}^{commit}") || die "there is no commit '$2'"
-        plugin=$PWD/$bench/before-$commit.so
+        # GStreamer finds a plugin's symbol by the file's name.
+        plugin=$PWD/$bench/before-$commit/libgstbgremove.so
         if [ ! -f "$plugin" ]; then
             say "building $2"
             rm -rf "$bench/before"
             mkdir -p "$bench/before"
             git archive "$commit" | tar -x -C "$bench/before"
             (cd "$bench/before" && CARGO_TARGET_DIR=$PWD/target ${CARGO:-cargo} build --quiet --release --lib)
+            mkdir -p "$(dirname "$plugin")"
             mv -f "$bench/before/target/release/libgstbgremove.so" "$plugin"
             rm -rf "$bench/before"
         fi
