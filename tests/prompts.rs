@@ -187,6 +187,28 @@ fn a_box_and_a_detectors_region_are_two_corners() {
     assert_eq!(middles(40).map(|(x, y)| map[y * SIZE.0 + x]), [0, 255]);
 }
 
+#[test]
+fn another_network_points_at_whom_the_one_before_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = write_parts(folder.path());
+    let green = Onnx::colored([0.0, 1.0, 0.0], 0.0, 128, 72).save(folder.path(), "green.onnx");
+    let options = "model-options=\"options,fit=stretch,activation=none\"";
+    let mut stream =
+        Stream::new(&format!("model={} {options} subject=nearest:0.12,0.75", green.display()), SIZE);
+    for n in 0..60 {
+        assert_eq!(stream.see(&walking(n), &middles(n)), [255, 0], "{n}");
+    }
+    // Told of the place of the click, it would find nobody there.
+    stream.element.set_property("model", &told);
+    for n in 0..200 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        assert_eq!(stream.see(&walking(60), &middles(60)), [255, 0], "{n}");
+    }
+    // It has taken over: clicked anew there, it finds nobody.
+    stream.element.set_property("subject", "nearest:0.12,0.75");
+    assert_eq!(stream.see(&walking(60), &middles(60)), [0, 0]);
+}
+
 /// A network whose mask is what it is told: 20 rows, of which each is one number.
 fn dials(folder: &Path) -> String {
     let axis = [("axis", Attr::Int(0))];

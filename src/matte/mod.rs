@@ -156,6 +156,10 @@ impl Matting {
     pub fn adopt(&mut self, old: &mut Self) {
         std::mem::swap(&mut self.subjects, &mut old.subjects);
         std::mem::swap(&mut self.prompter, &mut old.prompter);
+        // The other one needed not to be told.
+        if self.network.spec.prompt.is_some() && old.network.spec.prompt.is_none() {
+            self.prompter.take_over(&self.subjects);
+        }
     }
 
     /// Who is where in the last mask, where not all were wanted.

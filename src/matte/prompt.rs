@@ -97,6 +97,13 @@ impl Prompter {
         }
     }
 
+    /// Points at who is kept so far, of a network that was not told.
+    pub fn take_over(&mut self, subjects: &Subjects) {
+        if self.asked.as_ref().is_some_and(|(wanted, _)| *wanted != Wanted::All) {
+            self.see(subjects, Some(&subjects.found()), &Mask::default());
+        }
+    }
+
     /// The inputs' values, by their names.
     ///
     /// # Errors

@@ -62,8 +62,8 @@ impl Prompt {
         let (mask, has_mask) =
             pair(&hints.prompt_mask, [&["mask_input", "input_masks"], &["has_mask_input"]])?;
         let prompt = Self {
+            labels: labels.filter(|_| points.is_some()),
             points,
-            labels,
             bounds: port(hints.prompt_box.as_ref(), &["input_boxes"])?,
             mask,
             has_mask,
@@ -111,8 +111,11 @@ impl Prompt {
         is(&self.labels, &one_list, "one number a place")?;
         let one_box = |s: &[i64]| ends(4)(s) && single(&s[..s.len() - 1]);
         is(&self.bounds, &one_box, "a box: four numbers")?;
-        let plane =
-            |s: &[i64]| (2..=4).contains(&s.len()) && (single(&s[..s.len() - 2]) || s.last() == Some(&1));
+        let plane = |s: &[i64]| match s {
+            [front @ .., _, _, 1] => single(front),
+            [front @ .., _, _] => single(front),
+            _ => false,
+        };
         is(&self.mask, &plane, "a mask of one channel")?;
         is(&self.has_mask, &single, "one number")?;
         is(&self.size, &|s| s.len() == 1 && ends(2)(s), "height and width")?;

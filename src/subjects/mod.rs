@@ -292,7 +292,8 @@ impl Subjects {
         inside.into_iter().max_by_key(deep).map(|c| self.cells.place(c))
     }
 
-    fn found(&self) -> Found {
+    /// Who is in the last mask.
+    pub fn found(&self) -> Found {
         let live = self.tracks.all.iter().filter(|t| t.lost == 0);
         let mut seen: Vec<Seen> = live
             .map(|t| Seen {
