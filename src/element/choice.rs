@@ -1,11 +1,10 @@
 //! Which network is loaded for a stream: the one that `model` names, or the one that `auto` resolves to.
 
 use super::imp::{BgRemove, CAT};
+use super::keying::Keying;
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
-use crate::compose::{self, Background, Meaning};
 use crate::error::{Error, Kind};
-use crate::key::{self, Keyer};
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel, Runtime};
 use crate::subjects::Wanted;
@@ -28,8 +27,8 @@ pub(super) const MESSAGE: &str = "bgremove-model";
 #[derive(Debug)]
 pub enum Means {
     Network(Box<Network>),
-    /// The screen's colour, without a network.
-    Key(Box<Keyer>),
+    /// The screen's colour.
+    Key(Box<Keying>),
 }
 
 impl Means {
@@ -49,7 +48,7 @@ impl Means {
     pub fn again(&self) -> Self {
         match self {
             Means::Network(network) => Means::Network(network.clone()),
-            Means::Key(keyer) => Means::Key(Box::new(Keyer::new(keyer.options()))),
+            Means::Key(keying) => Means::Key(Box::new(keying.again())),
         }
     }
 }
@@ -92,8 +91,7 @@ impl LoadRequest {
     ) -> Result<Loaded, Error> {
         if self.settings.is_key() {
             read_subject(&self.settings.subject, true)?;
-            let keyer = Keyer::new(key_options(&self.settings)?);
-            return Ok(Loaded { means: Means::Key(Box::new(keyer)), chosen: None });
+            return Ok(Loaded { means: Means::Key(Box::new(Keying::load(self)?)), chosen: None });
         }
         let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
         NetworkRequest { runtime, of: self }.load(beside, cancel, interrupted)
@@ -235,38 +233,6 @@ pub fn read_subject(text: &str, key: bool) -> Result<Wanted, Error> {
         )),
         wanted => Ok(wanted),
     }
-}
-
-/// What `model-options` say of the screen.
-///
-/// # Errors
-/// [`Kind::Setting`] for what is not known, and for a colour that cannot be keyed.
-pub fn key_options(settings: &Settings) -> Result<key::Options, Error> {
-    let refuse = |why: String| Err(Error::new(Kind::Setting, format!("model-options cannot be used: {why}")));
-    let mut options = key::Options::default();
-    for (name, value) in settings.model_options.iter().flat_map(|s| s.iter()) {
-        if name != "color" {
-            return refuse(format!("'{name}' is not known; model=key knows 'color', the screen's"));
-        }
-        // Without quotes 0x00b140 is a number.
-        let number = value.get::<i32>().ok().map(|v| format!("#{v:06x}"));
-        let Some(text) = number.or_else(|| value.get::<String>().ok()) else {
-            return refuse(
-                "'color' is neither a text, such as \"#00b140\", nor a number, such as 0x00b140".into(),
-            );
-        };
-        let Ok(Meaning::Known(Background::Color(rgb))) = compose::meaning(&text) else {
-            return refuse(format!("color: '{text}' is no colour, such as \"#00b140\" or green"));
-        };
-        if !key::can_be_keyed(rgb) {
-            return refuse(format!(
-                "color: '{text}' cannot be keyed, since neither red, green nor blue stands out of it by {} of 255",
-                key::LEAST_DIFFERENCE
-            ));
-        }
-        options.color = Some(rgb);
-    }
-    Ok(options)
 }
 
 impl BgRemove {

@@ -1,9 +1,10 @@
 //! Changes of properties and caps, and what they set off: renegotiation, loading a picture or a network, a new state.
 
 use super::caps;
-use super::choice::{Loaded, Means, choose, key_options, read_subject};
+use super::choice::{Loaded, Means, choose, read_subject};
 use super::flow::frame_length;
 use super::imp::{BgRemove, CAT};
+use super::keying::KeyOptions;
 use super::log::Log;
 use super::pool;
 use super::settings::*;
@@ -253,8 +254,10 @@ impl BgRemove {
         }
         read_subject(&settings.subject, settings.is_key())?;
         if settings.is_key() {
-            // ONNX Runtime is not wanted.
-            key_options(&settings)?;
+            // ONNX Runtime is wanted for a garbage mask only.
+            if KeyOptions::read(&settings)?.look_for_network()? {
+                runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
+            }
             return self.start_threads();
         }
         let runtime = runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
@@ -376,7 +379,7 @@ impl BgRemove {
             output.format(),
             match &state.means {
                 Means::Network(network) => format!("network '{}' {:?}", network.name, network.spec.size),
-                Means::Key(_) => "keyed, without a network".into(),
+                Means::Key(_) => "keyed".into(),
             }
         );
         state.follow(&self.settings());

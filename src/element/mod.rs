@@ -10,6 +10,7 @@ mod effort;
 mod flow;
 mod imp;
 mod inspect;
+mod keying;
 mod layers;
 mod loader;
 mod log;

@@ -137,7 +137,8 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                     .blurb(
                         "What an .onnx file does not say of itself, as in 'options,mean=\"0.5;0.5;0.5\",\
                          activation=sigmoid': the keys of a sidecar's [bgremove] group (see the README); for model=key the \
-                         screen's colour, as in 'key,color=\"#00b140\"'",
+                         screen's colour and a network whose mask, made wide, cuts off what stands beside the screen, as in \
+                         'key,color=\"#00b140\",garbage=light'",
                     )
                     .mutable_playing()
                     .build(),

@@ -267,8 +267,8 @@ impl State {
         self.window.reset();
         self.smoother.reset();
         self.scene.reset();
-        if let Means::Key(keyer) = &mut self.means {
-            keyer.reset();
+        if let Means::Key(keying) = &mut self.means {
+            keying.reset();
         }
     }
 

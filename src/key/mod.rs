@@ -7,6 +7,7 @@
 
 mod alpha;
 mod colour;
+mod garbage;
 mod grid;
 mod rows;
 mod screen;
@@ -17,6 +18,7 @@ mod tests;
 use crate::frame::{Frame, FrameMut};
 use alpha::Maker;
 use colour::{Difference, Numbers, Primary};
+pub use garbage::Garbage;
 use rows::Rows;
 use screen::{Kind, Lines, Model};
 

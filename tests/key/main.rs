@@ -293,10 +293,55 @@ fn a_colour_that_is_given_is_the_screens() {
         ("key,color=nothing", "is no colour"),
         ("key,colour=green", "'colour' is not known; model=key knows 'color'"),
         ("key,class=1", "'class' is not known"),
+        ("key,garbage=5", "'garbage' is the name or the file of a network"),
+        ("key,garbage=nobody", "nobody"),
     ] {
         let (_, _, error) = one(&format!("model=key model-options=\"{options}\""), rgb.clone());
         assert!(error.as_ref().is_some_and(|e| e.contains(why)), "{options}: {error:?}");
     }
+}
+
+#[test]
+fn a_network_says_what_stands_beside_the_screen() {
+    // The astronaut before a green wall that ends left of her, where there is a studio with a lamp.
+    let large = common::info(VideoFormat::Rgba, 512, 512);
+    let (_, cut) =
+        process("follow-subject=false", "video/x-raw,format=RGBA", &large, vec![common::portrait(&large, 0)])
+            .unwrap();
+    let cut = image::RgbaImage::from_raw(512, 512, cut[0].map_readable().unwrap().to_vec()).unwrap();
+    let person = image::imageops::resize(&cut, 340, 340, image::imageops::FilterType::Triangle);
+    let rgb: Vec<u8> = (0..WIDTH * HEIGHT)
+        .flat_map(|i| {
+            let (x, y) = (i % WIDTH, i / WIDTH);
+            let room = match x {
+                0..90 if y > 60 && x > 40 && x < 60 => [220, 215, 200],
+                0..90 => [90, 80, 85],
+                _ => [40, 170, 80],
+            };
+            let (px, py) = (x.wrapping_sub(230), y.wrapping_sub(HEIGHT - 340));
+            let Some(p) = (px < 340 && py < 340).then(|| person.get_pixel(px as u32, py as u32)) else {
+                return room;
+            };
+            let a = u32::from(p[3]);
+            std::array::from_fn(|c| ((u32::from(p[c]) * a + u32::from(room[c]) * (255 - a)) / 255) as u8)
+        })
+        .collect();
+    let keyed = |props: &str| {
+        let (alpha, codes, error) = one(props, rgb.clone());
+        assert_eq!((codes, error), (vec![], None), "{props}");
+        alpha.unwrap()
+    };
+    let plain = keyed("model=key");
+    let cut = keyed("model=key model-options=key,garbage=light");
+    let studio = |alpha: &[u8]| alpha.chunks(WIDTH).all(|row| row[..80].iter().all(|a| *a == 255));
+    assert!(studio(&plain), "the studio is no screen");
+    assert!(cut.chunks(WIDTH).all(|row| row[..90].iter().all(|a| *a == 0)));
+    // She herself stays as she is keyed, hair and all.
+    let own = |alpha: &[u8]| alpha.chunks(WIDTH).flat_map(|row| row[150..].to_vec()).collect::<Vec<u8>>();
+    let (before, after) = (own(&plain), own(&cut));
+    assert!(before.iter().filter(|a| **a == 255).count() > 40_000);
+    let lost = before.iter().zip(&after).filter(|(b, a)| a < b).count();
+    assert_eq!(lost, 0, "{lost} pixels of her");
 }
 
 #[test]

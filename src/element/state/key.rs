@@ -37,8 +37,8 @@ impl State {
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-        let Means::Key(keyer) = &mut self.means else { return Err(own()) };
-        *found = keyer.key(&frame, &mut self.mattes.subject[0]);
+        let Means::Key(keying) = &mut self.means else { return Err(own()) };
+        *found = keying.key(&frame, &mut self.mattes.subject[0])?;
         if !*found {
             self.mattes.subject[0].fill(*missing);
         }
@@ -48,8 +48,8 @@ impl State {
             let mut mapped =
                 VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
             let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
-            if let Means::Key(keyer) = &self.means {
-                keyer.clean(&mut colors, &self.mattes.subject[0]);
+            if let Means::Key(keying) = &self.means {
+                keying.keyer.clean(&mut colors, &self.mattes.subject[0]);
             }
         } else if *found && cleans {
             // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
@@ -61,7 +61,7 @@ impl State {
                     VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| own())?;
                 let mut colors = frames::write(&mut mapped, &self.input).ok_or_else(own)?;
                 compose::carry(&frame, &mut colors);
-                keyer.clean(&mut colors, &self.mattes.subject[0]);
+                keying.keyer.clean(&mut colors, &self.mattes.subject[0]);
             }
             self.carry(&copy)?;
             self.copy = Some(copy);
