@@ -250,12 +250,13 @@ fn a_detector_chooses_the_subject() {
     let info = info(VideoFormat::Rgba, W, H);
     let seen = |subject: &str| {
         let mut frame = portrait(&info, 0);
-        let mut meta = AnalyticsRelationMeta::add(frame.get_mut().unwrap());
-        // All but a strip, and one in which there is nobody.
-        for (class, x, w) in [("person", 10, W as i32 - 12), ("dog", 0, 4)] {
-            meta.add_od_mtd(glib::Quark::from_str(class), x, 0, w, H as i32, 0.9).unwrap();
+        {
+            let mut meta = AnalyticsRelationMeta::add(frame.get_mut().unwrap());
+            // All but a strip, and one in which there is nobody.
+            for (class, x, w) in [("person", 10, W as i32 - 12), ("dog", 0, 4)] {
+                meta.add_od_mtd(glib::Quark::from_str(class), x, 0, w, H as i32, 0.9).unwrap();
+            }
         }
-        drop(meta);
         let props = format!("subject={subject} output=matte");
         let (info, out) = process(&props, "video/x-raw,format=GRAY8", &info, vec![frame]).unwrap();
         Samples::new(&out[0], &info).first().iter().filter(|a| **a > 128).count()

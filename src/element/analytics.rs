@@ -66,7 +66,7 @@ pub fn detected(buffer: &gst::BufferRef, size: (u32, u32)) -> Vec<Region> {
     meta.iter::<AnalyticsODMtd>()
         .filter_map(|object| {
             let at = object.location().ok()?;
-            let class = object.obj_type().map_or_else(String::new, |class| class.to_string());
+            let class = object.obj_type().map_or_else(String::new, |class| class.as_str().to_string());
             Some(Region::at([at.x, at.y, at.w, at.h].map(i64::from), size, class, None))
         })
         .collect()

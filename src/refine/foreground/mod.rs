@@ -383,9 +383,55 @@ fn mixes(alpha: &[f32], across: usize, reach: Option<&[u8]>, hsub: u32) -> Optio
         reach[from..(end << hsub).div_ceil(2).min(reach.len())].iter().fold(0, |any, r| any | r) != 0
     };
     let cells = alpha.len().div_ceil(across);
-    let start = (0..cells).find(|cell| wanted(*cell))?;
-    let end = (start..cells).rfind(|cell| wanted(*cell))? + 1;
+    // Most samples are as their neighbours are: as far as all are 1, or 0 out of reach, nothing is looked at closely.
+    let mut start = 0;
+    while start < cells && !wanted(start) {
+        let at = start * across;
+        let same = match (alpha[at], reach) {
+            (1.0, _) => leading(&alpha[at..], 1.0),
+            (0.0, None) => leading(&alpha[at..], 0.0),
+            (0.0, Some(reach)) => {
+                let from = ((at << hsub) / 2).min(reach.len());
+                let out = from + leading(&reach[from..], 0);
+                // Beyond its end nothing is in reach.
+                let clear = if out == reach.len() { alpha.len() } else { (2 * out) >> hsub };
+                leading(&alpha[at..], 0.0).min(clear.saturating_sub(at))
+            }
+            _ => 0,
+        };
+        start = ((at + same) / across).max(start + 1);
+    }
+    if start >= cells {
+        return None;
+    }
+    let mut end = cells;
+    while !wanted(end - 1) {
+        let to = (end * across).min(alpha.len());
+        let same = match (alpha[to - 1], reach) {
+            (1.0, _) => trailing(&alpha[..to], 1.0),
+            (0.0, None) => trailing(&alpha[..to], 0.0),
+            _ => 0,
+        };
+        end = (to - same).div_ceil(across).min(end - 1);
+    }
     Some(start * across..(end * across).min(alpha.len()))
+}
+
+/// How many of a row, from its begin on, are `value`.
+fn leading<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
+    // As many as are compared at once.
+    const N: usize = 32;
+    let alike = |chunk: &&[T]| chunk.iter().fold(true, |all, v| all & (*v == value));
+    let n = N * row.chunks_exact(N).take_while(alike).count();
+    n + row[n..].iter().take_while(|v| **v == value).count()
+}
+
+/// The same, from its end.
+fn trailing<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
+    const N: usize = 32;
+    let alike = |chunk: &&[T]| chunk.iter().fold(true, |all, v| all & (*v == value));
+    let n = N * row.rchunks_exact(N).take_while(alike).count();
+    n + row[..row.len() - n].iter().rev().take_while(|v| **v == value).count()
 }
 
 /// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.
@@ -559,6 +605,55 @@ mod tests {
         }
         let alpha = (0..w * h).map(|i| (a(i % w, i / w) * 255.0 + 0.5) as u8).collect();
         (p, alpha)
+    }
+
+    /// [`mixes`], cell by cell.
+    fn mixes_plain(
+        alpha: &[f32],
+        across: usize,
+        reach: Option<&[u8]>,
+        hsub: u32,
+    ) -> Option<std::ops::Range<usize>> {
+        let wanted = |cell: &usize| {
+            let (from, end) = (cell * across, ((cell + 1) * across).min(alpha.len()));
+            let own = &alpha[from..end];
+            let near = reach.is_some_and(|r| {
+                r[(from << hsub) / 2..(end << hsub).div_ceil(2).min(r.len())].iter().any(|r| *r != 0)
+            });
+            let mixed = own.iter().any(|a| *a > 0.0 && *a < 1.0);
+            let both = own.contains(&0.0) && own.contains(&1.0);
+            mixed || reach.is_some() && both || own.iter().all(|a| *a == 0.0) && near
+        };
+        let cells: Vec<usize> = (0..alpha.len().div_ceil(across)).filter(wanted).collect();
+        Some(cells.first()? * across..((cells.last()? + 1) * across).min(alpha.len()))
+    }
+
+    #[test]
+    fn where_a_row_mixes_is_found_as_cell_by_cell() {
+        let mut seed = 1u32;
+        let mut below = |n: usize| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) as usize % n
+        };
+        for _ in 0..20_000 {
+            let (length, across, hsub) = (1 + below(200), 1 + below(9), below(2) as u32);
+            // Stretches of one value, few of them neither 0 nor 1.
+            let mut alpha = Vec::new();
+            while alpha.len() < length {
+                let value = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5][below(7)];
+                alpha.extend(std::iter::repeat_n(value, 1 + below(90)));
+            }
+            alpha.truncate(length);
+            let mut reach = vec![0u8; (length << hsub).div_ceil(2)];
+            for _ in 0..below(3) {
+                let at = below(reach.len());
+                reach[at] = 1;
+            }
+            for reach in [None, Some(&reach[..])] {
+                let plain = mixes_plain(&alpha, across, reach, hsub);
+                assert_eq!(mixes(&alpha, across, reach, hsub), plain, "{alpha:?} {across} {reach:?} {hsub}");
+            }
+        }
     }
 
     #[test]
