@@ -252,9 +252,9 @@ fn a_detector_chooses_the_subject() {
         let mut frame = portrait(&info, 0);
         {
             let mut meta = AnalyticsRelationMeta::add(frame.get_mut().unwrap());
-            // All but a strip, and one in which there is nobody.
-            for (class, x, w) in [("person", 10, W as i32 - 12), ("dog", 0, 4)] {
-                meta.add_od_mtd(glib::Quark::from_str(class), x, 0, w, H as i32, 0.9).unwrap();
+            // All but a strip, and a corner in which there is nobody.
+            for (class, x, w, h) in [("person", 10, W as i32 - 12, H as i32), ("dog", 0, 6, 6)] {
+                meta.add_od_mtd(glib::Quark::from_str(class), x, 0, w, h, 0.9).unwrap();
             }
         }
         let props = format!("subject={subject} output=matte");

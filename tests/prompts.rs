@@ -303,16 +303,16 @@ fn each_input_is_filled_in_pixels_of_the_networks_picture() {
     assert!(third[13] < 0.01 && third[14] < 0.01, "{third:?}");
 }
 
-#[test]
-fn of_several_masks_the_best_is_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = Onnx::new()
+/// A network of three masks of the same level each, of which the last is the best, or the second before a green frame. The levels are
+/// a fifth, a half and four fifths, and `more`.
+fn several(folder: &tempfile::TempDir, more: f32) -> String {
+    Onnx::new()
         .input("x", Type::F32, &[1, 3, 36, 64])
         .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
         .op("Conv", "x green", "mask")
         .scalar("zero", 0.0)
         .op("Mul", "mask zero", "none")
-        .f32s("levels", &[1, 1, 3, 1, 1], &[0.2, 0.5, 0.8])
+        .f32s("levels", &[1, 1, 3, 1, 1], &[0.2 + more, 0.5 + more, 0.8 + more])
         .op("Add", "none levels", "masks")
         .op("ReduceMean", "mask", "mean")
         .i64s("flat", &[3], &[1, 1, 1])
@@ -322,15 +322,29 @@ fn of_several_masks_the_best_is_taken() {
         .node("Concat", "low second half", "iou_scores", &[("axis", Attr::Int(2))])
         .output("iou_scores", Type::F32, &[1, 1, 3])
         .output("masks", Type::F32, &[1, 1, 3, 36, 64])
-        .save(folder.path(), "several.onnx");
+        .save(folder.path(), "several.onnx")
+        .display()
+        .to_string()
+}
+
+#[test]
+fn of_several_masks_the_best_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = several(&folder, 0.0);
     let options = "model-options=\"options,fit=stretch,activation=none\"";
-    let mut stream = Stream::new(&format!("model={} {options}", path.display()), SIZE);
+    let mut stream = Stream::new(&format!("model={path} {options}"), SIZE);
     assert_eq!(stream.see(&[], &[(128, 72)]), [204]);
     assert!(matches!(stream.see(&[[0, 0, 256, 144]], &[(128, 72)])[..], [127 | 128]));
     // One that is named is taken, however good it is.
     let options = "model-options=\"options,fit=stretch,activation=none,class=0\"";
-    let mut stream = Stream::new(&format!("model={} {options}", path.display()), SIZE);
+    let mut stream = Stream::new(&format!("model={path} {options}"), SIZE);
     assert_eq!(stream.see(&[], &[(128, 72)]), [51]);
+    // Logits that are on everywhere are so in each mask by itself.
+    let mut logits = Stream::new(
+        &format!("model={} {}", several(&folder, 6.0), "model-options=options,fit=stretch,class=0"),
+        SIZE,
+    );
+    assert_eq!(logits.see(&[], &[(128, 72)]), [254]);
 }
 
 #[test]

@@ -40,6 +40,14 @@ impl Means {
         }
     }
 
+    /// The network that has a part in its mattes, be it only a garbage mask.
+    pub fn any_network(&self) -> Option<&Network> {
+        match self {
+            Means::Network(network) => Some(network.as_ref()),
+            Means::Key(keying) => keying.network(),
+        }
+    }
+
     pub fn is_key(&self) -> bool {
         self.network().is_none()
     }
@@ -258,11 +266,11 @@ impl BgRemove {
 
     /// Sets the network in use, if it is one, and why it was chosen; posts a message if that is new.
     pub(super) fn install_network(&self, means: &Means, chosen: Option<Chosen>) {
-        if !means.is_key() {
+        if means.any_network().is_some() {
             // Opened for it, if not before.
             *lock(&self.runtime) = runtime::open(None).ok();
         }
-        self.set_network(means.network().cloned());
+        self.set_network(means.any_network().cloned());
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();

@@ -219,7 +219,7 @@ impl BgRemove {
                     // Queued frames get the old network's masks.
                     self.drain();
                 }
-                self.log_provider(means.network());
+                self.log_provider(means.any_network());
                 self.install_network(&means, chosen);
                 self.set_worker_network(means.network(), &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
@@ -361,7 +361,7 @@ impl BgRemove {
                     }
                     (Err(e), None) => return Err(e),
                 };
-                self.log_provider(means.network());
+                self.log_provider(means.any_network());
                 self.install_network(&means, chosen);
                 self.set_worker_network(means.network(), &loaded);
                 let in_force = old.as_ref().map(|old| old.in_force.clone());

@@ -128,17 +128,21 @@ impl Keying {
         }
     }
 
-    /// Writes a frame's matte (0..255, tight rows of its size); `false` where there is no screen.
+    /// The second network, if there is one.
+    pub fn network(&self) -> Option<&Network> {
+        self.second.as_ref().map(|(matting, _)| matting.network())
+    }
+
+    /// Takes out of a frame's matte what is far from all that the second network finds.
     ///
     /// # Errors
-    /// When the second network fails.
-    pub fn key(&mut self, frame: &Frame<'_>, matte: &mut [u8]) -> Result<bool, Error> {
-        let found = self.keyer.key(frame, matte);
-        if let Some((matting, garbage)) = self.second.as_mut().filter(|_| found) {
-            let mask = matting.run(frame, None, &Cancel::default())?;
-            garbage.see(&mask.data, mask.width);
-            garbage.cut(matte, frame.width);
-        }
-        Ok(found)
+    /// When that fails; what it found before is cut by.
+    pub fn cut(&mut self, frame: &Frame<'_>, matte: &mut [u8]) -> Result<(), Error> {
+        let Some((matting, garbage)) = &mut self.second else { return Ok(()) };
+        let done = matting.run(frame, None, &Cancel::default()).map(|mask| {
+            garbage.see(&mask.data, mask.width, frame.width as f32 / frame.height as f32);
+        });
+        garbage.cut(matte, frame.width);
+        done
     }
 }

@@ -128,7 +128,13 @@ impl BgRemove {
         if let Some(chosen) = lock(&self.chosen).as_ref() {
             model.insert("reason".into(), chosen.reason.clone().into());
         }
-        if let Some(network) = &network {
+        let keyed = self.settings().is_key();
+        if keyed {
+            model.insert("title".into(), key::TITLE.into());
+            if let Some(network) = &network {
+                model.insert("garbage_sha256".into(), network.provenance().sha256.into());
+            }
+        } else if let Some(network) = &network {
             let known = network.provenance();
             model.insert("title".into(), known.title.into());
             model.insert("licence".into(), known.licence.into());
@@ -137,10 +143,8 @@ impl BgRemove {
             if let Some(decoder) = &network.decoder {
                 model.insert("decoder_sha256".into(), decoder.sha256.clone().into());
             }
-        } else if self.settings().is_key() {
-            model.insert("title".into(), key::TITLE.into());
         }
-        let runtime = (*lock(&self.runtime)).filter(|_| !self.settings().is_key()).map(|r| {
+        let runtime = (*lock(&self.runtime)).filter(|_| !keyed || network.is_some()).map(|r| {
             json!({
                 "name": "ONNX Runtime",
                 "version": r.version(),

@@ -171,11 +171,23 @@ impl BgRemove {
     ) -> Result<Rendered, Error> {
         // What is not keyed is shown, unless failing frames are to be hidden: so it is where upstream is live.
         let missing = if settings.policy(live) == OnError::Hide { 0 } else { 255 };
-        let mut source = Source::Key { missing, found: false };
+        let policy = settings.policy(live);
+        let mut source = Source::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
         let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
         let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
         spent.compose += begun;
-        let found = matches!(source, Source::Key { found: true, .. });
+        let (found, failure) = match source {
+            Source::Key { found, failure, .. } => (found, failure),
+            _ => (false, None),
+        };
+        let failed = failure.is_some();
+        if let Some(e) = failure {
+            if matches!(policy, OnError::Error | OnError::Auto) {
+                return Err(e);
+            }
+            // It does not end the stream.
+            let _ = self.handle_failure(state, &e, settings, live);
+        }
         #[cfg(feature = "analytics")]
         if settings.segmentation_meta && found {
             let begin = Instant::now();
@@ -185,7 +197,15 @@ impl BgRemove {
         }
         lock(&self.stats).coverage = state.coverage();
         let shown = found || missing > 0;
-        Ok(Rendered { spent, age: None, carried: false, shown, outdated: None, no_screen: !found, waited })
+        Ok(Rendered {
+            spent,
+            age: None,
+            carried: false,
+            shown,
+            outdated: None,
+            no_screen: !found && !failed,
+            waited,
+        })
     }
 
     /// A line of the log for a frame: what each stage took, and where its mask comes from.

@@ -47,6 +47,10 @@ pub enum Source {
         missing: u8,
         /// Said afterwards: whether there is one.
         found: bool,
+        /// A garbage mask that fails leaves the last one in force, and does not hide or show the whole frame.
+        holds: bool,
+        /// Said afterwards: why it has failed.
+        failure: Option<Error>,
     },
 }
 

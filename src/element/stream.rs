@@ -384,7 +384,7 @@ impl BgRemove {
     }
 
     /// An inference has failed: goes on as `on-error` says.
-    fn handle_failure(
+    pub(super) fn handle_failure(
         &self,
         state: &mut State,
         e: &Error,

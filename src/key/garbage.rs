@@ -5,9 +5,11 @@ use rayon::prelude::*;
 
 /// What a network finds from this value on.
 const FOUND: f32 = 0.3;
-/// So far around it everything is left as it is keyed, as a part of the frame's height; and over as much more it fades.
-const REACH: f32 = 0.1;
-const FADE: f32 = 0.04;
+/// Rows of square cells that a mask is brought to: where it ends is coarse.
+const ROWS: usize = 72;
+/// So many cells around it, a tenth of the frame's height, everything is left as it is keyed; over twice so many more it fades.
+const REACH: usize = 7;
+const FADE: usize = 3;
 /// Where something was found it may be for so many masks more, so that what a network loses for a moment does not blink.
 const HOLD: u8 = 8;
 
@@ -29,27 +31,34 @@ impl Garbage {
         self.hold.clear();
     }
 
-    /// Takes a mask of the whole frame, 0..1, of `width` columns.
-    pub fn see(&mut self, mask: &[f32], width: usize) {
-        let height = mask.len() / width.max(1);
-        if (self.width, self.height, self.hold.len()) != (width, height, mask.len()) {
+    /// Takes a mask, 0..1 and of `columns`, of the whole frame, which is `aspect` times as wide as high.
+    pub fn see(&mut self, mask: &[f32], columns: usize, aspect: f32) {
+        let rows = mask.len() / columns.max(1);
+        if rows == 0 {
+            return;
+        }
+        let (width, height) = (((ROWS as f32 * aspect).round() as usize).clamp(1, 16 * ROWS), ROWS);
+        if (self.width, self.height, self.hold.len()) != (width, height, width * height) {
             (self.width, self.height) = (width, height);
             self.hold.clear();
-            self.hold.resize(mask.len(), 0);
+            self.hold.resize(width * height, 0);
         }
-        for (hold, m) in self.hold.iter_mut().zip(mask) {
-            *hold = if *m >= FOUND { HOLD } else { hold.saturating_sub(1) };
+        // What of the mask lies in a cell; of a coarser one what the cell lies in.
+        let within = |i: usize, of: usize, n: usize| i * n / of..((i + 1) * n).div_ceil(of);
+        for (i, hold) in self.hold.iter_mut().enumerate() {
+            let x = within(i % width, width, columns);
+            let found = within(i / width, height, rows)
+                .any(|y| mask[y * columns..][x.clone()].iter().any(|m| *m >= FOUND));
+            *hold = if found { HOLD } else { hold.saturating_sub(1) };
         }
-        let fade = ((height as f32 * FADE).round() as usize).max(1);
-        let reach = (height as f32 * REACH).round() as usize + fade;
         let [there, tmp] = &mut self.scratch;
         there.clear();
         there.extend(self.hold.iter().map(|h| if *h > 0 { 255 } else { 0 }));
         for room in [&mut self.left, &mut *tmp] {
-            room.resize(mask.len(), 0);
+            room.resize(width * height, 0);
         }
-        spread(there, width, reach, Ord::max, &mut self.left, tmp);
-        soften(&mut self.left, width, fade, tmp);
+        spread(there, width, REACH + FADE, Ord::max, &mut self.left, tmp);
+        soften(&mut self.left, width, FADE, tmp);
     }
 
     /// Takes out of a frame's matte, tight and of `width` columns, what is far from all that was found.
@@ -172,7 +181,7 @@ mod tests {
             let mask: Vec<f32> =
                 (0..mw * mh).map(|i| f32::from(u8::from((i % mw) * 3 < mw && (i / mw) * 2 >= mh))).collect();
             let mut garbage = Garbage::default();
-            garbage.see(&mask, mw);
+            garbage.see(&mask, mw, w as f32 / h as f32);
             let matte: Vec<u8> = (0..w * h).map(|i| (i * 7919 % 256) as u8).collect();
             let (mut fast, mut slow) = (matte.clone(), matte);
             garbage.cut(&mut fast, w);
@@ -193,14 +202,14 @@ mod tests {
             matte[180 * 640..][..640].to_vec()
         };
         assert!(whole(&garbage).iter().all(|a| *a == 255), "nothing was seen yet");
-        garbage.see(&mask, w);
+        garbage.see(&mask, w, 16.0 / 9.0);
         let row = whole(&garbage);
         assert!(row[210..430].iter().all(|a| *a == 255), "a tenth of the height around");
         assert!(row[..150].iter().chain(&row[490..]).all(|a| *a == 0));
         assert!(row[150..210].is_sorted() && row[430..490].iter().rev().is_sorted());
         // Lost for a moment it is waited for, and not for ever.
         for n in 1..=HOLD {
-            garbage.see(&vec![0.0; w * h], w);
+            garbage.see(&vec![0.0; w * h], w, 16.0 / 9.0);
             assert_eq!(whole(&garbage)[320], if n < HOLD { 255 } else { 0 }, "{n}");
         }
     }

@@ -156,8 +156,12 @@ impl Matting {
     pub fn adopt(&mut self, old: &mut Self) {
         std::mem::swap(&mut self.subjects, &mut old.subjects);
         std::mem::swap(&mut self.prompter, &mut old.prompter);
-        // The other one needed not to be told.
-        if self.network.spec.prompt.is_some() && old.network.spec.prompt.is_none() {
+        let told = |matting: &Self| matting.network.spec.prompt.is_some();
+        if told(self) != told(old) {
+            // While one needs not to be told, nobody looks at where they are.
+            self.prompter.interrupt();
+        }
+        if told(self) && !told(old) {
             self.prompter.take_over(&self.subjects);
         }
     }

@@ -15,11 +15,11 @@ pub struct Known {
 }
 
 impl Known {
-    /// Whether the network's masks are logits, and the one before is handed back to it as such.
-    pub fn gives_logits(&self, spec: &Spec) -> bool {
+    /// Whether the network's masks are logits, and the one before is handed back to it as such; `None` before there was any.
+    pub fn gives_logits(&self, spec: &Spec) -> Option<bool> {
         match spec.activation {
-            Activation::Auto => self.logits,
-            kind => kind == Activation::Sigmoid,
+            Activation::Auto => self.finite.then_some(self.logits),
+            kind => Some(kind == Activation::Sigmoid),
         }
     }
 }
@@ -56,7 +56,7 @@ pub fn read(
     }
     let activation = match spec.activation {
         // Several masks, each by itself, are no classes.
-        Activation::Auto if known.logits && grid.channels > 1 && spec.scores.is_none() => Activation::Softmax,
+        Activation::Auto if known.logits && grid.channels > 1 && !spec.separate => Activation::Softmax,
         Activation::Auto if known.logits && !spec.min_max => Activation::Sigmoid,
         Activation::Auto => Activation::None,
         known => known,

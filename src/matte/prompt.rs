@@ -12,6 +12,8 @@ use crate::subjects::{Asked, Found, Subjects, Wanted};
 
 /// A subject may move so far out of its box until the next frame, at each side and as a part of its size.
 const MOVES: f32 = 0.08;
+/// Two boxes are of the same subject if so much of them together is in both.
+const SAME: f32 = 0.3;
 /// The largest logit that a mask is handed back with, as the SAM family has them.
 const SURE: f32 = 10.0;
 
@@ -25,6 +27,13 @@ struct Aim {
 
 impl Aim {
     const WHOLE: Self = Self { place: None, bounds: Some([0.0, 0.0, 1.0, 1.0]) };
+}
+
+/// The part of two boxes together that is in both.
+fn shared(a: [f32; 4], b: [f32; 4]) -> f32 {
+    let area = |[l, t, r, b]: [f32; 4]| (r - l).max(0.0) * (b - t).max(0.0);
+    let both = area([a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])]);
+    both / (area(a) + area(b) - both).max(f32::EPSILON)
 }
 
 /// Where the frame lies in the network's input, and that one's width and height.
@@ -75,6 +84,10 @@ impl Prompter {
             let area = |[l, t, r, b]: [f32; 4]| (r - l) * (b - t);
             let fits = regions.iter().filter(|r| r.is_of(class.as_deref())).map(|r| r.bounds);
             if let Some(bounds) = fits.max_by(|a, b| area(*a).total_cmp(&area(*b))) {
+                // The mask before is of somebody else.
+                if self.aim.bounds.is_some_and(|before| shared(before, bounds) < SAME) {
+                    self.last = None;
+                }
                 self.aim = Aim { place: None, bounds: Some(bounds) };
             }
         }
@@ -104,7 +117,14 @@ impl Prompter {
         }
     }
 
-    /// The inputs' values, by their names.
+    /// The box to point at; none where places say more.
+    fn bounds(&self, prompt: &Prompt) -> Option<[f32; 4]> {
+        let told = prompt.places.iter().any(|[.., kind]| *kind == label::SUBJECT);
+        self.aim.bounds.filter(|_| !(told && self.aim == Aim::WHOLE))
+    }
+
+    /// The inputs' values, by their names. `logits`: whether the mask before is handed back as logits; `None` as long as it is
+    /// not known in which form the network gives it.
     ///
     /// # Errors
     /// [`Kind::Inference`](crate::error::Kind) for one that cannot be filled.
@@ -113,9 +133,10 @@ impl Prompter {
         prompt: &'a Prompt,
         embedding: Option<&Array>,
         place: Place,
-        logits: bool,
+        logits: Option<bool>,
     ) -> Result<Vec<(&'a str, Value)>> {
         let (window, input) = place;
+        let last = self.last.as_ref().zip(logits);
         let mut values = Vec::new();
         let mut give = |port: &'a Port, shape: &[i64], numbers: Vec<f32>| {
             values.push((port.name.as_str(), Value::of(port.element, shape, numbers)?));
@@ -141,7 +162,7 @@ impl Prompter {
             let last = shape.len() - 1;
             shape[last] = 4;
             let boxes_open = last > 0 && port.shape[last - 1] < 0;
-            let bounds = match self.aim.bounds {
+            let bounds = match self.bounds(prompt) {
                 // As many boxes as there are: none.
                 None if boxes_open => {
                     shape[last - 1] = 0;
@@ -156,15 +177,15 @@ impl Prompter {
         }
         if let Some(port) = &prompt.mask {
             let (shape, width, height) = plane(&port.shape, input);
-            let numbers = match &self.last {
-                Some(mask) => spread_out(mask, place, (width, height), logits),
+            let numbers = match last {
+                Some((mask, logits)) => spread_out(mask, place, (width, height), logits),
                 None => vec![0.0; width * height],
             };
             give(port, &shape, numbers)?;
         }
         if let Some(port) = &prompt.has_mask {
             let shape: Vec<i64> = port.shape.iter().map(|d| (*d).max(1)).collect();
-            give(port, &shape, vec![f32::from(u8::from(self.last.is_some()))])?;
+            give(port, &shape, vec![f32::from(u8::from(last.is_some()))])?;
         }
         if let Some(port) = &prompt.size {
             give(port, &[2], vec![input.1 as f32, input.0 as f32])?;
@@ -183,11 +204,12 @@ impl Prompter {
         let mut list: Vec<[f32; 3]> = self.aim.place.iter().map(|[x, y]| [*x, *y, label::SUBJECT]).collect();
         list.extend(&prompt.places);
         let mut boxed = false;
-        if let (Some([l, t, r, b]), None) = (self.aim.bounds, &prompt.bounds) {
-            if prompt.labels.is_some() && list.len() + 2 <= room {
+        if let Some([l, t, r, b]) = self.bounds(prompt) {
+            let labelled = prompt.labels.is_some();
+            if labelled && prompt.bounds.is_none() && list.len() + 2 <= room {
                 list.extend([[l, t, label::TOP_LEFT], [r, b, label::BOTTOM_RIGHT]]);
                 boxed = true;
-            } else if list.is_empty() {
+            } else if list.is_empty() && (prompt.bounds.is_none() || !labelled) {
                 list.push([(l + r) / 2.0, (t + b) / 2.0, label::SUBJECT]);
             }
         }
@@ -291,8 +313,31 @@ mod tests {
         // Nothing that says what a place is.
         let bare = Prompt { points: port(&[1, 3, 2]), ..Prompt::default() };
         assert_eq!(places(&clicked, &bare), [[0.25, 0.5, 1.0]; 3]);
+        let bare = Prompt { bounds: port(&[1, 4]), ..bare };
+        assert_eq!(places(&aimed(None, Some([0.0, 0.0, 1.0, 1.0])), &bare), [[0.5, 0.5, 1.0]; 3]);
+        // Whoever says a place and asks for nobody means that place, and not everything.
+        let said = Prompt { places: vec![[0.2, 0.3, 1.0]], ..open.clone() };
+        assert_eq!(places(&Prompter::default(), &said), [[0.2, 0.3, 1.0], [0.0, 0.0, -1.0]]);
+        assert_eq!(places(&Prompter::default(), &open), [[0.0, 0.0, 2.0], [1.0, 1.0, 3.0]]);
         let told = Prompt { places: vec![[0.9, 0.9, 0.0]], ..open };
         assert_eq!(places(&clicked, &told)[..2], [[0.25, 0.5, 1.0], [0.9, 0.9, 0.0]]);
+    }
+
+    #[test]
+    fn another_region_is_somebody_else() {
+        let asked = |bounds: [f32; 4]| Asked {
+            wanted: Wanted::Meta(None),
+            number: 1,
+            regions: vec![crate::subjects::Region { bounds, class: String::new(), id: None }],
+        };
+        let mut prompter = Prompter::default();
+        prompter.aim(Some(&asked([0.1, 0.1, 0.3, 0.9])));
+        prompter.last = Some(Mask { width: 1, height: 1, data: vec![1.0] });
+        prompter.aim(Some(&asked([0.12, 0.1, 0.32, 0.9])));
+        assert!(prompter.last.is_some(), "the same one, a little on");
+        prompter.aim(Some(&asked([0.6, 0.1, 0.9, 0.9])));
+        assert!(prompter.last.is_none());
+        assert_eq!(prompter.aim.bounds, Some([0.6, 0.1, 0.9, 0.9]));
     }
 
     #[test]

@@ -119,6 +119,13 @@ impl Prompt {
         is(&self.mask, &plane, "a mask of one channel")?;
         is(&self.has_mask, &single, "one number")?;
         is(&self.size, &|s| s.len() == 1 && ends(2)(s), "height and width")?;
+        if let (Some(points), Some(labels)) = (&self.points, &self.labels) {
+            let counts = (points.shape[points.shape.len() - 2], labels.shape[labels.shape.len() - 1]);
+            if counts.0 > 0 && counts.1 > 0 && counts.0 != counts.1 {
+                let (a, b) = (&points.name, &labels.name);
+                return Err(format!("wants {} places in '{a}' and {} labels in '{b}'", counts.0, counts.1));
+            }
+        }
         let large = |p: &&Port| {
             let shape: Vec<i64> = p.shape.iter().map(|d| (*d).max(1)).collect();
             Value::length(&shape).is_none_or(|n| n > MOST)

@@ -160,8 +160,10 @@ pub struct Spec {
     pub prompt: Option<Prompt>,
     /// Of a network in two parts: outputs of the first, and the inputs of the second that they become.
     pub links: Vec<(String, String)>,
-    /// The output that says how good each of several masks is.
+    /// The output that says how good each of several masks is, of which the best is taken.
     pub scores: Option<String>,
+    /// The output's channels are masks, each by itself, and no classes of which a pixel has one.
+    pub separate: bool,
 }
 
 /// Of a network's input, where the file leaves its size open.
@@ -258,13 +260,15 @@ impl Spec {
             }
         };
         let several = scores.is_some() || hints.class.is_some();
+        // A decoder need not lay its masks out as its encoder wants pictures.
+        let laid = decoder.is_none().then_some(order);
         let output = match &hints.output {
             Some(name) => named(name).ok_or_else(|| refuse(&format!("has no output '{name}'")))?,
             None => last
                 .outputs
                 .iter()
                 .filter(|o| scores.is_none_or(|s| s.name != o.name))
-                .find(|o| no_matte(o, order, several).is_none())
+                .find(|o| no_matte(o, laid, several).is_none())
                 .ok_or_else(|| {
                     refuse("has no output that could be a matte (one or two channels of an image)")
                 })?,
@@ -312,6 +316,7 @@ impl Spec {
             prompt,
             links,
             // Whoever names a class wants that one.
+            separate: scores.is_some(),
             scores: scores.filter(|_| hints.class.is_none()).map(|o| o.name.clone()),
         })
     }
@@ -350,7 +355,8 @@ impl Spec {
             if let Some((state, _)) = self.states.iter().find(|(_, out)| *out == port.name) {
                 return format!("remembered for the next frame, as '{}'", state.name);
             }
-            match no_matte(port, self.order, self.scores.is_some() || self.class.is_some()) {
+            let laid = decoder.is_none().then_some(self.order);
+            match no_matte(port, laid, self.separate || self.class.is_some()) {
                 Some(why) => format!("not read ({why})"),
                 None => format!("not read (could be a mask, too: output={} takes it)", port.name),
             }
@@ -414,8 +420,9 @@ fn image_order(port: &Port) -> Option<Order> {
     }
 }
 
-/// Why an output cannot be a matte, if so. `several`: it may be several, of which the best is taken.
-fn no_matte(port: &Port, order: Order, several: bool) -> Option<&'static str> {
+/// Why an output cannot be a matte, if so. `order`: of its dimensions, if that is known; `several`: it may be several mattes,
+/// of which one is taken.
+fn no_matte(port: &Port, order: Option<Order>, several: bool) -> Option<&'static str> {
     if !port.element.is_picture() {
         return Some("no float32, float16 or uint8");
     }
@@ -427,12 +434,17 @@ fn no_matte(port: &Port, order: Order, several: bool) -> Option<&'static str> {
     if !(2..=4).contains(&shape.len()) {
         return Some("no image: two to four dimensions");
     }
-    match (shape, order) {
+    let fits = |channels: i64| channels == -1 || (1..=if several { 4 } else { 2 }).contains(&channels);
+    match *shape {
         // Two dimensions are a batch of class scores as often as a picture.
-        ([h, w], _) if *h <= 1 || *w <= 1 => Some("no image: a size is open, or 1"),
-        ([_, c, _, _], Order::Nchw) if several && *c <= 4 => None,
-        ([_, c, _, _], Order::Nchw) | ([_, _, _, c], Order::Nhwc) if !matches!(c, -1 | 1 | 2) => {
-            Some("a matte has one or two channels")
+        [h, w] if h <= 1 || w <= 1 => Some("no image: a size is open, or 1"),
+        [_, first, _, last] => {
+            let fits = match order {
+                Some(Order::Nchw) => fits(first),
+                Some(Order::Nhwc) => fits(last),
+                None => fits(first) || fits(last),
+            };
+            (!fits).then_some("a matte has one or two channels")
         }
         _ => None,
     }

@@ -17,6 +17,21 @@ fn grey(path: &Path) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_matte_is_black_and_white() {
+    let folder = folder("black-and-white");
+    for name in ["m.mp4", "m.webm", "m.mov"] {
+        let path = folder.join(name);
+        let more = ["--set", "output=matte", "--quality", "95"];
+        let out = bgremove(&[&[text(&silent()), text(&path)], &more[..]].concat());
+        assert!(out.status.success(), "{name}: {}", said(&out));
+        let mut count = [0u32; 256];
+        grey(&path)[0].iter().for_each(|v| count[usize::from(*v)] += 1);
+        let most = |of: std::ops::Range<usize>| of.max_by_key(|v| count[*v]).unwrap();
+        assert_eq!((most(0..128), most(128..256)), (0, 255), "{name}: {count:?}");
+    }
+}
+
+#[test]
 fn each_layer_is_of_the_same_frames() {
     let folder = folder("layers");
     let report = folder.join("report.json");

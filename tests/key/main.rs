@@ -345,6 +345,26 @@ fn a_network_says_what_stands_beside_the_screen() {
 }
 
 #[test]
+fn a_garbage_mask_that_fails_is_treated_as_on_error_says() {
+    let folder = tempfile::tempdir().unwrap();
+    // No finite number comes out of it.
+    let network = common::onnx::Onnx::constant(f32::NAN, 64, 36).save(folder.path(), "nan.onnx");
+    let options = format!("model=key model-options=\"key,garbage=(string)\\\"{}\\\"\"", network.display());
+    let rgb: Vec<u8> = (0..WIDTH * HEIGHT)
+        .flat_map(|i| if (200..400).contains(&(i % WIDTH)) { [150, 130, 120] } else { [40, 170, 80] })
+        .collect();
+    let (alpha, codes, error) = one(&format!("{options} on-error=hide"), rgb.clone());
+    assert_eq!((codes, error), (vec!["network-unsuited".to_string()], None));
+    assert!(alpha.unwrap().iter().all(|a| *a == 0));
+    let (alpha, codes, error) = one(&format!("{options} on-error=hold"), rgb.clone());
+    assert_eq!((codes, error), (vec!["network-unsuited".to_string()], None));
+    let alpha = alpha.unwrap();
+    assert_eq!([100, 300].map(|x| alpha[180 * WIDTH + x]), [0, 255], "as it is keyed");
+    let (alpha, _, error) = one(&format!("{options} on-error=error"), rgb);
+    assert!(alpha.is_none() && error.is_some_and(|e| e.contains("no finite number")));
+}
+
+#[test]
 fn keys_in_its_own_turn_and_takes_over_from_a_network_and_back() {
     init();
     let info = info(VideoFormat::I420, WIDTH, HEIGHT);

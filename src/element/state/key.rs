@@ -31,14 +31,14 @@ impl State {
         source: &mut Source,
         input: &gst::BufferRef,
     ) -> Result<(), Error> {
-        let Source::Key { missing, found } = source else { return Ok(()) };
+        let Source::Key { missing, found, holds, failure } = source else { return Ok(()) };
         let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
         let lies = self.lies_as_it_goes_out();
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| unreadable("the incoming buffer"))?;
         let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
         let Means::Key(keying) = &mut self.means else { return Err(own()) };
-        *found = keying.key(&frame, &mut self.mattes.subject[0])?;
+        *found = keying.keyer.key(&frame, &mut self.mattes.subject[0]);
         if !*found {
             self.mattes.subject[0].fill(*missing);
         }
@@ -67,6 +67,17 @@ impl State {
             self.copy = Some(copy);
         } else if copies {
             self.carry(input)?;
+        }
+        // After the colours: what is cut off there is no mix with the screen.
+        if *found
+            && let Means::Key(keying) = &mut self.means
+            && let Err(e) = keying.cut(&frame, &mut self.mattes.subject[0])
+        {
+            *failure = Some(e);
+            if !*holds {
+                *found = false;
+                self.mattes.subject[0].fill(*missing);
+            }
         }
         if *found {
             self.levels.apply(&mut self.mattes.subject[0], frame.width, frame.height, &settings.controls);

@@ -144,6 +144,7 @@ impl Plan {
             codec: settings.codec,
             quality: settings.quality,
             alpha: settings.alpha(),
+            grey: settings.matte(),
             pixel_rate: pixel_rate((width, height)),
             channels: facts.channels.unwrap_or(0),
             uneven: facts.uneven,
@@ -153,6 +154,7 @@ impl Plan {
         let layer = |(number, also): (usize, &Also)| Encoding {
             format: also.format,
             alpha: also.has_alpha(),
+            grey: also.layer == Layer::Matte,
             channels: 0,
             pixel_rate: pixel_rate(frame),
             number: Some(number + 1),
