@@ -114,8 +114,6 @@ pub struct Encoding {
     pub quality: u32,
     /// Whether frames come with alpha.
     pub alpha: bool,
-    /// Whether they are a matte: grey.
-    pub grey: bool,
     /// Pixels a second, for the ceiling of a bitrate.
     pub pixel_rate: f64,
     /// Channels of the sound.
@@ -260,7 +258,7 @@ impl Encoding {
                 }
             }
             Mp4 => {
-                self.planes(line);
+                line.then("videoconvert").then("video/x-raw,format=I420");
                 line.then("x264enc").name(&self.called("encoder")).set("pass", "qual");
                 line.set("quantizer", &format!("{:.0}", level(35.0, 15.0)));
                 if self.uneven {
@@ -291,8 +289,10 @@ impl Encoding {
                     .name(&self.called("encoder"));
             }
             Y4m => {
-                self.planes(line);
-                line.then("y4menc").name(&self.called("encoder"));
+                line.then("videoconvert")
+                    .then("video/x-raw,format=I420")
+                    .then("y4menc")
+                    .name(&self.called("encoder"));
             }
             Png => {
                 let format = if self.alpha { "RGBA" } else { "RGB" };
@@ -300,15 +300,6 @@ impl Encoding {
                 line.then("pngenc").name(&self.called("encoder"));
             }
         }
-    }
-
-    /// To the planes that encoders without alpha take.
-    fn planes(&self, line: &mut Line) {
-        if self.grey {
-            // GStreamer 1.22 makes 18 and 237 of grey's black and white, and 16 and 235 of RGB's.
-            line.then("videoconvert").then("video/x-raw,format=RGBA");
-        }
-        line.then("videoconvert").then("video/x-raw,format=I420");
     }
 
     fn webm(&self, line: &mut Line) {
@@ -335,7 +326,7 @@ impl Encoding {
         }
         // The same settings as the alpha encoders', which take no frames without alpha.
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(16));
-        self.planes(line);
+        line.then("videoconvert").then("video/x-raw,format=I420");
         line.then(&format!("{name}enc"))
             .name(&self.called("encoder"))
             .set("deadline", "1000000")

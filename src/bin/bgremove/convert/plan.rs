@@ -33,6 +33,14 @@ pub struct Facts {
     pub channels: Option<u32>,
 }
 
+/// A matte to what the encoders of YUV take. GStreamer 1.22 leaves grey of full range as it is, which a file does not say and
+/// players do not believe, or makes 18 and 237 of its black and white; from RGB it becomes 16 and 235.
+fn by_way_of_rgb(line: &mut Line, format: Format) {
+    if !format.is_rgb() {
+        line.then("videoconvert").then("video/x-raw,format=RGBx");
+    }
+}
+
 /// Smallest and largest side of a frame that bgremove takes.
 const SIDES: std::ops::RangeInclusive<u32> = 16..=8192;
 
@@ -144,7 +152,6 @@ impl Plan {
             codec: settings.codec,
             quality: settings.quality,
             alpha: settings.alpha(),
-            grey: settings.matte(),
             pixel_rate: pixel_rate((width, height)),
             channels: facts.channels.unwrap_or(0),
             uneven: facts.uneven,
@@ -154,7 +161,6 @@ impl Plan {
         let layer = |(number, also): (usize, &Also)| Encoding {
             format: also.format,
             alpha: also.has_alpha(),
-            grey: also.layer == Layer::Matte,
             channels: 0,
             pixel_rate: pixel_rate(frame),
             number: Some(number + 1),
@@ -222,10 +228,8 @@ impl Plan {
             let video = |line: &mut Line| {
                 waiting(line.start("layers.").then("queue"));
                 line.then("layerextract").set("layer", also.layer.nick());
-                if also.layer == Layer::Matte && !also.format.is_rgb() {
-                    // GStreamer 1.22 leaves grey of full range as it is, which a file of YUV does not say and players do not
-                    // believe; from RGB it becomes the range that they take it for.
-                    line.then("videoconvert").then("video/x-raw,format=RGBx");
+                if also.layer == Layer::Matte {
+                    by_way_of_rgb(line, also.format);
                 }
                 // Each works beside the others.
                 line.then("queue");
@@ -268,6 +272,9 @@ impl Plan {
             line.then("videoconvert").then("video/x-raw,format=RGBx");
         }
         settings.element(line.then("bgremove"));
+        if settings.matte() {
+            by_way_of_rgb(line, settings.format);
+        }
         if !self.layers.is_empty() {
             line.then("tee").words(&["name=layers"]);
             waiting(line.then("queue"));

@@ -187,7 +187,6 @@ fn encoding(trial: &Trial) -> Encoding {
         codec: Codec::Vp9,
         quality: 75,
         alpha: trial.format.has_alpha(),
-        grey: false,
         pixel_rate: (WIDTH * HEIGHT) as f64 * 30.0,
         channels: 1,
         uneven: false,

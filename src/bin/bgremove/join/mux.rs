@@ -31,7 +31,6 @@ pub fn join(whole: &Whole, source: &Path, output: &Path, watch: &Watch, job: &Jo
         codec: Codec::default(),
         quality: 0,
         alpha: true,
-        grey: false,
         pixel_rate: 0.0,
         channels: channels.unwrap_or(0),
         uneven: false,
