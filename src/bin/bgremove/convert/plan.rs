@@ -36,7 +36,8 @@ pub struct Facts {
 /// A matte to what the encoders of YUV take. GStreamer 1.22 leaves grey of full range as it is, which a file does not say and
 /// players do not believe, or makes 18 and 237 of its black and white; from RGB it becomes 16 and 235.
 fn by_way_of_rgb(line: &mut Line, format: Format) {
-    if !format.is_rgb() {
+    // Ten bits of grey become what they should, and 254 of RGB's white.
+    if !format.is_rgb() && format != Format::Mov {
         line.then("videoconvert").then("video/x-raw,format=RGBx");
     }
 }
