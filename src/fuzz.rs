@@ -192,13 +192,14 @@ pub fn network(data: &[u8]) {
     let Ok(spec) = Spec::new(&inputs, &outputs, &hints) else { return };
     sane(&spec, &mut b);
     for port in spec.prompt.iter().flat_map(models::Prompt::ports) {
-        let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
-        assert!(Value::length(&shape).is_some_and(|n| n <= 1 << 24), "refused before memory is asked for");
+        assert!(
+            Value::length(&port.least_shape()).is_some_and(|n| n <= 1 << 24),
+            "refused before memory is asked for"
+        );
     }
     for (port, _) in &spec.states {
-        let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
         // Refused before memory is asked for.
-        assert!(Value::length(&shape).is_none_or(|n| n <= 1 << 28));
+        assert!(Value::length(&port.least_shape()).is_none_or(|n| n <= 1 << 28));
     }
     let mut mask = matte::Mask::default();
     let mut known = matte::Known::default();

@@ -296,10 +296,7 @@ impl Matting {
             self.states = spec
                 .states
                 .iter()
-                .map(|(port, _)| {
-                    let shape: Vec<i64> = port.shape.iter().map(|&d| d.max(1)).collect();
-                    Value::zeros(port.element, &shape)
-                })
+                .map(|(port, _)| Value::zeros(port.element, &port.least_shape()))
                 .collect::<Result<_>>()?;
         }
         let shape = spec.input_shape(width, height);

@@ -144,21 +144,20 @@ impl Prompter {
         };
         if let Some(points) = &prompt.points {
             let list = self.places(prompt, points);
-            let open = |shape: &[i64]| shape.iter().map(|d| (*d).max(1)).collect::<Vec<i64>>();
             let count = list.len() as i64;
-            let mut shape = open(&points.shape);
+            let mut shape = points.least_shape();
             let at = shape.len() - 2;
             shape[at..].copy_from_slice(&[count, 2]);
             give(points, &shape, list.iter().flat_map(|[x, y, _]| in_pixels(window, *x, *y)).collect())?;
             if let Some(labels) = &prompt.labels {
-                let mut shape = open(&labels.shape);
+                let mut shape = labels.least_shape();
                 let at = shape.len() - 1;
                 shape[at] = count;
                 give(labels, &shape, list.iter().map(|[.., kind]| *kind).collect())?;
             }
         }
         if let Some(port) = &prompt.bounds {
-            let mut shape: Vec<i64> = port.shape.iter().map(|d| (*d).max(1)).collect();
+            let mut shape = port.least_shape();
             let last = shape.len() - 1;
             shape[last] = 4;
             let boxes_open = last > 0 && port.shape[last - 1] < 0;
@@ -176,7 +175,7 @@ impl Prompter {
             give(port, &shape, bounds)?;
         }
         if let Some(port) = &prompt.mask {
-            let (shape, width, height) = plane(&port.shape, input);
+            let (shape, width, height) = plane(port, input);
             let numbers = match last {
                 Some((mask, logits)) => spread_out(mask, place, (width, height), logits),
                 None => vec![0.0; width * height],
@@ -184,8 +183,7 @@ impl Prompter {
             give(port, &shape, numbers)?;
         }
         if let Some(port) = &prompt.has_mask {
-            let shape: Vec<i64> = port.shape.iter().map(|d| (*d).max(1)).collect();
-            give(port, &shape, vec![f32::from(u8::from(last.is_some()))])?;
+            give(port, &port.least_shape(), vec![f32::from(u8::from(last.is_some()))])?;
         }
         if let Some(port) = &prompt.size {
             give(port, &[2], vec![input.1 as f32, input.0 as f32])?;
@@ -230,8 +228,8 @@ fn in_pixels(window: Window, x: f32, y: f32) -> [f32; 2] {
 }
 
 /// The shape of an input for a mask, and its width and height; as large as the picture, where that is open.
-fn plane(shape: &[i64], input: (usize, usize)) -> (Vec<i64>, usize, usize) {
-    let mut full: Vec<i64> = shape.iter().map(|d| (*d).max(1)).collect();
+fn plane(port: &Port, input: (usize, usize)) -> (Vec<i64>, usize, usize) {
+    let (shape, mut full) = (&port.shape, port.least_shape());
     // The channel may come last.
     let columns = if shape.len() > 2 && shape.last() == Some(&1) { shape.len() - 2 } else { shape.len() - 1 };
     for (at, side) in [(columns, input.0), (columns - 1, input.1)] {
@@ -239,7 +237,8 @@ fn plane(shape: &[i64], input: (usize, usize)) -> (Vec<i64>, usize, usize) {
             full[at] = side as i64;
         }
     }
-    (full.clone(), full[columns] as usize, full[columns - 1] as usize)
+    let (width, height) = (full[columns] as usize, full[columns - 1] as usize);
+    (full, width, height)
 }
 
 /// A mask of the frame at the place of the frame in an input of a size of its own, by bilinear sampling; nothing around it.
@@ -350,7 +349,7 @@ mod tests {
         assert_eq!(rows, [[0.0; 4], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0; 4]]);
         let logits = spread_out(&mask, (window, (8, 8)), (4, 4), true);
         assert_eq!(logits[4..8], [SURE, SURE, -SURE, -SURE]);
-        assert_eq!(plane(&[-1, 1, 64, 32], (8, 8)), (vec![1, 1, 64, 32], 32, 64));
-        assert_eq!(plane(&[1, -1, -1, 1], (8, 6)), (vec![1, 6, 8, 1], 8, 6));
+        assert_eq!(plane(&port(&[-1, 1, 64, 32]).unwrap(), (8, 8)), (vec![1, 1, 64, 32], 32, 64));
+        assert_eq!(plane(&port(&[1, -1, -1, 1]).unwrap(), (8, 6)), (vec![1, 6, 8, 1], 8, 6));
     }
 }

@@ -126,10 +126,7 @@ impl Prompt {
                 return Err(format!("wants {} places in '{a}' and {} labels in '{b}'", counts.0, counts.1));
             }
         }
-        let large = |p: &&Port| {
-            let shape: Vec<i64> = p.shape.iter().map(|d| (*d).max(1)).collect();
-            Value::length(&shape).is_none_or(|n| n > MOST)
-        };
+        let large = |p: &&Port| Value::length(&p.least_shape()).is_none_or(|n| n > MOST);
         if let Some(port) = self.ports().find(large) {
             return Err(format!("has an input '{}' that is larger than any prompt should be", port.name));
         }

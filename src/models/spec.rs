@@ -235,7 +235,7 @@ impl Spec {
         let ratio = free
             .iter()
             .find(|i| i.name == "downsample_ratio" && i.element == Element::F32 && i.shape.len() <= 1)
-            .map(|i| (i.name.clone(), i.shape.iter().map(|d| (*d).max(1)).collect::<Vec<i64>>()));
+            .map(|i| (i.name.clone(), i.least_shape()));
         let prompt = Prompt::find(&free, hints).map_err(|why| refuse(&why))?;
         let prompted = |p: &Port| prompt.iter().flat_map(Prompt::ports).any(|own| own.name == p.name);
         if let Some(other) =

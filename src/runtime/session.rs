@@ -47,6 +47,13 @@ pub struct Port {
     pub described: String,
 }
 
+impl Port {
+    /// Its shape with a 1 for each dimension that is open.
+    pub fn least_shape(&self) -> Vec<i64> {
+        self.shape.iter().map(|d| (*d).max(1)).collect()
+    }
+}
+
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.name, self.described)

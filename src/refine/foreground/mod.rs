@@ -417,20 +417,23 @@ fn mixes(alpha: &[f32], across: usize, reach: Option<&[u8]>, hsub: u32) -> Optio
     Some(start * across..(end * across).min(alpha.len()))
 }
 
+/// So many of a row are compared at once.
+const AT_ONCE: usize = 32;
+
+/// Without a way out in the middle, so that it is done in vectors.
+fn all_are<T: Copy + PartialEq>(chunk: &[T], value: T) -> bool {
+    chunk.iter().fold(true, |all, v| all & (*v == value))
+}
+
 /// How many of a row, from its begin on, are `value`.
 fn leading<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
-    // As many as are compared at once.
-    const N: usize = 32;
-    let alike = |chunk: &&[T]| chunk.iter().fold(true, |all, v| all & (*v == value));
-    let n = N * row.chunks_exact(N).take_while(alike).count();
+    let n = AT_ONCE * row.chunks_exact(AT_ONCE).take_while(|chunk| all_are(chunk, value)).count();
     n + row[n..].iter().take_while(|v| **v == value).count()
 }
 
 /// The same, from its end.
 fn trailing<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
-    const N: usize = 32;
-    let alike = |chunk: &&[T]| chunk.iter().fold(true, |all, v| all & (*v == value));
-    let n = N * row.rchunks_exact(N).take_while(alike).count();
+    let n = AT_ONCE * row.rchunks_exact(AT_ONCE).take_while(|chunk| all_are(chunk, value)).count();
     n + row[..row.len() - n].iter().rev().take_while(|v| **v == value).count()
 }
 
