@@ -120,6 +120,14 @@ impl Known {
     }
 }
 
+/// What the camera has done since the frame before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Camera {
+    Still,
+    Unsure,
+    Moved,
+}
+
 /// The background's means and what is known of them.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -271,8 +279,8 @@ impl Memory {
     }
 
     /// Whether the camera stands where it stood, as far as the cells show that of which `far` says that nothing of the
-    /// subject is near. Forgets the scene if not.
-    pub fn judge(&mut self, far: impl Fn(usize, usize) -> bool + Copy) -> bool {
+    /// subject is near. Forgets the scene if it has moved.
+    pub fn judge(&mut self, far: impl Fn(usize, usize) -> bool + Copy) -> Camera {
         self.follow_exposure(far);
         let (wide, grey) = (self.wide, &self.known.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
@@ -311,13 +319,16 @@ impl Memory {
             self.noise += (times - self.noise) * part;
         }
         if all < TELLING {
-            return false;
+            return Camera::Unsure;
         }
-        let still = same as f32 / all as f32;
-        if still < LOST {
-            self.start_anew();
+        match same as f32 / all as f32 {
+            TRUSTED.. => Camera::Still,
+            LOST.. => Camera::Unsure,
+            _ => {
+                self.start_anew();
+                Camera::Moved
+            }
         }
-        still >= TRUSTED
     }
 
     /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's

@@ -19,7 +19,7 @@ use crate::frame::{Color, Format, Frame};
 use crate::simd::in_pool;
 use edge::Edge;
 use mask::Corrector;
-use memory::Memory;
+use memory::{Camera, Memory};
 use plate::Known;
 pub use plate::Plate;
 
@@ -34,7 +34,15 @@ pub struct Scene {
     known: Known,
     /// Whether the memory has seen the frame that is being worked on, and can be trusted in it.
     trusted: bool,
+    /// For how many looks in a row the camera has moved, and how many frames are let pass before the next.
+    moved: u32,
+    pass: u32,
 }
+
+/// Of a camera that has moved for so many frames, one frame in so many is looked at, until it stands: there is nothing
+/// to remember.
+const MOVES: u32 = 4;
+const ONE_IN: u32 = 4;
 
 impl Scene {
     /// Has seen nothing.
@@ -46,6 +54,7 @@ impl Scene {
     pub fn reset(&mut self) {
         self.memory.reset();
         self.trusted = false;
+        (self.moved, self.pass) = (0, 0);
     }
 
     /// Corrects the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place by what is remembered, and
@@ -56,10 +65,24 @@ impl Scene {
         if !sized || !frame.holds_colors() {
             return self.reset();
         }
+        if self.pass > 0 {
+            self.pass -= 1;
+            return;
+        }
         in_pool(|| {
             self.memory.take(frame);
             self.corrector.take(mask, (mask_w, mask_h), self.memory.cells());
-            self.trusted = self.memory.judge(|x, y| self.corrector.far(x, y));
+            let camera = self.memory.judge(|x, y| self.corrector.far(x, y));
+            self.trusted = camera == Camera::Still;
+            if camera == Camera::Moved {
+                self.moved += 1;
+                if self.moved >= MOVES {
+                    self.pass = ONE_IN - 1;
+                    return;
+                }
+            } else {
+                self.moved = 0;
+            }
             if self.trusted {
                 self.corrector.correct(&self.memory, mask);
             }
