@@ -495,16 +495,20 @@ impl State {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
-        self.smoother.set_ahead(self.window.blend(number, &mut mask.data));
+        // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
+        // hardly larger than the mask, motion is not known finely enough to carry it along.
+        let steadies = !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height;
+        let seen = self.window.view(number);
+        let steps = if steadies { self.smoother.meet(frame, seen, strength) } else { None };
+        let ahead = self.window.blend(number, &mut mask.data, steps);
+        self.smoother.set_ahead(ahead);
         // Who is not wanted is no background: they would come back for being different from it.
         if settings.remember_background && self.wanted == Wanted::All {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {
             self.scene.reset();
         }
-        // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
-        // hardly larger than the mask, motion is not known finely enough to carry it along.
-        if !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height {
+        if steadies {
             self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();

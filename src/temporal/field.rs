@@ -125,36 +125,48 @@ impl Limits {
 /// How far the samples of `area` look as they did where they came from: 255 the same, 0 another thing. The
 /// difference is averaged over 3×3 samples with its sign, which noise does not survive and a moved edge does.
 fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits: Limits, out: &mut [u8]) {
-    // A sample more at each side, one more again for the fraction; to the right some that nobody reads.
-    const SIDE: usize = BLOCK + 2;
-    const ROOM: usize = 32;
-    let row = |grey: Grey<'_>, x: i32, y: i32, to: &mut [u8; ROOM]| {
-        let y = y.clamp(0, grey.height as i32 - 1) as usize;
-        let from = &grey.data[y * grey.width..][..grey.width];
-        if let Some(all) = usize::try_from(x).ok().and_then(|x| from.get(x..x + ROOM)) {
-            to.copy_from_slice(all);
-        } else {
-            for (i, to) in to.iter_mut().enumerate().take(SIDE + 1) {
-                *to = from[(x + i as i32).clamp(0, grey.width as i32 - 1) as usize];
-            }
-        }
-    };
     let (left, top) = (x as i32 - 1, y as i32 - 1);
     let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
     let fraction = [m.x & 3, m.y & 3];
-    let (mut here, mut there) = ([0; ROOM], [[0; ROOM]; 2]);
-    row(before, left + dx, top + dy, &mut there[1]);
-    let mut diff = [[0i16; ROOM]; SIDE];
-    for (j, diff) in diff.iter_mut().enumerate().take(h + 2) {
-        let v = top + j as i32;
-        row(now, left, v, &mut here);
-        there.swap(0, 1);
-        row(before, left + dx, v + dy + 1, &mut there[1]);
-        differences(&here, &there, fraction, diff);
+    let mut rooms = [[0; ROOM * (SIDE + 1)]; 2];
+    let [here, there] = &mut rooms;
+    let here = around(now, (left, top), here);
+    let there = around(before, (left + dx, top + dy), there);
+    if (w, h) == (BLOCK, BLOCK) {
+        return agree_block(here, there, fraction, limits, out);
     }
-    for j in 0..h {
-        levels([&diff[j], &diff[j + 1], &diff[j + 2]], limits, &mut out[j * BLOCK..][..w]);
+    let mut all = [0; BLOCK * BLOCK];
+    agree_block(here, there, fraction, limits, &mut all);
+    for (out, all) in out.chunks_mut(BLOCK).zip(all.chunks_exact(BLOCK)).take(h) {
+        out[..w].copy_from_slice(&all[..w]);
     }
+}
+
+/// Samples of a block and one more at each side; and of a row of that, with some that nobody reads.
+const SIDE: usize = BLOCK + 2;
+const ROOM: usize = 32;
+
+/// `SIDE` + 1 rows of `ROOM` samples and the step from one to the next: of the plane where they lie in it, else a copy in
+/// which the plane's edge goes on.
+fn around<'a>(
+    grey: Grey<'a>,
+    (x, y): (i32, i32),
+    room: &'a mut [u8; ROOM * (SIDE + 1)],
+) -> (&'a [u8], usize) {
+    if let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y))
+        && x + ROOM <= grey.width
+        && y + SIDE < grey.height
+    {
+        return (&grey.data[y * grey.width + x..], grey.width);
+    }
+    for (j, to) in room.chunks_exact_mut(ROOM).enumerate() {
+        let y = (y + j as i32).clamp(0, grey.height as i32 - 1) as usize;
+        let from = &grey.data[y * grey.width..][..grey.width];
+        for (i, to) in to.iter_mut().enumerate().take(SIDE + 1) {
+            *to = from[(x + i as i32).clamp(0, grey.width as i32 - 1) as usize];
+        }
+    }
+    (room, ROOM)
 }
 
 /// As [`agree`], in brightness and in both tints: what differs in one is another thing.
@@ -195,33 +207,122 @@ fn sure([_, _, w, h]: motion::Area, same: &[u8]) -> f32 {
     ((mean - NONE) / (WHOLE - NONE)).clamp(0.0, 1.0)
 }
 
+/// Sums of three samples.
+#[inline(always)]
+fn threes(row: &[u8]) -> [i16; BLOCK] {
+    let row = &row[..BLOCK + 2];
+    let mut out = [0; BLOCK];
+    for i in 0..BLOCK {
+        out[i] = i16::from(row[i]) + i16::from(row[i + 1]) + i16::from(row[i + 2]);
+    }
+    out
+}
+
+/// Four times the sums of three samples, some quarters of a sample further on.
+#[inline(always)]
+fn threes_between(row: &[u8], quarters: i16) -> [i16; BLOCK] {
+    let (a, b) = (threes(row), threes(&row[1..]));
+    let mut out = [0; BLOCK];
+    for i in 0..BLOCK {
+        out[i] = a[i] * (4 - quarters) + b[i] * quarters;
+    }
+    out
+}
+
 multiversion! {
-    /// Sixteen times what is here less what was there, a fraction of a sample in quarters further on.
-    fn differences(here: &[u8; 32], there: &[[u8; 32]; 2], fraction: [i16; 2], out: &mut [i16; 32]) {
+    /// See [`agree`]; `here` and `there` begin a sample up and left of the block, `fraction` is in quarters of a sample.
+    fn agree_block(here: (&[u8], usize), there: (&[u8], usize), fraction: [i16; 2], limits: Limits, out: &mut [u8]) {
         let [fx, fy] = fraction;
-        let line = |row: &[u8; 32], i: usize| i16::from(row[i]) * (4 - fx) + i16::from(row[i + 1]) * fx;
-        for i in 0..31 {
-            let there = line(&there[0], i) * (4 - fy) + line(&there[1], i) * fy;
-            out[i] = 16 * i16::from(here[i]) - there;
+        let Limits { other, gain } = limits;
+        let mut was = threes_between(there.0, fx);
+        // Sixteen times the differences, over three samples each, of the two rows before.
+        let (mut first, mut second) = ([0; BLOCK], [0; BLOCK]);
+        for j in 0..SIDE {
+            let below = threes_between(&there.0[(j + 1) * there.1..], fx);
+            let is = threes(&here.0[j * here.1..]);
+            let mut third = [0i32; BLOCK];
+            for i in 0..BLOCK {
+                third[i] = i32::from(16 * is[i] - was[i] * (4 - fy) - below[i] * fy);
+            }
+            was = below;
+            if let Some(row) = j.checked_sub(2) {
+                let out = &mut out[row * BLOCK..][..BLOCK];
+                for i in 0..BLOCK {
+                    // Nine times sixteen differences.
+                    let sum: i32 = first[i] + second[i] + third[i];
+                    out[i] = (((other - sum.abs()) * gain) >> 16).clamp(0, 255) as u8;
+                }
+            }
+            (first, second) = (second, third);
         }
     }
 }
 
-multiversion! {
-    fn levels(rows: [&[i16; 32]; 3], limits: Limits, out: &mut [u8]) {
-        let Limits { other, gain } = limits;
-        let [top, middle, bottom] = rows;
-        let mut tall = [0i32; 32];
-        for i in 0..32 {
-            tall[i] = i32::from(top[i]) + i32::from(middle[i]) + i32::from(bottom[i]);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::same_at_each_width;
+
+    /// [`agree`], sample by sample.
+    fn agree_plainly(
+        (now, before): Pair<'_>,
+        [x, y, w, h]: motion::Area,
+        m: Motion,
+        limits: Limits,
+    ) -> Vec<u8> {
+        let at = |grey: Grey<'_>, x: i32, y: i32| {
+            let place = |v: i32, n: usize| v.clamp(0, n as i32 - 1) as usize;
+            i32::from(grey.data[place(y, grey.height) * grey.width + place(x, grey.width)])
+        };
+        let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
+        let (fx, fy) = (i32::from(m.x & 3), i32::from(m.y & 3));
+        let difference = |x: i32, y: i32| {
+            let line = |y: i32| at(before, x + dx, y) * (4 - fx) + at(before, x + dx + 1, y) * fx;
+            16 * at(now, x, y) - line(y + dy) * (4 - fy) - line(y + dy + 1) * fy
+        };
+        let mut out = Vec::new();
+        for v in y as i32..(y + h) as i32 {
+            for u in x as i32..(x + w) as i32 {
+                let sum: i32 = (v - 1..v + 2)
+                    .flat_map(|v| (u - 1..u + 2).map(move |u| (u, v)))
+                    .map(|(u, v)| difference(u, v))
+                    .sum();
+                out.push((((limits.other - sum.abs()) * limits.gain) >> 16).clamp(0, 255) as u8);
+            }
         }
-        let mut all = [0u8; BLOCK];
-        for i in 0..BLOCK {
-            let sum = tall[i] + tall[i + 1] + tall[i + 2];
-            // The sum holds nine times sixteen differences.
-            let level = ((other - sum.abs()) * gain) >> 16;
-            all[i] = level.clamp(0, 255) as u8;
+        out
+    }
+
+    #[test]
+    fn blocks_agree_as_sample_by_sample() {
+        let (width, height) = (70, 45);
+        let data = |k: usize| (0..width * height).map(|i| ((i * i * k) >> 5) as u8).collect::<Vec<_>>();
+        let smooth =
+            |k: usize| (0..width * height).map(|i| (i % width * 3 + i / width * k) as u8).collect::<Vec<_>>();
+        for (now, before) in [(data(3), data(5)), (smooth(2), smooth(2)), (smooth(2), smooth(3))] {
+            let [now, before] = [&now, &before].map(|data| Grey { data, width, height });
+            for area in [
+                [0, 0, 16, 16],
+                [16, 16, 16, 16],
+                [32, 16, 16, 16],
+                [64, 32, 6, 13],
+                [48, 32, 16, 13],
+                [8, 8, 8, 8],
+            ] {
+                for m in [(0, 0), (3, -5), (-9, 2), (64, 60), (-200, 1)] {
+                    for noise in [0.0, 1.0] {
+                        let (m, limits) = (Motion { x: m.0, y: m.1 }, Limits::of(noise));
+                        let got = same_at_each_width(format!("{area:?} {m:?}"), || {
+                            let mut out = [7; BLOCK * BLOCK];
+                            agree((now, before), area, m, limits, &mut out);
+                            (0..area[3])
+                                .flat_map(|y| out[y * BLOCK..][..area[2]].to_vec())
+                                .collect::<Vec<_>>()
+                        });
+                        assert_eq!(got, agree_plainly((now, before), area, m, limits), "{area:?} {m:?}");
+                    }
+                }
+            }
         }
-        out.copy_from_slice(&all[..out.len()]);
     }
 }

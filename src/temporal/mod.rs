@@ -31,8 +31,9 @@ use field::{Field, fetch};
 use motion::Motion;
 use rest::{Rest, Steadied};
 use std::cell::RefCell;
+use std::sync::Arc;
 use still::{LONG, Still};
-use view::View;
+use view::{View, unshared};
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
@@ -78,8 +79,10 @@ pub struct Smoother {
     /// Frame pixels in a sample of `now`, across.
     scale: usize,
     /// This frame and the last, at `1 / scale` of the frame.
-    now: View,
-    before: View,
+    now: Arc<View>,
+    before: Arc<View>,
+    /// The frame that comes next, if somebody has looked at it already.
+    seen: Option<Arc<View>>,
     /// How blocks moved since then, and how before.
     field: Field,
     motion_before: Vec<Motion>,
@@ -110,6 +113,18 @@ pub struct Smoother {
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,
     started: bool,
+    /// Whether [`Smoother::meet`] has taken it in.
+    met: bool,
+}
+
+/// What is known, and found out, about the way of a frame's blocks to the frame before.
+pub struct Steps<'a> {
+    field: &'a mut Field,
+    still: &'a Still,
+    /// The frame, and the one before.
+    views: (&'a Arc<View>, &'a Arc<View>),
+    /// How blocks moved to that one.
+    was: &'a [Motion],
 }
 
 impl Smoother {
@@ -123,11 +138,26 @@ impl Smoother {
         self.still.reset();
         self.rest.disturb();
         (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
+        (self.seen, self.met) = (None, false);
     }
 
     /// Whether masks that come from now on are those of a [`Window`], which looks ahead.
     pub fn set_ahead(&mut self, ahead: bool) {
         self.ahead = ahead;
+    }
+
+    /// Takes in the frame that [`Smoother::mask`] is about to get the mask of, as a [`Window`] has seen it; gives what that
+    /// needs, too. None at the beginning, or with a `strength` of 0.
+    pub fn meet(&mut self, frame: &Frame<'_>, seen: Option<Arc<View>>, strength: f32) -> Option<Steps<'_>> {
+        self.seen = seen;
+        weight(strength).filter(|_| readable(frame))?;
+        in_pool(|| {
+            self.look(frame);
+            self.still.take(&self.now);
+        });
+        self.met = true;
+        let Self { field, still, now, before, motion_before, .. } = self;
+        self.started.then_some(Steps { field, still, views: (now, before), was: motion_before })
     }
 
     /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
@@ -139,10 +169,12 @@ impl Smoother {
         let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
             return self.reset();
         };
-        in_pool(|| {
-            self.look(frame);
-            self.still.take(&self.now);
-        });
+        if !std::mem::take(&mut self.met) {
+            in_pool(|| {
+                self.look(frame);
+                self.still.take(&self.now);
+            });
+        }
         self.rest.disturb();
         if self.started && self.mask_size == (mask_w, mask_h) {
             in_pool(|| self.blend_mask(mask, weight));
@@ -224,7 +256,10 @@ impl Smoother {
             std::mem::swap(&mut self.field.motion, &mut self.motion_before);
             std::mem::swap(&mut self.now, &mut self.before);
         }
-        self.now.take(frame, self.scale);
+        match self.seen.take() {
+            Some(view) if view.is_of(frame, self.scale) => self.now = view,
+            _ => unshared(&mut self.now).take(frame, self.scale),
+        }
         self.field.clear(w.div_ceil(self.scale), h.div_ceil(self.scale));
         self.current = true;
     }

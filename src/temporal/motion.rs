@@ -32,6 +32,9 @@ pub const TINT: u32 = 2;
 /// Standing still wins if it costs no more than this a sample over the best.
 const STILL_BONUS: f32 = 0.75;
 
+/// A difference a sample up to which a block is searched for next to where it was expected only.
+const FITS: u32 = 2;
+
 /// A rectangle of the plane: left, top, width, height.
 pub type Area = [usize; 4];
 
@@ -81,7 +84,10 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
             best = (at, c);
         }
     }
-    for step in [4, 2, 1] {
+    let samples = (area[2] * area[3]) as u32;
+    // Where hardly more than noise is left there is nothing better farther off.
+    let steps: &[i32] = if best.1 < FITS * samples { &[1] } else { &[4, 2, 1] };
+    for &step in steps {
         for _ in 0..8 {
             let (x, y) = best.0;
             let near = [(x - step, y), (x + step, y), (x, y - step), (x, y + step)];
@@ -92,8 +98,7 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
             best = next;
         }
     }
-    let samples = (area[2] * area[3]) as f32;
-    if still as f32 <= best.1 as f32 + STILL_BONUS * samples {
+    if still as f32 <= best.1 as f32 + STILL_BONUS * samples as f32 {
         return Motion::default();
     }
     let (x, y) = best.0;

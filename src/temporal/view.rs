@@ -1,6 +1,8 @@
 //! What motion and sameness are looked for in: a frame's brightness at a part of its size, and its two tints at half of
 //! that. Things of equal brightness are told apart by the tints.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::motion::Grey;
@@ -15,7 +17,7 @@ fn tints(frame: &Frame<'_>) -> Option<[Component; 2]> {
 }
 
 /// Brightness and tints of one frame; keeps its room from frame to frame.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     width: usize,
     height: usize,
@@ -61,6 +63,12 @@ impl View {
         }
     }
 
+    /// Whether it is of a frame of this size and kind.
+    pub fn is_of(&self, frame: &Frame<'_>, scale: usize) -> bool {
+        (self.width, self.height) == (frame.width.div_ceil(scale), frame.height.div_ceil(scale))
+            && self.tinted == tints(frame).is_some_and(|parts| parts.iter().all(|c| frame.holds(c)))
+    }
+
     /// Brightness.
     pub fn luma(&self) -> Grey<'_> {
         Grey { data: &self.luma, width: self.width, height: self.height }
@@ -71,6 +79,14 @@ impl View {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         self.tinted.then(|| self.tint.each_ref().map(|data| Grey { data, width, height }))
     }
+}
+
+/// A view to write to, in the memory of `view` unless others still look at that.
+pub fn unshared(view: &mut Arc<View>) -> &mut View {
+    if Arc::strong_count(view) > 1 {
+        *view = Arc::default();
+    }
+    Arc::make_mut(view)
 }
 
 /// The same part of two frames: of the one now, and of the one before.

@@ -7,11 +7,12 @@ use rayon::prelude::*;
 use super::field::{Field, fetch};
 use super::motion::Motion;
 use super::still::Still;
-use super::view::View;
-use super::{BLOCK, luma_scale, mark, readable, unsure};
+use super::view::{View, unshared};
+use super::{BLOCK, Steps, luma_scale, mark, readable, unsure};
 use crate::frame::Frame;
 use crate::simd::in_pool;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Frames on each side that count at most.
 pub const REACH: usize = 2;
@@ -26,7 +27,7 @@ const PART: usize = 16 * 1024;
 #[derive(Debug, Default)]
 struct Seen {
     number: u64,
-    view: View,
+    view: Arc<View>,
     mask: Vec<f32>,
 }
 
@@ -70,6 +71,11 @@ impl Window {
         self.seen.iter().any(|seen| seen.number == number)
     }
 
+    /// What it has seen of a frame, if that is still known.
+    pub fn view(&self, number: u64) -> Option<Arc<View>> {
+        self.seen.iter().find(|seen| seen.number == number).map(|seen| Arc::clone(&seen.view))
+    }
+
     /// Takes in a frame, later than those before, with the network's mask of it (0..1, `w · h`, spanning the frame).
     /// Another size of either forgets the frames before. What cannot be read is not taken in.
     pub fn add(&mut self, number: u64, frame: &Frame<'_>, (mask, w, h): (&[f32], usize, usize)) {
@@ -86,26 +92,27 @@ impl Window {
         }
         let mut seen = self.spare.pop().unwrap_or_default();
         seen.number = number;
-        in_pool(|| seen.view.take(frame, self.scale));
+        in_pool(|| unshared(&mut seen.view).take(frame, self.scale));
         seen.mask.clear();
         seen.mask.extend_from_slice(mask);
         self.seen.push_back(seen);
     }
 
     /// Makes `mask`, which is the network's of frame `number`, the mean of those about it, sample by sample as far as the
-    /// picture shows the same thing. Frames more than [`REACH`] before it are forgotten. Whether it knows the frame.
-    pub fn blend(&mut self, number: u64, mask: &mut [f32]) -> bool {
+    /// picture shows the same thing. Frames more than [`REACH`] before it are forgotten. Whether it knows the frame. `steps`:
+    /// what else is asked about the way from this frame to the one before, so that it is looked for once.
+    pub fn blend(&mut self, number: u64, mask: &mut [f32], steps: Option<Steps<'_>>) -> bool {
         while self.seen.front().is_some_and(|s| s.number + (REACH as u64) < number) {
             self.spare.extend(self.seen.pop_front());
         }
         let Some(at) = self.seen.iter().position(|s| s.number == number) else { return false };
         if self.seen.len() > 1 && self.seen[at].mask.len() == mask.len() {
-            in_pool(|| self.blend_at(at, mask));
+            in_pool(|| self.blend_at(at, mask, steps));
         }
         true
     }
 
-    fn blend_at(&mut self, at: usize, mask: &mut [f32]) {
+    fn blend_at(&mut self, at: usize, mask: &mut [f32], steps: Option<Steps<'_>>) {
         let ((w, h), scale, (mw, mh)) = (self.size, self.scale, self.mask_size);
         let side = BLOCK * scale;
         let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
@@ -137,20 +144,41 @@ impl Window {
             mark(&self.marks, &self.columns, &mut self.wanted[place(v, h, mh) / BLOCK * wide..][..wide]);
         }
         let wanted = &self.wanted;
-        for (n, there) in neighbours.iter().enumerate() {
-            let Some(there) = there else { continue };
-            self.seeds.clear();
-            match n {
-                0 => self.seeds.extend_from_slice(&self.before),
-                1 => self.seeds.extend(self.fields[0].motion.iter().map(|m| m.times(-1))),
-                n => self.seeds.extend(self.fields[n - 2].motion.iter().map(|m| m.times(2))),
+        let wants = |bx: usize, by: usize| wanted[by * wide + bx];
+        let [first, second, third, fourth] = &mut self.fields;
+        let steps = steps.filter(|s| {
+            neighbours[0]
+                .is_some_and(|there| Arc::ptr_eq(s.views.0, &now.view) && Arc::ptr_eq(s.views.1, &there.view))
+        });
+        let first = match (steps, neighbours[0]) {
+            (Some(steps), Some(there)) => {
+                steps.field.track((&now.view, &there.view), steps.was, steps.still, wants);
+                steps.field
             }
-            self.fields[n].clear(lw, lh);
-            self.fields[n]
-                .track((&now.view, &there.view), &self.seeds, &self.still, |bx, by| wanted[by * wide + bx]);
+            (_, Some(there)) => {
+                first.clear(lw, lh);
+                first.track((&now.view, &there.view), &self.before, &self.still, wants);
+                first
+            }
+            _ => first,
+        };
+        let mut fields = [first, second, third, fourth];
+        for n in 1..2 * REACH {
+            let Some(there) = neighbours[n] else { continue };
+            let (before, field) = fields.split_at_mut(n);
+            let times = |field: &Field, times: i16, seeds: &mut Vec<Motion>| {
+                seeds.clear();
+                seeds.extend(field.motion.iter().map(|m| m.times(times)));
+            };
+            match n {
+                1 => times(before[0], -1, &mut self.seeds),
+                n => times(before[n - 2], 2, &mut self.seeds),
+            }
+            field[0].clear(lw, lh);
+            field[0].track((&now.view, &there.view), &self.seeds, &self.still, wants);
         }
         if neighbours[0].is_some() {
-            self.before.clone_from(&self.fields[0].motion);
+            self.before.clone_from(&fields[0].motion);
         }
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
         let part = mw * (PART / mw).max(1);
@@ -166,7 +194,7 @@ impl Window {
                     // What each says, and how surely it speaks of the same thing.
                     let mut says = [(*here, 1.0f32); 2 * REACH + 1];
                     let mut count = 1;
-                    for (field, there) in self.fields.iter().zip(&neighbours) {
+                    for (field, there) in fields.iter().zip(&neighbours) {
                         let Some(there) = there else { continue };
                         let same = field.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK];
                         let weight = f32::from(same) / 255.0 * field.sure[block];
@@ -254,7 +282,7 @@ mod tests {
                 (raw, truth) = (said, mask);
             }
         }
-        assert!(window.blend(at as u64, &mut raw));
+        assert!(window.blend(at as u64, &mut raw, None));
         (raw, truth)
     }
 
@@ -332,7 +360,7 @@ mod tests {
             }
             let truth = if at < 2 { &ground.1 } else { &disc.1 };
             let mut mask = truth.clone();
-            window.blend(at, &mut mask);
+            window.blend(at, &mut mask, None);
             assert!(off(&mask, truth) < 4.0, "{at}: {}", off(&mask, truth));
         }
     }
@@ -351,12 +379,12 @@ mod tests {
         assert!(!window.knows(3) && window.knows(1));
         // Masks that are not what they are said to be.
         window.add(2, &small.frame(), (&mask[1..], MW, MH));
-        assert!(!window.knows(1) && !window.blend(2, &mut mask.clone()));
+        assert!(!window.knows(1) && !window.blend(2, &mut mask.clone(), None));
         // A mask of another size than the one that was added is left alone.
         window.add(5, &picture.frame(), (&mask, MW, MH));
         window.add(6, &picture.frame(), (&mask, MW, MH));
         let mut other = vec![0.5; 7];
-        window.blend(5, &mut other);
+        window.blend(5, &mut other, None);
         assert_eq!(other, [0.5; 7]);
     }
 }
