@@ -487,9 +487,18 @@ impl Refiner {
                 }
             }
             let out = &mut row[x0..x1];
-            for (row, pair) in wide.iter_mut().zip([[&*a0, &*a1], [&*d0, &*d1]]) {
+            let pairs = [[&*a0, &*a1], [&*d0, &*d1]].map(|pair| pair.map(|p| &p[..]));
+            if (scale, luma.step) == (2, 1) {
+                for (row, pair) in wide.iter_mut().zip(pairs) {
+                    planes::between(pair, f, x0 / 2 - from, out.len().div_ceil(2), row);
+                }
+                let luma = &frame.planes[luma.plane].row(y)[luma.offset + x0..][..out.len()];
+                write_pairs(&wide[0], &wide[1], luma, out);
+                continue;
+            }
+            for (row, pair) in wide.iter_mut().zip(pairs) {
                 row.resize(out.len(), 0.0);
-                planes::widen_between(pair.map(|p| &p[..]), f, x0 / scale - from, scale, row, tmp);
+                planes::widen_between(pair, f, x0 / scale - from, scale, row, tmp);
             }
             if luma.step == 1 {
                 write_one(&wide[0], &wide[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);
@@ -649,6 +658,28 @@ multiversion! {
     fn write_one(slope: &[f32], offset: &[f32], luma: &[u8], out: &mut [u8]) {
         for (((o, &a), &b), &y) in out.iter_mut().zip(slope).zip(offset).zip(luma) {
             *o = byte(a * centred(y) + b);
+        }
+    }
+}
+
+multiversion! {
+    /// As [`write_one`], of rows half as long that have one value more at each side, and are stretched bilinearly.
+    fn write_pairs(slope: &[f32], offset: &[f32], luma: &[u8], out: &mut [u8]) {
+        let n = luma.len() / 2;
+        let (slope, offset) = (&slope[..n + 2], &offset[..n + 2]);
+        let (whole, last) = out.split_at_mut(2 * n);
+        let (whole, pairs) = (whole.as_chunks_mut::<2>().0, luma.as_chunks::<2>().0);
+        for i in 0..n {
+            let (a, b, c) = (0.25 * slope[i], 0.75 * slope[i + 1], 0.25 * slope[i + 2]);
+            let (d, e, f) = (0.25 * offset[i], 0.75 * offset[i + 1], 0.25 * offset[i + 2]);
+            let luma = u16::from_le_bytes(pairs[i]);
+            let left = byte((a + b) * centred((luma & 255) as u8) + (d + e));
+            let right = byte((b + c) * centred((luma >> 8) as u8) + (e + f));
+            whole[i] = (u16::from(left) | (u16::from(right) << 8)).to_le_bytes();
+        }
+        if let ([out], [.., luma]) = (last, luma) {
+            let of = |v: &[f32]| 0.25 * v[n] + 0.75 * v[n + 1];
+            *out = byte(of(slope) * centred(*luma) + of(offset));
         }
     }
 }

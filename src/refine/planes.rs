@@ -397,27 +397,31 @@ multiversion! {
     }
 }
 
-/// A row between two (`f` of the way to the second), stretched `scale` times from sample `from` on; samples past
-/// either end are as the last ones. `tmp` is scratch.
+/// A row between two (`f` of the way to the second): `n` samples from `from` on, and one more on either side; samples past
+/// either end are as the last ones.
+pub fn between([top, bottom]: [&[f32]; 2], f: f32, from: usize, n: usize, out: &mut Vec<f32>) {
+    let (l, r) = (from.saturating_sub(1), (from + n + 1).min(top.len()));
+    let pad = 1 - (from - l);
+    out.resize(n + 2, 0.0);
+    mix(&top[l..r], &bottom[l..r], f, &mut out[pad..]);
+    if pad == 1 {
+        out[0] = out[1];
+    }
+    for at in pad + (r - l)..n + 2 {
+        out[at] = out[at - 1];
+    }
+}
+
+/// As [`between`], stretched `scale` times. `tmp` is scratch.
 pub fn widen_between(
-    [top, bottom]: [&[f32]; 2],
+    pair: [&[f32]; 2],
     f: f32,
     from: usize,
     scale: usize,
     out: &mut [f32],
     tmp: &mut Vec<f32>,
 ) {
-    let n = out.len().div_ceil(scale);
-    let (l, r) = (from.saturating_sub(1), (from + n + 1).min(top.len()));
-    let pad = 1 - (from - l);
-    tmp.resize(n + 2, 0.0);
-    mix(&top[l..r], &bottom[l..r], f, &mut tmp[pad..]);
-    if pad == 1 {
-        tmp[0] = tmp[1];
-    }
-    for at in pad + (r - l)..n + 2 {
-        tmp[at] = tmp[at - 1];
-    }
+    between(pair, f, from, out.len().div_ceil(scale), tmp);
     widen_by(tmp, scale, out);
 }
 

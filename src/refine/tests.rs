@@ -1,5 +1,6 @@
 use super::*;
 use crate::frame::testing::{Picture, noise};
+use crate::simd::same_at_each_width;
 
 /// A soft disc on a mask of `w · h`.
 fn disc(w: usize, h: usize) -> Vec<f32> {
@@ -120,6 +121,32 @@ fn what_is_kept_leaves_the_rest_as_it_is() {
             assert!(refiner.refine_but(of, Quality::Fast, kept, &mut out));
             assert!(!refiner.refine_but(of, Quality::None, kept, &mut out));
             assert!(!refiner.refine_but(of, Quality::Best, kept, &mut out));
+        }
+    }
+}
+
+#[test]
+fn pairs_are_written_as_the_stretched_row_is() {
+    for n in [1, 2, 15, 32, 33, 70] {
+        let value = |i: usize, k: usize| ((i * 37 + i * i * k) % 101) as f32 / 101.0 - 0.4;
+        let rows = [3, 5].map(|k| (0..n + 2).map(|i| value(i, k)).collect::<Vec<f32>>());
+        for width in [2 * n - 1, 2 * n] {
+            let luma: Vec<u8> = (0..width).map(|i| (i * i * 31 + 7) as u8).collect();
+            let mut want = vec![0; width];
+            let [slope, offset] = rows.each_ref().map(|row| {
+                let mut wide = vec![0.0; width];
+                planes::widen_by(row, 2, &mut wide);
+                wide
+            });
+            write_one(&slope, &offset, &luma, &mut want);
+            let got = same_at_each_width(format!("{width}"), || {
+                let mut out = vec![0; width];
+                write_pairs(&rows[0], &rows[1], &luma, &mut out);
+                out
+            });
+            for (got, want) in got.iter().zip(&want) {
+                assert!(got.abs_diff(*want) <= 1, "{width}: {got}, not {want}");
+            }
         }
     }
 }

@@ -9,18 +9,23 @@
 
 mod gather;
 mod outward;
+mod piece;
+mod rows;
 
 use rayon::prelude::*;
 
 use super::{
+    Local,
     blocks::runs,
-    planes::{halve_plane, mix, place, stretch_row, widen_by},
+    planes::{halve_plane, stretch_row},
     with_local,
 };
 use crate::frame::{Component, Format, Frame, FrameMut, Rows};
 use crate::simd::{in_pool, multiversion, unsettled};
 pub(super) use gather::Gather;
 use outward::Outward;
+use piece::bounds;
+use rows::Place;
 
 /// Cells of the pyramid, finest to coarsest.
 const LEVELS: usize = 4;
@@ -276,8 +281,9 @@ impl Foreground {
         row: &mut [u8],
     ) {
         let (layout, side, finest) = (format.layout(), self.side, &self.levels[0]);
-        let Some((rows, cells)) = self.cells_of(format, plane, y, outward) else { return };
+        let Some((down, cells)) = self.cells_of(format, plane, y, outward) else { return };
         with_local(|l| {
+            let Local { bytes: [least, most, ..], rows: [front, back, part, ..], tmp, .. } = l;
             for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
                 let shared = c.hsub + c.vsub > 0;
                 if colors != Colors::All && !shared && !outward {
@@ -286,36 +292,33 @@ impl Foreground {
                 let across = (side >> c.hsub).max(1);
                 let width = c.width(w);
                 for run in runs(cells) {
-                    let all = (run.start * across, (run.end * across).min(width));
-                    let [front, back, part, seen] = &mut l.rows;
-                    part.resize(all.1 - all.0, 0.0);
-                    alpha_row(alpha, (w, h), c, y, all.0, part);
+                    let all = (run.start * across)..(run.end * across).min(width);
+                    let found = bounds(alpha, (w, h), c, y, all.clone(), [&mut *least, &mut *most]);
                     // The run's ends along this very row, where nothing mixes, are left alone.
-                    let reach = outward.then(|| self.outward.row(c, y, all.0));
-                    let Some(piece) = mixes(part, across, reach, c.hsub) else { continue };
-                    let (x0, n) = (all.0 + piece.start, piece.len());
-                    let part = &mut part[piece];
-                    for (out, s) in [(&mut *front, 0), (&mut *back, 1)] {
-                        out.resize(n, 0.0);
-                        let plane = &finest.sides[s].color[k];
-                        // Rows of cells are square in the frame, not in a component: place by rows.
-                        stretch(plane, finest, (across, rows), y, x0, out, &mut l.tmp);
-                    }
-                    let data = &mut row[c.offset + x0 * c.step..];
-                    if colors == Colors::Faded {
-                        most_seen(alpha, (w, h), c, y, x0, n, seen);
-                    }
+                    let reach = outward.then(|| self.outward.row(c, y, all.start));
+                    let Some(piece) = found.mixes(across, reach, c.hsub) else { continue };
+                    let (x0, n) = (all.start + piece.start, piece.len());
+                    part.resize(n, 0.0);
+                    rows::alpha(alpha, (w, h), c, y, x0, part);
                     if colors != Colors::All {
-                        leave_seen(alpha, (w, h), c, y, x0, part);
+                        // What no hidden pixel shares stays as it is.
+                        rows::keep(part, &found.least[piece.clone()]);
                     }
-                    match c.step {
-                        1 => unmix_1(data, front, back, part),
-                        2 => unmix_2(data, front, back, part),
-                        3 => unmix_3(data, front, back, part),
-                        _ => unmix_4(data, front, back, part),
+                    // Rows of cells are square in the frame, not in a component: place by rows.
+                    let at = Place { cells: finest, across, down, y, from: x0 };
+                    let [a, b] = finest.sides.each_ref().map(|side| &side.color[k][..]);
+                    let data = &mut row[c.offset + x0 * c.step..];
+                    if c.step == 1 && colors != Colors::Faded {
+                        rows::unmix_cells([a, b], &at, part, [&mut *front, &mut *back], data);
+                        continue;
                     }
+                    for (out, plane) in [(&mut *front, a), (&mut *back, b)] {
+                        out.resize(n, 0.0);
+                        at.stretch(plane, out, tmp);
+                    }
+                    rows::unmix(data, c.step, front, back, part);
                     if colors == Colors::Faded {
-                        fade(data, c.step, front, seen);
+                        rows::fade(data, c.step, front, &found.most[piece]);
                     }
                 }
             }
@@ -368,219 +371,12 @@ impl Rows for Unmixed<'_> {
     }
 }
 
-/// From the first to the last cell of `across` samples in a row of alpha with a mix in it, or with hidden pixels in
-/// `reach` (of pairs of pixels, from the row's begin).
-fn mixes(alpha: &[f32], across: usize, reach: Option<&[u8]>, hsub: u32) -> Option<std::ops::Range<usize>> {
-    let wanted = |cell: usize| {
-        let end = ((cell + 1) * across).min(alpha.len());
-        let alpha = &alpha[cell * across..end];
-        let (least, most) = alpha.iter().fold((1.0f32, 0.0f32), |(l, m), &a| (l.min(a), m.max(a)));
-        if least == 1.0 || most > 0.0 {
-            return least < 1.0 && (reach.is_some() || alpha.iter().any(|&a| a > 0.0 && a < 1.0));
-        }
-        let Some(reach) = reach else { return false };
-        let from = ((cell * across) << hsub) / 2;
-        reach[from..(end << hsub).div_ceil(2).min(reach.len())].iter().fold(0, |any, r| any | r) != 0
-    };
-    let cells = alpha.len().div_ceil(across);
-    // Most samples are as their neighbours are: as far as all are 1, or 0 out of reach, nothing is looked at closely.
-    let mut start = 0;
-    while start < cells && !wanted(start) {
-        let at = start * across;
-        let same = match (alpha[at], reach) {
-            (1.0, _) => leading(&alpha[at..], 1.0),
-            (0.0, None) => leading(&alpha[at..], 0.0),
-            (0.0, Some(reach)) => {
-                let from = ((at << hsub) / 2).min(reach.len());
-                let out = from + leading(&reach[from..], 0);
-                // Beyond its end nothing is in reach.
-                let clear = if out == reach.len() { alpha.len() } else { (2 * out) >> hsub };
-                leading(&alpha[at..], 0.0).min(clear.saturating_sub(at))
-            }
-            _ => 0,
-        };
-        start = ((at + same) / across).max(start + 1);
-    }
-    if start >= cells {
-        return None;
-    }
-    let mut end = cells;
-    while !wanted(end - 1) {
-        let to = (end * across).min(alpha.len());
-        let same = match (alpha[to - 1], reach) {
-            (1.0, _) => trailing(&alpha[..to], 1.0),
-            (0.0, None) => trailing(&alpha[..to], 0.0),
-            _ => 0,
-        };
-        end = (to - same).div_ceil(across).min(end - 1);
-    }
-    Some(start * across..(end * across).min(alpha.len()))
-}
-
-/// So many of a row are compared at once.
-const AT_ONCE: usize = 32;
-
-/// Without a way out in the middle, so that it is done in vectors.
-fn all_are<T: Copy + PartialEq>(chunk: &[T], value: T) -> bool {
-    chunk.iter().fold(true, |all, v| all & (*v == value))
-}
-
-/// How many of a row, from its begin on, are `value`.
-fn leading<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
-    let n = AT_ONCE * row.chunks_exact(AT_ONCE).take_while(|chunk| all_are(chunk, value)).count();
-    n + row[n..].iter().take_while(|v| **v == value).count()
-}
-
-/// The same, from its end.
-fn trailing<T: Copy + PartialEq>(row: &[T], value: T) -> usize {
-    let n = AT_ONCE * row.rchunks_exact(AT_ONCE).take_while(|chunk| all_are(chunk, value)).count();
-    n + row[..row.len() - n].iter().rev().take_while(|v| **v == value).count()
-}
-
-/// One row of the cells' means at a component's resolution, bilinear; a cell is `across · rows` samples.
-fn stretch(
-    plane: &[f32],
-    cells: &Cells,
-    (across, rows): (usize, usize),
-    y: usize,
-    from: usize,
-    out: &mut [f32],
-    tmp: &mut Vec<f32>,
-) {
-    let (at, f) = place(y, (cells.high * rows) as f32, cells.high);
-    let below = (at + 1).min(cells.high - 1);
-    let (first, last) = (from / across, (from + out.len()).div_ceil(across).min(cells.wide));
-    let (l, r) = (first.saturating_sub(1), (last + 1).min(cells.wide));
-    tmp.resize(last - first + 2, 0.0);
-    let pad = first - l;
-    mix(&plane[at * cells.wide..][l..r], &plane[below * cells.wide..][l..r], f, &mut tmp[1 - pad..]);
-    let n = last - first;
-    if pad == 0 {
-        tmp[0] = tmp[1];
-    }
-    if r == last {
-        tmp[n + 1] = tmp[n];
-    }
-    widen_by(tmp, across, out);
-}
-
-/// Alpha (0..1) at a component's resolution.
-fn alpha_row(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from: usize, out: &mut [f32]) {
-    let row = |y: usize| &alpha[y.min(h - 1) * w..][..w];
-    if (c.hsub, c.vsub) == (0, 0) {
-        return alpha_whole(&row(y)[from..], out);
-    }
-    let done = if (c.hsub, c.vsub) == (1, 1) {
-        let whole = (w / 2).saturating_sub(from).min(out.len());
-        alpha_halved(&row(2 * y)[2 * from..], &row(2 * y + 1)[2 * from..], &mut out[..whole]);
-        whole
-    } else {
-        0
-    };
-    let (from, out) = (from + done, &mut out[done..]);
-    let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
-    let norm = 1.0 / (255 * nx * ny) as f32;
-    for (i, o) in out.iter_mut().enumerate() {
-        let x = (from + i) << c.hsub;
-        let mut sum = 0u32;
-        for dy in 0..ny {
-            let row = row((y << c.vsub) + dy);
-            for dx in 0..nx {
-                sum += u32::from(row[(x + dx).min(w - 1)]);
-            }
-        }
-        *o = sum as f32 * norm;
-    }
-}
-
-/// Sets alpha to 1, at which a colour stays as it is, where no pixel that shares a sample is hidden.
-fn leave_seen(alpha: &[u8], (w, h): (usize, usize), c: &Component, y: usize, from: usize, part: &mut [f32]) {
-    let rows = (0..1 << c.vsub).map(|dy| &alpha[((y << c.vsub) + dy).min(h - 1) * w..][..w]);
-    for (i, part) in part.iter_mut().enumerate() {
-        let x = (from + i) << c.hsub;
-        let pixels = (0..1 << c.hsub).map(|dx| (x + dx).min(w - 1));
-        if rows.clone().all(|row| pixels.clone().all(|x| row[x] != 0)) {
-            *part = 1.0;
-        }
-    }
-}
-
-/// The largest alpha (0..1) of those that share each sample.
-fn most_seen(
-    alpha: &[u8],
-    (w, h): (usize, usize),
-    c: &Component,
-    y: usize,
-    from: usize,
-    n: usize,
-    out: &mut Vec<f32>,
-) {
-    let rows = (0..1 << c.vsub).map(|dy| &alpha[((y << c.vsub) + dy).min(h - 1) * w..][..w]);
-    out.clear();
-    out.extend((from..from + n).map(|x| {
-        let of = |row: &[u8]| row[x << c.hsub..((x + 1) << c.hsub).min(w)].iter().fold(0, |m, a| *a.max(&m));
-        f32::from(rows.clone().map(of).fold(0, u8::max)) / 255.0
-    }));
-}
-
-multiversion! {
-    fn alpha_whole(row: &[u8], out: &mut [f32]) {
-        for (o, &a) in out.iter_mut().zip(row) {
-            *o = f32::from(a) * (1.0 / 255.0);
-        }
-    }
-}
-
-multiversion! {
-    fn alpha_halved(top: &[u8], bottom: &[u8], out: &mut [f32]) {
-        for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
-            *o = f32::from(sum) * (1.0 / 1020.0);
-        }
-    }
-}
-
 multiversion! {
     fn complete(sums: &mut [f32], weights: &[f32], coarser: &[f32]) {
         for ((s, &w), &c) in sums.iter_mut().zip(weights).zip(coarser) {
             *s = (*s + COARSER * c) / (w + COARSER);
         }
     }
-}
-
-/// Fades samples to the foreground's colours where alpha (0..1) is little.
-fn fade(data: &mut [u8], step: usize, front: &[f32], alpha: &[f32]) {
-    let whole = f32::from(FADES_BELOW) / 255.0;
-    for ((v, &f), &a) in data.iter_mut().step_by(step).zip(front).zip(alpha).filter(|(_, a)| **a < whole) {
-        *v = (f + (f32::from(*v) - f) * (a / whole) + 0.5).clamp(0.0, 255.0) as u8;
-    }
-}
-
-macro_rules! unmix {
-    ($name:ident, $step:literal) => {
-        multiversion! {
-            fn $name(data: &mut [u8], front: &[f32], back: &[f32], part: &[f32]) {
-                let n = part.len();
-                let (front, back) = (&front[..n], &back[..n]);
-                for (i, v) in data.iter_mut().step_by($step).take(n).enumerate() {
-                    *v = unmix(*v, front[i], back[i], part[i]);
-                }
-            }
-        }
-    };
-}
-unmix!(unmix_1, 1);
-unmix!(unmix_2, 2);
-unmix!(unmix_3, 3);
-unmix!(unmix_4, 4);
-
-#[inline(always)]
-fn unmix(mix: u8, front: f32, back: f32, a: f32) -> u8 {
-    let mix = f32::from(mix);
-    // Below a quarter, what is left unexplained fades out faster: more and more of it is the background's.
-    let left = a * (4.0 * a).min(1.0);
-    let v = front + left * (mix - a * front - (1.0 - a) * back);
-    (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }
 
 #[cfg(test)]
@@ -608,55 +404,6 @@ mod tests {
         }
         let alpha = (0..w * h).map(|i| (a(i % w, i / w) * 255.0 + 0.5) as u8).collect();
         (p, alpha)
-    }
-
-    /// [`mixes`], cell by cell.
-    fn mixes_plain(
-        alpha: &[f32],
-        across: usize,
-        reach: Option<&[u8]>,
-        hsub: u32,
-    ) -> Option<std::ops::Range<usize>> {
-        let wanted = |cell: &usize| {
-            let (from, end) = (cell * across, ((cell + 1) * across).min(alpha.len()));
-            let own = &alpha[from..end];
-            let near = reach.is_some_and(|r| {
-                r[(from << hsub) / 2..(end << hsub).div_ceil(2).min(r.len())].iter().any(|r| *r != 0)
-            });
-            let mixed = own.iter().any(|a| *a > 0.0 && *a < 1.0);
-            let both = own.contains(&0.0) && own.contains(&1.0);
-            mixed || reach.is_some() && both || own.iter().all(|a| *a == 0.0) && near
-        };
-        let cells: Vec<usize> = (0..alpha.len().div_ceil(across)).filter(wanted).collect();
-        Some(cells.first()? * across..((cells.last()? + 1) * across).min(alpha.len()))
-    }
-
-    #[test]
-    fn where_a_row_mixes_is_found_as_cell_by_cell() {
-        let mut seed = 1u32;
-        let mut below = |n: usize| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 8) as usize % n
-        };
-        for _ in 0..20_000 {
-            let (length, across, hsub) = (1 + below(200), 1 + below(9), below(2) as u32);
-            // Stretches of one value, few of them neither 0 nor 1.
-            let mut alpha = Vec::new();
-            while alpha.len() < length {
-                let value = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5][below(7)];
-                alpha.extend(std::iter::repeat_n(value, 1 + below(90)));
-            }
-            alpha.truncate(length);
-            let mut reach = vec![0u8; (length << hsub).div_ceil(2)];
-            for _ in 0..below(3) {
-                let at = below(reach.len());
-                reach[at] = 1;
-            }
-            for reach in [None, Some(&reach[..])] {
-                let plain = mixes_plain(&alpha, across, reach, hsub);
-                assert_eq!(mixes(&alpha, across, reach, hsub), plain, "{alpha:?} {across} {reach:?} {hsub}");
-            }
-        }
     }
 
     #[test]
@@ -705,16 +452,8 @@ mod tests {
                     let row = own.row(c.plane, y, &mut room);
                     let f = own.foreground.unwrap();
                     let mut front = vec![0.0; w];
-                    let side = (f.side, f.side);
-                    stretch(
-                        &f.levels[0].sides[0].color[k],
-                        &f.levels[0],
-                        side,
-                        y,
-                        0,
-                        &mut front,
-                        &mut vec![],
-                    );
+                    let at = Place { cells: &f.levels[0], across: f.side, down: f.side, y, from: 0 };
+                    at.stretch(&f.levels[0].sides[0].color[k], &mut front, &mut vec![]);
                     for x in 0..w {
                         let (a, was) = (alpha[y * w + x], f32::from(p.sample(c, x, y)));
                         let got = f32::from(row[c.offset + x * c.step]);
@@ -769,34 +508,6 @@ mod tests {
                 foreground.estimate(&mut p.frame_mut(), &vec![255; w * h], Colors::All);
                 foreground.estimate(&mut p.frame_mut(), &vec![0; w * h], Colors::All);
                 assert_eq!(p, before);
-            }
-        }
-    }
-
-    #[test]
-    fn runs_agree_with_the_formula() {
-        for n in [1, 7, 64, 101] {
-            let value = |i: usize, k: usize| ((i * 31 + i * i * k) % 256) as f32;
-            let (front, back): (Vec<f32>, Vec<f32>) = (0..n).map(|i| (value(i, 3), value(i, 5))).unzip();
-            let part: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
-            for (step, run) in [
-                (1, unmix_1 as fn(&mut [u8], &[f32], &[f32], &[f32])),
-                (2, unmix_2),
-                (3, unmix_3),
-                (4, unmix_4),
-            ] {
-                let mut data: Vec<u8> = (0..n * step).map(|i| value(i, 11) as u8).collect();
-                let want: Vec<u8> = (0..n * step)
-                    .map(|i| {
-                        if i % step == 0 {
-                            unmix(data[i], front[i / step], back[i / step], part[i / step])
-                        } else {
-                            data[i]
-                        }
-                    })
-                    .collect();
-                run(&mut data, &front, &back, &part);
-                assert_eq!(data, want);
             }
         }
     }
