@@ -14,7 +14,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFormat, VideoInfo};
 use std::sync::{LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -208,14 +208,8 @@ impl ElementImpl for VideoCanvas {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let alpha = FORMATS.iter().map(|f| f.0);
-            let make = |name, direction, formats: Vec<VideoFormat>| {
-                let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-            };
-            let sink = make("sink", gst::PadDirection::Sink, alpha.clone().collect());
-            let all = alpha.chain(FORMATS.iter().map(|f| f.1)).collect();
-            sink.into_iter().chain(make("src", gst::PadDirection::Src, all)).collect()
+            let (alpha, opaque) = (FORMATS.map(|f| f.0), FORMATS.map(|f| f.1));
+            video::templates(&video::caps(alpha), &video::caps(alpha.into_iter().chain(opaque)))
         });
         TEMPLATES.as_ref()
     }
@@ -430,43 +424,37 @@ impl State {
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Option<()> {
-        let from = VideoFrameRef::from_buffer_ref_readable(input, &self.input).ok()?;
-        let mut to = VideoFrameRef::from_buffer_ref_writable(output, &self.output).ok()?;
-        let frame = video::read(&from, &self.input)?;
-        let mut out = video::write(&mut to, &self.output)?;
-        let size = (frame.width, frame.height);
-        let own = self.resampler.alpha_of(&frame);
-        let region = match settings.crop {
-            Crop::None => [0.0, 0.0, size.0 as f64, size.1 as f64],
-            Crop::Subject => self.framing.follow(find(own, size.0), size, settings.margin, time),
-        };
-        let placing = Placing {
-            width: self.output.width(),
-            height: self.output.height(),
-            anchor: settings.anchor,
-            scale: settings.scale,
-            offset: meant.offset,
-        };
-        let mapping = placing.map(region, self.aspect);
-        let colors = canvas(&mut self.planes, &out);
-        {
-            let mut colors = colors;
-            self.resampler.place(&frame, mapping, &mut colors, &mut self.alpha);
-        }
-        let colors = placed(&self.planes, &out);
-        if meant.background.is_transparent() {
-            // So that no rim shows where the result is scaled again, or an encoder mixes neighbours.
-            let beyond = self.foreground.prepare(&colors, &self.alpha, Colors::Shared, true);
-            compose::transparent(&beyond, &beyond, &mut out, &self.alpha);
-        } else {
-            let prepared =
-                self.prepared.get_or_insert_with(|| Prepared::new(&meant.background, Fit::Cover, 1.0, &out));
-            let backdrop = prepared.look(&colors, &self.alpha);
-            compose::composite(&colors, &mut out, &self.alpha, backdrop);
-        }
-        drop(to);
-        video::clear_rest(output, &self.output);
-        Some(())
+        video::view(input, &self.input, |frame| {
+            let size = (frame.width, frame.height);
+            let own = self.resampler.alpha_of(frame);
+            let region = match settings.crop {
+                Crop::None => [0.0, 0.0, size.0 as f64, size.1 as f64],
+                Crop::Subject => self.framing.follow(find(own, size.0), size, settings.margin, time),
+            };
+            let placing = Placing {
+                width: self.output.width(),
+                height: self.output.height(),
+                anchor: settings.anchor,
+                scale: settings.scale,
+                offset: meant.offset,
+            };
+            let mapping = placing.map(region, self.aspect);
+            video::fill(output, &self.output, |out| {
+                self.resampler.place(frame, mapping, &mut canvas(&mut self.planes, out), &mut self.alpha);
+                let colors = placed(&self.planes, out);
+                if meant.background.is_transparent() {
+                    // So that no rim shows where the result is scaled again, or an encoder mixes neighbours.
+                    let beyond = self.foreground.prepare(&colors, &self.alpha, Colors::Shared, true);
+                    compose::transparent(&beyond, &beyond, out, &self.alpha);
+                } else {
+                    let prepared = self
+                        .prepared
+                        .get_or_insert_with(|| Prepared::new(&meant.background, Fit::Cover, 1.0, out));
+                    let backdrop = prepared.look(&colors, &self.alpha);
+                    compose::composite(&colors, out, &self.alpha, backdrop);
+                }
+            })
+        })?
     }
 }
 

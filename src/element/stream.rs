@@ -16,7 +16,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::prelude::*;
-use gst_video::{VideoBufferFlags, VideoFrameRef, VideoInfo, VideoRegionOfInterestMeta};
+use gst_video::{VideoBufferFlags, VideoInfo, VideoRegionOfInterestMeta};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,21 +44,19 @@ impl BgRemove {
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
-        let submitted = {
-            let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &state.input);
-            let frame = mapped.as_ref().ok().and_then(|m| frames::read(m, &state.input));
-            let Some(frame) = frame else {
-                self.post(&unreadable("the incoming buffer"));
-                return Err(gst::FlowError::Error);
-            };
-            if state.input.is_interlaced() && buffer.video_flags().contains(VideoBufferFlags::INTERLACED) {
-                self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
-                return Err(gst::FlowError::Error);
-            }
+        if state.input.is_interlaced() && buffer.video_flags().contains(VideoBufferFlags::INTERLACED) {
+            self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
+            return Err(gst::FlowError::Error);
+        }
+        let submitted = frames::view(&buffer, &state.input, |frame| {
             state.flow.set_rate(self.obj().segment().rate());
-            let submitted = state.flow.submit(&frame, buffer.pts(), discont, &settings, live);
-            self.check_compression(submitted.number, &frame);
+            let submitted = state.flow.submit(frame, buffer.pts(), discont, &settings, live);
+            self.check_compression(submitted.number, frame);
             submitted
+        });
+        let Some(submitted) = submitted else {
+            self.post(&unreadable("the incoming buffer"));
+            return Err(gst::FlowError::Error);
         };
         {
             let mut stats = lock(&self.stats);

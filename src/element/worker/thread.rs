@@ -8,7 +8,6 @@ use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
 use crate::subjects::Asked;
 use crate::sync::{lock, wait};
-use gst_video::VideoFrameRef;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -172,35 +171,34 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
         (false, false) => {}
     }
     for buffer in job.ahead.iter().rev() {
-        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &job.info);
-        let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &job.info));
-        let shown = frame.map(|frame| matting.run(&frame, None, cancel).map(drop));
+        let shown = frames::view(buffer, &job.info, |frame| matting.run(frame, None, cancel).map(drop));
         if !matches!(shown, Some(Ok(()))) {
             // The frame's own run says what is wrong, if it still is.
             matting.reset();
             break;
         }
     }
-    let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
-    let Some(frame) = frames::read(&mapped, &job.info) else { return done };
-    done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
-    if let Err(e) = &done.mask
-        && matches!(e.kind, Kind::Inference | Kind::Unsuited)
-        // It is open: a network has been loaded.
-        && let Ok(runtime) = runtime::open(None)
-        && let Some(Ok(network)) = matting.network().on_cpu(runtime)
-    {
-        let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
-        matting.replace(network.clone());
-        done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
-        if unsuited && done.mask.is_err() {
-            // It fails on the CPU too, so the provider is not to blame.
-            matting.replace(before);
-        } else {
-            done.fallback = Some((network, why));
+    frames::view(&job.buffer, &job.info, |frame| {
+        done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
+        if let Err(e) = &done.mask
+            && matches!(e.kind, Kind::Inference | Kind::Unsuited)
+            // It is open: a network has been loaded.
+            && let Ok(runtime) = runtime::open(None)
+            && let Some(Ok(network)) = matting.network().on_cpu(runtime)
+        {
+            let (why, unsuited, before) =
+                (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
+            matting.replace(network.clone());
+            done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
+            if unsuited && done.mask.is_err() {
+                // It fails on the CPU too, so the provider is not to blame.
+                matting.replace(before);
+            } else {
+                done.fallback = Some((network, why));
+            }
         }
-    }
-    done.times = matting.times();
-    done.found = matting.take_found();
+        done.times = matting.times();
+        done.found = matting.take_found();
+    });
     done
 }
