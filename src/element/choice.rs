@@ -4,7 +4,7 @@ use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel, Runtime};
 use crate::subjects::Wanted;
@@ -229,12 +229,12 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
 /// Who is meant by the text of `subject`. `key`: there is no network.
 ///
 /// # Errors
-/// [`Kind::Setting`] for a text that means nobody, and for anybody but all where there is no network.
+/// [`ErrorKind::Setting`] for a text that means nobody, and for anybody but all where there is no network.
 pub fn read_subject(text: &str, key: bool) -> Result<Wanted, Error> {
     match Wanted::parse(text)? {
         Wanted::All => Ok(Wanted::All),
         _ if key => Err(Error::new(
-            Kind::Setting,
+            ErrorKind::Setting,
             format!(
                 "subject '{text}' cannot be used with model=key, which knows the screen and not who is before it"
             ),

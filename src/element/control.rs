@@ -12,7 +12,7 @@ use super::state::State;
 use super::worker::Worker;
 use crate::auto;
 use crate::compose::{self, Background, Meaning};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime;

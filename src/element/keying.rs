@@ -3,7 +3,7 @@
 use super::choice::LoadRequest;
 use super::settings::Settings;
 use crate::compose::{self, Background, Meaning};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::Frame;
 use crate::key::{self, Garbage, Keyer};
 use crate::matte::Matting;
@@ -22,9 +22,10 @@ impl KeyOptions {
     /// Reads them.
     ///
     /// # Errors
-    /// [`Kind::Setting`] for what is not known, and for a colour that cannot be keyed.
+    /// [`ErrorKind::Setting`] for what is not known, and for a colour that cannot be keyed.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        let error = |why: String| Error::new(Kind::Setting, format!("model-options cannot be used: {why}"));
+        let error =
+            |why: String| Error::new(ErrorKind::Setting, format!("model-options cannot be used: {why}"));
         let refuse = |why: String| Err(error(why));
         let mut options = Self::default();
         for (name, value) in settings.model_options.iter().flat_map(|s| s.iter()) {

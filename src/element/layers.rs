@@ -4,7 +4,7 @@ use super::carry::{Carrier, lie_alike, own};
 use super::frames;
 use super::state::Mattes;
 use crate::compose::{self, Blur};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, FrameMut};
 use crate::layers::{Layer, Layers, attach};
 use crate::paint::Painter;

@@ -11,7 +11,7 @@ use super::frames;
 use super::layers::Layering;
 use super::settings::*;
 use crate::compose::{self, Background};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::matte::Mask;

@@ -8,7 +8,7 @@ use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
@@ -73,7 +73,7 @@ impl BgRemove {
         let buffer = if state.flow.queued() > *lock(&self.promised_buffers) {
             // Upstream's pool has as many buffers as the allocation query asked for. To hold more of them would block it.
             buffer.copy_deep().map_err(|_| {
-                self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
+                self.post(&Error::new(ErrorKind::Inference, "no memory for a frame that is held back"));
                 gst::FlowError::Error
             })?
         } else {
@@ -407,7 +407,7 @@ impl BgRemove {
             n => format!("{e} (and {n} times before); {what} until it works again"),
         };
         match e.kind {
-            Kind::Unsuited => self.warn(UNSUITED, reason, text),
+            ErrorKind::Unsuited => self.warn(UNSUITED, reason, text),
             _ => self.warn("inference-failed", reason, text),
         };
         Ok(())
@@ -452,5 +452,5 @@ fn regions(buffer: &gst::BufferRef, info: &VideoInfo) -> Vec<Region> {
 }
 
 fn timeout_error(limit: Duration) -> Error {
-    Error::new(Kind::Inference, format!("an inference took longer than inference-timeout ({limit:?})"))
+    Error::new(ErrorKind::Inference, format!("an inference took longer than inference-timeout ({limit:?})"))
 }

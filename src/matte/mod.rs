@@ -175,8 +175,8 @@ impl Matting {
     /// all of them.
     ///
     /// # Errors
-    /// [`Kind::Inference`](crate::error::Kind) when the runtime fails or what comes out is no mask,
-    /// [`Kind::Cancelled`](crate::error::Kind).
+    /// [`ErrorKind::Inference`](crate::error::ErrorKind) when the runtime fails or what comes out is no mask,
+    /// [`ErrorKind::Cancelled`](crate::error::ErrorKind).
     pub fn run(&mut self, frame: &Frame<'_>, asked: Option<&Asked>, cancel: &Cancel) -> Result<&mut Mask> {
         self.cancel = cancel.clone();
         self.times = Times::default();

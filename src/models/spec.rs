@@ -1,7 +1,7 @@
 //! What a network wants and gives, from its signature and what is known besides.
 
 use super::Prompt;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::{Element, Port, Session};
 use std::path::PathBuf;
 
@@ -183,7 +183,7 @@ impl Spec {
     /// Reads a network's signature. `decoder`: of its second part, which takes what the first gives.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`], with the inputs and outputs, when it is no image network.
+    /// [`ErrorKind::ModelInvalid`], with the inputs and outputs, when it is no image network.
     pub fn of(network: Signature<'_>, decoder: Option<Signature<'_>>, hints: &Hints) -> Result<Self> {
         let list = |ports: &[Port]| ports.iter().map(|p| p.to_string()).collect::<Vec<_>>().join(", ");
         let refuse = |why: &str| {
@@ -196,7 +196,7 @@ impl Spec {
                     list(decoder.outputs)
                 );
             }
-            Error::new(Kind::ModelInvalid, text)
+            Error::new(ErrorKind::ModelInvalid, text)
         };
         let last = decoder.unwrap_or(network);
         let states = find_states(last, hints).map_err(|why| refuse(&why))?;

@@ -1,7 +1,7 @@
 //! Which of a provider's devices a network runs on.
 
 use super::{Provider, Runtime, cuda, vulkan};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use std::sync::Mutex;
 use vulkan::{Adapter, AdapterKind};
@@ -56,11 +56,11 @@ pub fn devices(runtime: &Runtime, provider: Provider) -> std::result::Result<Vec
 /// The device that `wanted` means: a number or a name (or a part of one), or the provider's own choice where it is empty.
 ///
 /// # Errors
-/// [`Kind::Runtime`] when there is no such device, with those that there are.
+/// [`ErrorKind::Runtime`] when there is no such device, with those that there are.
 pub(super) fn choose(provider: Provider, wanted: &str) -> Result<Device> {
     let refuse = |why: String| {
         let asked = if wanted.is_empty() { String::new() } else { format!(" device={wanted}") };
-        Error::new(Kind::Runtime, format!("execution-provider={}{asked}: {why}", provider.name()))
+        Error::new(ErrorKind::Runtime, format!("execution-provider={}{asked}: {why}", provider.name()))
     };
     let unnamed = |index: &str| match index.parse() {
         Ok(n) => Ok(Device { name: index.to_string(), pick: Pick::Index(n), software: false }),

@@ -24,7 +24,7 @@ pub use run::Cancel;
 pub use session::{Element, Input, ModelSource, Port, Session, Value, View, threads_of_a_run};
 pub use threads::step_back_here;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use find::{LIBRARY, candidates};
 use once_cell::sync::OnceCell;
@@ -62,7 +62,7 @@ impl Runtime {
             provider.name(),
             self.path.display()
         );
-        Error::new(Kind::Runtime, text)
+        Error::new(ErrorKind::Runtime, text)
     }
 }
 
@@ -77,7 +77,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// and `/runtime`, where a package puts it, and asks the system loader, in this order.
 ///
 /// # Errors
-/// [`Kind::Runtime`] with every place that was tried and why it did not serve.
+/// [`ErrorKind::Runtime`] with every place that was tried and why it did not serve.
 pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
@@ -106,7 +106,7 @@ pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'sta
             tried += &format!("\n  {place}: {reason}");
         }
         Err(Error::new(
-            Kind::Runtime,
+            ErrorKind::Runtime,
             format!(
                 "ONNX Runtime (1.{} or newer) was not found. Looked at:{tried}\nInstall it with `make runtime` in \
                  bgremove's source folder, or set ORT_DYLIB_PATH to the full path of {LIBRARY}.",

@@ -3,7 +3,7 @@
 use super::{Job, JobResult, Running, Shared};
 use crate::element::frames;
 use crate::element::state::unreadable;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
 use crate::subjects::Asked;
@@ -24,7 +24,7 @@ pub fn spawn(shared: &Arc<Shared>, number: u64) -> Result<JoinHandle<()>> {
             own.run_jobs(number);
             drop(end);
         })
-        .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
+        .map_err(|e| Error::new(ErrorKind::Inference, format!("no thread for the network: {e}")))
 }
 
 /// Tells whoever waits that the thread has ended, also by a panic.
@@ -63,7 +63,7 @@ impl Drop for ThreadEnd<'_> {
 }
 
 pub fn dead_error() -> Error {
-    Error::new(Kind::Inference, "the network's thread has ended by a panic; please report this")
+    Error::new(ErrorKind::Inference, "the network's thread has ended by a panic; please report this")
 }
 
 impl JobResult {
@@ -126,7 +126,7 @@ impl Shared {
                 // Its buffers may be half written.
                 matting.renew();
                 let why = "the network's thread panicked; please report this";
-                JobResult::failed(&job, Error::new(Kind::Inference, why))
+                JobResult::failed(&job, Error::new(ErrorKind::Inference, why))
             });
             drop(job);
 
@@ -181,13 +181,13 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     frames::view(&job.buffer, &job.info, |frame| {
         done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
         if let Err(e) = &done.mask
-            && matches!(e.kind, Kind::Inference | Kind::Unsuited)
+            && matches!(e.kind, ErrorKind::Inference | ErrorKind::Unsuited)
             // It is open: a network has been loaded.
             && let Ok(runtime) = runtime::open(None)
             && let Some(Ok(network)) = matting.network().on_cpu(runtime)
         {
             let (why, unsuited, before) =
-                (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
+                (e.text.clone(), e.kind == ErrorKind::Unsuited, matting.network().clone());
             matting.replace(network.clone());
             done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
             if unsuited && done.mask.is_err() {
