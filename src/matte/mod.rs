@@ -7,7 +7,7 @@ mod sample;
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::models::{Fit, Network, Spec};
+use crate::models::{InputFit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, Value};
 use crate::subjects::{Asked, Found, Subjects, Wanted};
 pub(crate) use output::Known;
@@ -284,8 +284,8 @@ impl Matting {
             self.states.clear();
         }
         let window = match spec.fit {
-            Fit::Stretch => Window { x: 0, y: 0, width, height },
-            Fit::Letterbox => letterbox(frame.width, frame.height, width, height),
+            InputFit::Stretch => Window { x: 0, y: 0, width, height },
+            InputFit::Letterbox => letterbox(frame.width, frame.height, width, height),
         };
         let start = Instant::now();
         self.fill(spec, frame, width, height, window);
@@ -398,8 +398,8 @@ pub(crate) fn read_view(
     mask: &mut Mask,
 ) -> Result<()> {
     let window = match spec.fit {
-        Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
-        Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
+        InputFit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
+        InputFit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
     };
     output::read(std::slice::from_ref(view), spec, input, window, known, mask)
 }

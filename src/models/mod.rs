@@ -25,4 +25,4 @@ pub use prompt::{Prompt, label};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sidecar::parse as parse_sidecar;
-pub use spec::{Activation, Fit, Hints, Order, Signature, Size, Spec};
+pub use spec::{Activation, Hints, InputFit, Order, Signature, Size, Spec};

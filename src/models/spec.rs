@@ -16,7 +16,7 @@ pub enum Order {
 
 /// How the frame meets a fixed input size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum InputFit {
     /// The whole frame on the whole input, each axis with its own scale.
     Stretch,
     /// One scale, the rest filled.
@@ -58,7 +58,7 @@ pub struct Hints {
     pub divide_by_max: Option<bool>,
     pub bgr: Option<bool>,
     pub input: Option<String>,
-    pub fit: Option<Fit>,
+    pub fit: Option<InputFit>,
     pub short_side: Option<usize>,
     pub multiple: Option<usize>,
     pub output: Option<String>,
@@ -136,7 +136,7 @@ pub struct Spec {
     pub element: Element,
     pub order: Order,
     pub size: Size,
-    pub fit: Fit,
+    pub fit: InputFit,
     /// Of R, G, B in 0..1: the network gets `(rgb − mean) ∕ std`.
     pub mean: [f32; 3],
     pub std: [f32; 3],
@@ -302,7 +302,7 @@ impl Spec {
             element: input.element,
             order,
             size,
-            fit: hints.fit.unwrap_or(Fit::Letterbox),
+            fit: hints.fit.unwrap_or(InputFit::Letterbox),
             mean: hints.mean.unwrap_or([0.0; 3]),
             std: hints.std.unwrap_or([1.0; 3]),
             divide_by_max: hints.divide_by_max.unwrap_or(false),

@@ -5,10 +5,10 @@ use super::canvas;
 use super::format::{Codec, Format};
 use super::raw::{self, Raw};
 use super::subjects;
-use super::tracks::Track;
+use super::tracks::TrackChoice;
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
-use crate::parts::{self, Ask, Share, Wanted};
+use crate::parts::{self, Ask, PartChoice, Share};
 use gstbgremove::auto;
 use gstbgremove::key;
 use std::path::{Path, PathBuf};
@@ -94,10 +94,10 @@ pub struct Args {
     /// Which of several sound tracks: a number from 1, or a language as in the file (eng); else the file's default, or
     /// the first
     #[arg(long, value_name = "N|LANGUAGE")]
-    audio_track: Option<Track>,
+    audio_track: Option<TrackChoice>,
     /// Which of several videos in the file
     #[arg(long, value_name = "N|LANGUAGE")]
-    video_track: Option<Track>,
+    video_track: Option<TrackChoice>,
     /// Who is kept of those that are seen: largest; a place X,Y (0.25,0.5) or a box X,Y,WIDTH,HEIGHT in parts of the frame,
     /// from the left and the top; each keeps who is there in the first frame. The others become background
     #[arg(long, value_name = "WHO", value_parser = subjects::keep)]
@@ -393,7 +393,7 @@ impl Args {
     }
 
     /// The part that is asked for, if it is not the whole.
-    fn part(&self, format: Format) -> Result<Option<Wanted>, String> {
+    fn part(&self, format: Format) -> Result<Option<PartChoice>, String> {
         let (ask, asked) = match (self.part, &self.range) {
             (Some(share), _) => (Ask::Share(share), format!("{}/{}", share.number, share.of)),
             (None, Some((asked, ask))) => (*ask, asked.clone()),
@@ -415,7 +415,7 @@ impl Args {
                 format.name()
             ));
         }
-        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up }))
+        Ok(Some(PartChoice { ask, asked, warm_up: self.warm_up }))
     }
 }
 

@@ -12,7 +12,7 @@ use super::probes::{Given, follow, look};
 use super::progress::{Job, Progress};
 use super::raw;
 use super::record::{Account, Written};
-use super::short::{Came, Part, Promise};
+use super::short::{Came, Promise, Span};
 use super::times;
 use super::ts;
 use super::uneven::uneven;
@@ -253,9 +253,9 @@ pub fn convert(
 }
 
 /// What the input says is in the part of it that is asked for.
-fn promise(input: &Input, range: Option<Range>) -> (Promise, Part) {
+fn promise(input: &Input, range: Option<Range>) -> (Promise, Span) {
     let seconds = |t: gst::ClockTime| t.nseconds() as f64 / 1e9;
-    let part = Part {
+    let part = Span {
         start: range.map_or(0.0, |r| seconds(r.start)),
         stop: range.and_then(|r| r.stop).map_or(f64::INFINITY, seconds),
     };
