@@ -5,12 +5,14 @@
 //! … ! bgremove ! videocanvas width=1080 height=1080 anchor=bottom crop=subject background=white ! videoconvert ! …
 //! ```
 //!
-//! `place` says where, `framing` what of the frame, `resample` scales without a rim.
+//! `place` says where, `framing` what of the frame, `resample` scales without a rim, `render` does it to a frame.
 
 mod framing;
 mod imp;
 mod place;
+mod render;
 mod resample;
+mod settings;
 
 use gst::prelude::*;
 

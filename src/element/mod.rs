@@ -2,6 +2,7 @@
 
 #[cfg(feature = "analytics")]
 mod analytics;
+mod background;
 pub(crate) mod caps;
 mod carry;
 mod choice;
@@ -15,6 +16,7 @@ mod layers;
 mod loader;
 mod log;
 mod messages;
+mod network;
 mod pool;
 mod properties;
 mod record;

@@ -6,6 +6,8 @@
 //! `model-options`.
 
 mod catalogue;
+mod explain;
+mod hints;
 mod keys;
 mod network;
 mod npy;
@@ -17,6 +19,7 @@ mod spec;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
+pub use hints::{Activation, Hints, InputFit};
 pub use network::{Network, Provenance};
 pub use npy::Array;
 #[cfg(any(test, fuzzing))]
@@ -25,4 +28,4 @@ pub use prompt::{Prompt, label};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sidecar::parse as parse_sidecar;
-pub use spec::{Activation, Hints, InputFit, Order, Signature, Size, Spec};
+pub use spec::{Order, Signature, Size, Spec};

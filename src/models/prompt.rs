@@ -35,7 +35,7 @@ pub struct Prompt {
     pub size: Option<Port>,
     /// Always the same numbers, and the file that they are in.
     pub embedding: Option<(Port, PathBuf)>,
-    /// Places that it is always told of: x and y in parts of the frame, and 1 for the subject or 0 for the background.
+    /// As [`Hints::points`].
     pub places: Vec<[f32; 3]>,
 }
 
