@@ -2,6 +2,7 @@
 
 use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
+use super::means::{Loaded, Means};
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
 use crate::error::{Error, ErrorKind};
@@ -22,51 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name of the structure in the message about what `auto` resolved to.
 pub(super) const MESSAGE: &str = "bgremove-model";
-
-/// What makes the mattes of a stream.
-#[derive(Debug)]
-pub enum Means {
-    Network(Box<Network>),
-    /// The screen's colour.
-    Key(Box<Keying>),
-}
-
-impl Means {
-    /// The network, if it is one.
-    pub fn network(&self) -> Option<&Network> {
-        match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(_) => None,
-        }
-    }
-
-    /// The network that has a part in its mattes, be it only a garbage mask.
-    pub fn any_network(&self) -> Option<&Network> {
-        match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(keying) => keying.network(),
-        }
-    }
-
-    pub fn is_key(&self) -> bool {
-        self.network().is_none()
-    }
-
-    /// The same for another stream: a network is shared, a screen is looked for anew.
-    pub fn again(&self) -> Self {
-        match self {
-            Means::Network(network) => Means::Network(network.clone()),
-            Means::Key(keying) => Means::Key(Box::new(keying.again())),
-        }
-    }
-}
-
-/// What is ready to run, and the reason if `auto` chose it.
-pub struct Loaded {
-    pub means: Means,
-    /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
-    pub chosen: Option<Chosen>,
-}
 
 /// All that loading a network depends on.
 #[derive(Clone)]
@@ -99,7 +55,8 @@ impl LoadRequest {
     ) -> Result<Loaded, Error> {
         if self.settings.is_key() {
             read_subject(&self.settings.subject, true)?;
-            return Ok(Loaded { means: Means::Key(Box::new(Keying::load(self)?)), chosen: None });
+            let keying = Keying::load(&self.settings, self.folder.as_deref(), self.aspect)?;
+            return Ok(Loaded { means: Means::Key(Box::new(keying)), chosen: None });
         }
         let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
         NetworkRequest { runtime, of: self }.load(beside, cancel, interrupted)

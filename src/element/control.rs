@@ -1,11 +1,12 @@
 //! Changes of properties and caps, and what they set off: renegotiation, a new state, the way to READY and back.
 
 use super::caps;
-use super::choice::{Loaded, Means, choose, read_subject};
+use super::choice::{choose, read_subject};
 use super::flow::frame_length;
 use super::imp::{BgRemove, CAT};
 use super::keying::KeyOptions;
 use super::log::Log;
+use super::means::{Loaded, Means};
 use super::pool;
 use super::settings::*;
 use super::state::State;

@@ -15,6 +15,7 @@ mod keying;
 mod layers;
 mod loader;
 mod log;
+mod means;
 mod messages;
 mod network;
 mod pool;

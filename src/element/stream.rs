@@ -1,9 +1,9 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
-use super::choice::Means;
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::frames;
 use super::imp::{BgRemove, CAT};
+use super::means::Means;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};

@@ -1,5 +1,6 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
+mod mask;
 mod output;
 mod prompt;
 mod region;
@@ -10,20 +11,12 @@ use crate::frame::Frame;
 use crate::models::{InputFit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, Value};
 use crate::subjects::{Asked, Found, Subjects, Wanted};
+pub use mask::Mask;
 pub(crate) use output::Known;
 use prompt::Prompter;
 use region::{Look, Region, Tracker};
 pub use sample::Sampler;
 use std::time::{Duration, Instant};
-
-/// A mask at network resolution that covers the whole frame, foreground 1, background 0.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mask {
-    pub width: usize,
-    pub height: usize,
-    /// `width · height` values in 0..1.
-    pub data: Vec<f32>,
-}
 
 /// Runs a network on frames and keeps what it remembers from one to the next.
 #[derive(Debug)]

@@ -16,10 +16,10 @@ mod version;
 mod vulkan;
 
 pub(crate) use cache::processor;
-pub use device::{Device, devices, only_software};
+pub use device::{devices, only_software};
 pub use find::data_folder;
 pub(crate) use provider::cache_folder;
-pub use provider::{Provider, Target};
+pub use provider::{Device, Provider, Target};
 pub use run::Cancel;
 pub use session::{Element, Input, ModelSource, Port, Session, Value, View, threads_of_a_run};
 pub use threads::step_back_here;

@@ -5,7 +5,7 @@
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`progress`]).
 
 pub(crate) mod also;
-pub(crate) mod arguments;
+mod arguments;
 pub(crate) mod canvas;
 mod color;
 mod cut;
@@ -16,6 +16,7 @@ pub mod format;
 pub(crate) mod header;
 pub(crate) mod input;
 mod job;
+mod layered;
 pub mod line;
 pub(crate) mod output;
 pub(crate) mod packets;
@@ -34,6 +35,7 @@ mod times;
 pub(crate) mod tracks;
 mod ts;
 mod uneven;
+pub(crate) mod values;
 pub(crate) mod watch;
 
 pub use arguments::{Args, EXIT_CODES};
