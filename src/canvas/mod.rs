@@ -16,7 +16,7 @@ mod settings;
 
 use gst::prelude::*;
 
-pub use place::{ANCHORS, Anchor, Length, Offset, Placing};
+pub use place::{Anchor, Offset, Placing};
 
 /// What of a frame is placed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]

@@ -36,7 +36,8 @@ use gst::subclass::prelude::*;
 
 pub use inspect::elements_of;
 pub use messages::error_code;
-pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
+#[cfg(feature = "doc")]
+use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {
     /**

@@ -15,7 +15,7 @@ pub use mask::Mask;
 pub(crate) use output::Known;
 use prompt::Prompter;
 use region::{Look, Region, Tracker};
-pub use sample::Sampler;
+pub(crate) use sample::Sampler;
 use std::time::{Duration, Instant};
 
 /// Runs a network on frames and keeps what it remembers from one to the next.

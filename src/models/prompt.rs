@@ -8,7 +8,6 @@ use std::path::PathBuf;
 pub mod label {
     /// Only there because the network wants as many.
     pub const NONE: f32 = -1.0;
-    pub const BACKGROUND: f32 = 0.0;
     pub const SUBJECT: f32 = 1.0;
     /// Corners of a box.
     pub const TOP_LEFT: f32 = 2.0;
