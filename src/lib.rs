@@ -65,6 +65,7 @@ gst::plugin_define!(
     "MIT/X11",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),
-    "https://gstreamer.freedesktop.org",
+    // Where it can be had, of which nothing is known here yet; so GStreamer calls that.
+    "Unknown package origin",
     env!("BUILD_REL_DATE")
 );
