@@ -8,7 +8,7 @@ mod common;
 
 use criterion::Criterion;
 use gstbgremove::models::{self, Network};
-use gstbgremove::runtime::{self, Input, Provider, Value};
+use gstbgremove::runtime::{self, Input, Port, Provider, Value};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -27,11 +27,9 @@ struct Bare {
 impl Bare {
     fn new(network: Network) -> Self {
         let (w, h) = network.spec.input_size(WIDTH as usize, HEIGHT as usize, 0);
-        let state = |shape: &[i64], element| {
-            let shape: Vec<i64> = shape.iter().map(|&d| d.max(1)).collect();
-            Value::zeros(element, &shape).unwrap_or_else(|e| panic!("{e}"))
-        };
-        let states = network.spec.states.iter().map(|(p, _)| state(&p.shape, p.element)).collect();
+        let state =
+            |port: &Port| Value::zeros(port.element, &port.least_shape()).unwrap_or_else(|e| panic!("{e}"));
+        let states = network.spec.states.iter().map(|(port, _)| state(port)).collect();
         let shape = network.spec.input_shape(w, h);
         Self { network, shape, tensor: vec![0.5; 3 * w * h], states }
     }

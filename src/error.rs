@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What failed; the element turns it into a GStreamer error domain and code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ErrorKind {
     /// ONNX Runtime is not there or does not load.
     Runtime,
     /// A model is not known, not installed, or its file is not there.
@@ -24,12 +24,12 @@ pub enum Kind {
 /// An error: its text names the thing, what was wrong, and what to do.
 #[derive(Clone, Debug)]
 pub struct Error {
-    pub kind: Kind,
+    pub kind: ErrorKind,
     pub text: String,
 }
 
 impl Error {
-    pub fn new(kind: Kind, text: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
 }

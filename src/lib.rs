@@ -1,9 +1,11 @@
 //! GStreamer plugin that removes the background from video.
+//!
+//! A plugin has no use for an interface of Rust's: what is public is what the tool, the tests and the benches need.
 
-pub mod alphaextract;
-pub mod animation;
+mod alphaextract;
+mod animation;
 pub mod auto;
-pub mod backdrop;
+mod backdrop;
 pub mod canvas;
 pub mod compose;
 pub mod draft;
@@ -15,6 +17,8 @@ pub mod fuzz;
 pub mod key;
 pub mod layers;
 pub mod matte;
+// For the tool, the tests and the benches.
+#[cfg(any(feature = "cli", test))]
 pub mod measure;
 pub mod models;
 mod numbers;
@@ -22,7 +26,7 @@ mod paint;
 pub mod refine;
 pub mod report;
 pub mod runtime;
-pub mod scene;
+mod scene;
 mod simd;
 #[cfg(test)]
 mod simd_tests;
@@ -31,7 +35,7 @@ pub mod subjects;
 pub mod sync;
 pub mod temporal;
 pub mod video;
-pub mod webm;
+mod webm;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,6 +65,7 @@ gst::plugin_define!(
     "MIT/X11",
     env!("CARGO_PKG_NAME"),
     env!("CARGO_PKG_NAME"),
-    "https://gstreamer.freedesktop.org",
+    // Where it can be had, of which nothing is known here yet; so GStreamer calls that.
+    "Unknown package origin",
     env!("BUILD_REL_DATE")
 );

@@ -104,9 +104,74 @@ pub fn write<'a>(
     write_as(frame, info, format(info.format())?)
 }
 
+/// What `f` makes of a buffer's frame; `None` where [`read`] says so.
+pub fn view<R>(buffer: &gst::BufferRef, info: &VideoInfo, f: impl FnOnce(&Frame<'_>) -> R) -> Option<R> {
+    let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, info).ok()?;
+    Some(f(&read(&mapped, info)?))
+}
+
+/// Lets `f` write a buffer's frame, and clears what the buffer has beside it; `None` where [`write()`] says so.
+pub fn fill<R>(
+    buffer: &mut gst::BufferRef,
+    info: &VideoInfo,
+    f: impl FnOnce(&mut FrameMut<'_>) -> R,
+) -> Option<R> {
+    fill_as(buffer, info, format(info.format())?, f)
+}
+
+/// As [`fill`], with the bytes taken for another format, as by [`write_as`].
+pub fn fill_as<R>(
+    buffer: &mut gst::BufferRef,
+    info: &VideoInfo,
+    format: Format,
+    f: impl FnOnce(&mut FrameMut<'_>) -> R,
+) -> Option<R> {
+    let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, info).ok()?;
+    let made = f(&mut write_as(&mut mapped, info, format)?);
+    drop(mapped);
+    clear_rest(buffer, info);
+    Some(made)
+}
+
 /// Bytes of a frame of these caps, whatever its buffer's size: rows may be padded, which BaseTransform would refuse.
 pub fn unit_size(caps: &gst::Caps) -> Option<usize> {
     VideoInfo::from_caps(caps).ok().map(|info| info.size())
+}
+
+/// Video in memory, of these formats.
+pub fn caps(formats: impl IntoIterator<Item = VideoFormat>) -> gst::Caps {
+    gst_video::VideoCapsBuilder::new().format_list(formats).build()
+}
+
+/// The templates of an element with one pad for each direction.
+pub fn templates(sink: &gst::Caps, src: &gst::Caps) -> Vec<gst::PadTemplate> {
+    let pads = [("sink", gst::PadDirection::Sink, sink), ("src", gst::PadDirection::Src, src)];
+    let make =
+        |(name, direction, caps)| gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps).ok();
+    pads.into_iter().filter_map(make).collect()
+}
+
+/// Caps on the other pad, where one format becomes another: of pairs that go in and come out. `f` changes what else differs.
+pub fn transform(
+    direction: gst::PadDirection,
+    caps: &gst::Caps,
+    pairs: impl Iterator<Item = (VideoFormat, VideoFormat)> + Clone,
+    f: impl Fn(&mut gst::StructureRef),
+) -> gst::Caps {
+    let mut out = gst::Caps::new_empty();
+    for s in caps.iter() {
+        let one = gst::Caps::builder_full().structure(s.to_owned()).build();
+        for (sink, src) in pairs.clone() {
+            let (here, there) = if direction == gst::PadDirection::Sink { (sink, src) } else { (src, sink) };
+            let mut both = one.intersect(&self::caps([here]));
+            for s in both.make_mut().iter_mut() {
+                s.set("format", there.to_str());
+                f(s);
+            }
+            out.merge(both);
+        }
+    }
+    out
 }
 
 /// What of `caps` a filter lets through, in the filter's order.

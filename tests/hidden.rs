@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::onnx::{Onnx, Type};
+use common::onnx::{Onnx, Type, network};
 use common::*;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -122,31 +122,6 @@ fn watch(element: &gst::Element, is_padded: bool) -> Arc<Mutex<Option<Watched>>>
     lent
 }
 
-/// A mask that is the green channel, after `steps` products of large matrices.
-fn green(steps: usize) -> Onnx {
-    let n = Onnx::new()
-        .input("x", Type::F32, &[1, 3, 36, 64])
-        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
-        .op("Conv", "x green", "mask");
-    if steps == 0 {
-        return n.op("Identity", "mask", "y").output("y", Type::F32, &[1, 1, 36, 64]);
-    }
-    let mut n = n
-        .op("ReduceMean", "x", "mean")
-        .i64s("size", &[4], &[1, 1, 512, 512])
-        .op("Expand", "mean size", "m0")
-        .scalar("less", 0.5 / 512.0);
-    for k in 0..steps {
-        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
-        n = n.op("Mul", &format!("p{k} less"), &format!("m{}", k + 1));
-    }
-    n.op("ReduceMean", &format!("m{steps}"), "last")
-        .scalar("zero", 0.0)
-        .op("Mul", "last zero", "none")
-        .op("Add", "mask none", "y")
-        .output("y", Type::F32, &[1, 1, 36, 64])
-}
-
 /// Fails as it runs.
 fn failing() -> Onnx {
     Onnx::new()
@@ -195,7 +170,7 @@ fn clean(lent: &Mutex<Option<Watched>>, when: &str) {
 fn no_hidden_pixel_is_in_downstreams_memory_whatever_comes_between() {
     init();
     let folder = tempfile::tempdir().unwrap();
-    let slow = green(8000).save(folder.path(), "slow.onnx").display().to_string();
+    let slow = network(512, 8000).save(folder.path(), "slow.onnx").display().to_string();
     let fails = failing().save(folder.path(), "fails.onnx").display().to_string();
     let info = info(VideoFormat::Rgb, 160, 90);
     for background in ["transparent", "red", "blur"] {
@@ -244,7 +219,7 @@ fn no_hidden_pixel_is_in_downstreams_memory_whatever_comes_between() {
 fn no_hidden_pixel_is_in_downstreams_memory_even_for_a_moment() {
     init();
     let folder = tempfile::tempdir().unwrap();
-    let path = green(0).save(folder.path(), "x.onnx").display().to_string();
+    let path = network(512, 0).save(folder.path(), "x.onnx").display().to_string();
     let info = info(VideoFormat::Rgb, 1920, 1080);
     let mut harness = Harness::new_parse(&format!("bgremove model={path} {PLAIN} refine=none"));
     let element = harness.element().unwrap();
@@ -306,7 +281,7 @@ fn soft(info: &VideoInfo, other: bool) -> gst::Buffer {
 #[test]
 fn what_is_left_of_the_room_fades_with_alpha() {
     let folder = tempfile::tempdir().unwrap();
-    let path = green(0).save(folder.path(), "x.onnx").display().to_string();
+    let path = network(512, 0).save(folder.path(), "x.onnx").display().to_string();
     let info = info(VideoFormat::Rgb, 161, 91);
     // Soft mattes, and hard ones, whose edges run through blocks of chroma.
     for (to, refine, (clean, hard)) in ["A420", "AYUV", "RGBA", "BGRA", "ARGB", "ABGR"]

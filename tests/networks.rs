@@ -8,7 +8,7 @@ use common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
-use gstbgremove::error::Kind;
+use gstbgremove::error::ErrorKind;
 use gstbgremove::models::{self, Network};
 use gstbgremove::runtime::{self, Cancel, Input, Provider};
 use std::path::{Path, PathBuf};
@@ -963,9 +963,9 @@ fn runs_of_one_network_go_on_side_by_side_and_each_is_cancelled_alone() {
         cancels[1].call();
         let second = b.join().unwrap();
         assert!(!waited, "it waited for another run");
-        assert_eq!(first.unwrap_err().kind, Kind::Cancelled);
+        assert_eq!(first.unwrap_err().kind, ErrorKind::Cancelled);
         assert!(alone, "the other run was cancelled, too");
-        assert_eq!(second.unwrap_err().kind, Kind::Cancelled);
+        assert_eq!(second.unwrap_err().kind, ErrorKind::Cancelled);
         assert_eq!(values, [0.5; 5]);
     });
 }

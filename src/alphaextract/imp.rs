@@ -107,13 +107,8 @@ impl ElementImpl for AlphaExtract {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let make = |name, direction, formats: &[VideoFormat]| {
-                let caps = gst_video::VideoCapsBuilder::new().format_list(formats.iter().copied()).build();
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-            };
-            let sink = make("sink", gst::PadDirection::Sink, &FORMATS);
-            let src = make("src", gst::PadDirection::Src, &[VideoFormat::Gray8]);
-            sink.into_iter().chain(src).collect()
+            let sink = video::caps(FORMATS.iter().copied());
+            video::templates(&sink, &video::caps([VideoFormat::Gray8]))
         });
         TEMPLATES.as_ref()
     }
@@ -192,7 +187,6 @@ impl BaseTransformImpl for AlphaExtract {
             );
             gst::FlowError::Error
         })?;
-        video::clear_rest(output, &to);
         Ok(gst::FlowSuccess::Ok)
     }
 }
@@ -205,32 +199,34 @@ fn extract(
     output: &mut gst::BufferRef,
 ) -> Option<()> {
     let input = VideoFrameRef::from_buffer_ref_readable(input, from).ok()?;
-    let mut output = VideoFrameRef::from_buffer_ref_writable(output, to).ok()?;
     let alpha = video::component(&input, from, ALPHA)?;
     let format = from.format_info();
     let sample = Sample::of(&format);
-    let mut grey = video::write(&mut output, to)?;
-    let (width, height) = (grey.width, grey.height);
-    for y in 0..height {
-        let row = alpha.row(y, width, sample.bytes())?;
-        let out = &mut grey.planes[0].row(y)[..width];
-        match (sample, alpha.step) {
-            (Sample::Byte, 1) => out.copy_from_slice(&row[..width]),
-            (Sample::Byte, step) => out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, a)| *o = *a),
-            (Sample::Word { little, shift, most }, step) => {
-                for (o, a) in out.iter_mut().zip(row.chunks(step)) {
-                    let word = if little {
-                        u16::from_le_bytes([a[0], a[1]])
-                    } else {
-                        u16::from_be_bytes([a[0], a[1]])
-                    };
-                    let value = u32::from(word >> shift) & most;
-                    *o = ((value * 255 + most / 2) / most) as u8;
+    video::fill(output, to, |grey| {
+        let width = grey.width;
+        for y in 0..grey.height {
+            let row = alpha.row(y, width, sample.bytes())?;
+            let out = &mut grey.planes[0].row(y)[..width];
+            match (sample, alpha.step) {
+                (Sample::Byte, 1) => out.copy_from_slice(&row[..width]),
+                (Sample::Byte, step) => {
+                    out.iter_mut().zip(row.iter().step_by(step)).for_each(|(o, a)| *o = *a)
+                }
+                (Sample::Word { little, shift, most }, step) => {
+                    for (o, a) in out.iter_mut().zip(row.chunks(step)) {
+                        let word = if little {
+                            u16::from_le_bytes([a[0], a[1]])
+                        } else {
+                            u16::from_be_bytes([a[0], a[1]])
+                        };
+                        let value = u32::from(word >> shift) & most;
+                        *o = ((value * 255 + most / 2) / most) as u8;
+                    }
                 }
             }
         }
-    }
-    Some(())
+        Some(())
+    })?
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::BEST;
 use super::kept::{Figure, Place};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::{Color, Format, Frame, Plane};
 use crate::matte::Matting;
 use crate::models::{self, Network};
@@ -195,7 +195,7 @@ pub enum Unknown {
 
 impl From<Error> for Unknown {
     fn from(e: Error) -> Self {
-        if e.kind == Kind::Cancelled { Self::Interrupted } else { Self::Because(e.text) }
+        if e.kind == ErrorKind::Cancelled { Self::Interrupted } else { Self::Because(e.text) }
     }
 }
 
@@ -244,5 +244,5 @@ fn measure(network: Network, side: u32, aspect: f64, cancel: &Cancel) -> Result<
 }
 
 fn ended() -> Error {
-    Error::new(Kind::Cancelled, "nobody waits for it any more")
+    Error::new(ErrorKind::Cancelled, "nobody waits for it any more")
 }

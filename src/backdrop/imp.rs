@@ -9,7 +9,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFormat, VideoInfo};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -90,14 +90,8 @@ impl ElementImpl for VideoBackdrop {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let caps =
-                |formats: [VideoFormat; 2]| gst_video::VideoCapsBuilder::new().format_list(formats).build();
-            let make = |name, direction, formats| {
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps(formats)).ok()
-            };
-            let sink = make("sink", gst::PadDirection::Sink, FORMATS.map(|(sink, ..)| sink));
-            let src = make("src", gst::PadDirection::Src, FORMATS.map(|(_, src)| src));
-            sink.into_iter().chain(src).collect()
+            let (sink, src) = (FORMATS.map(|f| f.0), FORMATS.map(|f| f.1));
+            video::templates(&video::caps(sink), &video::caps(src))
         });
         TEMPLATES.as_ref()
     }
@@ -147,20 +141,7 @@ impl BaseTransformImpl for VideoBackdrop {
         caps: &gst::Caps,
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
-        let mut out = gst::Caps::new_empty();
-        for s in caps.iter() {
-            for (sink, src) in FORMATS {
-                let (here, there) =
-                    if direction == gst::PadDirection::Sink { (sink, src) } else { (src, sink) };
-                let only = gst_video::VideoCapsBuilder::new().format(here).build();
-                let one = gst::Caps::builder_full().structure(s.to_owned()).build();
-                let mut both = one.intersect(&only);
-                for s in both.make_mut().iter_mut() {
-                    s.set("format", there.to_str());
-                }
-                out.merge(both);
-            }
-        }
+        let out = video::transform(direction, caps, FORMATS.into_iter(), |_| ());
         Some(video::filtered(out, filter))
     }
 
@@ -253,26 +234,21 @@ impl State {
         // A frame without a time is put on what was there before.
         self.last = time.unwrap_or(self.last);
         let buffer = clip.at(self.last)?;
-        let odd = |_| "a frame's buffer is smaller than its caps say".to_string();
-        let behind = VideoFrameRef::from_buffer_ref_readable(buffer, &self.behind).map_err(odd)?;
-        let from = VideoFrameRef::from_buffer_ref_readable(input, &self.input).map_err(odd)?;
-        let mut to = VideoFrameRef::from_buffer_ref_writable(output, &self.output).map_err(odd)?;
-        let unreadable = || {
+        let blended = video::view(buffer, &self.behind, |behind| {
+            video::view(input, &self.input, |frame| {
+                let opaque = if frame.format == Format::A420 { Format::I420 } else { frame.format };
+                video::fill_as(output, &self.output, opaque, |into| {
+                    self.alpha.clear();
+                    self.alpha.resize(frame.width * frame.height, 255);
+                    compose::multiply_alpha(frame, &mut self.alpha);
+                    compose::composite(frame, into, &self.alpha, &Behind(*behind));
+                })
+            })
+        });
+        blended.flatten().flatten().ok_or_else(|| {
             "a frame's buffer is smaller than its caps say, or stored upside down, which is not read"
                 .to_string()
-        };
-        let frame = video::read(&from, &self.input).ok_or_else(unreadable)?;
-        let opaque = if frame.format == Format::A420 { Format::I420 } else { frame.format };
-        let mut into = video::write_as(&mut to, &self.output, opaque).ok_or_else(unreadable)?;
-        let behind = Behind(video::read(&behind, &self.behind).ok_or_else(unreadable)?);
-
-        self.alpha.clear();
-        self.alpha.resize(frame.width * frame.height, 255);
-        compose::multiply_alpha(&frame, &mut self.alpha);
-        compose::composite(&frame, &mut into, &self.alpha, &behind);
-        drop(to);
-        video::clear_rest(output, &self.output);
-        Ok(())
+        })
     }
 }
 

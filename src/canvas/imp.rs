@@ -1,20 +1,17 @@
 //! The element's implementation.
 
-use super::framing::{Framing, find};
-use super::place::{Anchor, Offset, Placing};
-use super::resample::Resampler;
+use super::place::{Anchor, Offset};
+use super::render::State;
+use super::settings::{Meant, Settings};
 use super::{Crop, MARGIN};
-use crate::compose::{self, Background, Fit};
-use crate::frame::{Frame, FrameMut, Plane};
-use crate::paint::Prepared;
-use crate::refine::{Colors, Foreground};
+use crate::compose::{self, Background};
 use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFormat, VideoInfo};
 use std::sync::{LazyLock, Mutex};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -32,62 +29,11 @@ const FORMATS: [(VideoFormat, VideoFormat); 5] = [
 /// Sides of a canvas, in pixels.
 const SIDES: std::ops::RangeInclusive<i32> = 16..=8192;
 
-/// What the properties say.
-#[derive(Clone, Debug)]
-struct Settings {
-    /// 0 for those of the frames.
-    width: u32,
-    height: u32,
-    anchor: Anchor,
-    scale: f64,
-    offset: String,
-    crop: Crop,
-    margin: f64,
-    background: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            width: 0,
-            height: 0,
-            anchor: Anchor::default(),
-            scale: 0.0,
-            offset: "0,0".into(),
-            crop: Crop::default(),
-            margin: MARGIN,
-            background: "transparent".into(),
-        }
-    }
-}
-
-/// What the texts of the properties mean, from READY on.
-#[derive(Clone, Debug)]
-struct Meant {
-    offset: Offset,
-    background: Background,
-}
-
 #[derive(Default)]
 pub struct VideoCanvas {
     settings: Mutex<Settings>,
     meant: Mutex<Option<Meant>>,
     state: Mutex<Option<State>>,
-}
-
-/// Between caps and the end of the stream.
-struct State {
-    input: VideoInfo,
-    output: VideoInfo,
-    aspect: f64,
-    framing: Framing,
-    resampler: Resampler,
-    foreground: Foreground,
-    /// None where it is transparent.
-    prepared: Option<Prepared>,
-    /// The placed frame's planes, and its alpha.
-    planes: [Vec<u8>; 4],
-    alpha: Vec<u8>,
 }
 
 #[glib::object_subclass]
@@ -208,14 +154,8 @@ impl ElementImpl for VideoCanvas {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let alpha = FORMATS.iter().map(|f| f.0);
-            let make = |name, direction, formats: Vec<VideoFormat>| {
-                let caps = gst_video::VideoCapsBuilder::new().format_list(formats).build();
-                gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-            };
-            let sink = make("sink", gst::PadDirection::Sink, alpha.clone().collect());
-            let all = alpha.chain(FORMATS.iter().map(|f| f.1)).collect();
-            sink.into_iter().chain(make("src", gst::PadDirection::Src, all)).collect()
+            let (alpha, opaque) = (FORMATS.map(|f| f.0), FORMATS.map(|f| f.1));
+            video::templates(&video::caps(alpha), &video::caps(alpha.into_iter().chain(opaque)))
         });
         TEMPLATES.as_ref()
     }
@@ -362,19 +302,7 @@ impl BaseTransformImpl for VideoCanvas {
     fn set_caps(&self, incaps: &gst::Caps, outcaps: &gst::Caps) -> Result<(), gst::LoggableError> {
         let info = |caps| VideoInfo::from_caps(caps).map_err(|e| gst::loggable_error!(CAT, "{e}"));
         let (input, output) = (info(incaps)?, info(outcaps)?);
-        let par = input.par();
-        let aspect = f64::from(par.numer()) / f64::from(par.denom().max(1));
-        *lock(&self.state) = Some(State {
-            input,
-            output,
-            aspect,
-            framing: Framing::default(),
-            resampler: Resampler::default(),
-            foreground: Foreground::new(),
-            prepared: None,
-            planes: Default::default(),
-            alpha: Vec::new(),
-        });
+        *lock(&self.state) = Some(State::new(input, output));
         Ok(())
     }
 
@@ -382,7 +310,7 @@ impl BaseTransformImpl for VideoCanvas {
         if event.type_() == gst::EventType::FlushStop
             && let Some(state) = lock(&self.state).as_mut()
         {
-            state.framing.reset();
+            state.reset();
         }
         self.parent_sink_event(event)
     }
@@ -418,74 +346,4 @@ impl BaseTransformImpl for VideoCanvas {
         })?;
         Ok(gst::FlowSuccess::Ok)
     }
-}
-
-impl State {
-    /// Puts a frame on the canvas; `None` if a buffer does not hold what its caps say.
-    fn put(
-        &mut self,
-        settings: &Settings,
-        meant: &Meant,
-        time: Option<gst::ClockTime>,
-        input: &gst::BufferRef,
-        output: &mut gst::BufferRef,
-    ) -> Option<()> {
-        let from = VideoFrameRef::from_buffer_ref_readable(input, &self.input).ok()?;
-        let mut to = VideoFrameRef::from_buffer_ref_writable(output, &self.output).ok()?;
-        let frame = video::read(&from, &self.input)?;
-        let mut out = video::write(&mut to, &self.output)?;
-        let size = (frame.width, frame.height);
-        let own = self.resampler.alpha_of(&frame);
-        let region = match settings.crop {
-            Crop::None => [0.0, 0.0, size.0 as f64, size.1 as f64],
-            Crop::Subject => self.framing.follow(find(own, size.0), size, settings.margin, time),
-        };
-        let placing = Placing {
-            width: self.output.width(),
-            height: self.output.height(),
-            anchor: settings.anchor,
-            scale: settings.scale,
-            offset: meant.offset,
-        };
-        let mapping = placing.map(region, self.aspect);
-        let colors = canvas(&mut self.planes, &out);
-        {
-            let mut colors = colors;
-            self.resampler.place(&frame, mapping, &mut colors, &mut self.alpha);
-        }
-        let colors = placed(&self.planes, &out);
-        if meant.background.is_transparent() {
-            // So that no rim shows where the result is scaled again, or an encoder mixes neighbours.
-            let beyond = self.foreground.prepare(&colors, &self.alpha, Colors::Shared, true);
-            compose::transparent(&beyond, &beyond, &mut out, &self.alpha);
-        } else {
-            let prepared =
-                self.prepared.get_or_insert_with(|| Prepared::new(&meant.background, Fit::Cover, 1.0, &out));
-            let backdrop = prepared.look(&colors, &self.alpha);
-            compose::composite(&colors, &mut out, &self.alpha, backdrop);
-        }
-        drop(to);
-        video::clear_rest(output, &self.output);
-        Some(())
-    }
-}
-
-/// Our own memory for a frame like `out`.
-fn canvas<'a>(planes: &'a mut [Vec<u8>; 4], out: &FrameMut<'_>) -> FrameMut<'a> {
-    for (n, plane) in planes.iter_mut().enumerate() {
-        let (bytes, rows) = compose::extent(out.format, n, out.width, out.height);
-        plane.resize(bytes * rows, 0);
-    }
-    let sizes = [0, 1, 2, 3].map(|n| compose::extent(out.format, n, out.width, out.height).0);
-    let mut sizes = sizes.into_iter();
-    let planes =
-        planes.each_mut().map(|data| crate::frame::PlaneMut { data, stride: sizes.next().unwrap_or(0) });
-    FrameMut { format: out.format, color: out.color, width: out.width, height: out.height, planes }
-}
-
-/// The same to read.
-fn placed<'a>(planes: &'a [Vec<u8>; 4], out: &FrameMut<'_>) -> Frame<'a> {
-    let mut sizes = [0, 1, 2, 3].map(|n| compose::extent(out.format, n, out.width, out.height).0).into_iter();
-    let planes = planes.each_ref().map(|data| Plane { data, stride: sizes.next().unwrap_or(0) });
-    Frame { format: out.format, color: out.color, width: out.width, height: out.height, planes }
 }

@@ -5,16 +5,18 @@
 //! … ! bgremove ! videocanvas width=1080 height=1080 anchor=bottom crop=subject background=white ! videoconvert ! …
 //! ```
 //!
-//! `place` says where, `framing` what of the frame, `resample` scales without a rim.
+//! `place` says where, `framing` what of the frame, `resample` scales without a rim, `render` does it to a frame.
 
 mod framing;
 mod imp;
 mod place;
+mod render;
 mod resample;
+mod settings;
 
 use gst::prelude::*;
 
-pub use place::{ANCHORS, Anchor, Length, Offset, Placing};
+pub use place::{Anchor, Offset, Placing};
 
 /// What of a frame is placed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]

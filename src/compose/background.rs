@@ -1,7 +1,7 @@
 //! What the `background` property's text means.
 
 use super::Image;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub enum Meaning {
 /// the path or `file://` URI of a PNG, JPEG or WebP, which is opened and decoded.
 ///
 /// # Errors
-/// [`Kind::Setting`] that names the value and what would do.
+/// [`ErrorKind::Setting`] that names the value and what would do.
 pub fn parse(text: &str) -> Result<Background> {
     match meaning(text)? {
         Meaning::Known(background) => Ok(background),
@@ -71,7 +71,7 @@ pub fn open(text: &str, path: &Path) -> Result<Background> {
 }
 
 fn refusal(text: &str, why: &str) -> Error {
-    Error::new(Kind::Setting, format!("background '{}' cannot be used: {why}", text.trim()))
+    Error::new(ErrorKind::Setting, format!("background '{}' cannot be used: {why}", text.trim()))
 }
 
 /// What the value of a `background` property means; a picture is looked for, but not read.

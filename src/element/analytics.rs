@@ -1,7 +1,7 @@
 //! Metadata of the analytics library (feature `analytics`, GStreamer 1.26): the matte as a segmentation on the buffer that goes
 //! out, and what a detector has found in the one that comes in.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::subjects::Region;
 use glib::translate::IntoGlibPtr;
 use gst_analytics::prelude::*;
@@ -19,10 +19,13 @@ const NO_CONFIDENCE: [f32; 2] = [-1.0; 2];
 /// a classification that names the two regions. `alpha` is tight, `width · height`.
 ///
 /// # Errors
-/// [`Kind::Inference`] when GStreamer does not take it.
+/// [`ErrorKind::Inference`] when GStreamer does not take it.
 pub fn attach(buffer: &mut gst::BufferRef, alpha: &[u8], size: (u32, u32)) -> Result<(), Error> {
     mask(alpha, size).and_then(|mask| add(buffer, mask, size)).map_err(|e| {
-        Error::new(Kind::Inference, format!("GStreamer does not take the matte as metadata: {}", e.message))
+        Error::new(
+            ErrorKind::Inference,
+            format!("GStreamer does not take the matte as metadata: {}", e.message),
+        )
     })
 }
 

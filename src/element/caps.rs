@@ -5,16 +5,6 @@ use crate::video::{SINK_FORMATS, alpha_formats};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoInfo};
 use std::sync::LazyLock;
 
-/// What a transparent background needs.
-const ALPHA_FORMATS: [VideoFormat; 6] = [
-    VideoFormat::A420,
-    VideoFormat::Ayuv,
-    VideoFormat::Rgba,
-    VideoFormat::Bgra,
-    VideoFormat::Argb,
-    VideoFormat::Abgr,
-];
-
 /// The colorimetry of a matte in I420: full range, so that luma is the alpha itself.
 pub const MATTE_COLORIMETRY: &str = "1:4:0:0";
 
@@ -110,7 +100,7 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
                 add(luma);
             }
             (Kind::Transparent, _) => {
-                if here.iter().any(|f| ALPHA_FORMATS.contains(f)) {
+                if here.iter().any(|f| alpha_formats(*f).contains(f)) {
                     add(with_formats(&plain, &SINK_FORMATS));
                 }
             }

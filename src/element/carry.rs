@@ -3,7 +3,7 @@
 use super::frames;
 use super::state::unreadable;
 use crate::compose;
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::Format;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 

@@ -2,9 +2,10 @@
 
 use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
+use super::means::{Loaded, Means};
 use super::settings::Settings;
 use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel, Runtime};
 use crate::subjects::Wanted;
@@ -22,51 +23,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The name of the structure in the message about what `auto` resolved to.
 pub(super) const MESSAGE: &str = "bgremove-model";
-
-/// What makes the mattes of a stream.
-#[derive(Debug)]
-pub enum Means {
-    Network(Box<Network>),
-    /// The screen's colour.
-    Key(Box<Keying>),
-}
-
-impl Means {
-    /// The network, if it is one.
-    pub fn network(&self) -> Option<&Network> {
-        match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(_) => None,
-        }
-    }
-
-    /// The network that has a part in its mattes, be it only a garbage mask.
-    pub fn any_network(&self) -> Option<&Network> {
-        match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(keying) => keying.network(),
-        }
-    }
-
-    pub fn is_key(&self) -> bool {
-        self.network().is_none()
-    }
-
-    /// The same for another stream: a network is shared, a screen is looked for anew.
-    pub fn again(&self) -> Self {
-        match self {
-            Means::Network(network) => Means::Network(network.clone()),
-            Means::Key(keying) => Means::Key(Box::new(keying.again())),
-        }
-    }
-}
-
-/// What is ready to run, and the reason if `auto` chose it.
-pub struct Loaded {
-    pub means: Means,
-    /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
-    pub chosen: Option<Chosen>,
-}
 
 /// All that loading a network depends on.
 #[derive(Clone)]
@@ -99,7 +55,8 @@ impl LoadRequest {
     ) -> Result<Loaded, Error> {
         if self.settings.is_key() {
             read_subject(&self.settings.subject, true)?;
-            return Ok(Loaded { means: Means::Key(Box::new(Keying::load(self)?)), chosen: None });
+            let keying = Keying::load(&self.settings, self.folder.as_deref(), self.aspect)?;
+            return Ok(Loaded { means: Means::Key(Box::new(keying)), chosen: None });
         }
         let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
         NetworkRequest { runtime, of: self }.load(beside, cancel, interrupted)
@@ -229,12 +186,12 @@ pub fn choose(settings: &Settings, model: &str, aspect: Option<f64>) -> Result<m
 /// Who is meant by the text of `subject`. `key`: there is no network.
 ///
 /// # Errors
-/// [`Kind::Setting`] for a text that means nobody, and for anybody but all where there is no network.
+/// [`ErrorKind::Setting`] for a text that means nobody, and for anybody but all where there is no network.
 pub fn read_subject(text: &str, key: bool) -> Result<Wanted, Error> {
     match Wanted::parse(text)? {
         Wanted::All => Ok(Wanted::All),
         _ if key => Err(Error::new(
-            Kind::Setting,
+            ErrorKind::Setting,
             format!(
                 "subject '{text}' cannot be used with model=key, which knows the screen and not who is before it"
             ),

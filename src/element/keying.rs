@@ -1,14 +1,14 @@
 //! What makes the mattes of a stream without a network (`model=key`), or with one that only says where the subject may be.
 
-use super::choice::LoadRequest;
 use super::settings::Settings;
 use crate::compose::{self, Background, Meaning};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::Frame;
 use crate::key::{self, Garbage, Keyer};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel};
+use std::path::Path;
 
 /// What `model-options` say for `model=key`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,9 +22,10 @@ impl KeyOptions {
     /// Reads them.
     ///
     /// # Errors
-    /// [`Kind::Setting`] for what is not known, and for a colour that cannot be keyed.
+    /// [`ErrorKind::Setting`] for what is not known, and for a colour that cannot be keyed.
     pub fn read(settings: &Settings) -> Result<Self, Error> {
-        let error = |why: String| Error::new(Kind::Setting, format!("model-options cannot be used: {why}"));
+        let error =
+            |why: String| Error::new(ErrorKind::Setting, format!("model-options cannot be used: {why}"));
         let refuse = |why: String| Err(error(why));
         let mut options = Self::default();
         for (name, value) in settings.model_options.iter().flat_map(|s| s.iter()) {
@@ -89,18 +90,18 @@ pub struct Keying {
 }
 
 impl Keying {
-    /// Makes it ready; loads the second network, if there is one.
+    /// Makes it ready; loads the second network, if there is one. `folder`: where the plugin lies; `aspect`: the frame's width over
+    /// its height.
     ///
     /// # Errors
     /// As for [`KeyOptions::read`], and when there is no such network or it cannot be used.
-    pub fn load(request: &LoadRequest) -> Result<Self, Error> {
-        let settings = &request.settings;
+    pub fn load(settings: &Settings, folder: Option<&Path>, aspect: f64) -> Result<Self, Error> {
         let options = KeyOptions::read(settings)?;
         let second = match &options.garbage {
             None => None,
             Some(model) => {
-                let runtime = runtime::open_for(request.folder.as_deref(), settings.provider.wanted())?;
-                let choice = models::resolve(model, Some(request.aspect))?;
+                let runtime = runtime::open_for(folder, settings.provider.wanted())?;
+                let choice = models::resolve(model, Some(aspect))?;
                 // The stream waits for it.
                 let network = Network::load(runtime, &choice, &settings.target(), settings.threads, false)?;
                 Some(Self::second(network))

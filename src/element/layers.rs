@@ -4,13 +4,13 @@ use super::carry::{Carrier, lie_alike, own};
 use super::frames;
 use super::state::Mattes;
 use crate::compose::{self, Blur};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, FrameMut};
 use crate::layers::{Layer, Layers, attach};
 use crate::paint::Painter;
 use crate::refine::Colors;
 use crate::scene::Scene;
-use gst_video::{VideoFrameRef, VideoInfo};
+use gst_video::VideoInfo;
 
 /// How much the room is blurred where the subject hides what is not remembered, in percent of the frame's height.
 const BLUR: f32 = 6.0;
@@ -40,15 +40,16 @@ impl Layering {
     ) -> Result<(), Error> {
         for layer in Layer::ALL.into_iter().filter(|l| layers.contains(l.flag())) {
             let Some(info) = layer.info(infos[1]) else { continue };
+            if layer != Layer::Matte && colors.is_none() {
+                continue;
+            }
             let mut buffer = gst::Buffer::with_size(info.size()).map_err(|_| own())?;
-            {
-                let buffer = buffer.get_mut().ok_or_else(own)?;
-                let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &info).map_err(|_| own())?;
-                let mut out = frames::write(&mut mapped, &info).ok_or_else(own)?;
+            let of = (Colors::All, Colors::Shared);
+            let filled = frames::fill(buffer.get_mut().ok_or_else(own)?, &info, |out| -> Result<(), Error> {
                 match (layer, colors) {
-                    (Layer::Matte, _) => compose::matte(&mut out, mattes.subject().alpha),
+                    (Layer::Matte, _) => compose::matte(out, mattes.subject().alpha),
                     (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
-                        self.background(colors, mattes, &mut out);
+                        self.painter.transparent(colors, mattes.room(), of, out);
                     }
                     (Layer::Background, Some(_)) => {
                         // Without alpha frames go out in the format that they came in.
@@ -58,30 +59,25 @@ impl Layering {
                         let carrier = self.carrier.as_mut().ok_or_else(own)?;
                         carrier.carry(input)?;
                         let carried = carrier.carried().ok_or_else(own)?;
-                        let mapped =
-                            VideoFrameRef::from_buffer_ref_readable(carried, &info).map_err(|_| own())?;
-                        let colors = frames::read(&mapped, &info).ok_or_else(own)?;
-                        let of = (Colors::All, Colors::Shared);
-                        self.painter.transparent(&colors, mattes.room(), of, &mut out);
+                        let painter = &mut self.painter;
+                        frames::view(carried, &info, |colors| {
+                            painter.transparent(colors, mattes.room(), of, out);
+                        })
+                        .ok_or_else(own)?;
                     }
-                    (Layer::Plate, Some(colors)) => self.plate(frame, colors, (mattes, scene), &mut out),
-                    (Layer::Background | Layer::Plate, None) => continue,
+                    (Layer::Plate, Some(colors)) => self.plate(frame, colors, (mattes, scene), out),
+                    (Layer::Background | Layer::Plate, None) => {}
                 }
-                drop(mapped);
-                frames::clear_rest(buffer, &info);
-            }
+                Ok(())
+            });
+            filled.ok_or_else(own)??;
             attach(output, layer, buffer, &info)
                 .ok_or_else(|| Error::new(ErrorKind::Inference, "GStreamer takes no layer on a frame"))?;
         }
         Ok(())
     }
 
-    /// The room with a hole.
-    fn background(&mut self, colors: &Frame<'_>, mattes: &Mattes, out: &mut FrameMut<'_>) {
-        self.painter.transparent(colors, mattes.room(), (Colors::All, Colors::Shared), out);
-    }
-
-    /// The room without one.
+    /// The room without a hole.
     fn plate(
         &mut self,
         frame: &Frame<'_>,

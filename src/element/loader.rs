@@ -1,9 +1,9 @@
 //! Threads that load a network, or a picture, beside a running stream: one at a time; of the requests that come meanwhile only
 //! the last counts.
 
-use super::choice::Loaded;
+use super::means::Loaded;
 use super::settings::Settings;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Cancel;
 use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,7 +50,7 @@ impl NetworkLoader {
             let mut loading = lock(&self.0);
             loading.busy = false;
             loading.wanted = None;
-            let e = Error::new(Kind::Inference, format!("no thread to load the network in: {e}"));
+            let e = Error::new(ErrorKind::Inference, format!("no thread to load the network in: {e}"));
             loading.result = Some((settings, Err(e)));
         }
     }
@@ -76,7 +76,7 @@ impl NetworkLoader {
             let request = loading.requests;
             drop(loading);
             let network = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
-                Err(Error::new(Kind::ModelInvalid, "loading the network panicked; please report this"))
+                Err(Error::new(ErrorKind::ModelInvalid, "loading the network panicked; please report this"))
             });
             loading = lock(&self.0);
             if loading.requests == request {

@@ -2,7 +2,7 @@
 
 use super::caps;
 use super::imp::BgRemove;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::subjects::Seen;
 use crate::sync::lock;
 use gst::prelude::*;
@@ -30,12 +30,14 @@ impl BgRemove {
     /// Posts an error, and keeps it for the record.
     pub(super) fn post(&self, e: &Error) {
         match e.kind {
-            Kind::Runtime => self.post_as(gst::LibraryError::Init, &e.text, ""),
-            Kind::ModelNotFound => self.post_as(gst::ResourceError::NotFound, &e.text, ""),
-            Kind::ModelInvalid => self.post_as(gst::ResourceError::Read, &e.text, ""),
-            Kind::Setting => self.post_as(gst::LibraryError::Settings, &e.text, ""),
-            Kind::Unsuited => self.post_named(gst::StreamError::Failed, UNSUITED.into(), &e.text, ""),
-            Kind::Inference | Kind::Cancelled => self.post_as(gst::StreamError::Failed, &e.text, ""),
+            ErrorKind::Runtime => self.post_as(gst::LibraryError::Init, &e.text, ""),
+            ErrorKind::ModelNotFound => self.post_as(gst::ResourceError::NotFound, &e.text, ""),
+            ErrorKind::ModelInvalid => self.post_as(gst::ResourceError::Read, &e.text, ""),
+            ErrorKind::Setting => self.post_as(gst::LibraryError::Settings, &e.text, ""),
+            ErrorKind::Unsuited => self.post_named(gst::StreamError::Failed, UNSUITED.into(), &e.text, ""),
+            ErrorKind::Inference | ErrorKind::Cancelled => {
+                self.post_as(gst::StreamError::Failed, &e.text, "")
+            }
         }
     }
 

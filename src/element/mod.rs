@@ -2,6 +2,7 @@
 
 #[cfg(feature = "analytics")]
 mod analytics;
+mod background;
 pub(crate) mod caps;
 mod carry;
 mod choice;
@@ -14,7 +15,9 @@ mod keying;
 mod layers;
 mod loader;
 mod log;
+mod means;
 mod messages;
+mod network;
 mod pool;
 mod properties;
 mod record;
@@ -33,7 +36,8 @@ use gst::subclass::prelude::*;
 
 pub use inspect::elements_of;
 pub use messages::error_code;
-pub use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
+#[cfg(feature = "doc")]
+use settings::{BackgroundFit, ExecutionProvider, InferenceMode, OnError, Output, Refine};
 
 glib::wrapper! {
     /**

@@ -243,6 +243,7 @@ fn object(value: Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element::settings::Output;
     use crate::layers::Layers;
 
     #[test]
@@ -254,7 +255,7 @@ mod tests {
             (0.6f32.to_value(), json!(0.6)),
             (true.to_value(), json!(true)),
             (7u64.to_value(), json!(7)),
-            (super::super::Output::Matte.to_value(), json!("matte")),
+            (Output::Matte.to_value(), json!("matte")),
             (
                 gst::List::new([gst::Structure::builder("a").field("b-c", 1u32).build()]).to_value(),
                 json!([{"b_c": 1}]),

@@ -13,7 +13,6 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
 use gst_base::subclass::prelude::*;
-use gst_video::VideoFrameRef;
 use std::time::{Duration, Instant};
 
 /// How a frame was rendered.
@@ -102,13 +101,10 @@ impl BgRemove {
             if keyed {
                 return self.render_keyed(state, held, &mut buffer, (begun, waited), settings, live);
             }
-            let chosen = {
-                let mapped = VideoFrameRef::from_buffer_ref_readable(&held.buffer, &state.input)
-                    .map_err(|_| unreadable("the incoming buffer"))?;
-                let frame =
-                    frames::read(&mapped, &state.input).ok_or_else(|| unreadable("the incoming buffer"))?;
-                state.flow.select_mask(held, &frame, carries, &pending, limit)
-            };
+            let chosen = frames::view(&held.buffer, &state.input, |frame| {
+                state.flow.select_mask(held, frame, carries, &pending, limit)
+            });
+            let chosen = chosen.ok_or_else(|| unreadable("the incoming buffer"))?;
             let carrying = begin.elapsed();
             let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
             let outdated = chosen.outdated;

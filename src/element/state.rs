@@ -4,14 +4,14 @@ mod key;
 
 use super::caps::MATTE_COLORIMETRY;
 use super::carry::{Carrier, lie_alike, own};
-use super::choice::Means;
 use super::effort::Effort;
 use super::flow::Flow;
 use super::frames;
 use super::layers::Layering;
+use super::means::Means;
 use super::settings::*;
 use crate::compose::{self, Background};
-use crate::error::{Error, Kind as ErrorKind};
+use crate::error::{Error, ErrorKind};
 use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::matte::Mask;

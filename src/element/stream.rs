@@ -1,14 +1,14 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
-use super::choice::Means;
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::frames;
 use super::imp::{BgRemove, CAT};
+use super::means::Means;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::{State, unreadable};
 use super::worker::{Job, JobResult, Waited, Worker};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
@@ -16,7 +16,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_video::prelude::*;
-use gst_video::{VideoBufferFlags, VideoFrameRef, VideoInfo, VideoRegionOfInterestMeta};
+use gst_video::{VideoBufferFlags, VideoInfo, VideoRegionOfInterestMeta};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,21 +44,19 @@ impl BgRemove {
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return Err(gst::FlowError::NotNegotiated) };
-        let submitted = {
-            let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &state.input);
-            let frame = mapped.as_ref().ok().and_then(|m| frames::read(m, &state.input));
-            let Some(frame) = frame else {
-                self.post(&unreadable("the incoming buffer"));
-                return Err(gst::FlowError::Error);
-            };
-            if state.input.is_interlaced() && buffer.video_flags().contains(VideoBufferFlags::INTERLACED) {
-                self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
-                return Err(gst::FlowError::Error);
-            }
+        if state.input.is_interlaced() && buffer.video_flags().contains(VideoBufferFlags::INTERLACED) {
+            self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
+            return Err(gst::FlowError::Error);
+        }
+        let submitted = frames::view(&buffer, &state.input, |frame| {
             state.flow.set_rate(self.obj().segment().rate());
-            let submitted = state.flow.submit(&frame, buffer.pts(), discont, &settings, live);
-            self.check_compression(submitted.number, &frame);
+            let submitted = state.flow.submit(frame, buffer.pts(), discont, &settings, live);
+            self.check_compression(submitted.number, frame);
             submitted
+        });
+        let Some(submitted) = submitted else {
+            self.post(&unreadable("the incoming buffer"));
+            return Err(gst::FlowError::Error);
         };
         {
             let mut stats = lock(&self.stats);
@@ -75,7 +73,7 @@ impl BgRemove {
         let buffer = if state.flow.queued() > *lock(&self.promised_buffers) {
             // Upstream's pool has as many buffers as the allocation query asked for. To hold more of them would block it.
             buffer.copy_deep().map_err(|_| {
-                self.post(&Error::new(Kind::Inference, "no memory for a frame that is held back"));
+                self.post(&Error::new(ErrorKind::Inference, "no memory for a frame that is held back"));
                 gst::FlowError::Error
             })?
         } else {
@@ -409,7 +407,7 @@ impl BgRemove {
             n => format!("{e} (and {n} times before); {what} until it works again"),
         };
         match e.kind {
-            Kind::Unsuited => self.warn(UNSUITED, reason, text),
+            ErrorKind::Unsuited => self.warn(UNSUITED, reason, text),
             _ => self.warn("inference-failed", reason, text),
         };
         Ok(())
@@ -454,5 +452,5 @@ fn regions(buffer: &gst::BufferRef, info: &VideoInfo) -> Vec<Region> {
 }
 
 fn timeout_error(limit: Duration) -> Error {
-    Error::new(Kind::Inference, format!("an inference took longer than inference-timeout ({limit:?})"))
+    Error::new(ErrorKind::Inference, format!("an inference took longer than inference-timeout ({limit:?})"))
 }

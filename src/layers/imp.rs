@@ -67,21 +67,15 @@ impl ElementImpl for LayerExtract {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            [gst::PadDirection::Sink, gst::PadDirection::Src]
-                .into_iter()
-                .filter_map(|direction| {
-                    let name = if direction == gst::PadDirection::Sink { "sink" } else { "src" };
-                    let caps = gst_video::VideoCapsBuilder::new().format_list(formats()).build();
-                    gst::PadTemplate::new(name, direction, gst::PadPresence::Always, &caps).ok()
-                })
-                .collect()
+            let caps = video::caps(formats());
+            video::templates(&caps, &caps)
         });
         TEMPLATES.as_ref()
     }
 }
 
 /// All that bgremove gives.
-fn formats() -> impl Iterator<Item = VideoFormat> {
+fn formats() -> impl Iterator<Item = VideoFormat> + Clone {
     video::SINK_FORMATS.into_iter().chain([VideoFormat::Gray8])
 }
 
@@ -102,25 +96,13 @@ impl BaseTransformImpl for LayerExtract {
         filter: Option<&gst::Caps>,
     ) -> Option<gst::Caps> {
         let layer = *lock(&self.layer);
-        let mut out = gst::Caps::new_empty();
-        for s in caps.iter() {
-            for frames in formats() {
-                let Some(made) = layer.format(frames) else { continue };
-                let (here, there) =
-                    if direction == gst::PadDirection::Sink { (frames, made) } else { (made, frames) };
-                let only = gst_video::VideoCapsBuilder::new().format(here).build();
-                let one = gst::Caps::builder_full().structure(s.to_owned()).build();
-                let mut both = one.intersect(&only);
-                for s in both.make_mut().iter_mut() {
-                    s.set("format", there.to_str());
-                    if layer == Layer::Matte {
-                        // The colours' say nothing of alpha, and the other way round.
-                        s.remove_fields(["colorimetry", "chroma-site"]);
-                    }
-                }
-                out.merge(both);
+        let pairs = formats().filter_map(|frames| Some((frames, layer.format(frames)?)));
+        let out = video::transform(direction, caps, pairs, |s| {
+            if layer == Layer::Matte {
+                // The colours' say nothing of alpha, and the other way round.
+                s.remove_fields(["colorimetry", "chroma-site"]);
             }
-        }
+        });
         Some(video::filtered(out, filter))
     }
 

@@ -1,5 +1,6 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
+mod mask;
 mod output;
 mod prompt;
 mod region;
@@ -7,23 +8,15 @@ mod sample;
 
 use crate::error::Result;
 use crate::frame::Frame;
-use crate::models::{Fit, Network, Spec};
+use crate::models::{InputFit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, Value};
 use crate::subjects::{Asked, Found, Subjects, Wanted};
+pub use mask::Mask;
 pub(crate) use output::Known;
 use prompt::Prompter;
 use region::{Look, Region, Tracker};
-pub use sample::Sampler;
+pub(crate) use sample::Sampler;
 use std::time::{Duration, Instant};
-
-/// A mask at network resolution that covers the whole frame, foreground 1, background 0.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mask {
-    pub width: usize,
-    pub height: usize,
-    /// `width · height` values in 0..1.
-    pub data: Vec<f32>,
-}
 
 /// Runs a network on frames and keeps what it remembers from one to the next.
 #[derive(Debug)]
@@ -175,8 +168,8 @@ impl Matting {
     /// all of them.
     ///
     /// # Errors
-    /// [`Kind::Inference`](crate::error::Kind) when the runtime fails or what comes out is no mask,
-    /// [`Kind::Cancelled`](crate::error::Kind).
+    /// [`ErrorKind::Inference`](crate::error::ErrorKind) when the runtime fails or what comes out is no mask,
+    /// [`ErrorKind::Cancelled`](crate::error::ErrorKind).
     pub fn run(&mut self, frame: &Frame<'_>, asked: Option<&Asked>, cancel: &Cancel) -> Result<&mut Mask> {
         self.cancel = cancel.clone();
         self.times = Times::default();
@@ -284,8 +277,8 @@ impl Matting {
             self.states.clear();
         }
         let window = match spec.fit {
-            Fit::Stretch => Window { x: 0, y: 0, width, height },
-            Fit::Letterbox => letterbox(frame.width, frame.height, width, height),
+            InputFit::Stretch => Window { x: 0, y: 0, width, height },
+            InputFit::Letterbox => letterbox(frame.width, frame.height, width, height),
         };
         let start = Instant::now();
         self.fill(spec, frame, width, height, window);
@@ -398,8 +391,8 @@ pub(crate) fn read_view(
     mask: &mut Mask,
 ) -> Result<()> {
     let window = match spec.fit {
-        Fit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
-        Fit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
+        InputFit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
+        InputFit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
     };
     output::read(std::slice::from_ref(view), spec, input, window, known, mask)
 }

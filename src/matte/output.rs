@@ -1,7 +1,7 @@
 //! What a network gives, read as a mask.
 
 use super::{Mask, Window};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::models::{Activation, Spec};
 use crate::runtime::View;
 
@@ -35,11 +35,11 @@ pub fn read(
     mask: &mut Mask,
 ) -> Result<()> {
     let [view, scores @ ..] = views else {
-        return Err(Error::new(Kind::Inference, "the network gave no output"));
+        return Err(Error::new(ErrorKind::Inference, "the network gave no output"));
     };
     let grid = Grid::of(&view.shape, view.data.len()).ok_or_else(|| {
         Error::new(
-            Kind::Inference,
+            ErrorKind::Inference,
             format!(
                 "the network's output '{}' of shape {:?} is no mask of one or more channels",
                 spec.output, view.shape
@@ -87,7 +87,7 @@ pub fn read(
     known.finite |= mask.data.iter().any(|v| !v.is_nan());
     if !known.finite {
         return Err(Error::new(
-            Kind::Unsuited,
+            ErrorKind::Unsuited,
             format!(
                 "the network gives no mask: there is no finite number in its output '{}'. Its file may be broken (float16 \
                  overflows where float32 does not), it may want other numbers (`mean` and `std`), or its mask is another \

@@ -127,7 +127,7 @@ impl Prompter {
     /// not known in which form the network gives it.
     ///
     /// # Errors
-    /// [`Kind::Inference`](crate::error::Kind) for one that cannot be filled.
+    /// [`ErrorKind::Inference`](crate::error::ErrorKind) for one that cannot be filled.
     pub fn fill<'a>(
         &self,
         prompt: &'a Prompt,

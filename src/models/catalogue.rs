@@ -2,7 +2,7 @@
 
 use super::keys::{hints, key_file};
 use super::{Hints, sidecar};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key;
 use crate::runtime::{self, ModelSource};
 use std::hash::{Hash, Hasher};
@@ -165,9 +165,9 @@ fn known(path: &Path) -> Hints {
 /// presets with a file for wide frames; `None` if it is not known yet.
 ///
 /// # Errors
-/// [`Kind::ModelNotFound`] when it is neither a preset nor a file, or a preset that is not installed.
+/// [`ErrorKind::ModelNotFound`] when it is neither a preset nor a file, or a preset that is not installed.
 pub fn resolve(model: &str, aspect: Option<f64>) -> Result<Choice> {
-    let missing = |text: String| Err(Error::new(Kind::ModelNotFound, text));
+    let missing = |text: String| Err(Error::new(ErrorKind::ModelNotFound, text));
     let entries: Vec<&Entry> = entries().iter().filter(|e| e.preset == model).collect();
     if let Some(first) = entries.first() {
         // Between the networks' own shapes, 16:9 and 1:1, the border is their geometric mean, 4:3; a
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_named() {
         let e = resolve("/no/such.onnx", None).unwrap_err();
-        assert_eq!(e.kind, Kind::ModelNotFound);
+        assert_eq!(e.kind, ErrorKind::ModelNotFound);
         assert!(e.text.contains("/no/such.onnx") && e.text.contains("light"), "{e}");
     }
 

@@ -1,6 +1,6 @@
 //! Key files: the keys that `models/manifest.ini` and sidecars have for a network.
 
-use super::{Activation, Fit, Hints};
+use super::{Activation, Hints, InputFit};
 use glib::KeyFile;
 use std::path::PathBuf;
 
@@ -107,8 +107,8 @@ pub fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Er
         input: text("input")?,
         fit: match text("fit")?.as_deref() {
             None => None,
-            Some("stretch") => Some(Fit::Stretch),
-            Some("letterbox") => Some(Fit::Letterbox),
+            Some("stretch") => Some(InputFit::Stretch),
+            Some("letterbox") => Some(InputFit::Letterbox),
             Some(v) => return Err(bad("fit", v)),
         },
         short_side: number("short-side")?,

@@ -6,6 +6,8 @@
 //! `model-options`.
 
 mod catalogue;
+mod explain;
+mod hints;
 mod keys;
 mod network;
 mod npy;
@@ -17,12 +19,15 @@ mod spec;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
-pub use network::{Network, Provenance};
-pub use npy::Array;
+pub use hints::Hints;
+pub(crate) use hints::{Activation, InputFit};
+pub use network::Network;
+pub(crate) use npy::Array;
 #[cfg(any(test, fuzzing))]
 pub(crate) use npy::parse as parse_npy;
-pub use prompt::{Prompt, label};
+pub(crate) use prompt::{Prompt, label};
 pub use sidecar::from_structure;
 #[cfg(any(test, fuzzing))]
 pub(crate) use sidecar::parse as parse_sidecar;
-pub use spec::{Activation, Fit, Hints, Order, Signature, Size, Spec};
+pub(crate) use spec::Order;
+pub use spec::{Signature, Spec};

@@ -3,7 +3,7 @@
 
 use super::shelf::Shelf;
 use super::{Array, Choice, FileSource, Spec, npy};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::{self, Provider, Runtime, Session, Target};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -64,7 +64,7 @@ impl Network {
     /// those that do not share no session: a thread that has stepped back cannot come forth again.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`] when the file is no ONNX file or no image network; [`Kind::Runtime`] when
+    /// [`ErrorKind::ModelInvalid`] when the file is no ONNX file or no image network; [`ErrorKind::Runtime`] when
     /// the provider that was asked for is not there or has no such device.
     pub fn load(
         runtime: &Runtime,
@@ -75,7 +75,7 @@ impl Network {
     ) -> Result<Self> {
         let because = |e: Error| match e.kind {
             // It is not the model's fault.
-            Kind::Runtime => e,
+            ErrorKind::Runtime => e,
             kind => Error::new(kind, format!("model '{}' cannot be used: {}", choice.name, e.text)),
         };
         let length_of = |source: &FileSource| match source {
@@ -99,7 +99,7 @@ impl Network {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
             Some(p) => on(p, &target.device).map_err(because),
             None if !target.device.is_empty() => Err(Error::new(
-                Kind::Runtime,
+                ErrorKind::Runtime,
                 format!(
                     "device={} says which of a provider's devices, and execution-provider=auto leaves the provider \
                      open: set execution-provider, too",
@@ -107,11 +107,11 @@ impl Network {
                 ),
             )),
             None => {
-                let mut last = Err(Error::new(Kind::Runtime, "no execution provider"));
+                let mut last = Err(Error::new(ErrorKind::Runtime, "no execution provider"));
                 for p in Provider::automatic(length) {
                     last = match runtime::only_software(p) {
                         None => on(p, ""),
-                        Some(why) => Err(Error::new(Kind::Runtime, why)),
+                        Some(why) => Err(Error::new(ErrorKind::Runtime, why)),
                     };
                     match &last {
                         Ok(_) => break,
@@ -211,7 +211,10 @@ fn embedding(spec: &Spec, choice: &Choice) -> Result<Option<Arc<Array>>> {
     let Some((port, path)) = spec.prompt.as_ref().and_then(|p| p.embedding.as_ref()) else { return Ok(None) };
     let path = choice.beside(path);
     let refuse = |why: String| {
-        Error::new(Kind::ModelInvalid, format!("{} cannot be its prompt-embedding: {why}", path.display()))
+        Error::new(
+            ErrorKind::ModelInvalid,
+            format!("{} cannot be its prompt-embedding: {why}", path.display()),
+        )
     };
     let array = npy::read(&path).map_err(refuse)?;
     let shape = array

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 pub mod label {
     /// Only there because the network wants as many.
     pub const NONE: f32 = -1.0;
-    pub const BACKGROUND: f32 = 0.0;
     pub const SUBJECT: f32 = 1.0;
     /// Corners of a box.
     pub const TOP_LEFT: f32 = 2.0;
@@ -35,7 +34,7 @@ pub struct Prompt {
     pub size: Option<Port>,
     /// Always the same numbers, and the file that they are in.
     pub embedding: Option<(Port, PathBuf)>,
-    /// Places that it is always told of: x and y in parts of the frame, and 1 for the subject or 0 for the background.
+    /// As [`Hints::points`].
     pub places: Vec<[f32; 3]>,
 }
 

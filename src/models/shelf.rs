@@ -98,7 +98,7 @@ impl<T> Drop for End<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::error::ErrorKind;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -193,7 +193,7 @@ mod tests {
             let waiting: Vec<_> =
                 (0..3).map(|_| s.spawn(|| shelf.get_or_load("a", || panic!("it waits")))).collect();
             crowd(&shelf, "a", 4);
-            tell.send(Err(Error::new(Kind::ModelInvalid, "broken"))).unwrap();
+            tell.send(Err(Error::new(ErrorKind::ModelInvalid, "broken"))).unwrap();
             assert_eq!(first.join().unwrap().unwrap().unwrap_err().text, "broken");
             for thread in waiting {
                 assert_eq!(thread.join().unwrap().unwrap_err().text, "broken");

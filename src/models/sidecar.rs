@@ -6,7 +6,7 @@
 //! word for stands in a group `[bgremove]`, with the keys of `models/manifest.ini`.
 
 use super::{Hints, keys};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use glib::KeyFile;
 use std::path::{Path, PathBuf};
 
@@ -25,14 +25,14 @@ fn path_of(model: &Path) -> PathBuf {
 /// Reads the sidecar of a model; without one, nothing is said.
 ///
 /// # Errors
-/// [`Kind::ModelInvalid`] when there is one and it cannot be understood.
+/// [`ErrorKind::ModelInvalid`] when there is one and it cannot be understood.
 pub fn read(model: &Path) -> Result<Hints> {
     let path = path_of(model);
     if !path.exists() {
         return Ok(Hints::default());
     }
     let refuse = |why: &str| {
-        Error::new(Kind::ModelInvalid, format!("the sidecar {} cannot be used: {why}", path.display()))
+        Error::new(ErrorKind::ModelInvalid, format!("the sidecar {} cannot be used: {why}", path.display()))
     };
     // Neither a pipe, which would wait for a writer, nor a file of gigabytes.
     let kind = path.metadata().map_err(|e| refuse(&e.to_string()))?;
@@ -100,7 +100,7 @@ fn normalisation(ranges: &str) -> std::result::Result<([f32; 3], [f32; 3]), Stri
 /// Reads the element's `model-options`: the keys of the manifest as the fields of a structure.
 ///
 /// # Errors
-/// [`Kind::Setting`] for a value that cannot be understood, and for a field that is not known.
+/// [`ErrorKind::Setting`] for a value that cannot be understood, and for a field that is not known.
 pub fn from_structure(structure: &gst::StructureRef) -> Result<Hints> {
     const KEYS: [&str; 22] = [
         "mean",
@@ -126,7 +126,7 @@ pub fn from_structure(structure: &gst::StructureRef) -> Result<Hints> {
         "prompt-embedding",
         "points",
     ];
-    let refuse = |why: String| Error::new(Kind::Setting, format!("model-options cannot be used: {why}"));
+    let refuse = |why: String| Error::new(ErrorKind::Setting, format!("model-options cannot be used: {why}"));
     let file = KeyFile::new();
     file.set_string(GROUP, "version", "1");
     for (name, value) in structure.iter() {

@@ -1,9 +1,8 @@
 //! What a network wants and gives, from its signature and what is known besides.
 
-use super::Prompt;
-use crate::error::{Error, Kind, Result};
+use super::{Activation, Hints, InputFit, Prompt};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::{Element, Port, Session};
-use std::path::PathBuf;
 
 /// Order of the dimensions of an image tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,28 +11,6 @@ pub enum Order {
     Nchw,
     /// Batch, row, column, channel.
     Nhwc,
-}
-
-/// How the frame meets a fixed input size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// The whole frame on the whole input, each axis with its own scale.
-    Stretch,
-    /// One scale, the rest filled.
-    Letterbox,
-}
-
-/// What still has to be applied to the network's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Not known: taken for logits as soon as a value lies outside 0..1 by more than rounding.
-    Auto,
-    /// Nothing: it is a matte in 0..1.
-    None,
-    /// 1 ∕ (1 + e^−x).
-    Sigmoid,
-    /// Softmax over the classes.
-    Softmax,
 }
 
 /// The size of the network's input, in pixels.
@@ -48,71 +25,6 @@ pub enum Size {
         short_side: usize,
         multiple: usize,
     },
-}
-
-/// What an ONNX file cannot say of itself. Everything is optional.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Hints {
-    pub mean: Option<[f32; 3]>,
-    pub std: Option<[f32; 3]>,
-    pub divide_by_max: Option<bool>,
-    pub bgr: Option<bool>,
-    pub input: Option<String>,
-    pub fit: Option<Fit>,
-    pub short_side: Option<usize>,
-    pub multiple: Option<usize>,
-    pub output: Option<String>,
-    pub class: Option<usize>,
-    pub activation: Option<Activation>,
-    pub min_max: Option<bool>,
-    /// Recurrent pairs: input, output.
-    pub recurrent: Option<Vec<(String, String)>>,
-    /// The file's second part, which goes from what this one gives to the mask; beside this one, if the path is relative.
-    pub decoder: Option<PathBuf>,
-    /// What goes from the first part to the second under two names: output, input.
-    pub link: Option<Vec<(String, String)>>,
-    /// The output that says how good each of several masks is; the best is taken.
-    pub scores: Option<String>,
-    /// An input for places, and one for what they are.
-    pub prompt_points: Option<(String, Option<String>)>,
-    pub prompt_box: Option<String>,
-    /// An input for the mask before, and one for whether there is one.
-    pub prompt_mask: Option<(String, Option<String>)>,
-    pub prompt_size: Option<String>,
-    /// An input, and the file of what it is always filled with; beside the network, if the path is relative.
-    pub prompt_embedding: Option<(String, PathBuf)>,
-    /// As [`Prompt::places`].
-    pub points: Option<Vec<[f32; 3]>>,
-}
-
-impl Hints {
-    /// What `self` says, and what `others` says where `self` is silent.
-    pub fn or(self, others: Hints) -> Hints {
-        Hints {
-            mean: self.mean.or(others.mean),
-            std: self.std.or(others.std),
-            divide_by_max: self.divide_by_max.or(others.divide_by_max),
-            bgr: self.bgr.or(others.bgr),
-            input: self.input.or(others.input),
-            fit: self.fit.or(others.fit),
-            short_side: self.short_side.or(others.short_side),
-            multiple: self.multiple.or(others.multiple),
-            output: self.output.or(others.output),
-            class: self.class.or(others.class),
-            activation: self.activation.or(others.activation),
-            min_max: self.min_max.or(others.min_max),
-            recurrent: self.recurrent.or(others.recurrent),
-            decoder: self.decoder.or(others.decoder),
-            link: self.link.or(others.link),
-            scores: self.scores.or(others.scores),
-            prompt_points: self.prompt_points.or(others.prompt_points),
-            prompt_box: self.prompt_box.or(others.prompt_box),
-            prompt_mask: self.prompt_mask.or(others.prompt_mask),
-            prompt_size: self.prompt_size.or(others.prompt_size),
-            prompt_embedding: self.prompt_embedding.or(others.prompt_embedding),
-            points: self.points.or(others.points),
-        }
-    }
 }
 
 /// What goes into a network's file and what comes out of it.
@@ -136,7 +48,7 @@ pub struct Spec {
     pub element: Element,
     pub order: Order,
     pub size: Size,
-    pub fit: Fit,
+    pub fit: InputFit,
     /// Of R, G, B in 0..1: the network gets `(rgb − mean) ∕ std`.
     pub mean: [f32; 3],
     pub std: [f32; 3],
@@ -183,7 +95,7 @@ impl Spec {
     /// Reads a network's signature. `decoder`: of its second part, which takes what the first gives.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`], with the inputs and outputs, when it is no image network.
+    /// [`ErrorKind::ModelInvalid`], with the inputs and outputs, when it is no image network.
     pub fn of(network: Signature<'_>, decoder: Option<Signature<'_>>, hints: &Hints) -> Result<Self> {
         let list = |ports: &[Port]| ports.iter().map(|p| p.to_string()).collect::<Vec<_>>().join(", ");
         let refuse = |why: &str| {
@@ -196,7 +108,7 @@ impl Spec {
                     list(decoder.outputs)
                 );
             }
-            Error::new(Kind::ModelInvalid, text)
+            Error::new(ErrorKind::ModelInvalid, text)
         };
         let last = decoder.unwrap_or(network);
         let states = find_states(last, hints).map_err(|why| refuse(&why))?;
@@ -302,7 +214,7 @@ impl Spec {
             element: input.element,
             order,
             size,
-            fit: hints.fit.unwrap_or(Fit::Letterbox),
+            fit: hints.fit.unwrap_or(InputFit::Letterbox),
             mean: hints.mean.unwrap_or([0.0; 3]),
             std: hints.std.unwrap_or([1.0; 3]),
             divide_by_max: hints.divide_by_max.unwrap_or(false),
@@ -319,61 +231,6 @@ impl Spec {
             separate: scores.is_some(),
             scores: scores.filter(|_| hints.class.is_none()).map(|o| o.name.clone()),
         })
-    }
-
-    /// What each input and each output is to bgremove, and why, in their order: of the file, and of the decoder.
-    pub fn explain(
-        &self,
-        network: Signature<'_>,
-        decoder: Option<Signature<'_>>,
-        hints: &Hints,
-    ) -> Vec<(Vec<String>, Vec<String>)> {
-        let picture = |port: &Port| {
-            let how = if hints.input.is_some() { "named by `input`" } else { "the first that can be one" };
-            (port.name == self.input).then(|| format!("the picture ({how})"))
-        };
-        let input = |port: &Port| {
-            let state = self.states.iter().find(|(s, _)| s.name == port.name);
-            let remembered =
-                state.map(|(_, out)| format!("what is remembered of the frame before: '{out}' of its run"));
-            let linked = self.links.iter().find(|(_, to)| *to == port.name);
-            let linked = linked.map(|(from, _)| format!("'{from}' of the first part"));
-            let prompt = self.prompt.as_ref().and_then(|p| p.role(&port.name)).map(str::to_string);
-            remembered.or(linked).or(prompt).unwrap_or_else(|| "always 1".to_string())
-        };
-        let output = |port: &Port| {
-            if port.name == self.output {
-                let how = match hints.output {
-                    Some(_) => "named by `output`",
-                    None => "the first output that can be one",
-                };
-                return format!("taken as the mask ({how})");
-            }
-            if self.scores.as_ref() == Some(&port.name) {
-                return "how good each mask is: the best is taken".to_string();
-            }
-            if let Some((state, _)) = self.states.iter().find(|(_, out)| *out == port.name) {
-                return format!("remembered for the next frame, as '{}'", state.name);
-            }
-            let laid = decoder.is_none().then_some(self.order);
-            match no_matte(port, laid, self.separate || self.class.is_some()) {
-                Some(why) => format!("not read ({why})"),
-                None => format!("not read (could be a mask, too: output={} takes it)", port.name),
-            }
-        };
-        let all = |ports: &[Port], role: &dyn Fn(&Port) -> String| ports.iter().map(role).collect::<Vec<_>>();
-        let Some(decoder) = decoder else {
-            let inputs = all(network.inputs, &|p| picture(p).unwrap_or_else(|| input(p)));
-            return vec![(inputs, all(network.outputs, &output))];
-        };
-        let given = |port: &Port| match self.links.iter().find(|(from, _)| *from == port.name) {
-            Some((_, to)) => format!("goes to the decoder, as '{to}'"),
-            None => "not read".to_string(),
-        };
-        vec![
-            (all(network.inputs, &|p| picture(p).unwrap_or_default()), all(network.outputs, &given)),
-            (all(decoder.inputs, &input), all(decoder.outputs, &output)),
-        ]
     }
 
     /// The network's input size for a frame, width and height in pixels. `short_side` overrides the
@@ -422,7 +279,7 @@ fn image_order(port: &Port) -> Option<Order> {
 
 /// Why an output cannot be a matte, if so. `order`: of its dimensions, if that is known; `several`: it may be several mattes,
 /// of which one is taken.
-fn no_matte(port: &Port, order: Option<Order>, several: bool) -> Option<&'static str> {
+pub(super) fn no_matte(port: &Port, order: Option<Order>, several: bool) -> Option<&'static str> {
     if !port.element.is_picture() {
         return Some("no float32, float16 or uint8");
     }

@@ -5,5 +5,5 @@ mod stats;
 mod watch;
 
 pub use record::{Incident, Outcome, Record, save, utc};
-pub use stats::{Histogram, Stats};
-pub use watch::{MaskSummary, Note, Watch, blockiness};
+pub(crate) use stats::Stats;
+pub(crate) use watch::{MaskSummary, Watch, blockiness};

@@ -13,13 +13,12 @@ const OCTAVES: usize = 28;
 pub struct Histogram {
     counts: [u32; STEPS * OCTAVES],
     count: u64,
-    sum: Duration,
     max: Duration,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: [0; STEPS * OCTAVES], count: 0, sum: Duration::ZERO, max: Duration::ZERO }
+        Self { counts: [0; STEPS * OCTAVES], count: 0, max: Duration::ZERO }
     }
 }
 
@@ -30,23 +29,12 @@ impl Histogram {
         let at = (micros.log2() * STEPS as f64) as usize;
         self.counts[at.min(STEPS * OCTAVES - 1)] += 1;
         self.count += 1;
-        self.sum += time;
         self.max = self.max.max(time);
-    }
-
-    /// How many times were counted.
-    pub fn count(&self) -> u64 {
-        self.count
     }
 
     /// The longest of them.
     pub fn max(&self) -> Duration {
         self.max
-    }
-
-    /// Their mean; zero of none.
-    pub fn mean(&self) -> Duration {
-        self.sum.checked_div(self.count as u32).unwrap_or_default()
     }
 
     /// The time that a part `q` (0..1) of them does not exceed; zero of none.
@@ -115,8 +103,7 @@ mod tests {
             assert!((got / want - 1.0).abs() < 0.09, "{q}: {got} for {want}");
         }
         assert_eq!(h.max(), Duration::from_micros(10_000));
-        assert_eq!(h.count(), 1000);
-        assert_eq!(h.mean().as_micros(), 5005);
+        assert_eq!(h.count, 1000);
         assert!(h.quantile(1.0) <= h.max());
     }
 

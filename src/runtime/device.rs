@@ -1,34 +1,11 @@
 //! Which of a provider's devices a network runs on.
 
-use super::{Provider, Runtime, cuda, vulkan};
-use crate::error::{Error, Kind, Result};
+use super::provider::{Device, Pick, Provider};
+use super::{Runtime, cuda, vulkan};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use std::sync::Mutex;
 use vulkan::{Adapter, AdapterKind};
-
-/// A device of a provider.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Device {
-    /// For people; empty where the provider does not say.
-    pub name: String,
-    /// A program that computes on the CPU takes the place of a GPU.
-    pub software: bool,
-    pub(super) pick: Pick,
-}
-
-/// How a provider is told which device.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) enum Pick {
-    /// Not at all.
-    #[default]
-    Own,
-    /// By its number.
-    Index(i32),
-    /// By its kind, as OpenVINO does: `CPU`, `GPU`, `GPU.1`, `NPU`.
-    Kind(String),
-    /// By what is wanted of it, as WebGPU does.
-    Power(&'static str),
-}
 
 /// The names of the devices that a provider sees, in the order of their numbers. Empty where it does not tell.
 ///
@@ -56,11 +33,11 @@ pub fn devices(runtime: &Runtime, provider: Provider) -> std::result::Result<Vec
 /// The device that `wanted` means: a number or a name (or a part of one), or the provider's own choice where it is empty.
 ///
 /// # Errors
-/// [`Kind::Runtime`] when there is no such device, with those that there are.
+/// [`ErrorKind::Runtime`] when there is no such device, with those that there are.
 pub(super) fn choose(provider: Provider, wanted: &str) -> Result<Device> {
     let refuse = |why: String| {
         let asked = if wanted.is_empty() { String::new() } else { format!(" device={wanted}") };
-        Error::new(Kind::Runtime, format!("execution-provider={}{asked}: {why}", provider.name()))
+        Error::new(ErrorKind::Runtime, format!("execution-provider={}{asked}: {why}", provider.name()))
     };
     let unnamed = |index: &str| match index.parse() {
         Ok(n) => Ok(Device { name: index.to_string(), pick: Pick::Index(n), software: false }),

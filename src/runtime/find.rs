@@ -1,6 +1,7 @@
 //! Where ONNX Runtime is looked for.
 
-use super::{Provider, cuda, vulkan};
+use super::provider::{CUDA, OPENVINO, Provider, WEBGPU};
+use super::{cuda, vulkan};
 use std::path::{Path, PathBuf};
 
 /// The file name of the library on this system.
@@ -64,11 +65,8 @@ fn installed(wanted: Option<Provider>) -> Vec<PathBuf> {
     folders.into_iter().map(library).collect()
 }
 
-/// The folders below [`data_folder`] that `tools/install_runtime.sh` fills.
-pub const PLAIN: &str = "runtime";
-pub const OPENVINO: &str = "runtime-openvino";
-pub const WEBGPU: &str = "runtime-webgpu";
-pub const CUDA: &str = "runtime-cuda";
+/// The folder below [`data_folder`] of the library with no more than the CPU.
+const PLAIN: &str = "runtime";
 
 /// The folders where a package puts what only bgremove uses, as far as they are there: `LIB/bgremove`, where the
 /// plugin is in `LIB/gstreamer-1.0` and a program in `bin` beside `LIB`.

@@ -7,7 +7,7 @@ mod cuda;
 mod device;
 mod exit;
 mod find;
-pub mod onnx;
+pub(crate) mod onnx;
 mod provider;
 mod run;
 mod session;
@@ -16,15 +16,18 @@ mod version;
 mod vulkan;
 
 pub(crate) use cache::processor;
-pub use device::{Device, devices, only_software};
+pub use device::devices;
+pub(crate) use device::only_software;
 pub use find::data_folder;
+pub(crate) use provider::Device;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
 pub use run::Cancel;
-pub use session::{Element, Input, ModelSource, Port, Session, Value, View, threads_of_a_run};
-pub use threads::step_back_here;
+pub(crate) use session::{Element, ModelSource, View, threads_of_a_run};
+pub use session::{Input, Port, Session, Value};
+pub(crate) use threads::step_back_here;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use find::{LIBRARY, candidates};
 use once_cell::sync::OnceCell;
@@ -62,7 +65,7 @@ impl Runtime {
             provider.name(),
             self.path.display()
         );
-        Error::new(Kind::Runtime, text)
+        Error::new(ErrorKind::Runtime, text)
     }
 }
 
@@ -77,7 +80,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 /// and `/runtime`, where a package puts it, and asks the system loader, in this order.
 ///
 /// # Errors
-/// [`Kind::Runtime`] with every place that was tried and why it did not serve.
+/// [`ErrorKind::Runtime`] with every place that was tried and why it did not serve.
 pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'static Runtime> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
@@ -106,7 +109,7 @@ pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'sta
             tried += &format!("\n  {place}: {reason}");
         }
         Err(Error::new(
-            Kind::Runtime,
+            ErrorKind::Runtime,
             format!(
                 "ONNX Runtime (1.{} or newer) was not found. Looked at:{tried}\nInstall it with `make runtime` in \
                  bgremove's source folder, or set ORT_DYLIB_PATH to the full path of {LIBRARY}.",

@@ -5,7 +5,7 @@
 //! looked for before the runtime sees the file. The messages and their fields are those of onnx.proto
 //! (1.19), the encoding that of protocol buffers: a list of keys (field number × 8 + wire type) and values.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::path::{Component, Path, PathBuf};
@@ -22,10 +22,10 @@ pub struct Files {
 /// Looks through a network file.
 ///
 /// # Errors
-/// [`Kind::ModelInvalid`] when it is no ONNX file, names a file that is not in its own folder or below, or
+/// [`ErrorKind::ModelInvalid`] when it is no ONNX file, names a file that is not in its own folder or below, or
 /// holds a compiled graph.
 pub fn inspect(path: &Path) -> Result<Files> {
-    let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+    let refuse = |why: String| Error::new(ErrorKind::ModelInvalid, why);
     let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
@@ -37,7 +37,7 @@ pub fn inspect(path: &Path) -> Result<Files> {
 /// # Errors
 /// As for [`inspect`].
 pub fn inspect_read(path: &Path, input: impl Read + Seek, length: u64) -> Result<Files> {
-    let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+    let refuse = |why: String| Error::new(ErrorKind::ModelInvalid, why);
     let locations = locations(input, length).map_err(refuse)?;
     let mut files = Files { length, data: Vec::new() };
     for location in locations {
@@ -346,7 +346,7 @@ mod tests {
             "./../w.bin",
         ] {
             let e = at(bad).unwrap_err();
-            assert!(e.kind == Kind::ModelInvalid && e.text.contains("own folder"), "{bad}: {e}");
+            assert!(e.kind == ErrorKind::ModelInvalid && e.text.contains("own folder"), "{bad}: {e}");
         }
         assert!(at("not-there.bin").unwrap_err().text.contains("not-there.bin"));
         // A cache of links: network and data lie together where the links lead.

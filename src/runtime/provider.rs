@@ -1,7 +1,5 @@
 //! What a network can run on.
 
-use super::device::{Device, Pick};
-use super::find;
 use ort::ep::{
     self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _, ExecutionProviderDispatch,
 };
@@ -27,6 +25,30 @@ pub enum Provider {
     DirectMl,
 }
 
+/// A device of a provider.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// For people; empty where the provider does not say.
+    pub name: String,
+    /// A program that computes on the CPU takes the place of a GPU.
+    pub software: bool,
+    pub(super) pick: Pick,
+}
+
+/// How a provider is told which device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// Not at all.
+    #[default]
+    Own,
+    /// By its number.
+    Index(i32),
+    /// By its kind, as OpenVINO does: `CPU`, `GPU`, `GPU.1`, `NPU`.
+    Kind(String),
+    /// By what is wanted of it, as WebGPU does.
+    Power(&'static str),
+}
+
 /// Where a network is to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Target {
@@ -42,6 +64,11 @@ impl From<Provider> for Target {
         Self { provider: Some(provider), device: String::new() }
     }
 }
+
+/// The folders below [`data_folder`](super::data_folder) that `tools/install_runtime.sh` fills for them.
+pub(super) const OPENVINO: &str = "runtime-openvino";
+pub(super) const WEBGPU: &str = "runtime-webgpu";
+pub(super) const CUDA: &str = "runtime-cuda";
 
 /// Length of a network file up to which a run takes about a millisecond.
 pub(super) const SMALL: u64 = 2_000_000;
@@ -77,9 +104,9 @@ impl Provider {
     /// target of `make` that does it; `None` where nothing does.
     pub fn folder(self) -> Option<&'static str> {
         match self {
-            Provider::OpenVino => Some(find::OPENVINO),
-            Provider::WebGpu => Some(find::WEBGPU),
-            Provider::Cuda | Provider::TensorRt => Some(find::CUDA),
+            Provider::OpenVino => Some(OPENVINO),
+            Provider::WebGpu => Some(WEBGPU),
+            Provider::Cuda | Provider::TensorRt => Some(CUDA),
             Provider::Cpu | Provider::MiGraphX | Provider::CoreMl | Provider::DirectMl => None,
         }
     }

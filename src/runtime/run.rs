@@ -5,7 +5,7 @@
 //! themselves. So the C function is called here, side by side on the CPU, and as many at a time as a [`Gate`] lets
 //! through elsewhere.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{lock, wait};
 use ort::AsPointer;
 use ort::session::{RunOptions, SessionInputValue};
@@ -87,7 +87,7 @@ impl Gate {
     /// Waits for a turn, or for `cancel` to be called.
     ///
     /// # Errors
-    /// [`Kind::Cancelled`](crate::error::Kind).
+    /// [`ErrorKind::Cancelled`](crate::error::ErrorKind).
     pub fn enter(self: &Arc<Self>, cancel: &Cancel) -> Result<Turn> {
         cancel.wakes(Some(Arc::clone(self)));
         let mut queue = lock(&self.queue);
@@ -187,12 +187,12 @@ impl Cancel {
 }
 
 pub(super) fn cancelled() -> Error {
-    Error::new(Kind::Cancelled, "the run was cancelled")
+    Error::new(ErrorKind::Cancelled, "the run was cancelled")
 }
 
 /// The error of a run.
 pub(super) fn failed(e: ort::Error) -> Error {
-    Error::new(Kind::Inference, first_line(&e))
+    Error::new(ErrorKind::Inference, first_line(&e))
 }
 
 /// The runtime's messages carry source positions before what they say, and call stacks after the first line.
@@ -229,12 +229,12 @@ mod tests {
             let gets = s.spawn(|| drop(gate.enter(&second).unwrap()));
             crowd(&gate, 2);
             first.call();
-            assert_eq!(waits.join().unwrap(), Kind::Cancelled, "while the other one is still stuck");
+            assert_eq!(waits.join().unwrap(), ErrorKind::Cancelled, "while the other one is still stuck");
             crowd(&gate, 1);
             drop(stuck);
             gets.join().unwrap();
         });
-        assert_eq!(gate.enter(&first).err().unwrap().kind, Kind::Cancelled, "and every later one");
+        assert_eq!(gate.enter(&first).err().unwrap().kind, ErrorKind::Cancelled, "and every later one");
         drop(gate.enter(&Cancel::default()).unwrap());
     }
 

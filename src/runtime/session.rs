@@ -4,7 +4,7 @@ use super::exit::{Working, prepare_openvino};
 use super::run::{Cancel, Gate, cancelled, failed, first_line, run};
 use super::threads::Threads;
 use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::session::{SessionInputValue, SharedSessionInner};
@@ -82,24 +82,24 @@ impl Value {
     /// A recurrent state of zeros.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`] when it would be larger than any network's, or is of no floating type.
+    /// [`ErrorKind::ModelInvalid`] when it would be larger than any network's, or is of no floating type.
     pub fn zeros(element: Element, shape: &[i64]) -> Result<Self> {
         let n = Self::length(shape).ok_or_else(|| {
             Error::new(
-                Kind::ModelInvalid,
+                ErrorKind::ModelInvalid,
                 format!("a recurrent state of shape {shape:?} is larger than any should be"),
             )
         })?;
         match element {
             Element::F32 | Element::F16 => Self::of(element, shape, vec![0.0; n]),
-            _ => Err(Error::new(Kind::ModelInvalid, "a recurrent state must be float32 or float16")),
+            _ => Err(Error::new(ErrorKind::ModelInvalid, "a recurrent state must be float32 or float16")),
         }
     }
 
     /// These numbers, rounded where the type is of whole ones.
     ///
     /// # Errors
-    /// [`Kind::Inference`] when there are not as many as the shape says, or they cannot be of this type.
+    /// [`ErrorKind::Inference`] when there are not as many as the shape says, or they cannot be of this type.
     pub fn of(element: Element, shape: &[i64], numbers: Vec<f32>) -> Result<Self> {
         let shape = shape.to_vec();
         let value = match element {
@@ -121,7 +121,7 @@ impl Value {
                 Tensor::from_array((shape, whole)).map(|t| t.into_dyn())
             }
             Element::Other => {
-                return Err(Error::new(Kind::Inference, "an input is of a type that cannot be filled"));
+                return Err(Error::new(ErrorKind::Inference, "an input is of a type that cannot be filled"));
             }
         };
         value.map(|value| Self { value, _session: None }).map_err(failed)
@@ -195,7 +195,7 @@ impl Contents<'_> {
     fn read(path: &Path) -> Result<Contents<'static>> {
         /// What protocol buffers can hold.
         const LONGEST: u64 = 1 << 31;
-        let refuse = |why: String| Error::new(Kind::ModelInvalid, why);
+        let refuse = |why: String| Error::new(ErrorKind::ModelInvalid, why);
         let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
         let mut bytes = Vec::new();
         File::open(path).map_err(unreadable)?.take(LONGEST).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -219,7 +219,7 @@ impl Session {
     /// wait for the network.
     ///
     /// # Errors
-    /// [`Kind::ModelInvalid`] with the runtime's own words, and [`Kind::Runtime`] when there is no such device.
+    /// [`ErrorKind::ModelInvalid`] with the runtime's own words, and [`ErrorKind::Runtime`] when there is no such device.
     pub fn load(
         runtime: &Runtime,
         source: ModelSource<'_>,
@@ -295,7 +295,7 @@ impl Session {
     /// by what the network gives back. `read` is called with the outputs that `wanted` names.
     ///
     /// # Errors
-    /// [`Kind::Inference`] if the runtime fails or an output is missing or of another type.
+    /// [`ErrorKind::Inference`] if the runtime fails or an output is missing or of another type.
     pub fn run<T>(
         &self,
         inputs: &[(&str, &[i64], Input<'_>)],
@@ -310,7 +310,7 @@ impl Session {
     /// were then.
     ///
     /// # Errors
-    /// As for [`Session::run`], and [`Kind::Cancelled`].
+    /// As for [`Session::run`], and [`ErrorKind::Cancelled`].
     pub fn run_unless<T>(
         &self,
         cancel: &Cancel,
@@ -335,7 +335,7 @@ impl Session {
         for (_, name, state) in states {
             let at = names.iter().position(|n| n == name);
             let value = at.and_then(|i| outputs[i].take()).ok_or_else(|| {
-                Error::new(Kind::Inference, format!("the network gave no state '{name}' of its own"))
+                Error::new(ErrorKind::Inference, format!("the network gave no state '{name}' of its own"))
             })?;
             **state = self.own(value);
         }
@@ -393,7 +393,7 @@ impl Session {
 }
 
 fn invalid(e: &ort::Error) -> Error {
-    Error::new(Kind::ModelInvalid, first_line(e))
+    Error::new(ErrorKind::ModelInvalid, first_line(e))
 }
 
 /// How a session is built.
@@ -456,7 +456,7 @@ impl How<'_> {
             text += &format!(". `make {folder}` installs its libraries anew");
         }
         text += &format!("; `bgremove doctor` tells more. (ONNX Runtime: {})", self.runtime.path.display());
-        Error::new(Kind::Runtime, text)
+        Error::new(ErrorKind::Runtime, text)
     }
 
     /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
@@ -529,5 +529,8 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
             data: data.iter().map(|v| f32::from(*v) / 255.0).collect(),
         });
     }
-    Err(Error::new(Kind::Inference, format!("the output '{name}' is no float32, float16 or uint8 tensor")))
+    Err(Error::new(
+        ErrorKind::Inference,
+        format!("the output '{name}' is no float32, float16 or uint8 tensor"),
+    ))
 }

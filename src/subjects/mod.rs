@@ -12,7 +12,7 @@ mod split;
 mod tests;
 mod track;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
 use crate::matte::Mask;
 use cells::{Cells, NOBODY};
@@ -55,11 +55,12 @@ impl Wanted {
     /// Reads the text of the element's `subject`.
     ///
     /// # Errors
-    /// [`Kind::Setting`], with what is wrong.
+    /// [`ErrorKind::Setting`], with what is wrong.
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
-        let refuse =
-            |why: &str| Err(Error::new(Kind::Setting, format!("subject '{text}' cannot be used: {why}")));
+        let refuse = |why: &str| {
+            Err(Error::new(ErrorKind::Setting, format!("subject '{text}' cannot be used: {why}")))
+        };
         let (word, rest) =
             text.split_once(':').map_or((text, None), |(word, rest)| (word, Some(rest.trim())));
         let numbers =

@@ -179,6 +179,31 @@ impl Onnx {
     }
 }
 
+/// A mask that is the green channel, after `steps` products of matrices of `side`².
+pub fn network(side: i64, steps: usize) -> Onnx {
+    let mut n = Onnx::new()
+        .input("x", Type::F32, &[1, 3, 36, 64])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .op("Conv", "x green", "mask");
+    if steps == 0 {
+        return n.op("Identity", "mask", "y").output("y", Type::F32, &[1, 1, 36, 64]);
+    }
+    n = n
+        .op("ReduceMean", "x", "mean")
+        .i64s("size", &[4], &[1, 1, side, side])
+        .op("Expand", "mean size", "m0")
+        .scalar("less", 0.5 / side as f32);
+    for k in 0..steps {
+        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
+        n = n.op("Mul", &format!("p{k} less"), &format!("m{}", k + 1));
+    }
+    n.op("ReduceMean", &format!("m{steps}"), "last")
+        .scalar("zero", 0.0)
+        .op("Mul", "last zero", "none")
+        .op("Add", "mask none", "y")
+        .output("y", Type::F32, &[1, 1, 36, 64])
+}
+
 /// A mask that is the green channel, for frames of any size. A run takes some milliseconds where the short side is 64,
 /// and minutes where it is 1500; it ends between two operators.
 pub fn slow_when_large() -> Onnx {

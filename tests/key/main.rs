@@ -1,4 +1,5 @@
 //! `model=key` on frames whose mattes are known, beside what people use for it today, and as an element.
+#![cfg(feature = "cli")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -3,36 +3,12 @@
 //! The networks are small files made here: their mask is a weighted sum of the pixel's colour, and on the way to it
 //! they multiply large matrices.
 
+pub use crate::common::onnx::network;
 use crate::common::onnx::{self, Onnx, Type};
 use crate::common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
-
-/// A mask that is the green channel, after `steps` products of matrices of `side`².
-pub fn network(side: i64, steps: usize) -> Onnx {
-    let mut n = Onnx::new()
-        .input("x", Type::F32, &[1, 3, 36, 64])
-        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
-        .op("Conv", "x green", "mask");
-    if steps == 0 {
-        return n.op("Identity", "mask", "y").output("y", Type::F32, &[1, 1, 36, 64]);
-    }
-    n = n
-        .op("ReduceMean", "x", "mean")
-        .i64s("size", &[4], &[1, 1, side, side])
-        .op("Expand", "mean size", "m0")
-        .scalar("less", 0.5 / side as f32);
-    for k in 0..steps {
-        n = n.op("MatMul", &format!("m{k} m0"), &format!("p{k}"));
-        n = n.op("Mul", &format!("p{k} less"), &format!("m{}", k + 1));
-    }
-    n.op("ReduceMean", &format!("m{steps}"), "last")
-        .scalar("zero", 0.0)
-        .op("Mul", "last zero", "none")
-        .op("Add", "mask none", "y")
-        .output("y", Type::F32, &[1, 1, 36, 64])
-}
 
 /// Fails at run time on a frame whose mean is above a half, on OpenVINO as well: a convolution of one channel is given
 /// two.

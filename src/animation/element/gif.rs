@@ -1,6 +1,6 @@
 //! `gifalphaenc`.
 
-use super::{Added, Core, Options as _, Write, encoder};
+use super::{Added, Core, Options as _, Write, encoder, loops};
 use crate::animation::Rgba;
 use crate::animation::gif::{MAX_SIZE, Options, Writer};
 use crate::sync::lock;
@@ -48,13 +48,7 @@ impl super::Options for Options {
                 .default_value(defaults.colors.into())
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecUInt::builder("loops")
-                .nick("Loops")
-                .blurb("How often to play (0 = for ever)")
-                .maximum(u16::MAX.into())
-                .default_value(defaults.loops.into())
-                .mutable_ready()
-                .build(),
+            loops(defaults.loops),
         ]
     }
 

@@ -4,12 +4,13 @@ mod gif;
 mod webp;
 
 use super::Rgba;
+use crate::frame::Frame;
 use crate::numbers::Numbers;
 use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
 use gst_video::prelude::*;
-use gst_video::{VideoCodecFrame, VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoCodecFrame, VideoFormat, VideoInfo};
 use std::sync::{Arc, Mutex};
 
 glib::wrapper! {
@@ -165,9 +166,8 @@ impl<W: Write> Core<W> {
             let Some(writer) = &mut state.writer else { return Err(gst::FlowError::Error) };
             let unreadable = || refuse("a frame cannot be read: its buffer is smaller than its caps say");
             let buffer = frame.input_buffer().ok_or_else(unreadable)?;
-            let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, info).map_err(|_| unreadable())?;
-            let packed = pack(&mapped, info, &mut state.rows).ok_or_else(unreadable)?;
-            let added = writer.add(packed, time).map_err(|e| refuse(&e))?;
+            let added = video::view(buffer, info, |frame| writer.add(pack(frame, &mut state.rows), time));
+            let added = added.ok_or_else(unreadable)?.map_err(|e| refuse(&e))?;
             // A frame without a duration is taken to last as long as the one before.
             let since = state.last.map(|last| time.saturating_sub(last));
             state.duration = frame.duration().map(gst::ClockTime::nseconds).or(since).unwrap_or(SOME_FRAME);
@@ -222,21 +222,16 @@ fn hand_on(
     encoder.finish_frame(frame)
 }
 
-/// The frame's rows without padding. `None` when the buffer is not what the caps say.
-fn pack<'a>(
-    frame: &'a VideoFrameRef<&gst::BufferRef>,
-    info: &VideoInfo,
-    rows: &'a mut Vec<u8>,
-) -> Option<Rgba<'a>> {
-    let frame = video::read(frame, info)?;
+/// The frame's rows without padding.
+fn pack<'a>(frame: &Frame<'a>, rows: &'a mut Vec<u8>) -> Rgba<'a> {
     let (width, height, plane) = (frame.width, frame.height, frame.planes[0]);
     let row = width * 4;
     if plane.stride == row {
-        return Some(Rgba { width, height, data: &plane.data[..row * height] });
+        return Rgba { width, height, data: &plane.data[..row * height] };
     }
     rows.clear();
     (0..height).for_each(|y| rows.extend_from_slice(&plane.row(y)[..row]));
-    Some(Rgba { width, height, data: rows })
+    Rgba { width, height, data: rows }
 }
 
 /// RGBA in, a picture file out.
@@ -247,14 +242,18 @@ fn templates(media_type: &str, max: usize) -> Vec<gst::PadTemplate> {
         .width_range(1..=max)
         .height_range(1..=max)
         .build();
-    let src = gst::Caps::new_empty_simple(media_type);
-    let make = |name, direction, caps: &gst::Caps| {
-        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
-    };
-    [make("sink", gst::PadDirection::Sink, &sink), make("src", gst::PadDirection::Src, &src)]
-        .into_iter()
-        .filter_map(Result::ok)
-        .collect()
+    video::templates(&sink, &gst::Caps::new_empty_simple(media_type))
+}
+
+/// How often a picture plays, as both files count it.
+fn loops(default: u16) -> glib::ParamSpec {
+    glib::ParamSpecUInt::builder("loops")
+        .nick("Loops")
+        .blurb("How often to play (0 = for ever)")
+        .maximum(u16::MAX.into())
+        .default_value(default.into())
+        .mutable_ready()
+        .build()
 }
 
 /// One of the two elements: all of it, but for its [`Options`] and its writer. A macro, since GObject knows no generics.

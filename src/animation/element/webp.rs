@@ -1,6 +1,6 @@
 //! `webpalphaenc`.
 
-use super::{Added, Core, Options as _, Write, encoder};
+use super::{Added, Core, Options as _, Write, encoder, loops};
 use crate::animation::Rgba;
 use crate::animation::webp::{MAX_SIZE, Options, Writer};
 use crate::sync::lock;
@@ -52,13 +52,7 @@ impl super::Options for Options {
                 .default_value(defaults.method as u32)
                 .mutable_ready()
                 .build(),
-            glib::ParamSpecUInt::builder("loops")
-                .nick("Loops")
-                .blurb("How often to play (0 = for ever)")
-                .maximum(u16::MAX.into())
-                .default_value(defaults.loops.into())
-                .mutable_ready()
-                .build(),
+            loops(defaults.loops),
         ]
     }
 

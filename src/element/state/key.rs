@@ -3,8 +3,8 @@
 use super::{Source, State, unreadable};
 use crate::compose;
 use crate::element::carry::own;
-use crate::element::choice::Means;
 use crate::element::frames;
+use crate::element::means::Means;
 use crate::element::settings::{Kind, Settings};
 use crate::error::Error;
 use gst_video::VideoFrameRef;

@@ -3,12 +3,11 @@
 use super::{Job, JobResult, Running, Shared};
 use crate::element::frames;
 use crate::element::state::unreadable;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
 use crate::subjects::Asked;
 use crate::sync::{lock, wait};
-use gst_video::VideoFrameRef;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub fn spawn(shared: &Arc<Shared>, number: u64) -> Result<JoinHandle<()>> {
             own.run_jobs(number);
             drop(end);
         })
-        .map_err(|e| Error::new(Kind::Inference, format!("no thread for the network: {e}")))
+        .map_err(|e| Error::new(ErrorKind::Inference, format!("no thread for the network: {e}")))
 }
 
 /// Tells whoever waits that the thread has ended, also by a panic.
@@ -64,7 +63,7 @@ impl Drop for ThreadEnd<'_> {
 }
 
 pub fn dead_error() -> Error {
-    Error::new(Kind::Inference, "the network's thread has ended by a panic; please report this")
+    Error::new(ErrorKind::Inference, "the network's thread has ended by a panic; please report this")
 }
 
 impl JobResult {
@@ -127,7 +126,7 @@ impl Shared {
                 // Its buffers may be half written.
                 matting.renew();
                 let why = "the network's thread panicked; please report this";
-                JobResult::failed(&job, Error::new(Kind::Inference, why))
+                JobResult::failed(&job, Error::new(ErrorKind::Inference, why))
             });
             drop(job);
 
@@ -172,35 +171,34 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
         (false, false) => {}
     }
     for buffer in job.ahead.iter().rev() {
-        let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &job.info);
-        let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &job.info));
-        let shown = frame.map(|frame| matting.run(&frame, None, cancel).map(drop));
+        let shown = frames::view(buffer, &job.info, |frame| matting.run(frame, None, cancel).map(drop));
         if !matches!(shown, Some(Ok(()))) {
             // The frame's own run says what is wrong, if it still is.
             matting.reset();
             break;
         }
     }
-    let Ok(mapped) = VideoFrameRef::from_buffer_ref_readable(&job.buffer, &job.info) else { return done };
-    let Some(frame) = frames::read(&mapped, &job.info) else { return done };
-    done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
-    if let Err(e) = &done.mask
-        && matches!(e.kind, Kind::Inference | Kind::Unsuited)
-        // It is open: a network has been loaded.
-        && let Ok(runtime) = runtime::open(None)
-        && let Some(Ok(network)) = matting.network().on_cpu(runtime)
-    {
-        let (why, unsuited, before) = (e.text.clone(), e.kind == Kind::Unsuited, matting.network().clone());
-        matting.replace(network.clone());
-        done.mask = matting.run(&frame, Some(&job.asked), cancel).map(std::mem::take);
-        if unsuited && done.mask.is_err() {
-            // It fails on the CPU too, so the provider is not to blame.
-            matting.replace(before);
-        } else {
-            done.fallback = Some((network, why));
+    frames::view(&job.buffer, &job.info, |frame| {
+        done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
+        if let Err(e) = &done.mask
+            && matches!(e.kind, ErrorKind::Inference | ErrorKind::Unsuited)
+            // It is open: a network has been loaded.
+            && let Ok(runtime) = runtime::open(None)
+            && let Some(Ok(network)) = matting.network().on_cpu(runtime)
+        {
+            let (why, unsuited, before) =
+                (e.text.clone(), e.kind == ErrorKind::Unsuited, matting.network().clone());
+            matting.replace(network.clone());
+            done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
+            if unsuited && done.mask.is_err() {
+                // It fails on the CPU too, so the provider is not to blame.
+                matting.replace(before);
+            } else {
+                done.fallback = Some((network, why));
+            }
         }
-    }
-    done.times = matting.times();
-    done.found = matting.take_found();
+        done.times = matting.times();
+        done.found = matting.take_found();
+    });
     done
 }

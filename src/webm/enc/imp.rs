@@ -456,13 +456,7 @@ fn templates(codec: Codec) -> Vec<gst::PadTemplate> {
     if codec.media_type == "video/x-vp9" {
         src = src.field("alignment", "super-frame");
     }
-    let make = |name, direction, caps: &gst::Caps| {
-        gst::PadTemplate::new(name, direction, gst::PadPresence::Always, caps)
-    };
-    [make("sink", gst::PadDirection::Sink, &sink), make("src", gst::PadDirection::Src, &src.build())]
-        .into_iter()
-        .filter_map(Result::ok)
-        .collect()
+    crate::video::templates(&sink, &src.build())
 }
 
 /// One of the two elements.

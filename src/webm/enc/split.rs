@@ -9,7 +9,6 @@ use gst::subclass::prelude::*;
 use super::keys::{Keys, Request};
 use crate::sync::lock;
 use crate::video;
-use gst_video::VideoFrameRef;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("alphaencsplit", gst::DebugColorFlags::empty(), Some("A420 to colour and alpha"))
@@ -94,14 +93,11 @@ impl Split {
             }
         };
         let buffer = joined.as_ref().unwrap_or(buffer);
-        {
-            let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &state.info);
-            if mapped.ok().and_then(|m| video::read(&m, &state.info).map(|_| ())).is_none() {
-                return Err(format!(
-                    "the buffer holds {} bytes, which is less than its caps and its meta say, or is stored upside down",
-                    buffer.size()
-                ));
-            }
+        if video::view(buffer, &state.info, |_| ()).is_none() {
+            return Err(format!(
+                "the buffer holds {} bytes, which is less than its caps and its meta say, or is stored upside down",
+                buffer.size()
+            ));
         }
 
         let mut colour = buffer.copy_region(flags, ..).map_err(failed)?;

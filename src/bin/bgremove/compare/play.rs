@@ -1,7 +1,7 @@
 //! The clip's decoder and the two elements, a frame at a time.
 
 use gst::prelude::*;
-use gst_video::{VideoFormat, VideoFrameRef, VideoInfo};
+use gst_video::{VideoFormat, VideoInfo};
 use gstbgremove::auto;
 use gstbgremove::key;
 use gstbgremove::measure::Size;
@@ -66,12 +66,11 @@ impl Frame {
         let odd = || "a frame came that cannot be read".to_string();
         let info = sample.caps().and_then(|c| VideoInfo::from_caps(c).ok()).ok_or_else(odd)?;
         let buffer = sample.buffer_owned().ok_or_else(odd)?;
-        let mapped = VideoFrameRef::from_buffer_ref_readable(&buffer, &info).map_err(|_| odd())?;
-        let frame = video::read(&mapped, &info).ok_or_else(odd)?;
-        let row = frame.width * info.format_info().pixel_stride()[0] as usize;
-        let bytes = (0..frame.height).flat_map(|y| &frame.planes[0].row(y)[..row]).copied().collect();
-        drop(mapped);
-        Ok(Self { bytes, info, buffer })
+        let row = info.width() as usize * info.format_info().pixel_stride()[0] as usize;
+        let bytes = video::view(&buffer, &info, |frame| {
+            (0..frame.height).flat_map(|y| &frame.planes[0].row(y)[..row]).copied().collect()
+        });
+        Ok(Self { bytes: bytes.ok_or_else(odd)?, info, buffer })
     }
 
     pub fn size(&self) -> Size {

@@ -5,13 +5,14 @@ use super::canvas;
 use super::format::{Codec, Format};
 use super::raw::{self, Raw};
 use super::subjects;
-use super::tracks::Track;
+use super::tracks::TrackChoice;
+use super::values::{at_least_one, property, range, seconds, size, time};
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
-use crate::parts::{self, Ask, Share, Wanted};
+use crate::parts::{self, Ask, PartChoice, Share};
 use gstbgremove::auto;
 use gstbgremove::key;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub const EXIT_CODES: &str = "\
@@ -94,10 +95,10 @@ pub struct Args {
     /// Which of several sound tracks: a number from 1, or a language as in the file (eng); else the file's default, or
     /// the first
     #[arg(long, value_name = "N|LANGUAGE")]
-    audio_track: Option<Track>,
+    audio_track: Option<TrackChoice>,
     /// Which of several videos in the file
     #[arg(long, value_name = "N|LANGUAGE")]
-    video_track: Option<Track>,
+    video_track: Option<TrackChoice>,
     /// Who is kept of those that are seen: largest; a place X,Y (0.25,0.5) or a box X,Y,WIDTH,HEIGHT in parts of the frame,
     /// from the left and the top; each keeps who is there in the first frame. The others become background
     #[arg(long, value_name = "WHO", value_parser = subjects::keep)]
@@ -185,7 +186,7 @@ impl Args {
                     picture.display()
                 ));
             }
-            if same_file(picture, input) {
+            if output::same_file(picture, input) {
                 return Err(format!("{} would replace itself: choose another name", input.display()));
             }
             if picture.exists() && !self.overwrite {
@@ -343,7 +344,9 @@ impl Args {
         if let Some(watched) = &self.watch {
             let into = [("--output-folder", &self.output_folder), ("--report", &self.report)];
             for (option, folder) in into.into_iter().filter_map(|(option, f)| Some((option, f.as_ref()?))) {
-                if same_file(watched, folder) || same_file(&watched.join(inbox::FAILED), folder) {
+                if output::same_file(watched, folder)
+                    || output::same_file(&watched.join(inbox::FAILED), folder)
+                {
                     return Err(format!(
                         "{option} {} is the folder that is watched, or where failures go: choose another one",
                         folder.display()
@@ -360,18 +363,18 @@ impl Args {
             (None, None) => Vec::new(),
         };
         // Before the name becomes that of a part: what is joined has this one.
-        if let Some(task) = tasks.iter().find(|task| same_file(&task.input, &task.output)) {
+        if let Some(task) = tasks.iter().find(|task| output::same_file(&task.input, &task.output)) {
             return Err(format!("{} would replace itself: choose another name", task.input.display()));
         }
         if let Some(share) = self.part {
             tasks.iter_mut().for_each(|task| task.output = parts::name(&task.output, share));
         }
         for task in &tasks {
-            if same_file(&task.input, &task.output) {
+            if output::same_file(&task.input, &task.output) {
                 return Err(format!("{} would replace itself: choose another name", task.input.display()));
             }
             if let Some(report) = &task.report {
-                if [&task.input, &task.output].iter().any(|p| *p == report || same_file(p, report)) {
+                if [&task.input, &task.output].iter().any(|p| *p == report || output::same_file(p, report)) {
                     return Err(format!(
                         "--report {} would replace it: choose another name",
                         report.display()
@@ -393,7 +396,7 @@ impl Args {
     }
 
     /// The part that is asked for, if it is not the whole.
-    fn part(&self, format: Format) -> Result<Option<Wanted>, String> {
+    fn part(&self, format: Format) -> Result<Option<PartChoice>, String> {
         let (ask, asked) = match (self.part, &self.range) {
             (Some(share), _) => (Ask::Share(share), format!("{}/{}", share.number, share.of)),
             (None, Some((asked, ask))) => (*ask, asked.clone()),
@@ -415,63 +418,6 @@ impl Args {
                 format.name()
             ));
         }
-        Ok(Some(Wanted { ask, asked, warm_up: self.warm_up }))
+        Ok(Some(PartChoice { ask, asked, warm_up: self.warm_up }))
     }
-}
-
-/// Whether two names lead to one file or folder.
-pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
-}
-
-/// Seconds, or `[H:]M:S`.
-fn time(text: &str) -> Result<gst::ClockTime, String> {
-    let wrong = || "give seconds (12.5) or [HOURS:]MINUTES:SECONDS (1:02.5)".to_string();
-    let parts: Vec<&str> = text.split(':').collect();
-    if parts.len() > 3 {
-        return Err(wrong());
-    }
-    let mut seconds = 0.0;
-    for part in &parts {
-        let plain = part.chars().all(|c| c.is_ascii_digit() || c == '.');
-        let value: f64 = part.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
-        seconds = seconds * 60.0 + value;
-    }
-    if seconds > 1e9 {
-        return Err(wrong());
-    }
-    Ok(gst::ClockTime::from_nseconds((seconds * 1e9).round() as u64))
-}
-
-fn range(text: &str) -> Result<(String, Ask), String> {
-    Ask::range(text, time).map(|ask| (text.into(), ask))
-}
-
-pub(super) fn size(text: &str) -> Result<(u32, u32), String> {
-    let wrong = || "give WIDTHxHEIGHT in pixels, each 16 to 8192: 1280x720".to_string();
-    let (w, h) = text.split_once(['x', '×']).ok_or_else(wrong)?;
-    let side = |s: &str| s.parse::<u32>().ok().filter(|v| (16..=8192).contains(v)).ok_or_else(wrong);
-    Ok((side(w)?, side(h)?))
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value))
-            if name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !name.is_empty() =>
-        {
-            Ok((name.into(), value.into()))
-        }
-        _ => Err("give NAME=VALUE, as in refine=fast".into()),
-    }
-}
-
-pub fn seconds(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|s: &f64| (0.0..=1e9).contains(s))
-        .ok_or_else(|| "give seconds, 0 or more".into())
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| "give a number, 1 to 256".into())
 }

@@ -26,7 +26,7 @@ pub enum Crop {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Options {
     /// Place the result on a canvas of this size: transparent, or what --background says (a colour, a picture, a video)
-    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = super::arguments::size)]
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = super::values::size)]
     canvas: Option<(u32, u32)>,
     /// Where on the canvas: top-left, top, top-right, left, center, right, bottom-left, bottom or bottom-right
     #[arg(long, value_name = "WHERE")]

@@ -2,7 +2,17 @@
 
 use super::line::{Line, text};
 use super::raw;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What the name of the file ends with that a muxer keeps beside its own until that is whole.
+pub const BESIDE: &str = ".tmp";
+
+/// Where that file lies.
+pub fn beside(part: &Path) -> PathBuf {
+    let mut name = part.as_os_str().to_owned();
+    name.push(BESIDE);
+    name.into()
+}
 
 /// A kind of file to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -182,7 +192,7 @@ impl Encoding {
             line.words(muxer).words(&[&format!("name={mux}")]);
             if self.format == Mp4 && line.is_named() {
                 // Beside the file, which has room or not: in the folder for temporary files, mp4mux of 1.22 hangs.
-                line.set("faststart-file", text(&super::output::beside(output))?);
+                line.set("faststart-file", text(&beside(output))?);
             }
             self.sink(line, output)?;
         }

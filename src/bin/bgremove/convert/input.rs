@@ -11,11 +11,10 @@ use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
-use super::plan::Facts;
-use super::tracks::{self, Known, Track as Wanted, track_id};
+use super::tracks::{self, Known, TrackChoice, track_id};
 use super::watch::Watch;
 use crate::gstreamer::Running;
-pub use facts::Tags;
+pub use facts::{Facts, Tags};
 use facts::{facts, tags};
 use gst::prelude::*;
 use gstbgremove::sync::lock;
@@ -163,7 +162,7 @@ impl Input {
         let heard = std::iter::from_fn(|| pipeline.0.bus()?.pop_filtered(&[gst::MessageType::Element]));
         missing.extend(heard.filter_map(|m| fault::missing(&m)));
         let mut left_out = Vec::new();
-        let mut choose = |pads: &[gst::Pad], wanted: Option<&Wanted>, kind: &str, option: &str| {
+        let mut choose = |pads: &[gst::Pad], wanted: Option<&TrackChoice>, kind: &str, option: &str| {
             let known: Vec<_> = pads.iter().map(|pad| Known::of(pad, &tags(pad))).collect();
             let (taken, note) = tracks::choose(&known, wanted, kind, option).map_err(Fault::settings)?;
             left_out.extend(note);

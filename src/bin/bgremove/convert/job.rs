@@ -1,10 +1,10 @@
 //! One conversion, from the opened input to the whole file in its place.
 
-use super::also::{self, Layered};
 use super::edits;
 use super::fault::{Fault, LOOK};
 use super::format::Format;
 use super::input::{Input, Range};
+use super::layered::{self, Layered};
 use super::output::Output;
 use super::picture;
 use super::plan::Plan;
@@ -12,7 +12,7 @@ use super::probes::{Given, follow, look};
 use super::progress::{Job, Progress};
 use super::raw;
 use super::record::{Account, Written};
-use super::short::{Came, Part, Promise};
+use super::short::{Came, Promise, Span};
 use super::times;
 use super::ts;
 use super::uneven::uneven;
@@ -196,7 +196,7 @@ pub fn convert(
         job.warning(short::CODE, &short.text);
         account.warning(short::CODE, &short.text);
     }
-    also::compare(&settings.also, &counts, &plan, came.encoded)?;
+    layered::compare(&settings.also, &counts, &plan, came.encoded)?;
     if makes_mp4(settings) {
         let first = if settings.format == Format::Mp4 { edits::mend(result.path()) } else { Ok(()) };
         first
@@ -231,7 +231,7 @@ pub fn convert(
     let bytes = result.finish().map_err(|text| {
         let text = match settings.also.is_empty() {
             true => text,
-            false => format!("{text}; in place are {}", also::places(&settings.also)),
+            false => format!("{text}; in place are {}", layered::places(&settings.also)),
         };
         // What lies beside goes with what is there.
         let back = old.map_or(Ok(()), mark::Old::put_back);
@@ -253,9 +253,9 @@ pub fn convert(
 }
 
 /// What the input says is in the part of it that is asked for.
-fn promise(input: &Input, range: Option<Range>) -> (Promise, Part) {
+fn promise(input: &Input, range: Option<Range>) -> (Promise, Span) {
     let seconds = |t: gst::ClockTime| t.nseconds() as f64 / 1e9;
-    let part = Part {
+    let part = Span {
         start: range.map_or(0.0, |r| seconds(r.start)),
         stop: range.and_then(|r| r.stop).map_or(f64::INFINITY, seconds),
     };
@@ -277,14 +277,14 @@ fn play(
     watch: &Watch,
     job: &Job<'_>,
     account: &mut Account<'_>,
-) -> Result<(Progress, Came, Vec<Arc<also::Count>>), Fault> {
+) -> Result<(Progress, Came, Vec<Arc<layered::Count>>), Fault> {
     let odd = |text: String| Fault::from(text);
     let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
     let given = Arc::new(Given::default());
     let still = input.facts.rate == 0.0 && input.tags.container.is_none();
     look(&rest, plan, still, &given, watch)?;
     follow(&rest, plan, input.facts.rate, &given)?;
-    let counts = also::follow(&rest, plan, &settings.also, watch)?;
+    let counts = layered::follow(&rest, plan, &settings.also, watch)?;
     let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
     let wrong = Arc::clone(&given);
     let times = video.map(|pad| {

@@ -5,7 +5,7 @@
 //! another name until it is whole ([`output`]), and whoever waits hears how far it is ([`progress`]).
 
 pub(crate) mod also;
-pub(crate) mod arguments;
+mod arguments;
 pub(crate) mod canvas;
 mod color;
 mod cut;
@@ -16,6 +16,7 @@ pub mod format;
 pub(crate) mod header;
 pub(crate) mod input;
 mod job;
+mod layered;
 pub mod line;
 pub(crate) mod output;
 pub(crate) mod packets;
@@ -34,13 +35,14 @@ mod times;
 pub(crate) mod tracks;
 mod ts;
 mod uneven;
+pub(crate) mod values;
 pub(crate) mod watch;
 
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
 use crate::inbox::{self, Come, FileState, Inbox};
-use crate::parts::Wanted;
+use crate::parts::PartChoice;
 use also::Also;
 use canvas::Canvas;
 use fault::Fault;
@@ -60,7 +62,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tracks::Track;
+use tracks::TrackChoice;
 use watch::Watch;
 
 /// What stands behind the subject.
@@ -94,15 +96,15 @@ pub(crate) struct Settings {
     /// Whether sound was asked to be dropped.
     pub drop_sound: bool,
     /// Which of several streams, if that is said.
-    pub video_track: Option<Track>,
-    pub audio_track: Option<Track>,
+    pub video_track: Option<TrackChoice>,
+    pub audio_track: Option<TrackChoice>,
     pub overwrite: bool,
     /// Whether alpha is multiplied into the colours.
     pub premultiplied: bool,
     /// How frames lie in inputs that are nothing but frames.
     pub raw: Option<Raw>,
     /// Which part of it, if not the whole.
-    pub part: Option<Wanted>,
+    pub part: Option<PartChoice>,
     /// What is there already is not made again.
     pub resume: bool,
     /// Further layers, of the only input.

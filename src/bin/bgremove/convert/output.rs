@@ -1,6 +1,6 @@
 //! Where the result goes: written under another name, put in its place when it is whole.
 
-use super::format::Format;
+use super::format::{BESIDE, Format, beside};
 use super::raw;
 use gstbgremove::draft::folder_of;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -21,16 +21,12 @@ enum Part {
 /// How the names of parts begin and end. Short, so that any name that is possible can be that of the result.
 pub const PREFIX: &str = ".bgremove-";
 const SUFFIX: &str = ".part";
-/// What a muxer needs besides.
-const BESIDE: &str = ".tmp";
 /// A part is made first and locked then.
 const YOUNG: Duration = Duration::from_secs(1);
 
-/// Where a muxer may keep what it needs beside its file until that is whole.
-pub fn beside(part: &Path) -> PathBuf {
-    let mut name = part.as_os_str().to_owned();
-    name.push(BESIDE);
-    name.into()
+/// Whether two names lead to one file or folder.
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Takes away the parts in a folder that somebody has left there who came to a sudden end; how many.

@@ -2,36 +2,11 @@
 
 use super::also::Also;
 use super::format::{Encoding, Format};
+use super::input::Facts;
 use super::line::{Line, text};
 use super::{Background, Settings};
 use gstbgremove::layers::Layer;
 use std::path::{Path, PathBuf};
-
-/// What the input is.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// As stored, in pixels.
-    pub width: u32,
-    pub height: u32,
-    /// Width of a pixel over its height.
-    pub pixel_aspect: f64,
-    /// Frames a second; 0 if the file does not say.
-    pub rate: f64,
-    /// Frames are unevenly spaced; looked at only for formats that have trouble with it.
-    pub uneven: bool,
-    pub interlaced: bool,
-    /// The picture has to be turned or mirrored to be seen as meant: so, as `videoflip` calls it.
-    pub turned: Option<&'static str>,
-    /// Turned by a quarter, so that width and height change places.
-    pub quarter: bool,
-    /// The transfer function is that of HDR: hybrid log-gamma or perceptual quantisation.
-    pub hlg: bool,
-    pub pq: bool,
-    /// What the colorimetry is in limited range, where it is not.
-    pub narrow: Option<String>,
-    /// Channels of the sound; `None` without sound.
-    pub channels: Option<u32>,
-}
 
 /// A matte to what the encoders of YUV take. GStreamer 1.22 leaves grey of full range as it is, which a file does not say and
 /// players do not believe, or makes 18 and 237 of its black and white; from RGB it becomes 16 and 235.

@@ -261,7 +261,7 @@ pub fn look(
 mod tests {
     use super::*;
     use crate::convert::format::Format;
-    use crate::convert::plan::Facts;
+    use crate::convert::input::Facts;
     use crate::gstreamer::Running;
 
     /// What the tool's own lines never do: between bgremove and an encoder that takes both, videoconvert may

@@ -70,13 +70,13 @@ impl From<Short> for Fault {
 
 /// The part of a file that was asked for, in seconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub struct Span {
     pub start: f64,
     /// Infinite without an end.
     pub stop: f64,
 }
 
-impl Part {
+impl Span {
     /// How much of so many seconds lies in it.
     fn of(&self, seconds: f64) -> f64 {
         (seconds.min(self.stop) - self.start).max(0.0)
@@ -89,7 +89,7 @@ impl Part {
 
 impl Promise {
     /// What an input says of a part of it.
-    pub fn new(input: &Input, part: Part) -> Self {
+    pub fn new(input: &Input, part: Span) -> Self {
         let (path, header, tracks) = (input.path(), &input.header, input.track_ids());
         let has = std::fs::metadata(path).map(|m| m.len()).unwrap_or(u64::MAX);
         let broken_off = header.bytes.filter(|should| *should > has).map(|should| (has, should));
@@ -136,7 +136,7 @@ impl Promise {
     pub fn look(
         &mut self,
         path: &Path,
-        part: Part,
+        part: Span,
         came: &Came,
         rate: f64,
         watch: &Watch,
@@ -197,7 +197,7 @@ impl Promise {
 
     /// What is missing. `rate` is the source's frames a second, 0 where that is not known; `thinned` says that frames
     /// were asked to be left out.
-    pub fn short(&self, came: &Came, part: Part, rate: f64, thinned: bool) -> Option<Short> {
+    pub fn short(&self, came: &Came, part: Span, rate: f64, thinned: bool) -> Option<Short> {
         let (slack, rate) = (slack(rate), if rate > 0.0 { rate } else { 30.0 });
         // What was promised, what came, how much that may differ, in seconds; in words.
         let mut read = Vec::new();
@@ -270,7 +270,7 @@ fn slack(rate: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const ALL: Part = Part { start: 0.0, stop: f64::INFINITY };
+    const ALL: Span = Span { start: 0.0, stop: f64::INFINITY };
 
     fn came(video: f64, sound: Option<f64>) -> Came {
         let frames = (video * 30.0).round() as u64;
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_part_is_held_against_what_lies_in_it() {
-        let part = Part { start: 1.5, stop: 2.5 };
+        let part = Span { start: 1.5, stop: 2.5 };
         assert_eq!((part.of(6.0), part.of(2.0), part.of(1.0)), (1.0, 0.5, 0.0));
     }
 }

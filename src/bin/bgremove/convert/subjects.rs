@@ -7,7 +7,6 @@ use super::plan::Plan;
 use super::raw;
 use super::watch::Watch;
 use gst::prelude::*;
-use gst_video::VideoFrameRef;
 use gstbgremove::draft;
 use gstbgremove::matte::Matting;
 use gstbgremove::models::Network;
@@ -61,9 +60,14 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
     let sample = first_frame(&input, &plan, watch)?;
     let odd = || Fault::damaged("its first frame is not what it says it is");
     let info = sample.caps().and_then(|c| gst_video::VideoInfo::from_caps(c).ok()).ok_or_else(odd)?;
-    let mapped = VideoFrameRef::from_buffer_ref_readable(sample.buffer().ok_or_else(odd)?, &info)
-        .map_err(|_| odd())?;
-    let frame = video::read(&mapped, &info).ok_or_else(odd)?;
+    let buffer = sample.buffer().ok_or_else(odd)?;
+    let picture = video::view(buffer, &info, |frame| {
+        RgbImage::from_fn(info.width(), info.height(), |x, y| {
+            let row = &frame.planes[0].row(y as usize)[x as usize * 3..];
+            Rgb([row[0], row[1], row[2]])
+        })
+    });
+    let picture = picture.ok_or_else(odd)?;
 
     let unusable = |e: gstbgremove::error::Error| Fault::settings(e.text);
     let aspect = f64::from(info.width()) / f64::from(info.height());
@@ -74,7 +78,9 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
     let side = settings.property("resolution").and_then(|v| v.parse().ok()).unwrap_or(0);
     let mut matting = Matting::new(network, side, true);
     let asked = Asked { wanted: Wanted::Largest, ..Asked::default() };
-    matting.run(&frame, Some(&asked), &Cancel::default()).map_err(unusable)?;
+    let ran =
+        video::view(buffer, &info, |frame| matting.run(frame, Some(&asked), &Cancel::default()).map(drop));
+    ran.ok_or_else(odd)?.map_err(unusable)?;
     let found = matting.take_found().unwrap_or_default();
     if found.seen.is_empty() {
         return Err(Fault::input(format!(
@@ -82,10 +88,6 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
             choice.name
         )));
     }
-    let picture = RgbImage::from_fn(info.width(), info.height(), |x, y| {
-        let row = &frame.planes[0].row(y as usize)[x as usize * 3..];
-        Rgb([row[0], row[1], row[2]])
-    });
     let picture = draw(picture, &found, matting.subjects());
     let mut png = std::io::Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png).map_err(|e| Fault::output(e.to_string()))?;

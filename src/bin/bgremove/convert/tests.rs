@@ -1,7 +1,8 @@
 //! Plans, without a pipeline.
 
 use super::format::Format;
-use super::plan::{Facts, Plan};
+use super::input::Facts;
+use super::plan::Plan;
 use super::{Background, Settings, into_folder};
 use std::path::{Path, PathBuf};
 

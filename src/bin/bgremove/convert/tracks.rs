@@ -7,14 +7,14 @@ use std::str::FromStr;
 
 /// A track as one asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Track {
+pub enum TrackChoice {
     /// Counted from 1, among those of its kind.
     Number(usize),
     /// A language as the file writes it (ISO 639: `en`, `eng`).
     Language(String),
 }
 
-impl fmt::Display for Track {
+impl fmt::Display for TrackChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(n) => n.fmt(f),
@@ -23,18 +23,18 @@ impl fmt::Display for Track {
     }
 }
 
-impl FromStr for Track {
+impl FromStr for TrackChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<usize>() {
             Ok(0) => Err("tracks are counted from 1".into()),
-            Ok(n) => Ok(Track::Number(n)),
+            Ok(n) => Ok(TrackChoice::Number(n)),
             Err(_)
                 if (2..=8).contains(&text.len())
                     && text.chars().all(|c| c.is_ascii_alphabetic() || c == '-') =>
             {
-                Ok(Track::Language(text.to_lowercase()))
+                Ok(TrackChoice::Language(text.to_lowercase()))
             }
             Err(_) => Err("give a number, from 1, or a language as in the file: en, eng".into()),
         }
@@ -66,7 +66,7 @@ impl Known {
 /// What was asked for is not there; what is.
 pub fn choose(
     streams: &[Known],
-    wanted: Option<&Track>,
+    wanted: Option<&TrackChoice>,
     kind: &str,
     option: &str,
 ) -> Result<(usize, Option<String>), String> {
@@ -75,8 +75,8 @@ pub fn choose(
     };
     let taken = match wanted {
         None => Some(streams.iter().position(|s| s.is_default).unwrap_or(0)),
-        Some(Track::Number(n)) => Some(n - 1).filter(|n| *n < streams.len()),
-        Some(Track::Language(language)) => streams.iter().position(|s| speaks(s, language)),
+        Some(TrackChoice::Number(n)) => Some(n - 1).filter(|n| *n < streams.len()),
+        Some(TrackChoice::Language(language)) => streams.iter().position(|s| speaks(s, language)),
     };
     let named = |n: usize| match &streams[n].language {
         Some(language) => format!("{} ({language})", n + 1),
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_default_or_the_first_and_what_is_asked_for() {
         let take = |list: &[(&str, bool)], wanted: Option<&str>| {
-            let wanted = wanted.map(|w| w.parse::<Track>().unwrap());
+            let wanted = wanted.map(|w| w.parse::<TrackChoice>().unwrap());
             choose(&streams(list), wanted.as_ref(), "sound track", "--audio-track")
         };
         assert_eq!(take(&[("", false)], None), Ok((0, None)));
@@ -157,7 +157,7 @@ mod tests {
             assert!(why.contains("1 (ger), 2 (eng)") && why.contains("--audio-track"), "{why}");
         }
         for bad in ["0", "-1", "", "1.5", "e"] {
-            assert!(bad.parse::<Track>().is_err(), "{bad}");
+            assert!(bad.parse::<TrackChoice>().is_err(), "{bad}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::convert::format::Format;
 use crate::convert::output::{self, Output};
 use crate::convert::progress::{Progress, Report};
 use crate::convert::watch::Watch;
-use crate::convert::{self, arguments, edits};
+use crate::convert::{self, edits, values};
 use crate::parts::mark::SourceId;
 use gather::Whole;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long)]
     overwrite: bool,
     /// Give up after so many seconds in which nothing comes in or out; 0 never
-    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = arguments::seconds)]
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = values::seconds)]
     timeout: f64,
     /// Tell of the work as JSON, an object a line: start, progress, note, done, error
     #[arg(long)]
@@ -88,9 +88,9 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
     }
     let source = args.source.clone().unwrap_or_else(|| PathBuf::from(&whole.source().location));
     // What the sound comes from, or what is put together, is not to be written over.
-    let is_source = arguments::same_file(&target, &source)
+    let is_source = output::same_file(&target, &source)
         || SourceId::of(&target).is_ok_and(|there| there.is(whole.source()));
-    if is_source || whole.parts.iter().any(|part| arguments::same_file(&target, &part.path)) {
+    if is_source || whole.parts.iter().any(|part| output::same_file(&target, &part.path)) {
         let what = if is_source { "the clip that the parts were made of" } else { "one of the parts" };
         return Err(Fault::output(format!("{} is {what}: choose another name", target.display())));
     }

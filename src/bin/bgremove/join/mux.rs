@@ -8,7 +8,7 @@ use crate::convert::format::{Codec, Encoding};
 use crate::convert::input::Input;
 use crate::convert::line::Line;
 use crate::convert::progress::{Job, Progress};
-use crate::convert::tracks::Track;
+use crate::convert::tracks::TrackChoice;
 use crate::convert::watch::Watch;
 use crate::gstreamer::Running;
 use crate::parts::mark::SourceId;
@@ -71,7 +71,7 @@ fn open(whole: &Whole, source: &Path, watch: &Watch) -> Result<Option<Input>, Fa
         )));
     }
     let mark = whole.first();
-    let track = |text: Option<&str>| text.and_then(|t| t.parse::<Track>().ok());
+    let track = |text: Option<&str>| text.and_then(|t| t.parse::<TrackChoice>().ok());
     let settings = Settings {
         video_track: track(mark.settings.get("video_track").and_then(|v| v.as_str())),
         audio_track: track(mark.audio_track.as_deref()),

@@ -32,7 +32,7 @@ pub const CODE: &str = "convert/part";
 
 /// A part that is asked for.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct PartChoice {
     pub ask: Ask,
     /// In words, by which it is known again.
     pub asked: String,
@@ -48,7 +48,7 @@ pub struct Made<'a> {
     pub stream: Option<&'a Record>,
 }
 
-impl Wanted {
+impl PartChoice {
     /// Which frames of an input it has.
     ///
     /// # Errors

@@ -2,8 +2,33 @@
 
 use crate::convert::color;
 use crate::convert::fault::Fault;
-use crate::convert::plan::Facts;
 use gst::prelude::*;
+
+/// What the input is.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// As stored, in pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Width of a pixel over its height.
+    pub pixel_aspect: f64,
+    /// Frames a second; 0 if the file does not say.
+    pub rate: f64,
+    /// Frames are unevenly spaced; looked at only for formats that have trouble with it.
+    pub uneven: bool,
+    pub interlaced: bool,
+    /// The picture has to be turned or mirrored to be seen as meant: so, as `videoflip` calls it.
+    pub turned: Option<&'static str>,
+    /// Turned by a quarter, so that width and height change places.
+    pub quarter: bool,
+    /// The transfer function is that of HDR: hybrid log-gamma or perceptual quantisation.
+    pub hlg: bool,
+    pub pq: bool,
+    /// What the colorimetry is in limited range, where it is not.
+    pub narrow: Option<String>,
+    /// Channels of the sound; `None` without sound.
+    pub channels: Option<u32>,
+}
 
 /// What the decoder says of its streams.
 pub fn facts(video: &gst::Pad, audio: Option<&gst::Pad>) -> Result<Facts, Fault> {

@@ -1,0 +1,50 @@
+//! What makes the mattes of a stream: a network, or the screen's colour.
+
+use super::keying::Keying;
+use crate::auto::Chosen;
+use crate::models::Network;
+
+/// What makes the mattes of a stream.
+#[derive(Debug)]
+pub enum Means {
+    Network(Box<Network>),
+    /// The screen's colour.
+    Key(Box<Keying>),
+}
+
+impl Means {
+    /// The network, if it is one.
+    pub fn network(&self) -> Option<&Network> {
+        match self {
+            Means::Network(network) => Some(network.as_ref()),
+            Means::Key(_) => None,
+        }
+    }
+
+    /// The network that has a part in its mattes, be it only a garbage mask.
+    pub fn any_network(&self) -> Option<&Network> {
+        match self {
+            Means::Network(network) => Some(network.as_ref()),
+            Means::Key(keying) => keying.network(),
+        }
+    }
+
+    pub fn is_key(&self) -> bool {
+        self.network().is_none()
+    }
+
+    /// The same for another stream: a network is shared, a screen is looked for anew.
+    pub fn again(&self) -> Self {
+        match self {
+            Means::Network(network) => Means::Network(network.clone()),
+            Means::Key(keying) => Means::Key(Box::new(keying.again())),
+        }
+    }
+}
+
+/// What is ready to run, and the reason if `auto` chose it.
+pub struct Loaded {
+    pub means: Means,
+    /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
+    pub chosen: Option<Chosen>,
+}
