@@ -1,5 +1,6 @@
 //! Values on a coarse grid of cells over the frame: filled in where nothing was seen, and read along a row.
 
+use crate::refine::mix;
 use crate::simd::multiversion;
 
 /// What one cell holds: as many numbers as somebody wants.
@@ -38,16 +39,23 @@ impl<const N: usize> Grid<N> {
             levels.push(last.halved());
         }
         let mut coarse: Option<Grid<N>> = None;
+        let mut row = Vec::new();
         for level in levels.iter().rev() {
             let mut fine = Grid::new(level.wide, level.high, [0.0; N]);
-            for (i, (out, (sum, weight))) in fine.cells.iter_mut().zip(&level.sums).enumerate() {
-                let around = coarse.as_ref().map(|c| c.at(i % level.wide, i / level.wide));
-                *out = match around {
-                    Some(around) => {
-                        std::array::from_fn(|k| (sum[k] + COARSER * around[k]) / (weight + COARSER))
+            let rows = fine.cells.chunks_exact_mut(level.wide).zip(level.sums.chunks_exact(level.wide));
+            for (y, (out, sums)) in rows.enumerate() {
+                if let Some(coarse) = &coarse {
+                    coarse.doubled_row(y, &mut row, out);
+                    for (out, (sum, weight)) in out.iter_mut().zip(sums) {
+                        for (out, sum) in out.iter_mut().zip(sum) {
+                            *out = (sum + COARSER * *out) / (weight + COARSER);
+                        }
                     }
-                    None => sum.map(|v| v / weight.max(1e-6)),
-                };
+                } else {
+                    for (out, (sum, weight)) in out.iter_mut().zip(sums) {
+                        *out = sum.map(|v| v / weight.max(1e-6));
+                    }
+                }
             }
             coarse = Some(fine);
         }
@@ -56,36 +64,41 @@ impl<const N: usize> Grid<N> {
         }
     }
 
-    /// The value at a cell of the grid of twice the resolution, bilinear.
-    fn at(&self, x: usize, y: usize) -> Cell<N> {
-        let place = |at: usize, n: usize| {
-            let v = ((at as f32 + 0.5) / 2.0 - 0.5).clamp(0.0, (n - 1) as f32);
-            (v as usize, (v as usize + 1).min(n - 1), v.fract())
-        };
-        let ((l, r, fx), (t, b, fy)) = (place(x, self.wide), place(y, self.high));
-        let cell = |x: usize, y: usize| &self.cells[y * self.wide + x];
-        std::array::from_fn(|k| {
-            let top = cell(l, t)[k] + (cell(r, t)[k] - cell(l, t)[k]) * fx;
-            let bottom = cell(l, b)[k] + (cell(r, b)[k] - cell(l, b)[k]) * fx;
-            top + (bottom - top) * fy
-        })
+    /// Row `y` of the grid of twice the resolution, bilinear. `row` is scratch.
+    fn doubled_row(&self, y: usize, row: &mut Vec<f32>, out: &mut [Cell<N>]) {
+        let (top, bottom, f) = middle(y, 2, self.high);
+        row.resize(self.wide * N, 0.0);
+        mix(self.row(top).as_flattened(), self.row(bottom).as_flattened(), f, row);
+        let (row, _) = row.as_chunks::<N>();
+        for (x, out) in out.iter_mut().enumerate() {
+            // Three parts of four are the cell's that it lies in.
+            let (near, far) =
+                (x / 2, if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(self.wide - 1) });
+            for (out, (near, far)) in out.iter_mut().zip(row[near].iter().zip(&row[far])) {
+                *out = 0.75 * near + 0.25 * far;
+            }
+        }
+    }
+
+    fn row(&self, y: usize) -> &[Cell<N>] {
+        &self.cells[y * self.wide..][..self.wide]
     }
 
     /// The grid along row `y` of samples, a cell being `side` of them a side: what [`spread`] needs for samples in the
     /// cells `from..to`, one line a number.
     pub fn line(&self, y: usize, side: usize, (from, to): (usize, usize), out: &mut [Vec<f32>; N]) {
-        let at = ((y as f32 + 0.5) / side as f32 - 0.5).clamp(0.0, (self.high - 1) as f32);
-        let (top, f) = (at as usize, at.fract());
-        let bottom = (top + 1).min(self.high - 1);
-        let last = self.wide - 1;
+        let (top, bottom, f) = middle(y, side, self.high);
+        // The grid's ends go on beyond it.
+        let (first, last) = (from.saturating_sub(1), (to + 1).min(self.wide));
+        let mut row = vec![0.0; (last - first) * N];
+        let [top, bottom] = [top, bottom].map(|y| self.row(y)[first..last].as_flattened());
+        mix(top, bottom, f, &mut row);
+        let (row, _) = row.as_chunks::<N>();
         for (k, out) in out.iter_mut().enumerate() {
             out.clear();
-            out.resize(to - from + 2, 0.0);
-            for (x, o) in (from..to + 2).zip(out.iter_mut()) {
-                let x = x.saturating_sub(1).min(last);
-                let (t, b) = (self.cells[top * self.wide + x][k], self.cells[bottom * self.wide + x][k]);
-                *o = t + (b - t) * f;
-            }
+            out.extend((from == 0).then_some(row[0][k]));
+            out.extend(row.iter().map(|cell| cell[k]));
+            out.resize(to - from + 2, row[row.len() - 1][k]);
         }
     }
 
@@ -93,6 +106,12 @@ impl<const N: usize> Grid<N> {
     pub fn all_around(&self, marked: &[bool]) -> Vec<bool> {
         around(marked, self.wide, self.high, true)
     }
+}
+
+/// The two rows of a grid, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
+fn middle(y: usize, side: usize, high: usize) -> (usize, usize, f32) {
+    let at = ((y as f32 + 0.5) / side as f32 - 0.5).clamp(0.0, (high - 1) as f32);
+    (at as usize, (at as usize + 1).min(high - 1), at.fract())
 }
 
 /// Each cell is true where it or one that touches it is.
@@ -177,5 +196,67 @@ impl<const N: usize> Level<N> {
             })
             .collect();
         Level { wide, high, sums }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grid(wide: usize, high: usize) -> Grid<3> {
+        let value = |i: usize, k: usize| ((i * 7919 + k * 31) % 101) as f32;
+        let cells = (0..wide * high).map(|i| std::array::from_fn(|k| value(i, k))).collect();
+        Grid { wide, high, cells }
+    }
+
+    /// Between the middles of cells of `side` samples, bilinear.
+    fn between(grid: &Grid<3>, x: f32, y: f32, side: usize) -> Cell<3> {
+        let place = |at: f32, n: usize| {
+            let v = ((at + 0.5) / side as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+            (v as usize, (v as usize + 1).min(n - 1), v.fract())
+        };
+        let ((l, r, fx), (t, b, fy)) = (place(x, grid.wide), place(y, grid.high));
+        let cell = |x: usize, y: usize| &grid.cells[y * grid.wide + x];
+        std::array::from_fn(|k| {
+            let line = |y: usize| cell(l, y)[k] + (cell(r, y)[k] - cell(l, y)[k]) * fx;
+            line(t) + (line(b) - line(t)) * fy
+        })
+    }
+
+    #[test]
+    fn a_grid_is_read_between_its_cells() {
+        for (wide, high) in [(1, 1), (2, 1), (1, 3), (7, 5), (16, 9)] {
+            let grid = grid(wide, high);
+            let mut out = vec![[0.0; 3]; 2 * wide];
+            for y in 0..2 * high {
+                grid.doubled_row(y, &mut Vec::new(), &mut out);
+                for (x, got) in out.iter().enumerate() {
+                    let want = between(&grid, x as f32, y as f32, 2);
+                    assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3), "{wide}x{high} {x},{y}");
+                }
+            }
+            for side in [8, 16] {
+                for (from, to) in
+                    [(0, wide), (wide / 2, wide), (0, wide.div_ceil(2)), (wide / 3, wide.div_ceil(2))]
+                {
+                    let mut lines: [Vec<f32>; 3] = Default::default();
+                    for y in (0..side * high).step_by(3) {
+                        grid.line(y, side, (from, to), &mut lines);
+                        for (k, line) in lines.iter().enumerate() {
+                            assert_eq!(line.len(), to - from + 2);
+                            for (i, got) in line.iter().enumerate() {
+                                let cell = (from + i).saturating_sub(1).min(wide - 1);
+                                let middle = cell as f32 * side as f32 + 0.5 * (side - 1) as f32;
+                                let want = between(&grid, middle, y as f32, side)[k];
+                                assert!(
+                                    (got - want).abs() < 1e-2,
+                                    "{wide}x{high} {from}..{to} {i}: {got}, {want}"
+                                );
+                            }
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ mod strips;
 pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};
-pub(crate) use planes::{component_row, halve_plane};
+pub(crate) use planes::{component_row, halve_plane, mix};
 
 use std::cell::RefCell;
 
