@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::exposure;
+use super::exposure::{self, ENOUGH, TRUSTED};
 use crate::frame::{Format, Frame};
 use crate::refine::component_row;
 use crate::simd::multiversion;
@@ -44,13 +44,10 @@ const APART: u8 = 3;
 /// Change of brightness from one frame to the next up to which it stands, in quarters of a level, in little noise.
 const STANDS: u16 = 16;
 /// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still; how much of
-/// it has to be as before for the memory to be trusted, or to be kept; and how many cells it takes to say so, and
-/// to tell noise or exposure.
+/// it has to be as before for the memory to be kept; and how many cells it takes to say so.
 const TEXTURE: i32 = 4;
-pub const TRUSTED: f32 = 0.9;
 const LOST: f32 = 0.8;
 const TELLING: usize = 30;
-pub const ENOUGH: usize = 100;
 /// Of so many rows and columns of cells one says as much as all.
 const EVERY: (usize, usize) = (6, 3);
 /// How far a cell is from the background, in levels, where something else begins to be there, and where it is, in little
@@ -85,7 +82,7 @@ struct Known {
     held: Vec<u8>,
     /// For how many frames something else has been there that the network takes for nothing.
     stood: Vec<u8>,
-    /// The frame's colours there, and the last frame's brightness, in quarters of a level; the background's in [`STEPS`].
+    /// The frame's colours there, and the brightness of the one taken in before, in quarters of a level; the background's in [`STEPS`].
     now: [Vec<u16>; 3],
     before: Vec<u16>,
     mean: [Vec<i16>; 3],
@@ -120,7 +117,7 @@ impl Known {
     }
 }
 
-/// What the camera has done since the frame before.
+/// What the camera has done since the frame that was taken in before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Camera {
     Still,
@@ -284,7 +281,7 @@ impl Memory {
         self.follow_exposure(far);
         let (wide, grey) = (self.wide, &self.known.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
-        // How much the brightness of even cells changes from frame to frame, in quarters of a level. (Noise makes √6 times
+        // How much the brightness of even cells changes from one frame that is taken in to the next, in quarters of a level. (Noise makes √6 times
         // as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
         let mut even = 0usize;
@@ -306,6 +303,10 @@ impl Memory {
                 }
             }
         }
+        if all >= TELLING && (same as f32) < LOST * all as f32 {
+            self.start_anew();
+            return Camera::Moved;
+        }
         if even >= ENOUGH && self.frames > 1 {
             let mut sum = 0;
             let median = bins.iter().position(|n| {
@@ -318,17 +319,7 @@ impl Memory {
             let part = if self.frames < 8 { 0.5 } else { 0.125 };
             self.noise += (times - self.noise) * part;
         }
-        if all < TELLING {
-            return Camera::Unsure;
-        }
-        match same as f32 / all as f32 {
-            TRUSTED.. => Camera::Still,
-            LOST.. => Camera::Unsure,
-            _ => {
-                self.start_anew();
-                Camera::Moved
-            }
-        }
+        if all >= TELLING && same as f32 >= TRUSTED * all as f32 { Camera::Still } else { Camera::Unsure }
     }
 
     /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's

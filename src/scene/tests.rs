@@ -305,14 +305,17 @@ fn a_reset_forgets_and_odd_input_is_left_alone() {
 fn a_camera_that_has_moved_is_looked_at_again() {
     let (mut noise, mut scene) = (Noise(9), Scene::new());
     let nobody = |_: f32, _: f32| 0.0;
-    let mut still = Vec::new();
+    let (mut still, mut passed) = (Vec::new(), Vec::new());
     for n in 0..60 {
         // A pan of 30 frames.
         let far = 7.0 * n.min(30) as f32;
         let p = mixed(Format::I420, &mut noise, nobody, |x, y| room(x + far, y));
+        passed.push(scene.pass > 0);
         scene.correct(&p.frame(), &mut mask(nobody), MW, MH);
         still.push(scene.is_known());
     }
+    assert_eq!(passed[8..28].iter().filter(|p| **p).count(), 15, "{passed:?}");
+    assert!(passed[40..].iter().all(|p| !p), "{passed:?}");
     assert!(still[10..30].iter().all(|s| !s), "{still:?}");
     assert!(still[36..].iter().all(|s| *s), "{still:?}");
 }

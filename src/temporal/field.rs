@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::BLOCK;
-use super::motion::{self, Grey, Motion};
+use super::motion::{self, Motion};
 use super::still::Still;
-use super::view::{Pair, Tints, View, pairs};
+use super::view::{Grey, Pair, Tints, View, pairs};
 use crate::simd::multiversion;
 
 /// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same, and from which it is
@@ -44,17 +44,18 @@ impl Field {
     }
 
     /// Finds the motion of the blocks of which `wanted(bx, by)` says so, from `now` to where they are `there`. `was`: how
-    /// they moved elsewhere, to begin with. `still`: what stands still is not looked for.
+    /// they moved elsewhere, to begin with. `still`: what stands still is not looked for. `noise`: see [`Still::noise`].
     pub fn track(
         &mut self,
         (now, there): (&View, &View),
         was: &[Motion],
         still: &Still,
+        noise: f32,
         wanted: impl Fn(usize, usize) -> bool + Sync,
     ) {
         let (luma, tints) = pairs(now, there);
         let (lw, lh, wide) = (luma.0.width, luma.0.height, self.wide);
-        let limits = Limits::of(still.noise());
+        let limits = Limits::of(noise);
         let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
         let rows = rows.zip(self.sure.par_chunks_mut(wide));
         rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(

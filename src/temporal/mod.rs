@@ -88,6 +88,8 @@ pub struct Smoother {
     motion_before: Vec<Motion>,
     /// Blocks whose motion is asked for; kept for its room only.
     wanted: Vec<bool>,
+    /// Blocks of this frame whose motion has been asked for here: a window may know those of others.
+    asked: Vec<bool>,
     /// The matte as it went out, if it did.
     alpha: Vec<u8>,
     alpha_kept: bool,
@@ -248,6 +250,7 @@ impl Smoother {
     /// Takes in a frame.
     fn look(&mut self, frame: &Frame<'_>) {
         let (w, h) = (frame.width, frame.height);
+        let seen = self.seen.take();
         if (self.width, self.height) != (w, h) {
             self.resize(w, h);
         } else if self.current {
@@ -256,11 +259,13 @@ impl Smoother {
             std::mem::swap(&mut self.field.motion, &mut self.motion_before);
             std::mem::swap(&mut self.now, &mut self.before);
         }
-        match self.seen.take() {
+        match seen {
             Some(view) if view.is_of(frame, self.scale) => self.now = view,
             _ => unshared(&mut self.now).take(frame, self.scale),
         }
         self.field.clear(w.div_ceil(self.scale), h.div_ceil(self.scale));
+        self.asked.clear();
+        self.asked.resize(self.field.known.len(), false);
         self.current = true;
     }
 
@@ -280,7 +285,8 @@ impl Smoother {
 
     /// Finds the motion of the blocks of which `wanted(bx, by)` says so.
     fn track(&mut self, wanted: impl Fn(usize, usize) -> bool + Sync) {
-        self.field.track((&self.now, &self.before), &self.motion_before, &self.still, wanted);
+        let noise = self.still.noise();
+        self.field.track((&self.now, &self.before), &self.motion_before, &self.still, noise, wanted);
     }
 
     fn blend_mask(&mut self, mask: &mut [f32], weight: f32) {
@@ -314,13 +320,14 @@ impl Smoother {
             mark(acc, &columns, &mut wanted[at * wide..][..wide]);
         });
         self.track(|bx, by| wanted[by * wide + bx]);
+        self.asked.copy_from_slice(&wanted);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
         let fine = ((sx * sy).sqrt() * 720.0 / (w.min(h) as f32 * COARSE)).min(1.0);
         let trust = fine * if self.ahead { MOVING_AHEAD } else { MOVING };
         let past = &self.mask;
-        let Field { motion, known, same, sure, .. } = &self.field;
-        let still = &self.still;
+        let Field { motion, same, sure, .. } = &self.field;
+        let (still, asked) = (&self.still, &self.asked);
         // Small masks are not worth many hand-overs.
         let part = mw * (PART / mw).max(1);
         let rows = mask.par_chunks_mut(part).zip(self.waiting.par_chunks_mut(part));
@@ -335,7 +342,7 @@ impl Smoother {
                 let samples = columns.iter().zip(mask).zip(waiting).zip(otherwise).zip(free);
                 for (u, ((((&x, here), wait), otherwise), free)) in samples.enumerate() {
                     let block = blocks + x / BLOCK;
-                    if !known[block] {
+                    if !asked[block] {
                         (*wait, *otherwise, *free) = (0, 0.0, 0);
                         continue;
                     }
@@ -397,19 +404,21 @@ impl Smoother {
             }
         });
         self.track(|bx, by| busy[by * wide + bx]);
-        let Field { motion, known, same, sure, .. } = &self.field;
+        self.asked.iter_mut().zip(&busy).for_each(|(asked, busy)| *asked |= busy);
+        let Field { motion, same, sure, .. } = &self.field;
+        let asked = &self.asked;
         let block = |at: usize| {
             let m = motion[at];
             let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
             weight * (1.0 - far / STILL).max(0.0) * sure[at]
         };
-        let high = known.len() / wide;
+        let high = asked.len() / wide;
         // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
         // none keeps more of the past than it would by itself.
         let corner = |cx: usize, cy: usize| {
             let around = (cy.saturating_sub(1)..(cy + 1).min(high))
                 .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(wide)).map(move |x| y * wide + x));
-            around.filter(|&at| known[at]).map(block).fold(f32::MAX, f32::min).min(weight)
+            around.filter(|&at| asked[at]).map(block).fold(f32::MAX, f32::min).min(weight)
         };
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
         let (mw, mh) = self.mask_size;

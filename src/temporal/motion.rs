@@ -1,15 +1,7 @@
 //! Where a block of the frame was one frame ago.
 
-use super::view::Pair;
+use super::view::{Grey, Pair};
 use crate::simd::multiversion;
-
-/// A grey plane, tight rows.
-#[derive(Clone, Copy, Debug)]
-pub struct Grey<'a> {
-    pub data: &'a [u8],
-    pub width: usize,
-    pub height: usize,
-}
 
 /// A displacement in quarter samples: what is here was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

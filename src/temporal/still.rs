@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 
-use super::motion::{Area, Grey};
-use super::view::View;
+use super::motion::Area;
+use super::view::{Grey, View};
 use crate::refine::halve_plane;
 use crate::simd::multiversion;
 

@@ -476,3 +476,59 @@ fn nothing_is_kept_of_little_smoothing_or_after_a_reset() {
         assert!(smoother.kept().is_none());
     }
 }
+
+/// A frame is looked at once for a window and the smoother, and its way to the frame before is looked for once.
+#[test]
+fn a_window_and_the_smoother_share_what_they_see() {
+    let (mw, mh) = (W / 8, H / 8);
+    let frame = |n: usize| {
+        let (luma, alpha) = disc(200.0 + 4.0 * n as f32, 240.0, 120.0);
+        let mask: Vec<f32> =
+            (0..mw * mh).map(|i| f32::from(alpha[(i / mw * 8 + 4) * W + i % mw * 8 + 4]) / 255.0).collect();
+        (picture(Format::I420, &luma, &mut Noise(n as u64), 3.0), mask, alpha)
+    };
+    let frames: Vec<_> = (0..9).map(frame).collect();
+    let (mut window, mut smoother) = (Window::new(), Smoother::new());
+    for (n, (picture, mask, alpha)) in frames.iter().enumerate() {
+        let ahead = if n == 0 { 0..3 } else { n + 2..n + 3 };
+        for (k, (picture, mask, _)) in frames.iter().enumerate().skip(ahead.start).take(ahead.len()) {
+            window.add(k as u64, &picture.frame(), (mask, mw, mh));
+        }
+        // Another scene begins at 5: of that, too, nothing is looked at twice.
+        if n == 5 {
+            smoother.reset();
+        }
+        let seen = window.view(n as u64);
+        let before = n.checked_sub(1).and_then(|n| window.view(n as u64));
+        assert!(seen.is_some());
+        let steps = smoother.meet(&picture.frame(), seen.clone(), 0.6);
+        assert_eq!(steps.is_some(), n != 0 && n != 5, "frame {n}");
+        if let Some(steps) = &steps {
+            assert!(Arc::ptr_eq(steps.views.0, seen.as_ref().unwrap()), "frame {n}");
+            assert!(Arc::ptr_eq(steps.views.1, before.as_ref().unwrap()), "frame {n}");
+        }
+        let known = steps.is_some();
+        let mut mask = mask.clone();
+        assert!(window.blend(n as u64, &mut mask, steps));
+        assert_eq!(smoother.field.known.contains(&true), known, "frame {n}");
+        smoother.set_ahead(true);
+        smoother.mask(&picture.frame(), &mut mask, mw, mh, 0.6);
+        assert!(Arc::ptr_eq(&smoother.now, seen.as_ref().unwrap()), "frame {n}");
+        let mut alpha = alpha.clone();
+        smoother.apply(&picture.frame(), &mut alpha, 0.6);
+    }
+    // Nor does it matter to the smoother who looks first.
+    let (mut met, mut alone) = (Smoother::new(), Smoother::new());
+    for (n, (picture, mask, alpha)) in frames.iter().enumerate() {
+        let results = [(&mut met, true), (&mut alone, false)].map(|(smoother, meets)| {
+            if meets {
+                assert_eq!(smoother.meet(&picture.frame(), None, 0.6).is_some(), n > 0);
+            }
+            let (mut mask, mut alpha) = (mask.clone(), alpha.clone());
+            smoother.mask(&picture.frame(), &mut mask, mw, mh, 0.6);
+            smoother.apply(&picture.frame(), &mut alpha, 0.6);
+            (mask, alpha)
+        });
+        assert!(results[0] == results[1], "frame {n}");
+    }
+}

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::motion::Grey;
 use super::readable;
 use crate::frame::{Component, Frame};
 use crate::refine::{component_row, halve_plane};
@@ -14,6 +13,14 @@ use crate::refine::{component_row, halve_plane};
 fn tints(frame: &Frame<'_>) -> Option<[Component; 2]> {
     let layout = frame.format.layout();
     (layout.colors == 3).then(|| [layout.color[if frame.format.is_yuv() { 1 } else { 0 }], layout.color[2]])
+}
+
+/// A grey plane, tight rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Grey<'a> {
+    pub data: &'a [u8],
+    pub width: usize,
+    pub height: usize,
 }
 
 /// Brightness and tints of one frame; keeps its room from frame to frame.

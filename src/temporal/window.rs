@@ -49,7 +49,7 @@ pub struct Window {
     marks: Vec<u8>,
     /// Where the mask's columns lie in luma.
     columns: Vec<usize>,
-    /// Says of nothing that it stands still.
+    /// Says of nothing that it stands still: what has until now may move in the next frame.
     still: Still,
 }
 
@@ -150,14 +150,16 @@ impl Window {
             neighbours[0]
                 .is_some_and(|there| Arc::ptr_eq(s.views.0, &now.view) && Arc::ptr_eq(s.views.1, &there.view))
         });
+        // All that they say is measured alike.
+        let noise = steps.as_ref().map_or(0.0, |s| s.still.noise());
         let first = match (steps, neighbours[0]) {
             (Some(steps), Some(there)) => {
-                steps.field.track((&now.view, &there.view), steps.was, steps.still, wants);
+                steps.field.track((&now.view, &there.view), steps.was, steps.still, noise, wants);
                 steps.field
             }
             (_, Some(there)) => {
                 first.clear(lw, lh);
-                first.track((&now.view, &there.view), &self.before, &self.still, wants);
+                first.track((&now.view, &there.view), &self.before, &self.still, noise, wants);
                 first
             }
             _ => first,
@@ -175,7 +177,7 @@ impl Window {
                 n => times(before[n - 2], 2, &mut self.seeds),
             }
             field[0].clear(lw, lh);
-            field[0].track((&now.view, &there.view), &self.seeds, &self.still, wants);
+            field[0].track((&now.view, &there.view), &self.seeds, &self.still, noise, wants);
         }
         if neighbours[0].is_some() {
             self.before.clone_from(&fields[0].motion);

@@ -135,6 +135,7 @@ pub(super) fn unmix_cells(
     at.lines(planes[0], part.len(), front);
     at.lines(planes[1], part.len(), back);
     let done = match at.across {
+        2 => cells_2(data, front, back, part),
         4 => cells_4(data, front, back, part),
         8 => cells_8(data, front, back, part),
         16 => cells_16(data, front, back, part),
@@ -144,7 +145,7 @@ pub(super) fn unmix_cells(
     if done == part.len() {
         return;
     }
-    // The last cell, at the frame's edge.
+    // The last cell, at the frame's edge; cells of other sizes altogether.
     let (n, first) = (part.len() - done, done / at.across);
     let [mut left, mut right] = [vec![0.0; n], vec![0.0; n]];
     widen_by(&front[first..], at.across, &mut left);
@@ -182,6 +183,7 @@ macro_rules! cells {
         }
     };
 }
+cells!(cells_2, 2);
 cells!(cells_4, 4);
 cells!(cells_8, 8);
 cells!(cells_16, 16);
