@@ -32,6 +32,11 @@ impl Error {
     pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
+
+    /// A buffer, or a frame, is not what its caps say.
+    pub fn unreadable(what: &str) -> Self {
+        Self::new(ErrorKind::Inference, format!("{what} does not fit its caps"))
+    }
 }
 
 impl fmt::Display for Error {

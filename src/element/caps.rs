@@ -1,6 +1,6 @@
 //! Which caps go with which: what the element offers on one pad for caps on the other.
 
-use super::settings::Kind;
+use super::settings::OutputKind;
 use crate::video::{SINK_FORMATS, alpha_formats};
 use gst_video::{VideoColorMatrix, VideoColorRange, VideoColorimetry, VideoFormat, VideoInfo};
 use std::sync::LazyLock;
@@ -59,7 +59,7 @@ fn takes_matte(s: &gst::StructureRef, formats: &[VideoFormat]) -> bool {
 }
 
 /// Caps on the other pad for caps on this one.
-pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) -> gst::Caps {
+pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: OutputKind) -> gst::Caps {
     let mut out = gst::Caps::new_empty();
     let list = out.make_mut();
     for (s, features) in caps.iter_with_features() {
@@ -76,13 +76,13 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
             }
         };
         match (kind, direction) {
-            (Kind::Opaque, _) => {
+            (OutputKind::Opaque, _) => {
                 let kept: Vec<_> = here.into_iter().filter(|f| SINK_FORMATS.contains(f)).collect();
                 if !kept.is_empty() {
                     add(with_formats(s, &kept));
                 }
             }
-            (Kind::Transparent, gst::PadDirection::Sink) => {
+            (OutputKind::Transparent, gst::PadDirection::Sink) => {
                 for from in here.into_iter().filter(|f| SINK_FORMATS.contains(f)) {
                     let [nearest, rest @ ..] = alpha_formats(from);
                     // The same colour model keeps its colorimetry, the others get their own.
@@ -93,18 +93,18 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
                     add(with_formats(&plain, &other));
                 }
             }
-            (Kind::Matte, gst::PadDirection::Sink) => {
+            (OutputKind::Matte, gst::PadDirection::Sink) => {
                 add(with_formats(&plain, &[VideoFormat::Gray8]));
                 let mut luma = with_formats(&plain, &[VideoFormat::I420]);
                 luma.set("colorimetry", MATTE_COLORIMETRY);
                 add(luma);
             }
-            (Kind::Transparent, _) => {
+            (OutputKind::Transparent, _) => {
                 if here.iter().any(|f| alpha_formats(*f).contains(f)) {
                     add(with_formats(&plain, &SINK_FORMATS));
                 }
             }
-            (Kind::Matte, _) => {
+            (OutputKind::Matte, _) => {
                 if takes_matte(s, &here) {
                     add(with_formats(&plain, &SINK_FORMATS));
                 }
@@ -115,7 +115,7 @@ pub fn transform(direction: gst::PadDirection, caps: &gst::CapsRef, kind: Kind) 
 }
 
 /// Why downstream cannot take what a kind of output gives, and what to do.
-pub fn refusal(kind: Kind, input: &gst::CapsRef, peer: &gst::Caps) -> String {
+pub fn refusal(kind: OutputKind, input: &gst::CapsRef, peer: &gst::Caps) -> String {
     let names = |caps: &gst::CapsRef| {
         let mut names: Vec<String> = Vec::new();
         for format in caps.iter().filter(|s| s.has_field("format")).flat_map(formats) {
@@ -131,17 +131,17 @@ pub fn refusal(kind: Kind, input: &gst::CapsRef, peer: &gst::Caps) -> String {
         n => format!(" (it takes {n})"),
     };
     match kind {
-        Kind::Transparent => format!(
+        OutputKind::Transparent => format!(
             "background=transparent gives frames with alpha, and what follows bgremove takes none{taken}. Choose a \
              background (a colour, blur or a picture), or follow with an encoder that keeps alpha (vp9alphaenc, \
              pngenc, video/x-raw,format=A444_10LE ! avenc_prores_ks, …)."
         ),
-        Kind::Opaque => format!(
+        OutputKind::Opaque => format!(
             "with this background frames keep the format they come in ({}), and what follows bgremove does not take \
              it{taken}. Put `videoconvert` after bgremove.",
             names(input)
         ),
-        Kind::Matte => format!(
+        OutputKind::Matte => format!(
             "output=matte gives GRAY8 or full-range I420, and what follows bgremove takes neither{taken}. Put \
              `videoconvert` after bgremove."
         ),
@@ -153,18 +153,18 @@ fn is_yuv(format: VideoFormat) -> bool {
 }
 
 /// Chooses, of the caps that downstream takes, those nearest to the input's.
-pub fn fixate(input: &gst::CapsRef, mut others: gst::Caps, kind: Kind) -> gst::Caps {
+pub fn fixate(input: &gst::CapsRef, mut others: gst::Caps, kind: OutputKind) -> gst::Caps {
     let Ok(info) = VideoInfo::from_caps(input) else { return others };
     let preferred: Vec<VideoFormat> = match kind {
-        Kind::Transparent => alpha_formats(info.format()).to_vec(),
-        Kind::Matte => vec![VideoFormat::Gray8, VideoFormat::I420],
-        Kind::Opaque => vec![info.format()],
+        OutputKind::Transparent => alpha_formats(info.format()).to_vec(),
+        OutputKind::Matte => vec![VideoFormat::Gray8, VideoFormat::I420],
+        OutputKind::Opaque => vec![info.format()],
     };
     for format in preferred {
         let Some(s) = others.iter().find(|s| formats(s).contains(&format)) else { continue };
         let mut s = with_formats(s, &[format]);
         // A new colour model has a new matrix and range; transfer and primaries stay what they were.
-        if kind == Kind::Transparent && !s.has_field("colorimetry") && is_yuv(format) != info.is_yuv() {
+        if kind == OutputKind::Transparent && !s.has_field("colorimetry") && is_yuv(format) != info.is_yuv() {
             let from = info.colorimetry();
             let (range, matrix) = if is_yuv(format) {
                 let matrix =
@@ -210,8 +210,8 @@ mod tests {
             (VideoFormat::Abgr, VideoFormat::Abgr),
         ] {
             let input = caps(from);
-            let out = transform(gst::PadDirection::Sink, &input, Kind::Transparent);
-            let info = VideoInfo::from_caps(&fixate(&input, out, Kind::Transparent)).unwrap();
+            let out = transform(gst::PadDirection::Sink, &input, OutputKind::Transparent);
+            let info = VideoInfo::from_caps(&fixate(&input, out, OutputKind::Transparent)).unwrap();
             assert_eq!(info.format(), to);
             assert_eq!(info.colorimetry(), VideoInfo::from_caps(&input).unwrap().colorimetry());
         }
@@ -221,9 +221,9 @@ mod tests {
     fn another_colour_model_gets_its_own_matrix() {
         gst::init().unwrap();
         let input = caps(VideoFormat::I420);
-        let mut out = transform(gst::PadDirection::Sink, &input, Kind::Transparent);
+        let mut out = transform(gst::PadDirection::Sink, &input, OutputKind::Transparent);
         out = out.intersect(&gst_video::VideoCapsBuilder::new().format(VideoFormat::Rgba).build());
-        let info = VideoInfo::from_caps(&fixate(&input, out, Kind::Transparent)).unwrap();
+        let info = VideoInfo::from_caps(&fixate(&input, out, OutputKind::Transparent)).unwrap();
         assert_eq!(info.format(), VideoFormat::Rgba);
         assert_eq!(info.colorimetry().matrix(), VideoColorMatrix::Rgb);
         assert_eq!(info.colorimetry().range(), VideoColorRange::Range0_255);
@@ -234,18 +234,18 @@ mod tests {
         gst::init().unwrap();
         for from in SINK_FORMATS {
             let input = caps(from);
-            assert_eq!(transform(gst::PadDirection::Sink, &input, Kind::Opaque), input);
+            assert_eq!(transform(gst::PadDirection::Sink, &input, OutputKind::Opaque), input);
         }
     }
 
     #[test]
     fn the_matte_is_full_range() {
         gst::init().unwrap();
-        let out = transform(gst::PadDirection::Sink, &caps(VideoFormat::Rgba), Kind::Matte);
-        let grey = fixate(&caps(VideoFormat::Rgba), out.clone(), Kind::Matte);
+        let out = transform(gst::PadDirection::Sink, &caps(VideoFormat::Rgba), OutputKind::Matte);
+        let grey = fixate(&caps(VideoFormat::Rgba), out.clone(), OutputKind::Matte);
         assert_eq!(VideoInfo::from_caps(&grey).unwrap().format(), VideoFormat::Gray8);
         let luma = out.intersect(&gst_video::VideoCapsBuilder::new().format(VideoFormat::I420).build());
-        let info = VideoInfo::from_caps(&fixate(&caps(VideoFormat::Rgba), luma, Kind::Matte)).unwrap();
+        let info = VideoInfo::from_caps(&fixate(&caps(VideoFormat::Rgba), luma, OutputKind::Matte)).unwrap();
         assert_eq!(info.colorimetry().range(), VideoColorRange::Range0_255);
     }
 }

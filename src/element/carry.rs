@@ -1,10 +1,9 @@
 //! The colours of frames in another format, in memory of our own.
 
-use super::frames;
-use super::state::unreadable;
 use crate::compose;
 use crate::error::{Error, ErrorKind};
 use crate::frame::Format;
+use crate::video;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 
 /// Brings frames from one format to another, until it is known what of them is seen. Downstream's memory gets nothing
@@ -19,7 +18,7 @@ pub struct Carrier {
 
 /// Whether the colours of two formats lie alike.
 pub fn lie_alike(from: &VideoInfo, to: &VideoInfo) -> bool {
-    let [from, to] = [from, to].map(|info| frames::format(info.format()));
+    let [from, to] = [from, to].map(|info| video::format(info.format()));
     let alike = |(a, b): (Format, Format)| {
         let yuv = a.is_yuv() == b.is_yuv();
         let [a, b] = [a.layout(), b.layout()];
@@ -55,14 +54,15 @@ impl Carrier {
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
     pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.from)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let frame = frames::read(&in_frame, &self.from).ok_or_else(|| unreadable("the incoming buffer"))?;
+            .map_err(|_| Error::unreadable("the incoming buffer"))?;
+        let frame =
+            video::read(&in_frame, &self.from).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let mut scratch =
             self.scratch.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.to.size()]));
         {
             let buffer = scratch.get_mut().ok_or_else(own)?;
             let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &self.to).map_err(|_| own())?;
-            let mut colors = frames::write(&mut mapped, &self.to).ok_or_else(own)?;
+            let mut colors = video::write(&mut mapped, &self.to).ok_or_else(own)?;
             if !compose::carry(&frame, &mut colors) {
                 self.convert(&in_frame, &mut mapped)?;
             }

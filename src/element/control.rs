@@ -67,7 +67,7 @@ impl BgRemove {
     }
 
     /// After caps are negotiated: why downstream cannot take this kind of output, if it cannot.
-    fn downstream_refusal(&self, kind: Kind) -> Option<String> {
+    fn downstream_refusal(&self, kind: OutputKind) -> Option<String> {
         let obj = self.obj();
         obj.src_pad().current_caps()?;
         let input = obj.sink_pad().current_caps()?;

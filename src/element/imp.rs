@@ -316,8 +316,8 @@ impl BaseTransformImpl for BgRemove {
         // Before the stream starts the background may still change, so whatever it may become can be
         // linked; if it does not fit in the end, negotiation says so in plain words.
         if direction == gst::PadDirection::Sink && !self.obj().src_pad().is_active() {
-            out.merge(caps::transform(direction, caps, Kind::Opaque));
-            out.merge(caps::transform(direction, caps, Kind::Matte));
+            out.merge(caps::transform(direction, caps, OutputKind::Opaque));
+            out.merge(caps::transform(direction, caps, OutputKind::Matte));
         }
         let out = crate::video::filtered(out, filter);
         gst::log!(CAT, imp = self, "{caps} at the {direction:?} pad give {out}");

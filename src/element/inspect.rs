@@ -1,7 +1,7 @@
 //! The pipeline around the element: its elements, and one downstream that drops the alpha.
 
 use super::imp::BgRemove;
-use super::settings::Kind;
+use super::settings::OutputKind;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
@@ -21,7 +21,9 @@ impl BgRemove {
         }
         let src = self.obj().src_pad().clone();
         // On a background, a format with alpha is opaque, and its alpha may be dropped.
-        if self.settings().kind() != Kind::Transparent || !src.current_caps().is_some_and(|c| has_alpha(&c)) {
+        if self.settings().kind() != OutputKind::Transparent
+            || !src.current_caps().is_some_and(|c| has_alpha(&c))
+        {
             return;
         }
         if let Some((element, caps)) = alpha_dropped_by(&src, 0) {

@@ -1,8 +1,7 @@
 //! The layers that are hung on a frame (`layers`): matte, background and plate, of the same mask as the frame itself.
 
 use super::carry::{Carrier, lie_alike, own};
-use super::frames;
-use super::state::Mattes;
+use super::mattes::Mattes;
 use crate::compose::{self, Blur};
 use crate::error::{Error, ErrorKind};
 use crate::frame::{Frame, FrameMut};
@@ -10,6 +9,7 @@ use crate::layers::{Layer, Layers, attach};
 use crate::paint::Painter;
 use crate::refine::Colors;
 use crate::scene::Scene;
+use crate::video;
 use gst_video::VideoInfo;
 
 /// How much the room is blurred where the subject hides what is not remembered, in percent of the frame's height.
@@ -45,7 +45,7 @@ impl Layering {
             }
             let mut buffer = gst::Buffer::with_size(info.size()).map_err(|_| own())?;
             let of = (Colors::All, Colors::Shared);
-            let filled = frames::fill(buffer.get_mut().ok_or_else(own)?, &info, |out| -> Result<(), Error> {
+            let filled = video::fill(buffer.get_mut().ok_or_else(own)?, &info, |out| -> Result<(), Error> {
                 match (layer, colors) {
                     (Layer::Matte, _) => compose::matte(out, mattes.subject().alpha),
                     (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
@@ -60,7 +60,7 @@ impl Layering {
                         carrier.carry(input)?;
                         let carried = carrier.carried().ok_or_else(own)?;
                         let painter = &mut self.painter;
-                        frames::view(carried, &info, |colors| {
+                        video::view(carried, &info, |colors| {
                             painter.transparent(colors, mattes.room(), of, out);
                         })
                         .ok_or_else(own)?;

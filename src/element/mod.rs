@@ -15,6 +15,7 @@ mod keying;
 mod layers;
 mod loader;
 mod log;
+mod mattes;
 mod means;
 mod messages;
 mod network;
@@ -30,7 +31,6 @@ mod timing;
 mod worker;
 
 use crate::report::{Outcome, Record};
-use crate::video as frames;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 

@@ -1,14 +1,14 @@
 //! From a queued frame and its mask to the buffer that goes downstream.
 
 use super::flow::QueuedFrame;
-use super::frames;
 use super::imp::{BgRemove, CAT};
 use super::settings::{OnError, Settings};
-use super::state::{Source, Spent, State, unreadable};
+use super::state::{MatteSource, Spent, State};
 use super::worker::Worker;
 use crate::error::Error;
 use crate::matte::Times;
 use crate::sync::lock;
+use crate::video;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::subclass::base_transform::{InputBuffer, PrepareOutputBufferSuccess};
@@ -101,21 +101,21 @@ impl BgRemove {
             if keyed {
                 return self.render_keyed(state, held, &mut buffer, (begun, waited), settings, live);
             }
-            let chosen = frames::view(&held.buffer, &state.input, |frame| {
+            let chosen = video::view(&held.buffer, &state.input, |frame| {
                 state.flow.select_mask(held, frame, carries, &pending, limit)
             });
-            let chosen = chosen.ok_or_else(|| unreadable("the incoming buffer"))?;
+            let chosen = chosen.ok_or_else(|| Error::unreadable("the incoming buffer"))?;
             let carrying = begin.elapsed();
             let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
             let outdated = chosen.outdated;
             let mut source = match chosen.mask {
-                Some(mask) => Source::Mask(held.number, mask),
+                Some(mask) => MatteSource::Mask(held.number, mask),
                 None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
-                    Source::Whole(255)
+                    MatteSource::Whole(255)
                 }
-                None => Source::Whole(0),
+                None => MatteSource::Whole(0),
             };
-            let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
+            let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
             spent.compose += begun;
@@ -168,12 +168,13 @@ impl BgRemove {
         // What is not keyed is shown, unless failing frames are to be hidden: so it is where upstream is live.
         let missing = if settings.policy(live) == OnError::Hide { 0 } else { 255 };
         let policy = settings.policy(live);
-        let mut source = Source::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
-        let output = buffer.get_mut().ok_or_else(|| unreadable("the outgoing buffer"))?;
+        let mut source =
+            MatteSource::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
+        let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
         let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
         spent.compose += begun;
         let (found, failure) = match source {
-            Source::Key { found, failure, .. } => (found, failure),
+            MatteSource::Key { found, failure, .. } => (found, failure),
             _ => (false, None),
         };
         let failed = failure.is_some();

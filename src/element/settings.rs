@@ -285,7 +285,7 @@ impl Default for Settings {
 
 /// Which caps the element offers downstream; follows from the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OutputKind {
     /// Formats with alpha.
     Transparent,
     /// The input's own format.
@@ -369,13 +369,13 @@ impl Settings {
         self.max_mask_age.unwrap_or_else(|| LEAST.max(usual.unwrap_or_default().saturating_mul(3)))
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> OutputKind {
         match (self.output, &self.backdrop) {
-            (Output::Matte, _) => Kind::Matte,
-            (_, Some(b)) if !b.is_transparent() => Kind::Opaque,
+            (Output::Matte, _) => OutputKind::Matte,
+            (_, Some(b)) if !b.is_transparent() => OutputKind::Opaque,
             // A background that is not read yet: whether it is transparent is plain from its text.
-            (_, None) if !self.background.trim().eq_ignore_ascii_case("transparent") => Kind::Opaque,
-            _ => Kind::Transparent,
+            (_, None) if !self.background.trim().eq_ignore_ascii_case("transparent") => OutputKind::Opaque,
+            _ => OutputKind::Transparent,
         }
     }
 }

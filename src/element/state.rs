@@ -6,21 +6,21 @@ use super::caps::MATTE_COLORIMETRY;
 use super::carry::{Carrier, lie_alike, own};
 use super::effort::Effort;
 use super::flow::Flow;
-use super::frames;
 use super::layers::Layering;
+use super::mattes::Mattes;
 use super::means::Means;
 use super::settings::*;
 use crate::compose::{self, Background};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::matte::Mask;
-use crate::paint::{Painter, Prepared, Side};
+use crate::paint::{Painter, Prepared};
 use crate::refine::{Colors, Levels, Refiner};
 use crate::scene::Scene;
-use crate::spread::spread;
 use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{Smoother, Window};
+use crate::video;
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 /// What is in force for a frame: the newest settings that the negotiated caps can carry.
 #[derive(Clone, Debug)]
 pub struct InForce {
-    kind: Kind,
+    kind: OutputKind,
     /// The room is shown, and not the subject.
     room: bool,
     background: Background,
@@ -37,7 +37,7 @@ pub struct InForce {
 
 /// Where a frame's matte comes from.
 #[derive(Debug)]
-pub enum Source {
+pub enum MatteSource {
     /// The number of the frame, and the network's mask for it, smoothed in place.
     Mask(u64, Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
@@ -100,91 +100,6 @@ pub struct State {
     layering: Layering,
 }
 
-/// One part of the frame's height is how much wider a hole is than the subject.
-const CLEAR: usize = 180;
-
-/// The mattes of a frame, tight and of its size.
-#[derive(Default)]
-pub struct Mattes {
-    /// What of each pixel is the subject, and with the alpha that the frame had before multiplied in.
-    subject: [Vec<u8>; 2],
-    /// And what is the room; and that without what lies next to the subject, as it goes before what is remembered.
-    room: [Vec<u8>; 2],
-    clear: [Vec<u8>; 2],
-    scratch: Vec<u8>,
-    /// What takes no part in a blurred background.
-    cover: Vec<u8>,
-    /// Whether the frame had alpha before.
-    had_alpha: bool,
-}
-
-impl Mattes {
-    fn side<'a>(&'a self, of: &'a [Vec<u8>; 2]) -> Side<'a> {
-        let alpha = if self.had_alpha { &of[1] } else { &of[0] };
-        Side { matte: &of[0], alpha, had_alpha: self.had_alpha }
-    }
-
-    pub fn subject(&self) -> Side<'_> {
-        self.side(&self.subject)
-    }
-
-    /// Only where [`Mattes::find_room`] has found it.
-    pub fn room(&self) -> Side<'_> {
-        self.side(&self.room)
-    }
-
-    /// Only where [`Mattes::find_clear`] has found it.
-    pub fn clear(&self) -> Side<'_> {
-        self.side(&self.clear)
-    }
-
-    /// What takes no part in a blur, be it the subject's or was it hidden before: as found by whoever was asked for it.
-    pub fn cover(&self) -> &[u8] {
-        &self.cover
-    }
-
-    /// What is not the subject is the room. Of a frame without a mask nothing of either is known: the same is shown.
-    fn find_room(&mut self, frame: &Frame<'_>, source: &Source) {
-        let [matte, alpha] = &mut self.room;
-        matte.clear();
-        match source {
-            Source::Mask(..) => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
-            Source::Key { found: true, .. } => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
-            Source::Whole(a) | Source::Key { missing: a, .. } => matte.resize(self.subject[0].len(), *a),
-        }
-        if self.had_alpha {
-            alpha.clone_from(matte);
-            compose::multiply_alpha(frame, alpha);
-        }
-    }
-
-    /// The subject's hole, some pixels wider, so that its outline is not left around it; and what takes no part in a blur.
-    pub fn find_clear(&mut self, frame: &Frame<'_>) {
-        let radius = (frame.height / CLEAR).max(1);
-        let [matte, alpha] = &mut self.clear;
-        for room in [&mut *matte, &mut self.scratch] {
-            room.resize(self.room[0].len(), 0);
-        }
-        spread(&self.room[0], frame.width, radius, Ord::min, matte, &mut self.scratch);
-        if self.had_alpha {
-            alpha.clone_from(matte);
-            compose::multiply_alpha(frame, alpha);
-        }
-        self.cover.clear();
-        let seen = if self.had_alpha { &self.clear[1] } else { &self.clear[0] };
-        self.cover.extend(seen.iter().map(|a| 255 - a));
-    }
-
-    /// What takes no part in a blur where there is no hole.
-    fn find_cover(&mut self, frame: &Frame<'_>) {
-        if self.had_alpha {
-            compose::cover(frame, &self.subject[0], &mut self.cover);
-        } else {
-            self.cover.clone_from(&self.subject[0]);
-        }
-    }
-}
-
 impl State {
     pub fn new(
         input: &VideoInfo,
@@ -196,9 +111,9 @@ impl State {
         // What the caps can carry, until the settings are looked at.
         let fallback = || InForce {
             kind: match output.format() {
-                gst_video::VideoFormat::Gray8 => Kind::Matte,
-                _ if output.has_alpha() => Kind::Transparent,
-                _ => Kind::Opaque,
+                gst_video::VideoFormat::Gray8 => OutputKind::Matte,
+                _ if output.has_alpha() => OutputKind::Transparent,
+                _ => OutputKind::Opaque,
             },
             room: loaded.output == Output::Background,
             background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
@@ -221,11 +136,7 @@ impl State {
             scene: Scene::new(),
             levels: Levels::new(),
             painter: Painter::default(),
-            mattes: Mattes {
-                subject: [vec![0; input.width() as usize * input.height() as usize], Vec::new()],
-                had_alpha: input.has_alpha(),
-                ..Mattes::default()
-            },
+            mattes: Mattes::new(input.width() as usize, input.height() as usize, input.has_alpha()),
             carrier: Carrier::new(input, output),
             copy: None,
             room: None,
@@ -295,7 +206,7 @@ impl State {
             return;
         }
         let mapped = VideoFrameRef::from_buffer_ref_readable(buffer, &self.input);
-        let frame = mapped.as_ref().ok().and_then(|mapped| frames::read(mapped, &self.input));
+        let frame = mapped.as_ref().ok().and_then(|mapped| video::read(mapped, &self.input));
         if let Some(frame) = frame {
             self.window.add(number, &frame, (&mask.data, mask.width, mask.height));
         }
@@ -322,14 +233,14 @@ impl State {
 
     /// Whether the colours of the incoming frame lie as in the outgoing one, or are not wanted there.
     pub fn lies_as_it_goes_out(&self) -> bool {
-        self.in_force.kind == Kind::Matte || lie_alike(&self.input, &self.output)
+        self.in_force.kind == OutputKind::Matte || lie_alike(&self.input, &self.output)
     }
 
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
     /// them there; not needed where they lie so already and stay ([`State::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
-    /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
+    /// [`crate::error::ErrorKind::Inference`] when the buffer does not hold what its caps say.
     pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
         self.carrier.carry(input)
     }
@@ -338,23 +249,24 @@ impl State {
     /// fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
-    /// [`ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
+    /// [`crate::error::ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
     pub fn process(
         &mut self,
         settings: &Settings,
         quality: Refine,
-        source: &mut Source,
+        source: &mut MatteSource,
         input: &gst::BufferRef,
         output: &mut gst::BufferRef,
     ) -> Result<Spent, Error> {
         let start = Instant::now();
         self.key(settings, source, input)?;
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+            .map_err(|_| Error::unreadable("the incoming buffer"))?;
+        let frame =
+            video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
-        let whole = matches!(source, Source::Whole(_));
+        let whole = matches!(source, MatteSource::Whole(_));
         {
             let own_colors;
             let colors = if !self.needs_copy(settings) {
@@ -363,12 +275,12 @@ impl State {
                 let scratch = self.carrier.carried().ok_or_else(own)?;
                 own_colors =
                     VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
-                frames::read(&own_colors, &self.output).ok_or_else(own)?
+                video::read(&own_colors, &self.output).ok_or_else(own)?
             };
             let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-                .map_err(|_| unreadable("the outgoing buffer"))?;
-            let mut out = frames::write(&mut out_frame, &self.output)
-                .ok_or_else(|| unreadable("the outgoing buffer"))?;
+                .map_err(|_| Error::unreadable("the outgoing buffer"))?;
+            let mut out = video::write(&mut out_frame, &self.output)
+                .ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
             let which = match settings.decontaminate {
                 // Cleaned already.
                 true if self.cleans(settings) => Colors::Own,
@@ -376,13 +288,13 @@ impl State {
                 false => Colors::Shared,
             };
             match self.in_force.kind {
-                Kind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
-                Kind::Transparent if self.in_force.room => {
+                OutputKind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
+                OutputKind::Transparent if self.in_force.room => {
                     // Whatever is asked for: of the subject nothing is to be left.
                     let own = (Colors::All, Colors::Shared);
                     self.painter.transparent(&colors, self.mattes.room(), own, &mut out);
                 }
-                Kind::Transparent => {
+                OutputKind::Transparent => {
                     // A frame that goes out untouched keeps its colours, whatever alpha it came with.
                     let fades = !settings.decontaminate && !whole;
                     let kept = if fades { Colors::Faded } else { Colors::Shared };
@@ -390,7 +302,7 @@ impl State {
                     let first = if side.had_alpha || settings.decontaminate { which } else { kept };
                     self.painter.transparent(&colors, side, (first, kept), &mut out);
                 }
-                Kind::Opaque => {
+                OutputKind::Opaque => {
                     let par = self.input.par();
                     let aspect = f64::from(par.numer()) / f64::from(par.denom());
                     let prepared = self.prepared.get_or_insert_with(|| {
@@ -412,7 +324,7 @@ impl State {
                 }
             }
             drop(out_frame);
-            frames::clear_rest(output, &self.output);
+            video::clear_rest(output, &self.output);
             if !settings.layers.is_empty() {
                 if settings.layers.contains(Layers::PLATE) {
                     self.mattes.find_clear(&frame);
@@ -420,7 +332,7 @@ impl State {
                 let room_colors;
                 let other;
                 let colors = match self.in_force.kind {
-                    Kind::Matte => None,
+                    OutputKind::Matte => None,
                     // The room's colours are the frame's, not those that a key has cleaned.
                     _ if !self.cleans(settings) => Some(&colors),
                     _ if self.lies_as_it_goes_out() => Some(&frame),
@@ -431,7 +343,7 @@ impl State {
                         let scratch = carrier.carried().ok_or_else(own)?;
                         room_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
                             .map_err(|_| own())?;
-                        other = frames::read(&room_colors, &self.output).ok_or_else(own)?;
+                        other = video::read(&room_colors, &self.output).ok_or_else(own)?;
                         Some(&other)
                     }
                 };
@@ -450,30 +362,30 @@ impl State {
         &mut self,
         settings: &Settings,
         quality: Refine,
-        source: &mut Source,
+        source: &mut MatteSource,
         frame: &Frame<'_>,
     ) -> Duration {
         let temporal = match source {
-            Source::Mask(number, mask) => {
+            MatteSource::Mask(number, mask) => {
                 let temporal = self.refine(settings, quality, (*number, mask), frame);
-                compose::clear_haze(&mut self.mattes.subject[0]);
+                compose::clear_haze(self.mattes.matte_mut());
                 temporal
             }
-            Source::Whole(alpha) => {
+            MatteSource::Whole(alpha) => {
                 self.forget();
-                self.mattes.subject[0].fill(*alpha);
+                self.mattes.matte_mut().fill(*alpha);
                 Duration::ZERO
             }
             // Made before.
-            Source::Key { .. } => Duration::ZERO,
+            MatteSource::Key { .. } => Duration::ZERO,
         };
-        if self.mattes.had_alpha {
-            let [matte, alpha] = &mut self.mattes.subject;
-            alpha.clone_from(matte);
-            compose::multiply_alpha(frame, alpha);
-        }
+        self.mattes.finish(frame);
         if self.in_force.room || !settings.layers.is_empty() {
-            self.mattes.find_room(frame, source);
+            let whole = match source {
+                MatteSource::Mask(..) | MatteSource::Key { found: true, .. } => None,
+                MatteSource::Whole(a) | MatteSource::Key { missing: a, .. } => Some(*a),
+            };
+            self.mattes.find_room(frame, whole);
         }
         temporal
     }
@@ -513,32 +425,29 @@ impl State {
         }
         let mut temporal = begin.elapsed();
         let of = (frame, &mask.data[..], mask.width, mask.height);
-        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), &mut self.mattes.subject[0]) {
+        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
             self.smoother.disturb();
         }
         let begin = Instant::now();
         if quality != Refine::None && self.scene.is_known() {
-            self.smoother.restore(&mut self.mattes.subject[0]);
-            self.scene.refine(frame, &mut self.mattes.subject[0]);
+            self.smoother.restore(self.mattes.matte_mut());
+            self.scene.refine(frame, self.mattes.matte_mut());
         }
-        self.smoother.apply(frame, &mut self.mattes.subject[0], strength);
+        self.smoother.apply(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();
-        self.levels.apply(&mut self.mattes.subject[0], frame.width, frame.height, &settings.controls);
+        self.levels.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         temporal
     }
 }
 
-/// The error of a buffer that is not what its caps say.
-pub fn unreadable(what: &str) -> Error {
-    Error::new(ErrorKind::Inference, format!("{what} does not fit its caps"))
-}
-
 /// Whether the negotiated formats can hold what a kind of output gives.
-fn carries(input: &VideoInfo, output: &VideoInfo, kind: Kind) -> bool {
+fn carries(input: &VideoInfo, output: &VideoInfo, kind: OutputKind) -> bool {
     match kind {
-        Kind::Transparent => output.has_alpha(),
-        Kind::Opaque => output.format() == input.format() && output.colorimetry() == input.colorimetry(),
-        Kind::Matte => match output.format() {
+        OutputKind::Transparent => output.has_alpha(),
+        OutputKind::Opaque => {
+            output.format() == input.format() && output.colorimetry() == input.colorimetry()
+        }
+        OutputKind::Matte => match output.format() {
             gst_video::VideoFormat::Gray8 => true,
             gst_video::VideoFormat::I420 => output.colorimetry().to_string() == MATTE_COLORIMETRY,
             _ => false,

@@ -1,17 +1,17 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
 use super::flow::{Due, QueuedFrame, Submitted};
-use super::frames;
 use super::imp::{BgRemove, CAT};
 use super::means::Means;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
-use super::state::{State, unreadable};
+use super::state::State;
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, ErrorKind};
 use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
+use crate::video;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
@@ -48,14 +48,14 @@ impl BgRemove {
             self.post_as(gst::StreamError::Format, INTERLACED_TEXT, "");
             return Err(gst::FlowError::Error);
         }
-        let submitted = frames::view(&buffer, &state.input, |frame| {
+        let submitted = video::view(&buffer, &state.input, |frame| {
             state.flow.set_rate(self.obj().segment().rate());
             let submitted = state.flow.submit(frame, buffer.pts(), discont, &settings, live);
             self.check_compression(submitted.number, frame);
             submitted
         });
         let Some(submitted) = submitted else {
-            self.post(&unreadable("the incoming buffer"));
+            self.post(&Error::unreadable("the incoming buffer"));
             return Err(gst::FlowError::Error);
         };
         {

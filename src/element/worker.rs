@@ -166,7 +166,7 @@ impl Worker {
     /// Starts the thread.
     ///
     /// # Errors
-    /// [`ErrorKind::Inference`] when the system gives no thread.
+    /// [`crate::error::ErrorKind::Inference`] when the system gives no thread.
     pub fn start() -> Result<Self> {
         let shared = Arc::new(Shared { slot: Mutex::default(), changed: Condvar::new() });
         let thread = spawn(&shared, 0)?;

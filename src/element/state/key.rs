@@ -1,12 +1,12 @@
 //! A frame whose matte is its screen's (`model=key`).
 
-use super::{Source, State, unreadable};
+use super::{MatteSource, State};
 use crate::compose;
 use crate::element::carry::own;
-use crate::element::frames;
 use crate::element::means::Means;
-use crate::element::settings::{Kind, Settings};
+use crate::element::settings::{OutputKind, Settings};
 use crate::error::Error;
+use crate::video;
 use gst_video::VideoFrameRef;
 
 impl State {
@@ -19,7 +19,7 @@ impl State {
     pub(super) fn cleans(&self, settings: &Settings) -> bool {
         self.means.is_key()
             && settings.decontaminate
-            && self.in_force.kind != Kind::Matte
+            && self.in_force.kind != OutputKind::Matte
             && !self.in_force.room
     }
 
@@ -28,28 +28,29 @@ impl State {
     pub(super) fn key(
         &mut self,
         settings: &Settings,
-        source: &mut Source,
+        source: &mut MatteSource,
         input: &gst::BufferRef,
     ) -> Result<(), Error> {
-        let Source::Key { missing, found, holds, failure } = source else { return Ok(()) };
+        let MatteSource::Key { missing, found, holds, failure } = source else { return Ok(()) };
         let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
         let lies = self.lies_as_it_goes_out();
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
-            .map_err(|_| unreadable("the incoming buffer"))?;
-        let frame = frames::read(&in_frame, &self.input).ok_or_else(|| unreadable("the incoming buffer"))?;
+            .map_err(|_| Error::unreadable("the incoming buffer"))?;
+        let frame =
+            video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let Means::Key(keying) = &mut self.means else { return Err(own()) };
-        *found = keying.keyer.key(&frame, &mut self.mattes.subject[0]);
+        *found = keying.keyer.key(&frame, self.mattes.matte_mut());
         if !*found {
-            self.mattes.subject[0].fill(*missing);
+            self.mattes.matte_mut().fill(*missing);
         }
         if *found && cleans && lies {
             self.carry(input)?;
             let buffer = self.carrier.carried_mut().ok_or_else(own)?;
             let mut mapped =
                 VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
-            let mut colors = frames::write(&mut mapped, &self.output).ok_or_else(own)?;
+            let mut colors = video::write(&mut mapped, &self.output).ok_or_else(own)?;
             if let Means::Key(keying) = &self.means {
-                keying.keyer.clean(&mut colors, &self.mattes.subject[0]);
+                keying.keyer.clean(&mut colors, self.mattes.matte());
             }
         } else if *found && cleans {
             // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
@@ -59,9 +60,9 @@ impl State {
                 let buffer = copy.get_mut().ok_or_else(own)?;
                 let mut mapped =
                     VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| own())?;
-                let mut colors = frames::write(&mut mapped, &self.input).ok_or_else(own)?;
+                let mut colors = video::write(&mut mapped, &self.input).ok_or_else(own)?;
                 compose::carry(&frame, &mut colors);
-                keying.keyer.clean(&mut colors, &self.mattes.subject[0]);
+                keying.keyer.clean(&mut colors, self.mattes.matte());
             }
             self.carry(&copy)?;
             self.copy = Some(copy);
@@ -71,16 +72,16 @@ impl State {
         // After the colours: what is cut off there is no mix with the screen.
         if *found
             && let Means::Key(keying) = &mut self.means
-            && let Err(e) = keying.cut(&frame, &mut self.mattes.subject[0])
+            && let Err(e) = keying.cut(&frame, self.mattes.matte_mut())
         {
             *failure = Some(e);
             if !*holds {
                 *found = false;
-                self.mattes.subject[0].fill(*missing);
+                self.mattes.matte_mut().fill(*missing);
             }
         }
         if *found {
-            self.levels.apply(&mut self.mattes.subject[0], frame.width, frame.height, &settings.controls);
+            self.levels.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         }
         Ok(())
     }
@@ -88,7 +89,7 @@ impl State {
     /// The part of the frame that its subject takes, 0..1, about: of some rows.
     pub fn coverage(&self) -> f32 {
         let width = self.input.width() as usize;
-        let rows = self.mattes.subject[0].chunks_exact(width).step_by(8);
+        let rows = self.mattes.matte().chunks_exact(width).step_by(8);
         let (mut sum, mut n) = (0u64, 0u64);
         for row in rows {
             sum += row.iter().map(|a| u64::from(*a)).sum::<u64>();

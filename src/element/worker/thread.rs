@@ -1,13 +1,12 @@
 //! The thread itself: one job after the other, also after a panic.
 
 use super::{Job, JobResult, Running, Shared};
-use crate::element::frames;
-use crate::element::state::unreadable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::matte::{Matting, Times};
 use crate::runtime::{self, Cancel};
 use crate::subjects::Asked;
 use crate::sync::{lock, wait};
+use crate::video;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -164,21 +163,21 @@ impl Shared {
 
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
 fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
-    let mut done = JobResult::failed(job, unreadable("the incoming buffer"));
+    let mut done = JobResult::failed(job, Error::unreadable("the incoming buffer"));
     match (job.cut, job.fresh) {
         (true, _) => matting.reset(),
         (false, true) => matting.interrupt(),
         (false, false) => {}
     }
     for buffer in job.ahead.iter().rev() {
-        let shown = frames::view(buffer, &job.info, |frame| matting.run(frame, None, cancel).map(drop));
+        let shown = video::view(buffer, &job.info, |frame| matting.run(frame, None, cancel).map(drop));
         if !matches!(shown, Some(Ok(()))) {
             // The frame's own run says what is wrong, if it still is.
             matting.reset();
             break;
         }
     }
-    frames::view(&job.buffer, &job.info, |frame| {
+    video::view(&job.buffer, &job.info, |frame| {
         done.mask = matting.run(frame, Some(&job.asked), cancel).map(std::mem::take);
         if let Err(e) = &done.mask
             && matches!(e.kind, ErrorKind::Inference | ErrorKind::Unsuited)
