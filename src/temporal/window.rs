@@ -165,8 +165,8 @@ impl Window {
             _ => first,
         };
         let mut fields = [first, second, third, fourth];
-        for n in 1..2 * REACH {
-            let Some(there) = neighbours[n] else { continue };
+        for (n, there) in neighbours.iter().enumerate().skip(1) {
+            let Some(there) = there else { continue };
             let (before, field) = fields.split_at_mut(n);
             let times = |field: &Field, times: i16, seeds: &mut Vec<Motion>| {
                 seeds.clear();
