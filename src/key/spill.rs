@@ -4,6 +4,7 @@ use super::colour::{Difference, Numbers};
 use super::grid::{Cell, Grid, any_around, spread};
 use super::screen::{Kind, Model};
 use crate::frame::{Component, FrameMut};
+use crate::refine::alpha_row;
 use crate::simd::multiversion;
 use rayon::prelude::*;
 
@@ -124,7 +125,8 @@ impl Group<'_> {
         let (n, from) = ((x1 - x0).div_ceil(1 << hsub), x0 >> hsub);
         let side = self.side >> hsub;
         tints.line(y >> vsub, self.side >> vsub, self.cells, &mut l.line);
-        self.alpha(alpha, (x0, y), (n, hsub, vsub), &mut l.alpha);
+        resize(&mut l.alpha, n);
+        alpha_row(alpha, self.size, self.sub, (from, y >> vsub), &mut l.alpha);
         resize(&mut l.weight, n);
         resize(&mut l.fall, n);
         resize(&mut l.may, n);
@@ -158,7 +160,8 @@ impl Group<'_> {
         for dy in 0..(1 << vsub).min(self.size.1 - y) {
             let n = x1 - x0;
             tints.line(y + dy, self.side, self.cells, &mut l.line);
-            self.alpha(alpha, (x0, y + dy), (n, 0, 0), &mut l.alpha);
+            resize(&mut l.alpha, n);
+            alpha_row(alpha, self.size, (0, 0), (x0, y + dy), &mut l.alpha);
             resize(&mut l.c[0], n);
             load(&strip[c.plane][at(c, dy) + c.offset..], c.step, x0, &mut l.c[0]);
             unmix_component(0, self.side, n, l);
@@ -170,44 +173,6 @@ impl Group<'_> {
             store(&mut strip[c.plane][at(c, dy) + c.offset..], c.step, x0, &l.c[0]);
         }
         l.fall = falls;
-    }
-
-    /// Alpha (0..1) of samples of so many pixels each, their mean.
-    fn alpha(
-        &self,
-        alpha: &[u8],
-        (x0, y0): (usize, usize),
-        (n, hsub, vsub): (usize, u32, u32),
-        out: &mut Vec<f32>,
-    ) {
-        let (width, height) = self.size;
-        resize(out, n);
-        let row = |dy: usize| &alpha[(y0 + dy).min(height - 1) * width..][..width];
-        if hsub + vsub == 0 {
-            whole(&row(0)[x0..][..n], out);
-            return;
-        }
-        if (hsub, vsub) == (1, 1) {
-            // The last column of an odd width is alone.
-            let pairs = n.min((width - x0) / 2);
-            let x = x0..x0 + 2 * pairs;
-            halved(&row(0)[x.clone()], &row(1)[x], &mut out[..pairs]);
-            if pairs < n {
-                let last = u16::from(row(0)[width - 1]) + u16::from(row(1)[width - 1]);
-                out[pairs] = f32::from(last) * (1.0 / 510.0);
-            }
-            return;
-        }
-        let (nx, ny) = (1 << hsub, 1 << vsub);
-        let norm = 1.0 / (255 * nx * ny) as f32;
-        for (i, o) in out.iter_mut().enumerate() {
-            let x = x0 + (i << hsub);
-            let sum: u32 = (0..ny)
-                .flat_map(|dy| (0..nx).map(move |dx| (dx, dy)))
-                .map(|(dx, dy)| u32::from(row(dy)[(x + dx).min(width - 1)]))
-                .sum();
-            *o = sum as f32 * norm;
-        }
     }
 }
 
@@ -311,23 +276,6 @@ multiversion! {
         }
         if let Some(last) = c.get_mut(2 * whole) {
             *last -= fall[whole] * step;
-        }
-    }
-}
-
-multiversion! {
-    fn whole(alpha: &[u8], out: &mut [f32]) {
-        for (o, &a) in out.iter_mut().zip(alpha) {
-            *o = f32::from(a) * (1.0 / 255.0);
-        }
-    }
-}
-
-multiversion! {
-    fn halved(top: &[u8], bottom: &[u8], out: &mut [f32]) {
-        for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
-            *o = f32::from(sum) * (1.0 / 1020.0);
         }
     }
 }

@@ -6,6 +6,7 @@
 //! soft where it was not. All of it happens in the uncertain band only: solid areas are exactly 255, empty ones
 //! exactly 0, and the cost follows the length of the edge.
 
+mod alpha;
 mod band;
 mod blocks;
 mod foreground;
@@ -14,6 +15,7 @@ mod levels;
 mod planes;
 mod strips;
 
+pub(crate) use alpha::alpha_row;
 pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::{
     Local,
+    alpha::alpha_row,
     blocks::runs,
     planes::{halve_plane, stretch_row},
     with_local,
@@ -299,7 +300,7 @@ impl Foreground {
                     let Some(piece) = found.mixes(across, reach, c.hsub) else { continue };
                     let (x0, n) = (all.start + piece.start, piece.len());
                     part.resize(n, 0.0);
-                    rows::alpha(alpha, (w, h), c, y, x0, part);
+                    alpha_row(alpha, (w, h), (c.hsub, c.vsub), (x0, y), part);
                     if colors != Colors::All {
                         // What no hidden pixel shares stays as it is.
                         rows::keep(part, &found.least[piece.clone()]);

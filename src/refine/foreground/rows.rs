@@ -1,7 +1,6 @@
-//! What is done to a row of samples: their alpha, the cells' means stretched over them, and the colours parted.
+//! What is done to a row of samples: the cells' means stretched over them, and the colours parted.
 
 use super::{Cells, FADES_BELOW};
-use crate::frame::Component;
 use crate::refine::planes::{mix, place, widen_by};
 use crate::simd::multiversion;
 
@@ -40,59 +39,6 @@ impl Place<'_> {
     pub(super) fn stretch(&self, plane: &[f32], out: &mut [f32], tmp: &mut Vec<f32>) {
         self.lines(plane, out.len(), tmp);
         widen_by(tmp, self.across, out);
-    }
-}
-
-/// Alpha (0..1) of samples from `from` on of row `y` of a component.
-pub(super) fn alpha(
-    alpha: &[u8],
-    (w, h): (usize, usize),
-    c: &Component,
-    y: usize,
-    from: usize,
-    out: &mut [f32],
-) {
-    let row = |y: usize| &alpha[y.min(h - 1) * w..][..w];
-    if (c.hsub, c.vsub) == (0, 0) {
-        return alpha_whole(&row(y)[from..], out);
-    }
-    let done = if (c.hsub, c.vsub) == (1, 1) {
-        let whole = (w / 2).saturating_sub(from).min(out.len());
-        alpha_halved(&row(2 * y)[2 * from..], &row(2 * y + 1)[2 * from..], &mut out[..whole]);
-        whole
-    } else {
-        0
-    };
-    let (from, out) = (from + done, &mut out[done..]);
-    let (nx, ny) = (1 << c.hsub, 1 << c.vsub);
-    let norm = 1.0 / (255 * nx * ny) as f32;
-    for (i, o) in out.iter_mut().enumerate() {
-        let x = (from + i) << c.hsub;
-        let mut sum = 0u32;
-        for dy in 0..ny {
-            let row = row((y << c.vsub) + dy);
-            for dx in 0..nx {
-                sum += u32::from(row[(x + dx).min(w - 1)]);
-            }
-        }
-        *o = sum as f32 * norm;
-    }
-}
-
-multiversion! {
-    fn alpha_whole(row: &[u8], out: &mut [f32]) {
-        for (o, &a) in out.iter_mut().zip(row) {
-            *o = f32::from(a) * (1.0 / 255.0);
-        }
-    }
-}
-
-multiversion! {
-    fn alpha_halved(top: &[u8], bottom: &[u8], out: &mut [f32]) {
-        for ((o, t), b) in out.iter_mut().zip(top.chunks_exact(2)).zip(bottom.chunks_exact(2)) {
-            let sum = u16::from(t[0]) + u16::from(t[1]) + u16::from(b[0]) + u16::from(b[1]);
-            *o = f32::from(sum) * (1.0 / 1020.0);
-        }
     }
 }
 
