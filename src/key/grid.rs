@@ -1,6 +1,6 @@
 //! Values on a coarse grid of cells over the frame: filled in where nothing was seen, and read along a row.
 
-use crate::refine::mix;
+use crate::refine::{mix, place};
 use crate::simd::multiversion;
 
 /// What one cell holds: as many numbers as somebody wants.
@@ -66,7 +66,7 @@ impl<const N: usize> Grid<N> {
 
     /// Row `y` of the grid of twice the resolution, bilinear. `row` is scratch.
     fn doubled_row(&self, y: usize, row: &mut Vec<f32>, out: &mut [Cell<N>]) {
-        let (top, bottom, f) = middle(y, 2, self.high);
+        let (top, bottom, f) = self.between(y, 2);
         row.resize(self.wide * N, 0.0);
         mix(self.row(top).as_flattened(), self.row(bottom).as_flattened(), f, row);
         let (row, _) = row.as_chunks::<N>();
@@ -80,6 +80,12 @@ impl<const N: usize> Grid<N> {
         }
     }
 
+    /// The two rows, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
+    fn between(&self, y: usize, side: usize) -> (usize, usize, f32) {
+        let (top, f) = place(y, (self.high * side) as f32, self.high);
+        (top, (top + 1).min(self.high - 1), f)
+    }
+
     fn row(&self, y: usize) -> &[Cell<N>] {
         &self.cells[y * self.wide..][..self.wide]
     }
@@ -87,7 +93,7 @@ impl<const N: usize> Grid<N> {
     /// The grid along row `y` of samples, a cell being `side` of them a side: what [`spread`] needs for samples in the
     /// cells `from..to`, one line a number.
     pub fn line(&self, y: usize, side: usize, (from, to): (usize, usize), out: &mut [Vec<f32>; N]) {
-        let (top, bottom, f) = middle(y, side, self.high);
+        let (top, bottom, f) = self.between(y, side);
         // The grid's ends go on beyond it.
         let (first, last) = (from.saturating_sub(1), (to + 1).min(self.wide));
         let mut row = vec![0.0; (last - first) * N];
@@ -106,12 +112,6 @@ impl<const N: usize> Grid<N> {
     pub fn all_around(&self, marked: &[bool]) -> Vec<bool> {
         around(marked, self.wide, self.high, true)
     }
-}
-
-/// The two rows of a grid, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
-fn middle(y: usize, side: usize, high: usize) -> (usize, usize, f32) {
-    let at = ((y as f32 + 0.5) / side as f32 - 0.5).clamp(0.0, (high - 1) as f32);
-    (at as usize, (at as usize + 1).min(high - 1), at.fract())
 }
 
 /// Each cell is true where it or one that touches it is.

@@ -19,7 +19,7 @@ pub(crate) use alpha::alpha_row;
 pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
 pub use levels::{Controls, Levels};
-pub(crate) use planes::{component_row, halve_plane, mix};
+pub(crate) use planes::{component_row, halve_plane, mix, place};
 
 use std::cell::RefCell;
 
@@ -30,7 +30,7 @@ use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
 use guided::{Area, Guide, Samples, Scratch, Window, center_pairs, centred};
-use planes::{Stretch, place, stretch_pairs, stretch_row};
+use planes::{Stretch, stretch_pairs, stretch_row};
 use strips::Strips;
 
 /// How much work goes into edges.
