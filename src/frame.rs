@@ -1,7 +1,8 @@
 //! One view of a video frame for every module: format, planes, strides.
 //!
-//! A [`Layout`] says where each component of a pixel lies. Code that works component by component
-//! needs nothing else, so that a new pixel format is one arm of [`Format::layout`] and one test.
+//! A [`Layout`] says where each component of a pixel lies. Code that works component by component needs nothing else, so
+//! that a new pixel format is an arm of [`Format::layout`], a place in [`Format::ALL`] and in [`Format::is_yuv`]. What GStreamer
+//! calls it, and that it is offered, is in `video.rs`.
 
 /// Pixel formats that the element takes or gives. Names are GStreamer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -29,7 +29,7 @@ impl Background {
 /// still be made out, with 3 % they cannot.
 pub const LEAST_BLUR: f32 = 3.0;
 
-/// The radius of a plain `blur`, in percent of the frame's height.
+/// The strength of a plain `blur`: standard deviation in percent of the frame's height.
 const BLUR: f32 = 3.0;
 
 /// What a text means before any file has been read.
@@ -94,7 +94,7 @@ pub fn meaning(text: &str) -> Result<Meaning> {
         return match percent.trim_end_matches('%').parse::<f32>() {
             Ok(p) if (LEAST_BLUR..=50.0).contains(&p) => Ok(Meaning::Known(Background::Blur(p))),
             _ => Err(refuse(
-                "the radius is a percentage of the frame's height, 3 to 50, as in blur:5; less would leave what is \
+                "the strength is a percentage of the frame's height, 3 to 50, as in blur:5; less would leave what is \
                  written on a wall to be read",
             )),
         };

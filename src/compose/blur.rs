@@ -2,8 +2,8 @@
 //!
 //! Normalised convolution (Knutsson and Westin, 1993): the blurred colour is G∗(w·c) ∕ G∗w with the
 //! weight w = 1 − alpha, so that the subject's pixels take no part and no halo of them stands around
-//! it. The Gaussian G is three box filters at low resolution, whose cost does not depend on the
-//! radius.
+//! it. The Gaussian G is three box filters at low resolution, whose cost does not depend on their
+//! size.
 
 use super::{Backdrop, LEAST_BLUR, Share, extent, spread_alpha};
 use crate::frame::{Component, Format, Frame};
@@ -159,9 +159,9 @@ impl Blur {
                 .zip(&low.weight)
                 .fold((0.0f64, 0.0f64), |(c, w), (a, b)| (c + f64::from(*a), w + f64::from(*b)));
             let neutral = if weight > 0.0 { (total / weight) as f32 } else { 128.0 };
-            for radius in self.boxes {
+            for size in self.boxes {
                 for v in [&mut low.color, &mut low.weight] {
-                    smooth(v, self.low_width, self.low_height, radius, &mut self.scratch);
+                    smooth(v, self.low_width, self.low_height, size, &mut self.scratch);
                 }
             }
             // Deep inside the subject nothing of the background is near; it is not seen there.

@@ -18,8 +18,8 @@ use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::cell::RefCell;
 
-/// The bytes of a plane that stand for black, one pixel group after the other.
-pub fn solid(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
+/// Fills a row of a plane with one colour, in the format's own numbers; bytes that belong to no colour become 255.
+pub fn fill_row(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
     let layout = format.layout();
     row.fill(255);
     for (c, v) in layout.color[..layout.colors].iter().zip(color) {
@@ -417,7 +417,7 @@ pub fn transparent(from: &dyn Rows, reach: &dyn Reach, to: &mut FrameMut<'_>, al
         let Line { plane, y, first, alpha: shared, back, front, shown } = line;
         if let Some(c) = layout.color[..layout.colors].iter().find(|c| c.plane == plane) {
             if first {
-                solid(format, plane, black, back);
+                fill_row(format, plane, black, back);
             }
             let front = from.row(plane, y, front);
             reveal(row, front, back, reach.row(c, y, shared, shown));
@@ -455,7 +455,7 @@ pub struct Solid {
 
 impl Backdrop for Solid {
     fn row(&self, plane: usize, _y: usize, row: &mut [u8]) {
-        solid(self.format, plane, self.color, row);
+        fill_row(self.format, plane, self.color, row);
     }
 
     fn is_uniform(&self) -> bool {

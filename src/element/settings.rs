@@ -331,7 +331,7 @@ impl Settings {
         Target { provider: self.provider.wanted(), device: self.device.trim().to_string() }
     }
 
-    /// Whether another network, or another size of its input, is asked for.
+    /// Whether both ask for the same network, with the same size of its input.
     pub fn same_network(&self, other: &Settings) -> bool {
         self.model == other.model
             && self.model_options == other.model_options

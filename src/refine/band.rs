@@ -3,12 +3,12 @@
 use crate::simd::multiversion;
 use crate::spread::{quantise, spread};
 
-/// Mask values outside `SURE..=255-SURE` (8 bits) are in doubt.
+/// Mask values (8 bits) strictly between this and 255 less this are in doubt.
 const SURE: u8 = 5;
 /// A step of more than this between neighbours is an edge even when both sides are sure.
 const STEP: u8 = 25;
 
-/// What refinement wants to know of a mask, on the mask's own grid: one [`Doubt`] a sample.
+/// What refinement wants to know of a mask, on the mask's own grid.
 #[derive(Debug, Default)]
 pub struct Band {
     pub width: usize,

@@ -38,7 +38,7 @@ use strips::Strips;
 pub enum Quality {
     /// The mask stretched bilinearly.
     None,
-    /// Without the finest levels.
+    /// Without the finest level.
     Fast,
     /// Down to half the frame's resolution (its own for small frames).
     #[default]

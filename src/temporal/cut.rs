@@ -54,8 +54,8 @@ impl CutDetector {
         let Some(last) = self.last.replace(now) else { return false };
         let (mut moved, mut all) = (0, 0);
         for (now, last) in now.iter().zip(&last) {
-            // A small shift in brightness moves counts to a neighbouring bin only: compare cumulated counts' gaps
-            // beyond that.
+            // A small shift in brightness moves counts to a neighbouring bin: so pairs of bins are compared, most of
+            // which hold both.
             let wide = |h: &[u32; BINS], b: usize| h[b] + h[(b + 1).min(BINS - 1)];
             moved += (0..BINS - 1).map(|b| wide(now, b).abs_diff(wide(last, b))).sum::<u32>();
             all += now.iter().sum::<u32>() + last.iter().sum::<u32>();

@@ -81,9 +81,9 @@ pub struct Smoother {
     /// This frame and the last, at `1 / scale` of the frame.
     now: Arc<View>,
     before: Arc<View>,
-    /// The frame that comes next, if somebody has looked at it already.
+    /// The frame that is about to be taken in, if a [`Window`] has looked at it already.
     seen: Option<Arc<View>>,
-    /// How blocks moved since then, and how before.
+    /// Where the blocks of `now` were in `before`, and those of `before` in the frame before it.
     field: Field,
     motion_before: Vec<Motion>,
     /// Blocks whose motion is asked for; kept for its room only.
