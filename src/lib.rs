@@ -23,6 +23,7 @@ pub mod measure;
 pub mod models;
 mod numbers;
 mod paint;
+mod ready;
 pub mod refine;
 pub mod report;
 pub mod runtime;

@@ -3,6 +3,7 @@
 use super::clip::{Clip, Interrupt};
 use crate::compose::{self, Backdrop};
 use crate::frame::{Format, Frame};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
@@ -64,7 +65,10 @@ impl ObjectImpl for VideoBackdrop {
         PROPERTIES.as_ref()
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         *lock(&self.location) = value.get().unwrap_or_default();
     }
 

@@ -5,6 +5,7 @@ use super::render::State;
 use super::settings::{Meant, Settings};
 use super::{Crop, MARGIN};
 use crate::compose::{self, Background};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
@@ -104,6 +105,9 @@ impl ObjectImpl for VideoCanvas {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         if pspec.name() == "offset" {
             return self.set_offset(value.get().ok().flatten().unwrap_or_else(|| "0,0".to_string()));
         }

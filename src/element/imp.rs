@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::auto::Chosen;
 use crate::layers::Layers;
 use crate::models::Network;
+use crate::ready::is_too_late;
 use crate::report::{Outcome, Stats};
 use crate::runtime::Runtime;
 use crate::sync::lock;
@@ -98,6 +99,9 @@ impl ObjectImpl for BgRemove {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         // The types are checked by GObject before it comes here.
         match pspec.name() {
             "model" => self.change_network(|s| s.model = string(value, DEFAULT_MODEL)),

@@ -25,8 +25,8 @@ const MOST_SIGHTINGS: usize = 100;
 /// What has been said and seen in one run of the element, from READY to PAUSED and back.
 #[derive(Default)]
 pub struct Log {
-    /// `job-id`, or one that was made up.
-    pub(super) job: String,
+    /// `job-id` as it was at the start, or one that was made up.
+    job: String,
     pub(super) started: Option<SystemTime>,
     watch: Watch,
     pub(super) warnings: Vec<LoggedWarning>,

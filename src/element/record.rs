@@ -117,8 +117,7 @@ impl BgRemove {
             })
         });
         let subjects: Vec<Value> = subjects.collect();
-        let (job_id, warnings, notes, incident) =
-            (log.job.clone(), warnings.collect(), log.notes.clone(), log.incident.clone());
+        let (warnings, notes, incident) = (warnings.collect(), log.notes.clone(), log.incident.clone());
         drop(log);
         if let Some(duration) = duration {
             input.insert("duration_ns".into(), duration.nseconds().into());
@@ -155,7 +154,7 @@ impl BgRemove {
         });
         let (major, minor, micro, _) = gst::version();
         Record {
-            job_id,
+            job_id: self.job_id(),
             started,
             ended: Some(SystemTime::now()),
             outcome,

@@ -21,8 +21,10 @@ pub struct Rendered {
     /// How much older its mask is.
     pub age: Option<Duration>,
     pub carried: bool,
-    /// Whether it has a mask; without one it is hidden, or untouched.
-    pub shown: bool,
+    /// Whether it has a matte of its own; without one it is hidden, or goes out untouched.
+    pub matted: bool,
+    /// Whether nothing of it is shown.
+    pub hidden: bool,
     /// The age of a mask that was too old to be used.
     pub outdated: Option<Duration>,
     /// There is no screen in it to key.
@@ -106,7 +108,7 @@ impl BgRemove {
             });
             let chosen = chosen.ok_or_else(|| Error::unreadable("the incoming buffer"))?;
             let carrying = begin.elapsed();
-            let (age, carried, shown) = (chosen.age, chosen.carried, chosen.mask.is_some());
+            let (age, carried, matted) = (chosen.age, chosen.carried, chosen.mask.is_some());
             let outdated = chosen.outdated;
             let mut source = match chosen.mask {
                 Some(mask) => MatteSource::Mask(held.number, mask),
@@ -115,19 +117,20 @@ impl BgRemove {
                 }
                 None => MatteSource::Whole(0),
             };
+            let hidden = matches!(source, MatteSource::Whole(0));
             let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
             spent.compose += begun;
             // What has no matte has no segmentation either: nothing is known of such a frame.
             #[cfg(feature = "analytics")]
-            if settings.segmentation_meta && shown {
+            if settings.segmentation_meta && matted {
                 let begin = Instant::now();
                 let size = (state.input.width(), state.input.height());
                 super::analytics::attach(output, state.alpha(), size)?;
                 spent.compose += begin.elapsed();
             }
-            Ok(Rendered { spent, age, carried, shown, outdated, no_screen: false, waited })
+            Ok(Rendered { spent, age, carried, matted, hidden, outdated, no_screen: false, waited })
         };
         let rendered = self.on_kernel_threads(work).map_err(|e| {
             self.post(&e);
@@ -135,7 +138,7 @@ impl BgRemove {
         })?;
         let mut stats = lock(&self.stats);
         stats.frames_out += 1;
-        stats.hidden += u64::from(!rendered.shown);
+        stats.hidden += u64::from(rendered.hidden);
         stats.reused += u64::from(rendered.carried);
         if let Some(age) = rendered.age {
             stats.mask_age.add(age);
@@ -143,11 +146,11 @@ impl BgRemove {
         stats.refine.add(rendered.spent.refine);
         stats.temporal.add(rendered.spent.temporal);
         stats.compose.add(rendered.spent.compose);
-        stats.coarser += u64::from(quality != settings.refine && rendered.shown);
+        stats.coarser += u64::from(quality != settings.refine && rendered.matted);
         drop(stats);
         let length = state.flow.frame_length(state.input.fps());
         // One without a mask costs nothing, and says nothing.
-        if hurries && rendered.shown && state.effort.update(begun + begin.elapsed(), length, settings.refine)
+        if hurries && rendered.matted && state.effort.update(begun + begin.elapsed(), length, settings.refine)
         {
             let quality = state.effort.quality(settings.refine);
             gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
@@ -193,12 +196,12 @@ impl BgRemove {
             spent.compose += begin.elapsed();
         }
         lock(&self.stats).coverage = state.coverage();
-        let shown = found || missing > 0;
         Ok(Rendered {
             spent,
             age: None,
             carried: false,
-            shown,
+            matted: found,
+            hidden: !found && missing == 0,
             outdated: None,
             no_screen: !found && !failed,
             waited,
@@ -214,7 +217,7 @@ impl BgRemove {
         let network = times.map_or("no inference".to_string(), |t| {
             format!("preprocess {}, inference {}", ms(t.preprocess), ms(t.inference))
         });
-        let mask = match (rendered.shown, rendered.carried, rendered.age) {
+        let mask = match (rendered.matted, rendered.carried, rendered.age) {
             (false, ..) => "no mask".to_string(),
             (_, true, Some(age)) => format!("mask carried from {} ms before", ms(age)),
             (_, true, None) => "mask carried".to_string(),

@@ -204,7 +204,7 @@ impl BgRemove {
             self.warn_mask_outdated(age);
         }
         if rendered.no_screen {
-            self.warn_screen_not_found(rendered.shown);
+            self.warn_screen_not_found(!rendered.hidden);
         }
         self.post_stats();
         self.update_latency(&held, rendered.waited, &settings, live, length);

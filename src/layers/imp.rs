@@ -1,6 +1,7 @@
 //! The element's implementation.
 
 use super::{Layer, layer};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 use crate::video;
 use gst::subclass::prelude::*;
@@ -41,7 +42,10 @@ impl ObjectImpl for LayerExtract {
         PROPERTIES.as_ref()
     }
 
-    fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         *lock(&self.layer) = value.get().unwrap_or_default();
     }
 

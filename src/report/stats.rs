@@ -61,7 +61,7 @@ pub struct Stats {
     pub dropped: u64,
     /// Of a live stream: went out more than a frame's length after its time.
     pub late: u64,
-    /// Went out without a matte: wholly hidden, or untouched where that was asked for.
+    /// Went out with nothing of them shown, for want of a matte.
     pub hidden: u64,
     /// Went out with coarser edges than `refine` asks for, since a live stream left no time.
     pub coarser: u64,

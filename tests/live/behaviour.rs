@@ -92,6 +92,8 @@ fn an_inference_that_takes_too_long_follows_the_policy() {
             let frame = stream.half();
             assert_eq!(stream.through(frame), sides, "{policy}");
         }
+        let hidden = if policy == "passthrough" { 0 } else { 3 };
+        assert_eq!(stream.stat("frames-hidden"), hidden, "{policy}: what goes out whole is not hidden");
         let warnings = stream.warnings();
         assert_eq!(warnings.len(), 1, "one a second: {warnings:?}");
         assert_eq!(warnings[0].0, "inference-failed");
@@ -130,6 +132,44 @@ fn a_network_that_fails_follows_the_policy() {
     let mut stream = Stream::file(&fragile(), &[]);
     let frame = bad(&mut stream);
     assert_eq!(stream.harness.push(frame), Err(gst::FlowError::Error), "a file stops");
+}
+
+#[test]
+fn what_is_taken_in_ready_stays_as_it_is_above_it() {
+    let mut stream = Stream::file(&network(0, 0), &[("job-id", "first")]);
+    let frame = stream.half();
+    assert_eq!(stream.through(frame), [255, 0]);
+    let text = |element: &gst::Element, name: &str| {
+        element.property_value(name).transform::<String>().unwrap().get::<Option<String>>().unwrap()
+    };
+    let others = [
+        ("execution-provider", "openvino"),
+        ("device", "1"),
+        ("threads", "3"),
+        ("job-id", "second"),
+        ("write-tags", "true"),
+    ];
+    for (name, other) in others {
+        let before = text(&stream.element, name);
+        stream.element.set_property_from_str(name, other);
+        assert_eq!(text(&stream.element, name), before, "{name}");
+        let warnings = stream.warnings();
+        let said = format!("{name} is taken in READY; it stays as it is");
+        assert!(warnings.len() == 1 && warnings[0].1.contains(&said), "{warnings:?}");
+        // What changes nothing is no reason for a warning: a preset sets all of them.
+        let value = stream.element.property_value(name);
+        stream.element.set_property_from_value(name, &value);
+        assert!(stream.warnings().is_empty(), "{name}");
+    }
+    let job: String = stream.element.property::<gst::Structure>("stats").get("job-id").unwrap();
+    assert_eq!(job, "first");
+    stream.element.set_state(gst::State::Ready).unwrap();
+    for (name, other) in others {
+        let before = text(&stream.element, name);
+        stream.element.set_property_from_str(name, other);
+        assert_ne!(text(&stream.element, name), before, "{name}");
+    }
+    assert!(stream.warnings().is_empty());
 }
 
 #[test]

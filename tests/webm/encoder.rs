@@ -246,6 +246,71 @@ fn a_flush_begins_anew() {
     }
 }
 
+/// The sizes of colour and alpha of twenty frames of noise, after ten of which a property is set.
+fn sizes(codec: &str, change: Option<(&str, &str)>) -> [Vec<usize>; 2] {
+    let pipeline = launch(&format!(
+        "appsrc name=v ! {codec}alphaenc name=e deadline=realtime cpu-used=8 threads=1 ! appsink name=sink sync=false"
+    ));
+    let source = pipeline.by_name("v").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
+    source.set_format(gst::Format::Time);
+    source.set_caps(Some(&a420_caps()));
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let mut seed = 1u32;
+    let mut sizes = [Vec::new(), Vec::new()];
+    for n in 0..20 {
+        if let Some((name, value)) = change.filter(|_| n == 10) {
+            pipeline.by_name("e").unwrap().set_property_from_str(name, value);
+        }
+        let noise = (0..WIDTH * HEIGHT * 5 / 2).map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 25) as u8
+        });
+        let mut buffer = gst::Buffer::from_mut_slice(noise.collect::<Vec<u8>>());
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_nseconds(time_of(n)));
+        source.push_buffer(buffer).unwrap();
+        let sample = sink.try_pull_sample(gst::ClockTime::from_seconds(20)).expect("a frame");
+        let coded = sample.buffer().unwrap();
+        sizes[0].push(coded.size());
+        sizes[1].push(coded.meta::<VideoCodecAlphaMeta>().unwrap().alpha_buffer().size());
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
+    sizes
+}
+
+#[test]
+fn quality_and_speed_may_change_while_it_plays() {
+    for codec in ["vp8", "vp9"] {
+        let [color, alpha] = sizes(codec, None);
+        let sum = |v: &[usize]| v.iter().sum::<usize>();
+        let [coarse, same] = sizes(codec, Some(("cq-level", "60")));
+        assert_eq!((&coarse[..10], &same), (&color[..10], &alpha), "{codec}");
+        assert!(sum(&coarse[10..]) < sum(&color[10..]), "{codec}: {coarse:?} for {color:?}");
+        let [same, coarse] = sizes(codec, Some(("alpha-cq-level", "60")));
+        assert_eq!((&same, &coarse[..10]), (&color, &alpha[..10]), "{codec}");
+        assert!(sum(&coarse[10..]) * 2 < sum(&alpha[10..]), "{codec}: {coarse:?} for {alpha:?}");
+        let [slow, _] = sizes(codec, Some(("cpu-used", "2")));
+        assert_eq!(slow[..10], color[..10], "{codec}");
+        assert_ne!(slow[10..], color[10..], "{codec}");
+    }
+}
+
+#[test]
+fn what_its_encoders_take_in_ready_stays_as_it_is_above_it() {
+    let rig = rig("vp9", "");
+    rig.pipeline.set_state(gst::State::Paused).unwrap();
+    let bus = rig.pipeline.bus().unwrap();
+    for (name, value) in [("end-usage", "vbr"), ("threads", "3"), ("deadline", "best")] {
+        let before = rig.encoder.property_value(name).serialize().unwrap();
+        rig.encoder.set_property_from_str(name, value);
+        assert_eq!(rig.encoder.property_value(name).serialize().unwrap(), before, "{name}");
+        let said = bus.pop_filtered(&[gst::MessageType::Warning]).expect(name);
+        let gst::MessageView::Warning(w) = said.view() else { unreachable!() };
+        assert!(w.error().message().starts_with(&format!("{name} is taken in READY")), "{}", w.error());
+    }
+    rig.pipeline.set_state(gst::State::Null).unwrap();
+}
+
 #[test]
 fn a_pipeline_runs_again_after_its_end() {
     let file = path("again.webm");

@@ -285,6 +285,9 @@ macro_rules! encoder {
             }
 
             fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+                if is_too_late(&*self.obj(), pspec, value) {
+                    return;
+                }
                 if !lock(&self.options).set(pspec.name(), value) {
                     gst::warning!(gst::CAT_RUST, imp = self, "no property {}", pspec.name());
                 }

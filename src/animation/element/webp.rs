@@ -3,6 +3,7 @@
 use super::{Added, Core, Options as _, Write, encoder, loops};
 use crate::animation::Rgba;
 use crate::animation::webp::{MAX_SIZE, Options, Writer};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 use gst::prelude::*;
 use gst::subclass::prelude::*;

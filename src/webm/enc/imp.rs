@@ -8,6 +8,7 @@ use gst::subclass::prelude::*;
 
 use super::keys::Keys;
 use super::{Deadline, EndUsage, Join, Split};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -161,7 +162,7 @@ impl AlphaEnc {
         self.apply();
     }
 
-    /// Hands the settings on to the encoders; most of them take effect while they run.
+    /// Hands the settings on to the encoders. Those of them that do not take effect while they run are held by `is_too_late`.
     fn apply(&self) {
         let settings = *lock(&self.settings);
         self.keys.set_distance(settings.keyframe_max_dist);
@@ -308,7 +309,7 @@ impl ObjectImpl for AlphaEnc {
                     )
                     .maximum(63)
                     .default_value(VP9.cq_level)
-                    .mutable_ready()
+                    .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("alpha-cq-level")
                     .nick("Alpha constrained quality level")
@@ -318,7 +319,7 @@ impl ObjectImpl for AlphaEnc {
                     )
                     .maximum(63)
                     .default_value(VP9.alpha_cq_level)
-                    .mutable_ready()
+                    .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("keyframe-max-dist")
                     .nick("Maximum key frame distance")
@@ -337,7 +338,7 @@ impl ObjectImpl for AlphaEnc {
                     .minimum(-16)
                     .maximum(16)
                     .default_value(DEFAULT_CPU_USED)
-                    .mutable_ready()
+                    .mutable_playing()
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
@@ -357,6 +358,9 @@ impl ObjectImpl for AlphaEnc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         {
             let mut settings = lock(&self.settings);
             let uint = || value.get::<u32>().unwrap_or_default();

@@ -10,6 +10,7 @@ use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 
 use super::write::{Next, State, running_time};
+use crate::ready::is_too_late;
 use crate::sync::lock;
 use crate::webm::writer::MAX_CLUSTER;
 
@@ -101,6 +102,9 @@ impl ObjectImpl for WebmAlphaMux {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        if is_too_late(&*self.obj(), pspec, value) {
+            return;
+        }
         let mut settings = lock(&self.settings);
         let time = || gst::ClockTime::from_nseconds(value.get::<u64>().unwrap_or_default());
         match pspec.name() {
