@@ -134,7 +134,7 @@ pub struct Scratch {
     samples: Samples,
     sums: Rows,
     models: Rows,
-    tall: Vec<f32>,
+    column_sums: Vec<f32>,
     /// One over the cells in the windows of each column, and whether it is one of the plane's.
     inverse: Vec<f32>,
     inside: Vec<f32>,
@@ -222,7 +222,7 @@ pub fn filter(
     for v in s.samples.iter_mut().flatten().flatten() {
         v.resize((wide + 2 * LANES).max(v.len()), 0.0);
     }
-    s.tall.resize((SUMS * room).max(s.tall.len()), 0.0);
+    s.column_sums.resize((SUMS * room).max(s.column_sums.len()), 0.0);
     for v in &mut s.out {
         v.resize((wide + LANES).max(v.len()), 0.0);
     }
@@ -259,10 +259,11 @@ pub fn filter(
             for &(x0, x1) in &runs {
                 let whole = (x1 - x0).next_multiple_of(LANES);
                 let x = (pad + x0 - reach, pad + x0 + whole + reach);
-                s.sums.stack(next_model, high, window, room, x, &mut s.tall);
+                s.sums.stack(next_model, high, window, room, x, &mut s.column_sums);
                 let at = pad + x0;
+                let span = Span { room, at, count: whole, window };
                 let columns = [&s.inverse[at..], &s.inside[at..]];
-                fit(&s.tall, room, (at, whole), window, columns, rows, eps, s.models.slot(next_model));
+                fit(&s.column_sums, span, columns, rows, eps, s.models.slot(next_model));
             }
             next_model += 1;
         }
@@ -270,9 +271,10 @@ pub fn filter(
         for &(x0, x1) in &runs {
             let (count, at) = (x1 - x0, pad + x0);
             let whole = count.next_multiple_of(LANES);
-            s.models.stack(y, high, window, room, (at - reach, at + whole + reach), &mut s.tall);
+            s.models.stack(y, high, window, room, (at - reach, at + whole + reach), &mut s.column_sums);
             let [a, b, c, d, old] = &mut s.out;
-            mean(&s.tall, room, (at, whole), window, [&mut *a, &mut *b, &mut *c, &mut *d]);
+            let span = Span { room, at, count: whole, window };
+            mean(&s.column_sums, span, [&mut *a, &mut *b, &mut *c, &mut *d]);
             for (o, v) in old[..count].iter_mut().zip(&s.sums.row(y)[at..]) {
                 *o = v * 0.25;
             }
@@ -402,30 +404,35 @@ fn across<const REACH: usize>(row: &[f32], at: usize, reach: usize, edge: f32) -
     sum
 }
 
+/// Windows side by side, of the sums of columns in planes of `room` values.
+#[derive(Clone, Copy)]
+struct Span {
+    room: usize,
+    /// The first one's middle, and how many there are.
+    at: usize,
+    count: usize,
+    window: Window,
+}
+
 multiversion! {
     /// Each cell's mean of the models whose windows hold it.
-    fn mean(tall: &[f32], room: usize, span: (usize, usize), window: Window, out: [&mut [f32]; 4]) {
-        match window.reach() {
-            1 => mean_of::<1>(tall, room, span, window, out),
-            2 => mean_of::<2>(tall, room, span, window, out),
-            3 => mean_of::<3>(tall, room, span, window, out),
-            4 => mean_of::<4>(tall, room, span, window, out),
-            _ => mean_of::<0>(tall, room, span, window, out),
+    fn mean(column_sums: &[f32], span: Span, out: [&mut [f32]; 4]) {
+        match span.window.reach() {
+            1 => mean_of::<1>(column_sums, span, out),
+            2 => mean_of::<2>(column_sums, span, out),
+            3 => mean_of::<3>(column_sums, span, out),
+            4 => mean_of::<4>(column_sums, span, out),
+            _ => mean_of::<0>(column_sums, span, out),
         }
     }
 }
 
 #[inline(always)]
-fn mean_of<const REACH: usize>(
-    tall: &[f32],
-    room: usize,
-    (at, count): (usize, usize),
-    window: Window,
-    out: [&mut [f32]; 4],
-) {
+fn mean_of<const REACH: usize>(column_sums: &[f32], span: Span, out: [&mut [f32]; 4]) {
+    let Span { room, at, count, window } = span;
     let (reach, edge) = (window.reach(), window.edge());
     for i in (0..count).step_by(LANES) {
-        let sum = |k: usize| across::<REACH>(&tall[k * room..][..room], at + i, reach, edge);
+        let sum = |k: usize| across::<REACH>(&column_sums[k * room..][..room], at + i, reach, edge);
         let mut weight = sum(4);
         for w in &mut weight {
             *w = 1.0 / w.max(1e-20);
@@ -441,39 +448,34 @@ fn mean_of<const REACH: usize>(
 }
 
 multiversion! {
-    /// Solves the model of each window in a span, from place `span.0` on: `tall` holds the sums of its columns.
-    #[allow(clippy::too_many_arguments)]
-    fn fit(
-        tall: &[f32], room: usize, span: (usize, usize), window: Window, columns: [&[f32]; 2], rows: f32,
-        eps: [f32; 3], out: &mut [f32],
-    ) {
-        match window.reach() {
-            1 => fit_of::<1>(tall, room, span, window, columns, rows, eps, out),
-            2 => fit_of::<2>(tall, room, span, window, columns, rows, eps, out),
-            3 => fit_of::<3>(tall, room, span, window, columns, rows, eps, out),
-            4 => fit_of::<4>(tall, room, span, window, columns, rows, eps, out),
-            _ => fit_of::<0>(tall, room, span, window, columns, rows, eps, out),
+    /// Solves the model of each window of a span. `columns`: one over the cells in the windows of each column, and whether it
+    /// is one of the plane's; `rows`: one over those of their rows.
+    fn fit(column_sums: &[f32], span: Span, columns: [&[f32]; 2], rows: f32, eps: [f32; 3], out: &mut [f32]) {
+        match span.window.reach() {
+            1 => fit_of::<1>(column_sums, span, columns, rows, eps, out),
+            2 => fit_of::<2>(column_sums, span, columns, rows, eps, out),
+            3 => fit_of::<3>(column_sums, span, columns, rows, eps, out),
+            4 => fit_of::<4>(column_sums, span, columns, rows, eps, out),
+            _ => fit_of::<0>(column_sums, span, columns, rows, eps, out),
         }
     }
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
 fn fit_of<const REACH: usize>(
-    tall: &[f32],
-    room: usize,
-    (at, count): (usize, usize),
-    window: Window,
+    column_sums: &[f32],
+    span: Span,
     [columns, inside]: [&[f32]; 2],
     rows: f32,
     eps: [f32; 3],
     out: &mut [f32],
 ) {
+    let Span { room, at, count, window } = span;
     let (reach, edge) = (window.reach(), window.edge());
     for i in (0..count).step_by(LANES) {
         let mut v = [[0f32; LANES]; SUMS];
         for (k, v) in v.iter_mut().enumerate() {
-            *v = across::<REACH>(&tall[k * room..][..room], at + i, reach, edge);
+            *v = across::<REACH>(&column_sums[k * room..][..room], at + i, reach, edge);
         }
         let mut o = [[0f32; LANES]; MODEL];
         let (columns, inside) = (&columns[i..][..LANES], &inside[i..][..LANES]);

@@ -360,12 +360,12 @@ impl Refiner {
                 };
                 let mut guide = Pixels { strips, n, size, source, models: pairs, tmp };
                 let [inside, clear, line, ..] = more;
-                let tall = extent / (2 * scale) as f32;
+                let rows = extent / (2 * scale) as f32;
                 guided::filter(&mut guide, &area, window, eps, filter, |models| {
                     let ((y, x), count) = (models.at, models.alpha.len());
                     for (grid, out) in [(&band.band, &mut *inside), (&band.clear, &mut *clear)] {
                         out.resize(count, 0.0);
-                        cells.row(grid, band.height, (y, tall), x, out, line);
+                        cells.row(grid, band.height, (y, rows), x, out, line);
                     }
                     let at = (y - y0) * wide + x;
                     let out = [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[at..][..count]);
@@ -403,7 +403,7 @@ impl Refiner {
     fn finish(&self, frame: &Frame<'_>, last: usize, out: &mut [u8]) {
         let (blocks, level) = (&self.blocks, &self.levels[last]);
         let (width, scale, side) = (frame.width, level.scale, BLOCK * self.levels[0].scale);
-        let layout = frame.format.layout();
+        let (layout, cells) = (frame.format.layout(), (level.wide, level.high));
         let fold = folds(frame.format, scale);
         out.par_chunks_mut(side * width).enumerate().for_each(|(by, rows)| {
             let busy = if last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
@@ -425,7 +425,7 @@ impl Refiner {
                         let (y, out) = (by * side + y, &mut row[x0..x1]);
                         for (row, plane) in l.rows.iter_mut().zip(&level.model) {
                             row.resize(out.len(), 0.0);
-                            stretch_row(plane, level.wide, level.high, 2 * scale, y, x0, row, &mut l.tmp);
+                            stretch_row(plane, cells, 2 * scale, (x0, y), row, &mut l.tmp);
                         }
                         for (k, row) in l.bytes.iter_mut().enumerate() {
                             row.resize(out.len(), 0);
@@ -464,7 +464,7 @@ impl Refiner {
         let mut sample_row = |y: usize, slope: &mut Vec<f32>, offset: &mut Vec<f32>, tmp: &mut Vec<f32>| {
             for (row, plane) in models.iter_mut().zip(&level.model) {
                 row.resize(n, 0.0);
-                stretch_row(plane, level.wide, level.high, 2, y, from, row, tmp);
+                stretch_row(plane, (level.wide, level.high), 2, (from, y), row, tmp);
             }
             let color = [1, 2].map(|k| &self.strips.row(last, k, y)[from..to]);
             let [a, b, c, d] = &*models;

@@ -254,14 +254,11 @@ pub fn halve_plane<T: Halve>(plane: &[T], width: usize, height: usize, y: usize,
 
 /// One row of a plane stretched `scale` times (a power of two), bilinearly, pixel centres half a pixel in:
 /// pixels `from..from + out.len()` of row `y`; `from` is a multiple of `scale`. `tmp` is scratch.
-#[allow(clippy::too_many_arguments)]
 pub fn stretch_row(
     plane: &[f32],
-    width: usize,
-    height: usize,
+    (width, height): (usize, usize),
     scale: usize,
-    y: usize,
-    from: usize,
+    (from, y): (usize, usize),
     out: &mut [f32],
     tmp: &mut Vec<f32>,
 ) {
@@ -558,7 +555,7 @@ mod tests {
             for width in [w * scale, w * scale - scale / 2] {
                 for y in 0..h * scale {
                     let mut row = vec![0.0; width];
-                    stretch_row(&plane, w, h, scale, y, 0, &mut row, &mut Vec::new());
+                    stretch_row(&plane, (w, h), scale, (0, y), &mut row, &mut Vec::new());
                     let (v, fy) = place(y, (h * scale) as f32, h);
                     for (x, &got) in row.iter().enumerate() {
                         let (u, fx) = place(x, (w * scale) as f32, w);
@@ -578,7 +575,7 @@ mod tests {
         let plane: Vec<f32> = (0..w * h).map(|i| ((i * 7919) % 101) as f32).collect();
         for y in 0..4 * h {
             let mut want = vec![0.0; 4 * w];
-            stretch_row(&plane, w, h, 4, y, 0, &mut want, &mut Vec::new());
+            stretch_row(&plane, (w, h), 4, (0, y), &mut want, &mut Vec::new());
             for (from, count) in [(0, 2 * w), (4, 5), (24, 2), (25 & !1, 1)] {
                 let mut rows = [Vec::new(), Vec::new()];
                 stretch_pairs(&plane, (w, h), y, (from, count), &mut rows, &mut Vec::new());
@@ -599,7 +596,7 @@ mod tests {
         for scale in [1, 2, 4] {
             for y in 0..h * scale {
                 let mut want = vec![0.0; w * scale];
-                stretch_row(&plane, w, h, scale, y, 0, &mut want, &mut Vec::new());
+                stretch_row(&plane, (w, h), scale, (0, y), &mut want, &mut Vec::new());
                 let (at, f) = place(y, (h * scale) as f32, h);
                 let pair = [at, (at + 1).min(h - 1)].map(|y| &plane[y * w..][..w]);
                 for from in [0, 1, 5, 12] {

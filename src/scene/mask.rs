@@ -249,19 +249,19 @@ fn by_cell<T: Copy>(mask: &[T], mw: usize, across: &[usize], down: &[usize], out
 fn box3(from: &[f32], width: usize, out: &mut Vec<f32>) {
     let height = from.len() / width;
     out.resize(from.len(), 0.0);
-    let mut tall = vec![0.0; width];
+    let mut column_sums = vec![0.0; width];
     for (y, out) in out.chunks_exact_mut(width).enumerate() {
         let rows = y.saturating_sub(1)..(y + 2).min(height);
-        tall.fill(0.0);
+        column_sums.fill(0.0);
         for row in rows.clone() {
-            tall.iter_mut().zip(&from[row * width..][..width]).for_each(|(t, v)| *t += v);
+            column_sums.iter_mut().zip(&from[row * width..][..width]).for_each(|(t, v)| *t += v);
         }
         let part = 1.0 / (3 * rows.len()) as f32;
-        for (out, three) in out[1..].iter_mut().zip(tall.windows(3)) {
+        for (out, three) in out[1..].iter_mut().zip(column_sums.windows(3)) {
             *out = (three[0] + three[1] + three[2]) * part;
         }
         for (x, beside) in [(0, 1.min(width - 1)), (width - 1, width.saturating_sub(2))] {
-            out[x] = (tall[x] + tall[beside]) / (2 * rows.len()) as f32;
+            out[x] = (column_sums[x] + column_sums[beside]) / (2 * rows.len()) as f32;
         }
     }
 }

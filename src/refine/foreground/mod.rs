@@ -96,30 +96,33 @@ impl Foreground {
         colors: Colors,
         outward: bool,
     ) -> Unmixed<'a> {
-        let found = self.find(frame, alpha, colors, outward);
-        Unmixed { from: frame, frame, foreground: found.then_some(self), alpha, colors, outward }
+        let size = (frame.width, frame.height);
+        let mix = Mix { format: frame.format, size, alpha, colors, outward };
+        let found = self.find(frame, &mix);
+        Unmixed { from: frame, foreground: found.then_some(self), mix }
     }
 
     /// As [`Foreground::prepare`], in place.
     pub fn estimate(&mut self, frame: &mut FrameMut<'_>, alpha: &[u8], colors: Colors) {
-        if !self.find(&frame.as_ref(), alpha, colors, false) {
+        let size = (frame.width, frame.height);
+        let mix = Mix { format: frame.format, size, alpha, colors, outward: false };
+        if !self.find(&frame.as_ref(), &mix) {
             return;
         }
-        let (format, size) = (frame.format, (frame.width, frame.height));
         for (plane, data) in frame.planes.iter_mut().enumerate() {
             let stride = data.stride.max(1);
             data.data.par_chunks_mut(stride).enumerate().for_each(|(y, row)| {
-                if self.touches(format, plane, y, colors, false) {
-                    self.unmix_row(format, plane, y, size, alpha, colors, false, row);
+                if self.touches(&mix, plane, y) {
+                    self.unmix_row(&mix, plane, y, row);
                 }
             });
         }
     }
 
     /// Estimates both sides' colours; whether there is anything to replace.
-    fn find(&mut self, frame: &Frame<'_>, alpha: &[u8], colors: Colors, outward: bool) -> bool {
-        let (w, h) = (frame.width, frame.height);
-        let layout = frame.format.layout();
+    fn find(&mut self, frame: &Frame<'_>, mix: &Mix<'_>) -> bool {
+        let Mix { size: (w, h), alpha, colors, outward, .. } = *mix;
+        let layout = mix.format.layout();
         if !outward
             && colors != Colors::All
             && (colors == Colors::Own || layout.color[..layout.colors].iter().all(|c| c.hsub + c.vsub == 0))
@@ -232,7 +235,7 @@ impl Foreground {
                             let line = &mut l.rows[0];
                             line.resize(wide, 0.0);
                             for (y, row) in color.chunks_exact_mut(wide).enumerate() {
-                                stretch_row(from, coarse.wide, coarse.high, 2, y, 0, line, &mut l.tmp);
+                                stretch_row(from, (coarse.wide, coarse.high), 2, (0, y), line, &mut l.tmp);
                                 complete(row, &weight[y * wide..][..wide], line);
                             }
                         });
@@ -250,39 +253,29 @@ impl Foreground {
     }
 
     /// Cell rows' height in a plane, and the cells that one of its rows lies in whose colours may be replaced.
-    fn cells_of(&self, format: Format, plane: usize, y: usize, outward: bool) -> Option<(usize, &[bool])> {
-        let layout = format.layout();
+    fn cells_of(&self, mix: &Mix<'_>, plane: usize, y: usize) -> Option<(usize, &[bool])> {
+        let layout = mix.format.layout();
         let first = layout.color[..layout.colors].iter().find(|c| c.plane == plane)?;
         let (wide, rows) = (self.levels[0].wide, (self.side >> first.vsub).max(1));
-        let cells = if outward { &self.outward.cells } else { &self.band };
+        let cells = if mix.outward { &self.outward.cells } else { &self.band };
         Some((rows, cells.get(y / rows * wide..)?.get(..wide)?))
     }
 
     /// Whether anything of a row may be replaced.
-    fn touches(&self, format: Format, plane: usize, y: usize, colors: Colors, outward: bool) -> bool {
-        let layout = format.layout();
-        let all = outward || colors == Colors::All;
+    fn touches(&self, mix: &Mix<'_>, plane: usize, y: usize) -> bool {
+        let layout = mix.format.layout();
+        let all = mix.outward || mix.colors == Colors::All;
         let some = |c: &Component| c.plane == plane && (all || c.hsub + c.vsub > 0);
-        colors != Colors::Own
+        mix.colors != Colors::Own
             && layout.color[..layout.colors].iter().any(some)
-            && self.cells_of(format, plane, y, outward).is_some_and(|(_, cells)| cells.contains(&true))
+            && self.cells_of(mix, plane, y).is_some_and(|(_, cells)| cells.contains(&true))
     }
 
-    /// Puts the foreground's colours into a row of a plane. `outward`: under hidden pixels as well.
-    #[allow(clippy::too_many_arguments)]
-    fn unmix_row(
-        &self,
-        format: Format,
-        plane: usize,
-        y: usize,
-        (w, h): (usize, usize),
-        alpha: &[u8],
-        colors: Colors,
-        outward: bool,
-        row: &mut [u8],
-    ) {
+    /// Puts the foreground's colours into a row of a plane.
+    fn unmix_row(&self, mix: &Mix<'_>, plane: usize, y: usize, row: &mut [u8]) {
+        let Mix { format, size: (w, h), alpha, colors, outward } = *mix;
         let (layout, side, finest) = (format.layout(), self.side, &self.levels[0]);
-        let Some((down, cells)) = self.cells_of(format, plane, y, outward) else { return };
+        let Some((down, cells)) = self.cells_of(mix, plane, y) else { return };
         with_local(|l| {
             let Local { bytes: [least, most, ..], rows: [front, back, part, ..], tmp, .. } = l;
             for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
@@ -327,15 +320,24 @@ impl Foreground {
     }
 }
 
+/// A frame that mixes with its background, and what of it is replaced.
+#[derive(Clone, Copy)]
+struct Mix<'a> {
+    format: Format,
+    size: (usize, usize),
+    /// Tight rows of the frame's size.
+    alpha: &'a [u8],
+    colors: Colors,
+    /// Under hidden pixels beside visible ones as well.
+    outward: bool,
+}
+
 /// The colours of a frame, the foreground's own where it mixes with the background.
 pub struct Unmixed<'a> {
     from: &'a dyn Rows,
-    frame: &'a Frame<'a>,
     /// None if nothing mixes.
     foreground: Option<&'a Foreground>,
-    alpha: &'a [u8],
-    colors: Colors,
-    outward: bool,
+    mix: Mix<'a>,
 }
 
 impl<'a> Unmixed<'a> {
@@ -346,13 +348,7 @@ impl<'a> Unmixed<'a> {
 
     /// The estimate, where it may replace anything of a row.
     fn touching(&self, plane: usize, y: usize) -> Option<&'a Foreground> {
-        self.foreground.filter(|f| f.touches(self.frame.format, plane, y, self.colors, self.outward))
-    }
-
-    fn unmix(&self, foreground: &Foreground, plane: usize, y: usize, row: &mut [u8]) {
-        let size = (self.frame.width, self.frame.height);
-        let (format, alpha) = (self.frame.format, self.alpha);
-        foreground.unmix_row(format, plane, y, size, alpha, self.colors, self.outward, row);
+        self.foreground.filter(|f| f.touches(&self.mix, plane, y))
     }
 }
 
@@ -360,14 +356,14 @@ impl Rows for Unmixed<'_> {
     fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(foreground) = self.touching(plane, y) else { return self.from.row(plane, y, room) };
         self.from.copy_row(plane, y, room);
-        self.unmix(foreground, plane, y, room);
+        foreground.unmix_row(&self.mix, plane, y, room);
         room
     }
 
     fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
         self.from.copy_row(plane, y, to);
         if let Some(foreground) = self.touching(plane, y) {
-            self.unmix(foreground, plane, y, to);
+            foreground.unmix_row(&self.mix, plane, y, to);
         }
     }
 }

@@ -143,13 +143,13 @@ impl Foreground {
 
 impl Reach for Unmixed<'_> {
     fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
-        let Some(foreground) = self.foreground.filter(|_| self.outward) else { return alpha };
-        let found = foreground.cells_of(self.frame.format, c.plane, y, true);
+        let Some(foreground) = self.foreground.filter(|_| self.mix.outward) else { return alpha };
+        let found = foreground.cells_of(&self.mix, c.plane, y);
         let Some((_, cells)) = found.filter(|(_, cells)| cells.contains(&true)) else { return alpha };
         room.clear();
         room.extend_from_slice(alpha);
         let (across, width) =
-            ((foreground.side >> c.hsub).max(1) * c.step, c.width(self.frame.width) * c.step);
+            ((foreground.side >> c.hsub).max(1) * c.step, c.width(self.mix.size.0) * c.step);
         for run in runs(cells) {
             let (x0, x1) = (run.start * across, (run.end * across).min(width));
             let mask = foreground.outward.row(c, y, x0 / c.step);
