@@ -388,7 +388,7 @@ pub fn frames(data: &[u8]) {
     let Some(own) = own.get_mut() else { return };
     let Ok(mut own) = VideoFrameRef::from_buffer_ref_writable(own, &to) else { return };
     let Some(mut colors) = video::write(&mut own, &to) else { return };
-    let _ = compose::carry(&frame, &mut colors);
+    let _ = compose::copy_colors(&frame, &mut colors);
     cut_out(&mut b, &colors, &mut out, &matte, &alpha);
     drop(out_frame);
     video::clear_rest(output, &to);

@@ -6,7 +6,8 @@ use gst::prelude::*;
 /// half of this one: then it stays as it is. Warns if another value than its own was set.
 pub fn is_too_late(element: &impl IsA<gst::Element>, pspec: &glib::ParamSpec, value: &glib::Value) -> bool {
     let element = element.upcast_ref::<gst::Element>();
-    if !pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_READY) || element.current_state() <= gst::State::Ready {
+    if !pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_READY) || element.current_state() <= gst::State::Ready
+    {
         return false;
     }
     let name = pspec.name();

@@ -256,7 +256,7 @@ pub fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usi
 
 /// Copies the colours of a frame into one of the same kind, YUV with the same subsampling or RGB.
 /// Gives `false`, with nothing written, when the formats differ in more than order and alpha.
-pub fn carry(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
+pub fn copy_colors(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     let (a, b) = (from.format.layout(), to.format.layout());
     if from.format == to.format {
         for (plane, data) in to.planes.iter_mut().enumerate().take(a.planes) {

@@ -414,17 +414,17 @@ impl Flow {
     }
 
     /// The mask for a frame: its own, or the newest one, carried to it along the motion. Each frame has to come here in
-    /// turn. `carries`: some frames have no mask of their own. `pending`: frames whose masks are still to come. `limit`:
+    /// turn. `reuses_masks`: some frames have no mask of their own. `pending`: frames whose masks are still to come. `limit`:
     /// the oldest mask that may be shown.
     pub fn select_mask(
         &mut self,
         held: &QueuedFrame,
         frame: &Frame<'_>,
-        carries: bool,
+        reuses_masks: bool,
         pending: &[u64],
         limit: Duration,
     ) -> SelectedMask {
-        if carries {
+        if reuses_masks {
             self.carrier.advance(frame);
         } else {
             // Motion that is not followed frame by frame is of no use later.
@@ -468,7 +468,7 @@ impl Flow {
                 SelectedMask { mask: Some(mask), age, carried: !own, outdated: None }
             }
         };
-        if carries {
+        if reuses_masks {
             let latest = self.latest.as_ref().map(|l| l.number);
             self.carrier.retain(|n| pending.contains(&n) || latest == Some(n));
             if own || pending.contains(&held.number) {

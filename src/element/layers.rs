@@ -1,6 +1,6 @@
 //! The layers that are hung on a frame (`layers`): matte, background and plate, of the same mask as the frame itself.
 
-use super::carry::{Carrier, lie_alike, own};
+use super::convert::{FormatConverter, lie_alike, no_memory};
 use super::mattes::Mattes;
 use crate::compose::{self, Blur};
 use crate::error::{Error, ErrorKind};
@@ -20,7 +20,7 @@ const BLUR: f32 = 6.0;
 pub struct Layering {
     painter: Painter,
     /// To a format with alpha, where the frame goes out in one that differs in more.
-    carrier: Option<Carrier>,
+    converter: Option<FormatConverter>,
     blur: Option<Blur>,
 }
 
@@ -43,34 +43,35 @@ impl Layering {
             if layer != Layer::Matte && colors.is_none() {
                 continue;
             }
-            let mut buffer = gst::Buffer::with_size(info.size()).map_err(|_| own())?;
+            let mut buffer = gst::Buffer::with_size(info.size()).map_err(|_| no_memory())?;
             let of = (Colors::All, Colors::Shared);
-            let filled = video::fill(buffer.get_mut().ok_or_else(own)?, &info, |out| -> Result<(), Error> {
-                match (layer, colors) {
-                    (Layer::Matte, _) => compose::matte(out, mattes.subject().alpha),
-                    (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
-                        self.painter.transparent(colors, mattes.room(), of, out);
-                    }
-                    (Layer::Background, Some(_)) => {
-                        // Without alpha frames go out in the format that they came in.
-                        if self.carrier.as_ref().is_none_or(|c| *c.to() != info) {
-                            self.carrier = Some(Carrier::new(infos[0], &info));
+            let filled =
+                video::fill(buffer.get_mut().ok_or_else(no_memory)?, &info, |out| -> Result<(), Error> {
+                    match (layer, colors) {
+                        (Layer::Matte, _) => compose::matte(out, mattes.subject().alpha),
+                        (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
+                            self.painter.transparent(colors, mattes.room(), of, out);
                         }
-                        let carrier = self.carrier.as_mut().ok_or_else(own)?;
-                        carrier.carry(input)?;
-                        let carried = carrier.carried().ok_or_else(own)?;
-                        let painter = &mut self.painter;
-                        video::view(carried, &info, |colors| {
-                            painter.transparent(colors, mattes.room(), of, out);
-                        })
-                        .ok_or_else(own)?;
+                        (Layer::Background, Some(_)) => {
+                            // Without alpha frames go out in the format that they came in.
+                            if self.converter.as_ref().is_none_or(|c| *c.to() != info) {
+                                self.converter = Some(FormatConverter::new(infos[0], &info));
+                            }
+                            let converter = self.converter.as_mut().ok_or_else(no_memory)?;
+                            converter.convert(input)?;
+                            let converted = converter.converted().ok_or_else(no_memory)?;
+                            let painter = &mut self.painter;
+                            video::view(converted, &info, |colors| {
+                                painter.transparent(colors, mattes.room(), of, out);
+                            })
+                            .ok_or_else(no_memory)?;
+                        }
+                        (Layer::Plate, Some(colors)) => self.plate(frame, colors, (mattes, scene), out),
+                        (Layer::Background | Layer::Plate, None) => {}
                     }
-                    (Layer::Plate, Some(colors)) => self.plate(frame, colors, (mattes, scene), out),
-                    (Layer::Background | Layer::Plate, None) => {}
-                }
-                Ok(())
-            });
-            filled.ok_or_else(own)??;
+                    Ok(())
+                });
+            filled.ok_or_else(no_memory)??;
             attach(output, layer, buffer, &info)
                 .ok_or_else(|| Error::new(ErrorKind::Inference, "GStreamer takes no layer on a frame"))?;
         }

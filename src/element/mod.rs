@@ -4,9 +4,9 @@
 mod analytics;
 mod background;
 pub(crate) mod caps;
-mod carry;
 mod choice;
 mod control;
+mod convert;
 mod effort;
 mod flow;
 mod imp;

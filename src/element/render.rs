@@ -55,7 +55,7 @@ impl BgRemove {
             return Ok(Duration::ZERO);
         }
         let begin = Instant::now();
-        self.on_kernel_threads(|| state.carry(input)).map_err(|e| {
+        self.on_kernel_threads(|| state.convert(input)).map_err(|e| {
             self.post(&e);
             gst::FlowError::Error
         })?;
@@ -90,8 +90,8 @@ impl BgRemove {
         live: bool,
     ) -> Result<(gst::Buffer, Rendered), gst::FlowError> {
         let (mut buffer, waited) = self.allocate_output(worker, &held.buffer)?;
-        let carries = settings.carries(live);
-        let pending = if carries { worker.pending_frames() } else { Vec::new() };
+        let reuses_masks = settings.reuses_masks(live);
+        let pending = if reuses_masks { worker.pending_frames() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
         // Where frames may come late, each is the stream's own; elsewhere they take the time that they need.
         let keyed = state.means.is_key();
@@ -104,7 +104,7 @@ impl BgRemove {
                 return self.render_keyed(state, held, &mut buffer, (begun, waited), settings, live);
             }
             let chosen = video::view(&held.buffer, &state.input, |frame| {
-                state.flow.select_mask(held, frame, carries, &pending, limit)
+                state.flow.select_mask(held, frame, reuses_masks, &pending, limit)
             });
             let chosen = chosen.ok_or_else(|| Error::unreadable("the incoming buffer"))?;
             let carrying = begin.elapsed();

@@ -349,7 +349,7 @@ impl Settings {
     }
 
     /// Whether some frames have no inference of their own.
-    pub fn carries(&self, live: bool) -> bool {
+    pub fn reuses_masks(&self, live: bool) -> bool {
         self.is_async(live) || self.interval > 1 || self.max_rate > 0.0 || self.reuse_threshold > 0.0
     }
 

@@ -3,7 +3,7 @@
 mod key;
 
 use super::caps::MATTE_COLORIMETRY;
-use super::carry::{Carrier, lie_alike, own};
+use super::convert::{FormatConverter, lie_alike, no_memory};
 use super::effort::Effort;
 use super::flow::Flow;
 use super::layers::Layering;
@@ -25,7 +25,7 @@ use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is in force for a frame: the newest settings that the negotiated caps can carry.
+/// What is in force for a frame: the newest settings whose output the negotiated caps can hold.
 #[derive(Clone, Debug)]
 pub struct InForce {
     kind: OutputKind,
@@ -91,10 +91,11 @@ pub struct State {
     painter: Painter,
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
-    carrier: Carrier,
-    /// A frame's colours in the format that came in, for a key; and those of the room beside it, for layers.
+    converter: FormatConverter,
+    /// A frame's colours in the format that came in, for a key; and those that it has not cleaned in the format that goes out,
+    /// for layers.
     copy: Option<gst::Buffer>,
-    room: Option<Carrier>,
+    layer_converter: Option<FormatConverter>,
     pub in_force: InForce,
     prepared: Option<Prepared>,
     layering: Layering,
@@ -108,7 +109,7 @@ impl State {
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
-        // What the caps can carry, until the settings are looked at.
+        // What the caps can hold, until the settings are looked at.
         let fallback = || InForce {
             kind: match output.format() {
                 gst_video::VideoFormat::Gray8 => OutputKind::Matte,
@@ -119,7 +120,7 @@ impl State {
             background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
             fit: BackgroundFit::default(),
         };
-        let in_force = before.filter(|f| carries(input, output, f.kind)).unwrap_or_else(fallback);
+        let in_force = before.filter(|f| caps_hold(input, output, f.kind)).unwrap_or_else(fallback);
         Self {
             input: input.clone(),
             output: output.clone(),
@@ -137,9 +138,9 @@ impl State {
             levels: Levels::new(),
             painter: Painter::default(),
             mattes: Mattes::new(input.width() as usize, input.height() as usize, input.has_alpha()),
-            carrier: Carrier::new(input, output),
+            converter: FormatConverter::new(input, output),
             copy: None,
-            room: None,
+            layer_converter: None,
             in_force,
             prepared: None,
             layering: Layering::default(),
@@ -212,12 +213,12 @@ impl State {
         }
     }
 
-    /// Takes the newest settings as far as the negotiated caps can carry them. The others wait for the
+    /// Takes the newest settings as far as the negotiated caps can hold what they give. The others wait for the
     /// renegotiation that they have asked for.
     pub fn follow(&mut self, settings: &Settings) {
         let kind = settings.kind();
         let Some(background) =
-            settings.backdrop.as_ref().filter(|_| carries(&self.input, &self.output, kind))
+            settings.backdrop.as_ref().filter(|_| caps_hold(&self.input, &self.output, kind))
         else {
             return;
         };
@@ -241,11 +242,11 @@ impl State {
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when the buffer does not hold what its caps say.
-    pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
-        self.carrier.carry(input)
+    pub fn convert(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
+        self.converter.convert(input)
     }
 
-    /// Makes of the frame's colours, which are there already or have been put there ([`State::carry`]), the frame that goes out, with edges as
+    /// Makes of the frame's colours, which are there already or have been put there ([`State::convert`]), the frame that goes out, with edges as
     /// fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
@@ -272,10 +273,10 @@ impl State {
             let colors = if !self.needs_copy(settings) {
                 frame
             } else {
-                let scratch = self.carrier.carried().ok_or_else(own)?;
-                own_colors =
-                    VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| own())?;
-                video::read(&own_colors, &self.output).ok_or_else(own)?
+                let scratch = self.converter.converted().ok_or_else(no_memory)?;
+                own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
+                    .map_err(|_| no_memory())?;
+                video::read(&own_colors, &self.output).ok_or_else(no_memory)?
             };
             let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
                 .map_err(|_| Error::unreadable("the outgoing buffer"))?;
@@ -337,13 +338,14 @@ impl State {
                     _ if !self.cleans(settings) => Some(&colors),
                     _ if self.lies_as_it_goes_out() => Some(&frame),
                     _ => {
-                        let carrier =
-                            self.room.get_or_insert_with(|| Carrier::new(&self.input, &self.output));
-                        carrier.carry(input)?;
-                        let scratch = carrier.carried().ok_or_else(own)?;
+                        let converter = self
+                            .layer_converter
+                            .get_or_insert_with(|| FormatConverter::new(&self.input, &self.output));
+                        converter.convert(input)?;
+                        let scratch = converter.converted().ok_or_else(no_memory)?;
                         room_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
-                            .map_err(|_| own())?;
-                        other = video::read(&room_colors, &self.output).ok_or_else(own)?;
+                            .map_err(|_| no_memory())?;
+                        other = video::read(&room_colors, &self.output).ok_or_else(no_memory)?;
                         Some(&other)
                     }
                 };
@@ -441,7 +443,7 @@ impl State {
 }
 
 /// Whether the negotiated formats can hold what a kind of output gives.
-fn carries(input: &VideoInfo, output: &VideoInfo, kind: OutputKind) -> bool {
+fn caps_hold(input: &VideoInfo, output: &VideoInfo, kind: OutputKind) -> bool {
     match kind {
         OutputKind::Transparent => output.has_alpha(),
         OutputKind::Opaque => {

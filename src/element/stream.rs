@@ -223,7 +223,7 @@ impl BgRemove {
     ) -> Result<(), gst::FlowError> {
         let far = (settings.lookahead as usize).saturating_sub(1).min(REACH);
         let own = state.flow.own_mask(held.number).cloned().filter(|_| settings.temporal_smoothing > 0.0);
-        let Some(own) = own.filter(|_| far > 0 && !settings.carries(live)) else {
+        let Some(own) = own.filter(|_| far > 0 && !settings.reuses_masks(live)) else {
             state.window.reset();
             return Ok(());
         };

@@ -2,7 +2,7 @@
 
 use super::{MatteSource, State};
 use crate::compose;
-use crate::element::carry::own;
+use crate::element::convert::no_memory;
 use crate::element::means::Means;
 use crate::element::settings::{OutputKind, Settings};
 use crate::error::Error;
@@ -10,7 +10,7 @@ use crate::video;
 use gst_video::VideoFrameRef;
 
 impl State {
-    /// Whether the frame's colours are worked on in memory of our own first ([`State::carry`]).
+    /// Whether the frame's colours are worked on in memory of our own first ([`State::convert`]).
     pub fn needs_copy(&self, settings: &Settings) -> bool {
         self.cleans(settings) || !self.lies_as_it_goes_out()
     }
@@ -38,17 +38,17 @@ impl State {
             .map_err(|_| Error::unreadable("the incoming buffer"))?;
         let frame =
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
-        let Means::Key(keying) = &mut self.means else { return Err(own()) };
+        let Means::Key(keying) = &mut self.means else { return Err(no_memory()) };
         *found = keying.keyer.key(&frame, self.mattes.matte_mut());
         if !*found {
             self.mattes.matte_mut().fill(*missing);
         }
         if *found && cleans && lies {
-            self.carry(input)?;
-            let buffer = self.carrier.carried_mut().ok_or_else(own)?;
+            self.convert(input)?;
+            let buffer = self.converter.converted_mut().ok_or_else(no_memory)?;
             let mut mapped =
-                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| own())?;
-            let mut colors = video::write(&mut mapped, &self.output).ok_or_else(own)?;
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| no_memory())?;
+            let mut colors = video::write(&mut mapped, &self.output).ok_or_else(no_memory)?;
             if let Means::Key(keying) = &self.means {
                 keying.keyer.clean(&mut colors, self.mattes.matte());
             }
@@ -57,17 +57,17 @@ impl State {
             let mut copy =
                 self.copy.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.input.size()]));
             {
-                let buffer = copy.get_mut().ok_or_else(own)?;
+                let buffer = copy.get_mut().ok_or_else(no_memory)?;
                 let mut mapped =
-                    VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| own())?;
-                let mut colors = video::write(&mut mapped, &self.input).ok_or_else(own)?;
-                compose::carry(&frame, &mut colors);
+                    VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| no_memory())?;
+                let mut colors = video::write(&mut mapped, &self.input).ok_or_else(no_memory)?;
+                compose::copy_colors(&frame, &mut colors);
                 keying.keyer.clean(&mut colors, self.mattes.matte());
             }
-            self.carry(&copy)?;
+            self.convert(&copy)?;
             self.copy = Some(copy);
         } else if copies {
-            self.carry(input)?;
+            self.convert(input)?;
         }
         // After the colours: what is cut off there is no mix with the screen.
         if *found

@@ -1,4 +1,4 @@
-//! The colours of frames in another format, in memory of our own.
+//! The colours of frames in another pixel format, in memory of our own.
 
 use crate::compose;
 use crate::error::{Error, ErrorKind};
@@ -8,7 +8,7 @@ use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 
 /// Brings frames from one format to another, until it is known what of them is seen. Downstream's memory gets nothing
 /// that is not known to be seen.
-pub struct Carrier {
+pub struct FormatConverter {
     from: VideoInfo,
     to: VideoInfo,
     scratch: Option<gst::Buffer>,
@@ -27,14 +27,14 @@ pub fn lie_alike(from: &VideoInfo, to: &VideoInfo) -> bool {
     from.zip(to).is_some_and(alike)
 }
 
-impl Carrier {
+impl FormatConverter {
     /// From one format to another of the same size.
     pub fn new(from: &VideoInfo, to: &VideoInfo) -> Self {
         Self { from: from.clone(), to: to.clone(), scratch: None, converter: None }
     }
 
-    /// The colours that were carried last, to be worked on.
-    pub fn carried_mut(&mut self) -> Option<&mut gst::BufferRef> {
+    /// The colours that were converted last, to be worked on.
+    pub fn converted_mut(&mut self) -> Option<&mut gst::BufferRef> {
         self.scratch.as_mut()?.get_mut()
     }
 
@@ -43,8 +43,8 @@ impl Carrier {
         &self.to
     }
 
-    /// The frame that was carried last.
-    pub fn carried(&self) -> Option<&gst::BufferRef> {
+    /// The frame that was converted last.
+    pub fn converted(&self) -> Option<&gst::BufferRef> {
         self.scratch.as_deref()
     }
 
@@ -52,7 +52,7 @@ impl Carrier {
     ///
     /// # Errors
     /// [`ErrorKind::Inference`] when the buffer does not hold what its caps say.
-    pub fn carry(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
+    pub fn convert(&mut self, input: &gst::BufferRef) -> Result<(), Error> {
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.from)
             .map_err(|_| Error::unreadable("the incoming buffer"))?;
         let frame =
@@ -60,11 +60,12 @@ impl Carrier {
         let mut scratch =
             self.scratch.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.to.size()]));
         {
-            let buffer = scratch.get_mut().ok_or_else(own)?;
-            let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &self.to).map_err(|_| own())?;
-            let mut colors = video::write(&mut mapped, &self.to).ok_or_else(own)?;
-            if !compose::carry(&frame, &mut colors) {
-                self.convert(&in_frame, &mut mapped)?;
+            let buffer = scratch.get_mut().ok_or_else(no_memory)?;
+            let mut mapped =
+                VideoFrameRef::from_buffer_ref_writable(buffer, &self.to).map_err(|_| no_memory())?;
+            let mut colors = video::write(&mut mapped, &self.to).ok_or_else(no_memory)?;
+            if !compose::copy_colors(&frame, &mut colors) {
+                self.convert_by_gstreamer(&in_frame, &mut mapped)?;
             }
         }
         self.scratch = Some(scratch);
@@ -72,7 +73,7 @@ impl Carrier {
     }
 
     /// The frame's colours in the other format, by GStreamer's converter.
-    fn convert(
+    fn convert_by_gstreamer(
         &mut self,
         input: &VideoFrameRef<&gst::BufferRef>,
         output: &mut VideoFrameRef<&mut gst::BufferRef>,
@@ -104,6 +105,6 @@ impl Carrier {
 }
 
 /// The error of our own memory, which cannot be had or read.
-pub fn own() -> Error {
+pub fn no_memory() -> Error {
     Error::new(ErrorKind::Inference, "there is no memory for a frame")
 }
