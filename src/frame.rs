@@ -266,15 +266,15 @@ impl<'a> Frame<'a> {
 
 /// A picture that is read a row at a time.
 pub trait Rows: Sync {
-    /// Row `y` of a plane, as its bytes lie in the frame's format; it may be made in `room`.
-    fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8];
+    /// Row `y` of a plane, as its bytes lie in the frame's format; it may be made in `scratch`.
+    fn row<'a>(&'a self, plane: usize, y: usize, scratch: &'a mut Vec<u8>) -> &'a [u8];
 
     /// The same, made in `to`, which holds nothing else then.
     fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>);
 }
 
 impl Rows for Frame<'_> {
-    fn row<'a>(&'a self, plane: usize, y: usize, _room: &'a mut Vec<u8>) -> &'a [u8] {
+    fn row<'a>(&'a self, plane: usize, y: usize, _scratch: &'a mut Vec<u8>) -> &'a [u8] {
         self.planes[plane].row(y)
     }
 
@@ -286,9 +286,9 @@ impl Rows for Frame<'_> {
 
 /// Which hidden pixels keep their colours.
 pub trait Reach: Sync {
-    /// The alpha of a row's bytes as they lie, not 0 where colours are kept: `alpha` itself, or with more in `room`. `c` is
+    /// The alpha of a row's bytes as they lie, not 0 where colours are kept: `alpha` itself, or with more in `scratch`. `c` is
     /// the plane's first component, `y` a row of it.
-    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8];
+    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8];
 }
 
 /// A frame to write.

@@ -27,7 +27,7 @@ impl Prepared {
             Background::Blur(percent) => {
                 Prepared::Blur(Box::new(Blur::new(format, out.width, out.height, *percent)))
             }
-            // Not reached while opaque; black shows nothing of the room.
+            // Not reached while opaque; black shows nothing of what is behind.
             Background::Transparent => Prepared::Solid(Solid { format, color: compose::black(out) }),
         }
     }
@@ -50,7 +50,7 @@ impl Prepared {
     }
 }
 
-/// One side of a frame, the subject or the room: what of each pixel's colour it is, and what of it is shown.
+/// One side of a frame, the subject or its background: what of each pixel's colour it is, and what of it is shown.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
     pub matte: &'a [u8],
@@ -60,7 +60,7 @@ pub struct Side<'a> {
     pub had_alpha: bool,
 }
 
-/// Paints sides; keeps its room from frame to frame, nothing else.
+/// Paints sides; keeps its buffers from frame to frame, nothing else.
 #[derive(Default)]
 pub struct Painter {
     foreground: Foreground,

@@ -139,7 +139,7 @@ fn what_is_remembered_is_the_same_at_each_width() {
         same_at_each_width(what, || {
             let (mut smoother, mut carrier) = (Smoother::new(), Carrier::new());
             let (mut cuts, mut change) = (CutDetector::new(), Change::default());
-            let mut room = Scene::new();
+            let mut scene = Scene::new();
             let mut all = Vec::new();
             for (n, picture) in (0..).zip(&pictures) {
                 let frame = picture.frame();
@@ -152,8 +152,8 @@ fn what_is_remembered_is_the_same_at_each_width() {
                 smoother.apply(&frame, &mut alpha, 0.6);
                 // Frames enough for the background to be known.
                 for _ in 0..4 {
-                    room.correct(&frame, &mut mask, mw, mh);
-                    room.refine(&frame, &mut alpha);
+                    scene.correct(&frame, &mut mask, mw, mh);
+                    scene.refine(&frame, &mut alpha);
                 }
                 let since = change.since_kept(&frame);
                 change.keep(&frame);

@@ -77,7 +77,7 @@ impl Taps {
     }
 }
 
-/// Scales and places frames; keeps its room from frame to frame.
+/// Scales and places frames; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Resampler {
     /// The frame's alpha, and at the resolution of a component.

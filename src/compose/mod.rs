@@ -194,7 +194,7 @@ fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8]) {
     }
 }
 
-/// Takes away the haze of a matte, in which a room could still be read: alpha up to 8 becomes 0, and from there it
+/// Takes away the haze of a matte, in which what is behind could still be read: alpha up to 8 becomes 0, and from there it
 /// rises to what it was at 24, without a step that would flicker.
 pub fn clear_haze(matte: &mut [u8]) {
     matte.par_chunks_mut(1 << 16).for_each(clear);
@@ -400,7 +400,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
 
 /// None does.
 impl Reach for () {
-    fn row<'a>(&'a self, _c: &Component, _y: usize, alpha: &'a [u8], _room: &'a mut Vec<u8>) -> &'a [u8] {
+    fn row<'a>(&'a self, _c: &Component, _y: usize, alpha: &'a [u8], _scratch: &'a mut Vec<u8>) -> &'a [u8] {
         alpha
     }
 }

@@ -217,7 +217,7 @@ impl BgRemove {
                 self.set_worker_network(means.network(), &loaded);
                 let in_force = old.as_ref().map(|old| old.in_force.clone());
                 let fresh = State::new(input, output, means, loaded, in_force);
-                old.into_iter().fold(fresh, State::with_room_of)
+                old.into_iter().fold(fresh, State::with_buffers_of)
             }
         };
         gst::debug!(

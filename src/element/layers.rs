@@ -12,10 +12,10 @@ use crate::scene::Scene;
 use crate::video;
 use gst_video::VideoInfo;
 
-/// How much the room is blurred where the subject hides what is not remembered, in percent of the frame's height.
+/// How much the background is blurred where the subject hides what is not remembered, in percent of the frame's height.
 const BLUR: f32 = 6.0;
 
-/// Makes layers; keeps its room from frame to frame, nothing else.
+/// Makes layers; keeps its buffers from frame to frame, nothing else.
 #[derive(Default)]
 pub struct Layering {
     painter: Painter,
@@ -50,7 +50,7 @@ impl Layering {
                     match (layer, colors) {
                         (Layer::Matte, _) => compose::matte(out, mattes.subject().alpha),
                         (Layer::Background, Some(colors)) if lie_alike(infos[1], &info) => {
-                            self.painter.transparent(colors, mattes.room(), of, out);
+                            self.painter.transparent(colors, mattes.background(), of, out);
                         }
                         (Layer::Background, Some(_)) => {
                             // Without alpha frames go out in the format that they came in.
@@ -62,7 +62,7 @@ impl Layering {
                             let converted = converter.converted().ok_or_else(no_memory)?;
                             let painter = &mut self.painter;
                             video::view(converted, &info, |colors| {
-                                painter.transparent(colors, mattes.room(), of, out);
+                                painter.transparent(colors, mattes.background(), of, out);
                             })
                             .ok_or_else(no_memory)?;
                         }
@@ -78,7 +78,7 @@ impl Layering {
         Ok(())
     }
 
-    /// The room without a hole.
+    /// The background without a hole.
     fn plate(
         &mut self,
         frame: &Frame<'_>,

@@ -1,4 +1,4 @@
-//! The mattes of a frame: of the subject, and of the room behind it.
+//! The mattes of a frame: of the subject, and of the background that it stands before.
 
 use crate::compose;
 use crate::frame::Frame;
@@ -13,8 +13,8 @@ const CLEAR: usize = 180;
 pub struct Mattes {
     /// What of each pixel is the subject, and with the alpha that the frame had before multiplied in.
     subject: [Vec<u8>; 2],
-    /// And what is the room; and that without what lies next to the subject, as it goes before what is remembered.
-    room: [Vec<u8>; 2],
+    /// And what is the background; and that without what lies next to the subject, as it goes before what is remembered.
+    background: [Vec<u8>; 2],
     clear: [Vec<u8>; 2],
     scratch: Vec<u8>,
     /// What takes no part in a blurred background.
@@ -57,9 +57,9 @@ impl Mattes {
         self.side(&self.subject)
     }
 
-    /// Only where [`Mattes::find_room`] has found it.
-    pub fn room(&self) -> Side<'_> {
-        self.side(&self.room)
+    /// Only where [`Mattes::find_background`] has found it.
+    pub fn background(&self) -> Side<'_> {
+        self.side(&self.background)
     }
 
     /// Only where [`Mattes::find_clear`] has found it.
@@ -72,9 +72,9 @@ impl Mattes {
         &self.cover
     }
 
-    /// What is not the subject is the room. Of a frame of which nothing of either is known (`whole`) the same is shown.
-    pub fn find_room(&mut self, frame: &Frame<'_>, whole: Option<u8>) {
-        let [matte, alpha] = &mut self.room;
+    /// What is not the subject is the background. Of a frame of which nothing of either is known (`whole`) the same is shown.
+    pub fn find_background(&mut self, frame: &Frame<'_>, whole: Option<u8>) {
+        let [matte, alpha] = &mut self.background;
         matte.clear();
         match whole {
             None => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
@@ -90,10 +90,10 @@ impl Mattes {
     pub fn find_clear(&mut self, frame: &Frame<'_>) {
         let radius = (frame.height / CLEAR).max(1);
         let [matte, alpha] = &mut self.clear;
-        for room in [&mut *matte, &mut self.scratch] {
-            room.resize(self.room[0].len(), 0);
+        for buffer in [&mut *matte, &mut self.scratch] {
+            buffer.resize(self.background[0].len(), 0);
         }
-        spread(&self.room[0], frame.width, radius, Ord::min, matte, &mut self.scratch);
+        spread(&self.background[0], frame.width, radius, Ord::min, matte, &mut self.scratch);
         if self.had_alpha {
             alpha.clone_from(matte);
             compose::multiply_alpha(frame, alpha);

@@ -29,8 +29,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Debug)]
 pub struct InForce {
     kind: OutputKind,
-    /// The room is shown, and not the subject.
-    room: bool,
+    /// The frame's own background is shown, and not the subject.
+    inverse: bool,
     background: Background,
     fit: BackgroundFit,
 }
@@ -116,7 +116,7 @@ impl State {
                 _ if output.has_alpha() => OutputKind::Transparent,
                 _ => OutputKind::Opaque,
             },
-            room: loaded.output == Output::Background,
+            inverse: loaded.output == Output::Background,
             background: if output.has_alpha() { Background::Transparent } else { Background::Color([0; 3]) },
             fit: BackgroundFit::default(),
         };
@@ -164,7 +164,7 @@ impl State {
     }
 
     /// The same in the memory of another one, whose frames are forgotten: sizes that come and go would fill the heap.
-    pub fn with_room_of(self, old: Self) -> Self {
+    pub fn with_buffers_of(self, old: Self) -> Self {
         let mut state = Self {
             refiner: old.refiner,
             window: old.window,
@@ -226,9 +226,9 @@ impl State {
         if f.background != *background || f.fit != settings.fit {
             self.prepared = None;
         }
-        let room = settings.output == Output::Background;
-        if (f.kind, f.room) != (kind, room) || self.prepared.is_none() {
-            *f = InForce { kind, room, background: background.clone(), fit: settings.fit };
+        let inverse = settings.output == Output::Background;
+        if (f.kind, f.inverse) != (kind, inverse) || self.prepared.is_none() {
+            *f = InForce { kind, inverse, background: background.clone(), fit: settings.fit };
         }
     }
 
@@ -290,10 +290,10 @@ impl State {
             };
             match self.in_force.kind {
                 OutputKind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
-                OutputKind::Transparent if self.in_force.room => {
+                OutputKind::Transparent if self.in_force.inverse => {
                     // Whatever is asked for: of the subject nothing is to be left.
                     let own = (Colors::All, Colors::Shared);
-                    self.painter.transparent(&colors, self.mattes.room(), own, &mut out);
+                    self.painter.transparent(&colors, self.mattes.background(), own, &mut out);
                 }
                 OutputKind::Transparent => {
                     // A frame that goes out untouched keeps its colours, whatever alpha it came with.
@@ -310,13 +310,13 @@ impl State {
                         Prepared::new(&self.in_force.background, self.in_force.fit.into(), aspect, &out)
                     });
                     // Neither the subject nor what was hidden before takes part in a blur.
-                    if self.in_force.room {
+                    if self.in_force.inverse {
                         self.mattes.find_clear(&frame);
                     } else if prepared.is_blur() {
                         self.mattes.find_cover(&frame);
                     }
                     let backdrop = prepared.look(&colors, self.mattes.cover());
-                    if self.in_force.room {
+                    if self.in_force.inverse {
                         let plate = self.scene.plate(&frame, (out.format, out.color), backdrop);
                         self.painter.plain(&colors, self.mattes.clear(), &plate, &mut out);
                     } else {
@@ -330,11 +330,11 @@ impl State {
                 if settings.layers.contains(Layers::PLATE) {
                     self.mattes.find_clear(&frame);
                 }
-                let room_colors;
+                let uncleaned;
                 let other;
                 let colors = match self.in_force.kind {
                     OutputKind::Matte => None,
-                    // The room's colours are the frame's, not those that a key has cleaned.
+                    // The background's colours are the frame's, not those that a key has cleaned.
                     _ if !self.cleans(settings) => Some(&colors),
                     _ if self.lies_as_it_goes_out() => Some(&frame),
                     _ => {
@@ -343,9 +343,9 @@ impl State {
                             .get_or_insert_with(|| FormatConverter::new(&self.input, &self.output));
                         converter.convert(input)?;
                         let scratch = converter.converted().ok_or_else(no_memory)?;
-                        room_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
+                        uncleaned = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
                             .map_err(|_| no_memory())?;
-                        other = video::read(&room_colors, &self.output).ok_or_else(no_memory)?;
+                        other = video::read(&uncleaned, &self.output).ok_or_else(no_memory)?;
                         Some(&other)
                     }
                 };
@@ -359,7 +359,7 @@ impl State {
         Ok(Spent { refine, temporal, compose: refined.elapsed() })
     }
 
-    /// What of a frame is the subject, and what the room where that is wanted; gives the part of the time that steadying took.
+    /// What of a frame is the subject, and what its background where that is wanted; gives the part of the time that steadying took.
     fn find_mattes(
         &mut self,
         settings: &Settings,
@@ -382,12 +382,12 @@ impl State {
             MatteSource::Key { .. } => Duration::ZERO,
         };
         self.mattes.finish(frame);
-        if self.in_force.room || !settings.layers.is_empty() {
+        if self.in_force.inverse || !settings.layers.is_empty() {
             let whole = match source {
                 MatteSource::Mask(..) | MatteSource::Key { found: true, .. } => None,
                 MatteSource::Whole(a) | MatteSource::Key { missing: a, .. } => Some(*a),
             };
-            self.mattes.find_room(frame, whole);
+            self.mattes.find_background(frame, whole);
         }
         temporal
     }

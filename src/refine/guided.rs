@@ -153,9 +153,9 @@ struct Rows {
 }
 
 impl Rows {
-    /// For `planes` of `room` values, of which those from `pad` on are `wide` cells.
-    fn begin(&mut self, planes: usize, room: usize, (pad, wide): (usize, usize), window: Window) {
-        let (len, turns) = (planes * room, window.side());
+    /// For `planes` of `stride` values, of which those from `pad` on are `wide` cells.
+    fn begin(&mut self, planes: usize, stride: usize, (pad, wide): (usize, usize), window: Window) {
+        let (len, turns) = (planes * stride, window.side());
         if self.shape != [len, turns, pad, wide] {
             self.shape = [len, turns, pad, wide];
             (self.len, self.turns) = (len, turns);
@@ -165,7 +165,7 @@ impl Rows {
         }
         // What earlier calls have left in the cells, nobody reads.
         #[cfg(test)]
-        for plane in self.ring[..turns * len].chunks_exact_mut(room) {
+        for plane in self.ring[..turns * len].chunks_exact_mut(stride) {
             plane[pad..pad + wide].fill(1e6);
         }
     }
@@ -178,8 +178,8 @@ impl Rows {
         &self.ring[row % self.turns * self.len..][..self.len]
     }
 
-    /// Sums of the rows of a window whose middle is `at` of `n` rows, columns `x.0..x.1` of each plane of `room`.
-    fn stack(&self, at: usize, n: usize, window: Window, room: usize, x: Run, out: &mut [f32]) {
+    /// Sums of the rows of a window whose middle is `at` of `n` rows, columns `x.0..x.1` of each plane of `stride`.
+    fn stack(&self, at: usize, n: usize, window: Window, stride: usize, x: Run, out: &mut [f32]) {
         let reach = window.reach();
         let mut starts = [self.turns * self.len; MOST];
         for (k, start) in starts.iter_mut().enumerate().take(window.side()) {
@@ -187,7 +187,7 @@ impl Rows {
                 *start = row % self.turns * self.len;
             }
         }
-        stack(&self.ring, &starts[..window.side()], (self.len / room, room), x, window.edge(), out);
+        stack(&self.ring, &starts[..window.side()], (self.len / stride, stride), x, window.edge(), out);
     }
 }
 
@@ -216,27 +216,27 @@ pub fn filter(
 ) {
     let reach = window.reach();
     let (wide, high) = guide.size();
-    // Room for windows that reach past the plane, and for whole vectors.
+    // Windows that reach past the plane fit into it, and whole vectors.
     let pad = reach.next_multiple_of(LANES);
-    let room = pad + wide.next_multiple_of(LANES) + pad + 2 * LANES;
+    let stride = pad + wide.next_multiple_of(LANES) + pad + 2 * LANES;
     for v in s.samples.iter_mut().flatten().flatten() {
         v.resize((wide + 2 * LANES).max(v.len()), 0.0);
     }
-    s.column_sums.resize((SUMS * room).max(s.column_sums.len()), 0.0);
+    s.column_sums.resize((SUMS * stride).max(s.column_sums.len()), 0.0);
     for v in &mut s.out {
         v.resize((wide + LANES).max(v.len()), 0.0);
     }
     s.inverse.clear();
     s.inside.clear();
-    for x in 0..room {
+    for x in 0..stride {
         let inside = x >= pad && x - pad < wide;
         s.inverse.push(if inside { 0.25 / window.weight(x - pad, wide) } else { 0.0 });
         s.inside.push(f32::from(u8::from(inside)));
     }
     let mut next_row = area.y.0.saturating_sub(2 * reach);
     let mut next_model = area.y.0.saturating_sub(reach);
-    s.sums.begin(SUMS, room, (pad, wide), window);
-    s.models.begin(MODEL, room, (pad, wide), window);
+    s.sums.begin(SUMS, stride, (pad, wide), window);
+    s.models.begin(MODEL, stride, (pad, wide), window);
     let mut runs = std::mem::take(&mut s.runs);
     for y in area.y.0..area.y.1 {
         while next_model <= (y + reach).min(high - 1) {
@@ -259,9 +259,9 @@ pub fn filter(
             for &(x0, x1) in &runs {
                 let whole = (x1 - x0).next_multiple_of(LANES);
                 let x = (pad + x0 - reach, pad + x0 + whole + reach);
-                s.sums.stack(next_model, high, window, room, x, &mut s.column_sums);
+                s.sums.stack(next_model, high, window, stride, x, &mut s.column_sums);
                 let at = pad + x0;
-                let span = Span { room, at, count: whole, window };
+                let span = Span { stride, at, count: whole, window };
                 let columns = [&s.inverse[at..], &s.inside[at..]];
                 fit(&s.column_sums, span, columns, rows, eps, s.models.slot(next_model));
             }
@@ -271,9 +271,9 @@ pub fn filter(
         for &(x0, x1) in &runs {
             let (count, at) = (x1 - x0, pad + x0);
             let whole = count.next_multiple_of(LANES);
-            s.models.stack(y, high, window, room, (at - reach, at + whole + reach), &mut s.column_sums);
+            s.models.stack(y, high, window, stride, (at - reach, at + whole + reach), &mut s.column_sums);
             let [a, b, c, d, old] = &mut s.out;
-            let span = Span { room, at, count: whole, window };
+            let span = Span { stride, at, count: whole, window };
             mean(&s.column_sums, span, [&mut *a, &mut *b, &mut *c, &mut *d]);
             for (o, v) in old[..count].iter_mut().zip(&s.sums.row(y)[at..]) {
                 *o = v * 0.25;
@@ -307,7 +307,7 @@ multiversion! {
 multiversion! {
     /// Sums over cells, from place `at` of the planes in `out` on.
     fn moments(samples: &Samples, count: usize, out: &mut [f32], at: usize) {
-        let room = out.len() / SUMS;
+        let stride = out.len() / SUMS;
         let rows = samples.each_ref().map(|r| r.each_ref().map(|c| c.each_ref().map(|v| &v[..count])));
         for i in (0..count).step_by(LANES) {
             let mut v = [[0f32; LANES]; 16];
@@ -337,7 +337,7 @@ multiversion! {
                 o[13][l] = dot(b, a);
             }
             for (k, o) in o.iter().enumerate() {
-                out[k * room + at + i..][..LANES].copy_from_slice(o);
+                out[k * stride + at + i..][..LANES].copy_from_slice(o);
             }
         }
     }
@@ -347,10 +347,10 @@ multiversion! {
     /// Sums of the rows that begin at `starts`, for each of `planes.0` planes of `planes.1` values; the outermost rows
     /// count `edge` times.
     fn stack(ring: &[f32], starts: &[usize], planes: (usize, usize), x: (usize, usize), edge: f32, out: &mut [f32]) {
-        let (count, room) = planes;
+        let (count, stride) = planes;
         for k in 0..count {
-            let row = |start: usize| &ring[start + k * room + x.0..][..x.1 - x.0];
-            let out = &mut out[k * room + x.0..][..x.1 - x.0];
+            let row = |start: usize| &ring[start + k * stride + x.0..][..x.1 - x.0];
+            let out = &mut out[k * stride + x.0..][..x.1 - x.0];
             match *starts {
                 [a, b, c] => stack_rows([a, c].map(row), [b].map(row), edge, out),
                 [a, b, c, d, e] => stack_rows([a, e].map(row), [b, c, d].map(row), edge, out),
@@ -404,10 +404,10 @@ fn across<const REACH: usize>(row: &[f32], at: usize, reach: usize, edge: f32) -
     sum
 }
 
-/// Windows side by side, of the sums of columns in planes of `room` values.
+/// Windows side by side, of the sums of columns in planes of `stride` values.
 #[derive(Clone, Copy)]
 struct Span {
-    room: usize,
+    stride: usize,
     /// The first one's middle, and how many there are.
     at: usize,
     count: usize,
@@ -429,10 +429,10 @@ multiversion! {
 
 #[inline(always)]
 fn mean_of<const REACH: usize>(column_sums: &[f32], span: Span, out: [&mut [f32]; 4]) {
-    let Span { room, at, count, window } = span;
+    let Span { stride, at, count, window } = span;
     let (reach, edge) = (window.reach(), window.edge());
     for i in (0..count).step_by(LANES) {
-        let sum = |k: usize| across::<REACH>(&column_sums[k * room..][..room], at + i, reach, edge);
+        let sum = |k: usize| across::<REACH>(&column_sums[k * stride..][..stride], at + i, reach, edge);
         let mut weight = sum(4);
         for w in &mut weight {
             *w = 1.0 / w.max(1e-20);
@@ -470,12 +470,12 @@ fn fit_of<const REACH: usize>(
     eps: [f32; 3],
     out: &mut [f32],
 ) {
-    let Span { room, at, count, window } = span;
+    let Span { stride, at, count, window } = span;
     let (reach, edge) = (window.reach(), window.edge());
     for i in (0..count).step_by(LANES) {
         let mut v = [[0f32; LANES]; SUMS];
         for (k, v) in v.iter_mut().enumerate() {
-            *v = across::<REACH>(&column_sums[k * room..][..room], at + i, reach, edge);
+            *v = across::<REACH>(&column_sums[k * stride..][..stride], at + i, reach, edge);
         }
         let mut o = [[0f32; LANES]; MODEL];
         let (columns, inside) = (&columns[i..][..LANES], &inside[i..][..LANES]);
@@ -504,7 +504,7 @@ fn fit_of<const REACH: usize>(
             o[4][l] = weight;
         }
         for (k, o) in o.iter().enumerate() {
-            out[k * room + at + i..][..LANES].copy_from_slice(o);
+            out[k * stride + at + i..][..LANES].copy_from_slice(o);
         }
     }
 }

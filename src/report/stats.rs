@@ -7,7 +7,7 @@ use std::time::Duration;
 const STEPS: usize = 8;
 const OCTAVES: usize = 28;
 
-/// How often which time was seen, from a microsecond to two minutes, in a fixed room: 8 steps an octave, so
+/// How often which time was seen, from a microsecond to two minutes, in memory of fixed size: 8 steps an octave, so
 /// that quantiles come out within 9 %.
 #[derive(Clone, Debug)]
 pub struct Histogram {

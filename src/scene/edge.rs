@@ -31,7 +31,7 @@ const OFF: f32 = 3.0;
 const ERROR: f32 = 0.09;
 const SURE: f32 = 0.05;
 
-/// Solves edges; keeps its room from frame to frame.
+/// Solves edges; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Edge {
     /// By cell: the least and the most alpha; something about what is around it.
@@ -57,8 +57,8 @@ impl Edge {
         let parts = self.least.par_chunks_mut(wide).zip(self.most.par_chunks_mut(wide));
         parts.zip(alpha.par_chunks(width * side)).for_each_init(
             Default::default,
-            |room, ((least, most), rows)| {
-                extremes(rows, width, side, least, most, room);
+            |scratch, ((least, most), rows)| {
+                extremes(rows, width, side, least, most, scratch);
             },
         );
         spread(&self.least, wide, 1, Ord::min, &mut self.low, &mut self.tmp);
@@ -98,14 +98,14 @@ impl Edge {
         let samples = (2 * wide, 2 * high);
         alpha.par_chunks_mut(width * side).zip(near.par_chunks(wide)).enumerate().for_each_init(
             Vec::new,
-            |room, (y, (rows, near))| {
+            |scratch, (y, (rows, near))| {
                 let mut x = 0;
                 while let Some(from) = near[x..].iter().position(|n| *n != 0) {
                     let from = x + from;
                     x = near[from..].iter().position(|n| *n == 0).map_or(wide, |to| from + to);
                     for (v, row) in rows.chunks_exact_mut(width).enumerate() {
                         let pixels = &mut row[from * side..(x * side).min(width)];
-                        stretch(change, samples, scale, (2 * from, y * side + v), room, pixels);
+                        stretch(change, samples, scale, (2 * from, y * side + v), scratch, pixels);
                     }
                 }
             },
@@ -148,7 +148,7 @@ fn stretch(
     (width, height): (usize, usize),
     scale: usize,
     (x, y): (usize, usize),
-    room: &mut Vec<i32>,
+    scratch: &mut Vec<i32>,
     pixels: &mut [u8],
 ) {
     // Pixels lie between samples by odd parts of twice the scale.
@@ -161,18 +161,18 @@ fn stretch(
         (&plane[first * width..][..width], &plane[(first + 1).min(height - 1) * width..][..width]);
     // One sample more at each side.
     let count = pixels.len().div_ceil(scale) + 2;
-    room.clear();
-    room.extend((0..count).map(|i| {
+    scratch.clear();
+    scratch.extend((0..count).map(|i| {
         let i = (x + i).saturating_sub(1).min(width - 1);
         i32::from(top[i]) * (whole - part) + i32::from(bottom[i]) * part
     }));
     let shift = 6 + 2 * whole.ilog2();
     let round = 1 << (shift - 1);
     if scale == 2 {
-        return stretch_2(room, shift, pixels);
+        return stretch_2(scratch, shift, pixels);
     }
     for (i, out) in pixels.chunks_mut(scale).enumerate() {
-        let [left, middle, right] = [room[i], room[i + 1], room[i + 2]];
+        let [left, middle, right] = [scratch[i], scratch[i + 1], scratch[i + 2]];
         for (j, out) in out.iter_mut().enumerate() {
             let part = 2 * j as i32 + 1 - scale as i32;
             let (beside, part) = if part < 0 { (left, -part) } else { (right, part) };
@@ -211,9 +211,9 @@ fn extremes(
     side: usize,
     least: &mut [u8],
     most: &mut [u8],
-    room: &mut [Vec<u8>; 3],
+    scratch: &mut [Vec<u8>; 3],
 ) {
-    let [low, high, other] = room;
+    let [low, high, other] = scratch;
     low.clear();
     low.extend_from_slice(&rows[..width]);
     high.clear();

@@ -29,7 +29,7 @@ const WIDE: f32 = 3.0;
 /// Rows that a thread takes at a time.
 const ROWS: usize = 16;
 
-/// Corrects masks; keeps its room from frame to frame.
+/// Corrects masks; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Corrector {
     size: (usize, usize),

@@ -235,9 +235,9 @@ impl Memory {
         let k = &mut self.known;
         let (now, mean) = (&k.now, &k.mean);
         let parts = k.far.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
-        parts.enumerate().for_each_init(Vec::new, |room, (part, (far, shade))| {
-            room.resize(3 * wide, 0i16);
-            let (a, rest) = room.split_at_mut(wide);
+        parts.enumerate().for_each_init(Vec::new, |scratch, (part, (far, shade))| {
+            scratch.resize(3 * wide, 0i16);
+            let (a, rest) = scratch.split_at_mut(wide);
             let (b, c) = rest.split_at_mut(wide);
             for (y, (far, shade)) in far.chunks_exact_mut(wide).zip(shade.chunks_exact_mut(wide)).enumerate()
             {
@@ -396,13 +396,13 @@ impl Memory {
         let known = k.said.par_chunks_mut(part).zip(counts).zip(means.zip(cell_means));
         let (far, grey, before, now) = (&k.far, &k.now[luma], &k.before, &self.now);
         let cells_now = &k.now;
-        known.enumerate().for_each_init(Vec::new, |room, (n, ((said, counts), (means, ((p, q), r))))| {
+        known.enumerate().for_each_init(Vec::new, |scratch, (n, ((said, counts), (means, ((p, q), r))))| {
             let mut cell_means = [p, q, r];
             let (((run, seen), held), stood) = counts;
             let ((a, b), c) = means;
             let mut means = [a, b, c];
-            room.resize(3 * wide, 0i16);
-            let (rates, wider) = room.split_at_mut(wide);
+            scratch.resize(3 * wide, 0i16);
+            let (rates, wider) = scratch.split_at_mut(wide);
             for y in 0..said.len() / wide {
                 let cells = y * wide..(y + 1) * wide;
                 let all = n * part + y * wide;

@@ -96,7 +96,7 @@ impl Scene {
         self.trusted
     }
 
-    /// The room as it is remembered, in the format and colours `to`, over `behind` where it is not: alone that, where nothing
+    /// The background as it is remembered, in the format and colours `to`, over `behind` where it is not: alone that, where nothing
     /// is known. The frame is the one that [`Scene::correct`] has seen last.
     pub fn plate<'a>(
         &'a mut self,

@@ -1,4 +1,4 @@
-//! The plate: what is remembered of the room, to be put where the subject stands.
+//! The plate: what is remembered of the background, to be put where the subject stands.
 //!
 //! Samples of the memory are stretched bilinearly; towards what has not been seen they fade into another backdrop.
 
@@ -10,7 +10,7 @@ use std::cell::RefCell;
 /// Cells over which what is remembered fades.
 const FADE: usize = 3;
 
-/// What of the plate is known, by cell; keeps its room from frame to frame.
+/// What of the plate is known, by cell; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Known {
     /// 0..1.
@@ -65,7 +65,7 @@ impl Known {
     }
 }
 
-/// The remembered room over another backdrop.
+/// The remembered background over another backdrop.
 pub struct Plate<'a> {
     /// None where nothing is remembered.
     pub(super) memory: Option<(&'a Memory, &'a Known)>,

@@ -129,8 +129,8 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits:
     let (left, top) = (x as i32 - 1, y as i32 - 1);
     let (dx, dy) = (i32::from(m.x >> 2), i32::from(m.y >> 2));
     let fraction = [m.x & 3, m.y & 3];
-    let mut rooms = [[0; ROOM * (SIDE + 1)]; 2];
-    let [here, there] = &mut rooms;
+    let mut copies = [[0; PADDED * (SIDE + 1)]; 2];
+    let [here, there] = &mut copies;
     let here = around(now, (left, top), here);
     let there = around(before, (left + dx, top + dy), there);
     if (w, h) == (BLOCK, BLOCK) {
@@ -145,29 +145,29 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits:
 
 /// Samples of a block and one more at each side; and of a row of that, with some that nobody reads.
 const SIDE: usize = BLOCK + 2;
-const ROOM: usize = 32;
+const PADDED: usize = 32;
 
-/// `SIDE` + 1 rows of `ROOM` samples and the step from one to the next: of the plane where they lie in it, else a copy in
+/// `SIDE` + 1 rows of `PADDED` samples and the step from one to the next: of the plane where they lie in it, else a copy in
 /// which the plane's edge goes on.
 fn around<'a>(
     grey: Grey<'a>,
     (x, y): (i32, i32),
-    room: &'a mut [u8; ROOM * (SIDE + 1)],
+    copy: &'a mut [u8; PADDED * (SIDE + 1)],
 ) -> (&'a [u8], usize) {
     if let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y))
-        && x + ROOM <= grey.width
+        && x + PADDED <= grey.width
         && y + SIDE < grey.height
     {
         return (&grey.data[y * grey.width + x..], grey.width);
     }
-    for (j, to) in room.chunks_exact_mut(ROOM).enumerate() {
+    for (j, to) in copy.chunks_exact_mut(PADDED).enumerate() {
         let y = (y + j as i32).clamp(0, grey.height as i32 - 1) as usize;
         let from = &grey.data[y * grey.width..][..grey.width];
         for (i, to) in to.iter_mut().enumerate().take(SIDE + 1) {
             *to = from[(x + i as i32).clamp(0, grey.width as i32 - 1) as usize];
         }
     }
-    (room, ROOM)
+    (copy, PADDED)
 }
 
 /// As [`agree`], in brightness and in both tints: what differs in one is another thing.

@@ -86,7 +86,7 @@ pub struct Smoother {
     /// Where the blocks of `now` were in `before`, and those of `before` in the frame before it.
     field: Field,
     motion_before: Vec<Motion>,
-    /// Blocks whose motion is asked for; kept for its room only.
+    /// Blocks whose motion is asked for; kept for its memory only.
     wanted: Vec<bool>,
     /// Blocks of this frame whose motion has been asked for here: a window may know those of others.
     asked: Vec<bool>,
@@ -110,7 +110,7 @@ pub struct Smoother {
     /// Where the scene stands still, and where the matte is kept for it.
     still: Still,
     rest: Rest,
-    /// Where the mask's columns lie in luma, or luma's in the mask; kept for its room only.
+    /// Where the mask's columns lie in luma, or luma's in the mask; kept for its memory only.
     columns: Vec<usize>,
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,

@@ -23,7 +23,7 @@ pub struct Grey<'a> {
     pub height: usize,
 }
 
-/// Brightness and tints of one frame; keeps its room from frame to frame.
+/// Brightness and tints of one frame; keeps its buffers from frame to frame.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     width: usize,

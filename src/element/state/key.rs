@@ -20,7 +20,7 @@ impl State {
         self.means.is_key()
             && settings.decontaminate
             && self.in_force.kind != OutputKind::Matte
-            && !self.in_force.room
+            && !self.in_force.inverse
     }
 
     /// Makes the matte of a frame that is keyed, and its colours in memory of our own, without the screen's light. Does nothing for

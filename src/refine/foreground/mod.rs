@@ -353,11 +353,11 @@ impl<'a> Unmixed<'a> {
 }
 
 impl Rows for Unmixed<'_> {
-    fn row<'a>(&'a self, plane: usize, y: usize, room: &'a mut Vec<u8>) -> &'a [u8] {
-        let Some(foreground) = self.touching(plane, y) else { return self.from.row(plane, y, room) };
-        self.from.copy_row(plane, y, room);
-        foreground.unmix_row(&self.mix, plane, y, room);
-        room
+    fn row<'a>(&'a self, plane: usize, y: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        let Some(foreground) = self.touching(plane, y) else { return self.from.row(plane, y, scratch) };
+        self.from.copy_row(plane, y, scratch);
+        foreground.unmix_row(&self.mix, plane, y, scratch);
+        scratch
     }
 
     fn copy_row(&self, plane: usize, y: usize, to: &mut Vec<u8>) {
@@ -441,12 +441,12 @@ mod tests {
         for format in Format::ALL.into_iter().filter(|f| f.has_alpha()) {
             let (w, h) = (203, 151);
             let (p, alpha) = mixed_disc(format, w, h);
-            let (frame, mut foreground, mut room) = (p.frame(), Foreground::new(), Vec::new());
+            let (frame, mut foreground, mut scratch) = (p.frame(), Foreground::new(), Vec::new());
             let own = foreground.prepare(&frame, &alpha, Colors::Faded, true);
             let mut faded = 0;
             for (k, c) in format.layout().color.iter().enumerate().filter(|(_, c)| c.hsub == 0) {
                 for y in 0..h {
-                    let row = own.row(c.plane, y, &mut room);
+                    let row = own.row(c.plane, y, &mut scratch);
                     let f = own.foreground.unwrap();
                     let mut front = vec![0.0; w];
                     let at = Place { cells: &f.levels[0], across: f.side, down: f.side, y, from: 0 };
@@ -476,12 +476,13 @@ mod tests {
                     let (before, alpha) = mixed_disc(format, w, h);
                     let mut after = before.clone();
                     Foreground::new().estimate(&mut after.frame_mut(), &alpha, colors);
-                    let (frame, mut foreground, mut room) = (before.frame(), Foreground::new(), Vec::new());
+                    let (frame, mut foreground, mut scratch) =
+                        (before.frame(), Foreground::new(), Vec::new());
                     let own = foreground.prepare(&frame, &alpha, colors, false);
                     for (plane, (data, stride)) in after.planes.iter().enumerate() {
                         for (y, want) in data.chunks(*stride).enumerate() {
                             assert_eq!(
-                                own.row(plane, y, &mut room),
+                                own.row(plane, y, &mut scratch),
                                 want,
                                 "{format:?} {w}x{h} plane {plane} row {y}"
                             );

@@ -142,28 +142,28 @@ impl Foreground {
 }
 
 impl Reach for Unmixed<'_> {
-    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(foreground) = self.foreground.filter(|_| self.mix.outward) else { return alpha };
         let found = foreground.cells_of(&self.mix, c.plane, y);
         let Some((_, cells)) = found.filter(|(_, cells)| cells.contains(&true)) else { return alpha };
-        room.clear();
-        room.extend_from_slice(alpha);
+        scratch.clear();
+        scratch.extend_from_slice(alpha);
         let (across, width) =
             ((foreground.side >> c.hsub).max(1) * c.step, c.width(self.mix.size.0) * c.step);
         for run in runs(cells) {
             let (x0, x1) = (run.start * across, (run.end * across).min(width));
             let mask = foreground.outward.row(c, y, x0 / c.step);
             match (c.step, c.hsub) {
-                (1, 0) => show_pairs(&mut room[x0..x1], mask),
-                (1, _) => show(&mut room[x0..x1], mask),
+                (1, 0) => show_pairs(&mut scratch[x0..x1], mask),
+                (1, _) => show(&mut scratch[x0..x1], mask),
                 (step, hsub) => {
-                    for (i, pixel) in room[x0..x1].chunks_mut(step).enumerate() {
+                    for (i, pixel) in scratch[x0..x1].chunks_mut(step).enumerate() {
                         pixel.iter_mut().for_each(|v| *v |= mask[(i << hsub) / 2]);
                     }
                 }
             }
         }
-        room
+        scratch
     }
 }
 

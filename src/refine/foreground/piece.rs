@@ -11,7 +11,7 @@ pub(super) struct Bounds<'a> {
     pub most: &'a [u8],
 }
 
-/// Those of samples `span` of row `y` of a component; `alpha` is of a frame of `w · h`. `room` is for what is not there as
+/// Those of samples `span` of row `y` of a component; `alpha` is of a frame of `w · h`. `scratch` is for what is not there as
 /// it is wanted.
 pub(super) fn bounds<'a>(
     alpha: &'a [u8],
@@ -195,8 +195,8 @@ mod tests {
                     for y in 0..c.height(h) {
                         let from = c.width(w) / 3;
                         let (least, most) = same_at_each_width(format!("{format:?} {w}x{h}"), || {
-                            let mut room = [vec![3; 9], Vec::new()];
-                            let [a, b] = &mut room;
+                            let mut scratch = [vec![3; 9], Vec::new()];
+                            let [a, b] = &mut scratch;
                             let found = bounds(&alpha, (w, h), c, y, from..c.width(w), [a, b]);
                             (found.least.to_vec(), found.most.to_vec())
                         });

@@ -214,8 +214,8 @@ mod tests {
                         data
                     };
                     let got = same_at_each_width(format!("{across} {from} {n}"), || {
-                        let (mut data, mut room) = (data.clone(), [vec![], vec![]]);
-                        let [a, b] = &mut room;
+                        let (mut data, mut scratch) = (data.clone(), [vec![], vec![]]);
+                        let [a, b] = &mut scratch;
                         unmix_cells([&planes[0], &planes[1]], &at, &part, [a, b], &mut data);
                         data
                     });
