@@ -130,8 +130,9 @@ impl BgRemove {
         // A built-in network is chosen by the frame's shape, at the first caps; a file is loaded now, to find errors early.
         if let models::FileSource::File(_) = choice.source {
             // It is not known yet whether the stream is live.
-            let behind = settings.is_async(false);
-            let network = Network::load(runtime, &choice, &settings.target(), settings.threads, behind)?;
+            let low_priority = settings.is_async(false);
+            let network =
+                Network::load(runtime, &choice, &settings.target(), settings.threads, low_priority)?;
             self.log_provider(Some(&network));
             self.set_network(Some(network));
         }

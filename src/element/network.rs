@@ -55,7 +55,7 @@ impl BgRemove {
                     state.flow.network_changed();
                     // The smoother would hold on to the old network's matte where nothing moves.
                     state.forget();
-                    (state.means, state.loaded, state.behind) = (means, wanted, None);
+                    (state.means, state.loaded, state.low_priority) = (means, wanted, None);
                 }
             }
             Err(e) => {

@@ -72,8 +72,8 @@ pub struct State {
     /// The network in use or what stands for one, and the settings that it was loaded for.
     pub means: Means,
     pub loaded: Arc<Settings>,
-    /// Whether the network stood behind the stream at the last frame.
-    pub behind: Option<bool>,
+    /// Whether the network was to run at a low priority at the last frame.
+    pub low_priority: Option<bool>,
     /// Who was wanted in the newest mask.
     pub wanted: Wanted,
     /// What upstream has found since the last frame that the network was asked about.
@@ -126,7 +126,7 @@ impl State {
             output: output.clone(),
             means,
             loaded,
-            behind: None,
+            low_priority: None,
             wanted: Wanted::All,
             regions: Vec::new(),
             flow: Flow::default(),
@@ -156,7 +156,7 @@ impl State {
             scene: self.scene,
             flow: self.flow,
             effort: self.effort,
-            behind: self.behind,
+            low_priority: self.low_priority,
             wanted: self.wanted,
             regions: self.regions,
             ..fresh

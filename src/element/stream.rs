@@ -63,13 +63,15 @@ impl BgRemove {
             stats.cuts += u64::from(submitted.cut);
             stats.resets += u64::from(submitted.fresh);
         }
-        let behind = settings.is_async(live);
-        worker.set_behind(behind);
-        if state.means.network().is_some_and(|n| !n.stands(behind)) && state.behind != Some(behind) {
+        let low_priority = settings.is_async(live);
+        worker.set_low_priority(low_priority);
+        if state.means.network().is_some_and(|n| !n.stands(low_priority))
+            && state.low_priority != Some(low_priority)
+        {
             // The session's threads cannot change their priority, so another session is loaded.
             self.load_network();
         }
-        state.behind = Some(behind);
+        state.low_priority = Some(low_priority);
         let buffer = if state.flow.queued() > *lock(&self.promised_buffers) {
             // Upstream's pool has as many buffers as the allocation query asked for. To hold more of them would block it.
             buffer.copy_deep().map_err(|_| {
@@ -105,10 +107,10 @@ impl BgRemove {
             let remembers =
                 state.means.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
             // What is live cannot make up for the time that this takes.
-            let begins = submitted.first && remembers && settings.lookahead > 0 && !behind && !live;
+            let begins = submitted.first && remembers && settings.lookahead > 0 && !low_priority && !live;
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
             if let Some(job) = state.flow.prime(job, begins) {
-                worker.submit(job, behind);
+                worker.submit(job, low_priority);
             }
         }
         let Submitted { number, fresh, reuses, .. } = submitted;

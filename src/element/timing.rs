@@ -99,9 +99,9 @@ impl BgRemove {
         timing.dropped += 1;
         timing.slow = 0;
         let dropped = timing.dropped;
-        let behind = timing.live == Some(true) && !self.settings().is_async(true);
+        let falls_behind = timing.live == Some(true) && !self.settings().is_async(true);
         drop(timing);
-        if behind {
+        if falls_behind {
             self.warn(
                 "falling-behind",
                 |s| s.field("dropped", dropped),

@@ -108,7 +108,7 @@ struct Slot {
     flushing: bool,
     halted: bool,
     /// The network runs at a lower priority, since the stream does not wait for it.
-    behind: bool,
+    low_priority: bool,
     /// Counts the threads: all but the newest end after their run.
     threads: u64,
     quit: bool,
@@ -199,13 +199,13 @@ impl Worker {
     }
 
     /// Sets whether the network runs at a lower priority than the stream, from the next run on.
-    pub fn set_behind(&self, behind: bool) {
+    pub fn set_low_priority(&self, low_priority: bool) {
         let mut slot = lock(&self.shared.slot);
-        if slot.behind == behind {
+        if slot.low_priority == low_priority {
             return;
         }
-        slot.behind = behind;
-        if behind || slot.quit || slot.dead {
+        slot.low_priority = low_priority;
+        if low_priority || slot.quit || slot.dead {
             return;
         }
         // Linux lets a thread lower its priority but not raise it again, so another thread takes over. If there is none

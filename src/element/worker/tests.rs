@@ -149,11 +149,11 @@ fn the_thread_steps_back_for_a_live_stream_and_forward_again_for_one_that_waits(
         rx.recv().unwrap()
     };
     let before = nice(0);
-    worker.set_behind(true);
+    worker.set_low_priority(true);
     assert!(nice(1) > before);
-    worker.set_behind(false);
+    worker.set_low_priority(false);
     assert_eq!(nice(2), before);
-    worker.set_behind(true);
+    worker.set_low_priority(true);
     assert!(nice(3) > before);
 }
 

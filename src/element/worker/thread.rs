@@ -107,9 +107,9 @@ impl Shared {
                 stuck: false,
             });
             slot.waiting = (!slot.pending.is_empty()).then_some(since);
-            let behind = slot.behind;
+            let low_priority = slot.low_priority;
             drop(slot);
-            if behind && stepped_back != Some(networks) {
+            if low_priority && stepped_back != Some(networks) {
                 stepped_back = Some(networks);
                 runtime::step_back_here();
             }
