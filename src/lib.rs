@@ -21,6 +21,7 @@ pub mod matte;
 #[cfg(any(feature = "cli", test))]
 pub mod measure;
 pub mod models;
+mod morphology;
 mod numbers;
 mod paint;
 mod ready;
@@ -31,7 +32,6 @@ mod scene;
 mod simd;
 #[cfg(test)]
 mod simd_tests;
-mod spread;
 pub mod subjects;
 pub mod sync;
 pub mod temporal;

@@ -7,10 +7,10 @@ use crate::compose::{self, Blur, Solid};
 use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
 use crate::matte::Sampler;
+use crate::morphology::{dilate, erode, quantise};
 use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
 use crate::scene::Scene;
 use crate::simd::same_at_each_width;
-use crate::spread;
 use crate::temporal::{Carrier, Change, CutDetector, Smoother};
 
 /// Odd ones, smaller and larger than vectors are, and one of several strips.
@@ -165,7 +165,7 @@ fn what_is_remembered_is_the_same_at_each_width() {
 }
 
 #[test]
-fn samples_and_spreads_are_the_same_at_each_width() {
+fn samples_and_windows_are_the_same_at_each_width() {
     each(|format, w, h, what| {
         let picture = scene(format, w, h, 9);
         for (ow, oh) in [(1, 1), (16, 9), (33, 31), (256, 144)] {
@@ -174,13 +174,12 @@ fn samples_and_spreads_are_the_same_at_each_width() {
             });
         }
         let from = alpha(w, h);
-        for (radius, pick) in [(1, u8::max as fn(u8, u8) -> u8), (4, u8::min)] {
-            same_at_each_width(format!("{what} spread {radius}"), || {
-                let (mut to, mut tmp) = (vec![0; w * h], vec![0; w * h]);
-                spread::spread(&from, w, radius, pick, &mut to, &mut tmp);
-                spread::quantise(&disc(w, h), &mut tmp);
-                (to, tmp)
-            });
-        }
+        same_at_each_width(format!("{what} dilated and eroded"), || {
+            let [mut large, mut small, mut tmp] = [0; 3].map(|_| vec![0; w * h]);
+            dilate(&from, w, 1, &mut large, &mut tmp);
+            erode(&from, w, 4, &mut small, &mut tmp);
+            quantise(&disc(w, h), &mut tmp);
+            (large, small, tmp)
+        });
     });
 }

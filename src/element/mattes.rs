@@ -2,8 +2,8 @@
 
 use crate::compose;
 use crate::frame::Frame;
+use crate::morphology::erode;
 use crate::paint::Side;
-use crate::spread::spread;
 
 /// One part of the frame's height is how much wider a hole is than the subject.
 const CLEAR: usize = 180;
@@ -93,7 +93,7 @@ impl Mattes {
         for buffer in [&mut *matte, &mut self.scratch] {
             buffer.resize(self.background[0].len(), 0);
         }
-        spread(&self.background[0], frame.width, radius, Ord::min, matte, &mut self.scratch);
+        erode(&self.background[0], frame.width, radius, matte, &mut self.scratch);
         if self.had_alpha {
             alpha.clone_from(matte);
             compose::multiply_alpha(frame, alpha);

@@ -1,6 +1,6 @@
 //! What stands beside the screen: a coarse mask of a network says where the subject may be, and whatever is far from there goes.
 
-use crate::spread::spread;
+use crate::morphology::dilate;
 use rayon::prelude::*;
 
 /// What a network finds from this value on.
@@ -57,7 +57,7 @@ impl Garbage {
         for room in [&mut self.left, &mut *tmp] {
             room.resize(width * height, 0);
         }
-        spread(there, width, REACH + FADE, Ord::max, &mut self.left, tmp);
+        dilate(there, width, REACH + FADE, &mut self.left, tmp);
         soften(&mut self.left, width, FADE, tmp);
     }
 

@@ -1,7 +1,7 @@
 //! Where the network is in doubt: the band that refinement works in, on the network's own grid.
 
+use crate::morphology::{dilate, erode, quantise};
 use crate::simd::multiversion;
-use crate::spread::{quantise, spread};
 
 /// Mask values (8 bits) strictly between this and 255 less this are in doubt.
 const SURE: u8 = 5;
@@ -37,14 +37,14 @@ impl Band {
         let (mask, band, clear) = (&self.mask[..], &mut self.band, &mut self.clear);
         rayon::join(
             || {
-                spread(mask, width, 1, u8::max, near_hi, near);
-                spread(mask, width, 1, u8::min, near_lo, near);
+                dilate(mask, width, 1, near_hi, near);
+                erode(mask, width, 1, near_lo, near);
                 doubt(mask, near_hi, near_lo, doubts);
-                spread(doubts, width, grow, u8::max, band, near);
+                dilate(doubts, width, grow, band, near);
             },
             || {
-                spread(mask, width, reach, u8::max, far_hi, far);
-                spread(mask, width, reach, u8::min, far_lo, far);
+                dilate(mask, width, reach, far_hi, far);
+                erode(mask, width, reach, far_lo, far);
                 clearness(far_hi, far_lo, clear);
             },
         );

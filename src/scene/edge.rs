@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::memory::{Memory, TINT, brightness_and_tints};
 use super::sums::Sums;
+use crate::morphology::{dilate, erode};
 use crate::simd::multiversion;
-use crate::spread::spread;
 
 /// Alpha from which on a cell and all around it are foreground.
 const FOREGROUND: u8 = 242;
@@ -22,7 +22,7 @@ const NEAR: usize = 1;
 const FAR: usize = 3;
 /// The error of a sample's colour in levels, by noise; and of the foreground's.
 const NOISE: f32 = 2.0;
-const SPREAD: f32 = 8.0;
+const NEAR_ERROR: f32 = 8.0;
 /// What of the variance of its first component near by counts for error.
 const VARIES: f32 = 0.25;
 /// What the distance from the line counts for as error.
@@ -61,7 +61,7 @@ impl Edge {
                 extremes(rows, width, side, least, most, scratch);
             },
         );
-        spread(&self.least, wide, 1, Ord::min, &mut self.low, &mut self.tmp);
+        erode(&self.least, wide, 1, &mut self.low, &mut self.tmp);
         let low = &self.low;
         self.sums.fill((wide, high), |at| low[at] >= FOREGROUND, |at| memory.color(at));
         self.change.resize(4 * n, 0);
@@ -76,24 +76,24 @@ impl Edge {
                 let band = most[at] > EMPTY && least[at] < FULL && memory.knows(at);
                 let shadow = most[at] < SHADOW && memory.shaded(at);
                 let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
-                let Some((near, spread)) = band.then(near).flatten() else {
+                let Some((near, variance)) = band.then(near).flatten() else {
                     *changes = 0;
                     continue;
                 };
                 *changes = 1;
-                let (near, spread) = (near.map(|v| v / 4.0), spread / 16.0);
+                let (near, variance) = (near.map(|v| v / 4.0), variance / 16.0);
                 for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let (u, v) = (2 * x + column, 2 * y + row);
                     let was = mean(seen, width, memory.scale, u, v);
                     let (now, behind) = memory.sample(v * 2 * wide + u);
-                    let solved = solve(memory, [now, behind, near], spread, was);
+                    let solved = solve(memory, [now, behind, near], variance, was);
                     let solved = if shadow { solved.min(was) } else { solved };
                     change[row * 2 * wide + u] = ((solved - was) * 255.0 * 64.0) as i16;
                 }
             }
         });
         // Stretching reaches into the cells beside.
-        spread(&self.changes, wide, 1, Ord::max, &mut self.low, &mut self.tmp);
+        dilate(&self.changes, wide, 1, &mut self.low, &mut self.tmp);
         let (change, near, scale) = (&self.change, &self.low, memory.scale);
         let samples = (2 * wide, 2 * high);
         alpha.par_chunks_mut(width * side).zip(near.par_chunks(wide)).enumerate().for_each_init(
@@ -114,7 +114,7 @@ impl Edge {
 }
 
 /// Alpha by the colours of the frame, the background and the foreground, which varies by so much, and as it was.
-fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], spread: f32, was: f32) -> f32 {
+fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], variance: f32, was: f32) -> f32 {
     let less = |a: [f32; 3], b: [f32; 3]| {
         let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
         let [y, u, v] = if memory.yuv() { d } else { brightness_and_tints(d) };
@@ -126,7 +126,8 @@ fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], spread: f32, was: 
     let alpha = (dot(here, line) / long).clamp(0.0, 1.0);
     let off = (dot(here, here) - alpha * alpha * long).max(0.0);
     let noise = NOISE * memory.noise();
-    let error = (noise * noise + was * was * (SPREAD * SPREAD + VARIES * spread) + OFF * off) / long;
+    let error =
+        (noise * noise + was * was * (NEAR_ERROR * NEAR_ERROR + VARIES * variance) + OFF * off) / long;
     let own = ERROR * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
     was + (alpha - was) * own / (own + error)
 }

@@ -39,9 +39,9 @@ fn fit(pairs: &[(f32, f32)], (gain, offset): (f32, f32), limit: f32) -> Option<(
     if n < ENOUGH as f64 {
         return None;
     }
-    let spread = sxx - sx * sx / n;
+    let scatter = sxx - sx * sx / n;
     // Of a flat scene no gain can be told.
-    let slope = if spread > n * FLAT * FLAT { (sxy - sx * sy / n) / spread } else { 1.0 };
+    let slope = if scatter > n * FLAT * FLAT { (sxy - sx * sy / n) / scatter } else { 1.0 };
     Some((slope as f32, ((sy - slope * sx) / n) as f32))
 }
 

@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::memory::Memory;
-use crate::spread::{quantise, spread};
+use crate::morphology::{dilate, erode, quantise};
 
 /// Mask above which the subject is there, for what is learnt beside it; and how near beside it nothing is, in pixels of a
 /// 720p frame.
@@ -80,7 +80,7 @@ impl Corrector {
         self.far.resize(mask.len(), 0);
         self.around.resize(mask.len(), 0);
         quantise(mask, own);
-        spread(own, mw, in_samples(FAR, size), Ord::max, &mut self.far, tmp);
+        dilate(own, mw, in_samples(FAR, size), &mut self.far, tmp);
     }
 
     /// The network's mask by cell.
@@ -104,7 +104,7 @@ impl Corrector {
         let [own, tmp] = &mut self.tmp;
         own.clear();
         own.extend(mask.iter().map(|&m| u8::from(m > SUBJECT)));
-        spread(own, mw, in_samples(MARGIN, self.size), Ord::max, &mut self.around, tmp);
+        dilate(own, mw, in_samples(MARGIN, self.size), &mut self.around, tmp);
         by_cell(&self.around, mw, &self.across, &self.down, &mut self.near);
     }
 
@@ -214,8 +214,8 @@ impl Corrector {
             tmp.resize(n, 0);
             quantise(&self.smooth, own);
             self.around.resize(n, 0);
-            spread(own, mw, radius, Ord::min, &mut self.around, tmp);
-            spread(&self.around, mw, radius + 1, Ord::max, own, tmp);
+            erode(own, mw, radius, &mut self.around, tmp);
+            dilate(&self.around, mw, radius + 1, own, tmp);
             for ((m, &b), (&change, &most)) in
                 mask.iter_mut().zip(&self.before).zip(self.smooth.iter().zip(own.iter()))
             {

@@ -12,7 +12,7 @@ use super::motion::{self, Motion};
 use super::view::{Pair, Tints, View, pairs};
 use super::{luma_scale, readable};
 use crate::frame::Frame;
-use crate::spread::{quantise, spread};
+use crate::morphology::{dilate, erode, quantise};
 
 /// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
 /// motions of the blocks around it.
@@ -347,12 +347,19 @@ fn patch_difference<const SIDE: usize>(
 fn contrast(mask: &[f32], w: usize) -> Vec<u8> {
     let mut bytes = vec![0; mask.len()];
     quantise(mask, &mut bytes);
-    let ends = |pick: fn(u8, u8) -> u8| {
-        let (mut to, mut tmp) = (vec![0; mask.len()], vec![0; mask.len()]);
-        spread(&bytes, w, NEAR, pick, &mut to, &mut tmp);
-        to
-    };
-    let (mut high, low) = rayon::join(|| ends(u8::max), || ends(u8::min));
+    let buffers = || (vec![0; mask.len()], vec![0; mask.len()]);
+    let (mut high, low) = rayon::join(
+        || {
+            let (mut to, mut tmp) = buffers();
+            dilate(&bytes, w, NEAR, &mut to, &mut tmp);
+            to
+        },
+        || {
+            let (mut to, mut tmp) = buffers();
+            erode(&bytes, w, NEAR, &mut to, &mut tmp);
+            to
+        },
+    );
     high.iter_mut().zip(&low).for_each(|(h, l)| *h -= l);
     high
 }

@@ -12,27 +12,11 @@ multiversion! {
     }
 }
 
-/// Largest or smallest value within `radius` samples both ways (a square window).
-pub fn spread(
-    from: &[u8],
-    width: usize,
-    radius: usize,
-    pick: fn(u8, u8) -> u8,
-    to: &mut [u8],
-    tmp: &mut [u8],
-) {
-    // Two names instead of a call through a pointer in the inner loop.
-    if pick(0, 1) == 1 {
-        spread_max(from, width, radius, to, tmp)
-    } else {
-        spread_min(from, width, radius, to, tmp)
-    }
-}
-
-macro_rules! spread_with {
-    ($name:ident, $pick:path) => {
+macro_rules! window {
+    ($(#[$doc:meta])* $name:ident, $pick:path) => {
         multiversion! {
-            fn $name(from: &[u8], width: usize, radius: usize, to: &mut [u8], tmp: &mut [u8]) {
+            $(#[$doc])*
+            pub fn $name(from: &[u8], width: usize, radius: usize, to: &mut [u8], tmp: &mut [u8]) {
                 for (row, out) in from.chunks_exact(width).zip(tmp.chunks_exact_mut(width)) {
                     out.copy_from_slice(row);
                     for d in 1..=radius.min(width - 1) {
@@ -57,20 +41,30 @@ macro_rules! spread_with {
         }
     };
 }
-spread_with!(spread_max, Ord::max);
-spread_with!(spread_min, Ord::min);
+window!(
+    /// The largest value within `radius` samples both ways (a square window). `tmp` is scratch.
+    dilate,
+    Ord::max
+);
+window!(
+    /// The smallest.
+    erode,
+    Ord::min
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn spread_is_the_plain_window() {
+    fn both_are_the_plain_window() {
         for (w, h, r) in [(1, 1, 3), (7, 1, 2), (1, 9, 2), (13, 11, 1), (13, 11, 20)] {
             let from: Vec<u8> = (0..w * h).map(|i| (i * 7919 % 251) as u8).collect();
             let (mut to, mut tmp) = (vec![0; w * h], vec![0; w * h]);
-            for pick in [u8::max as fn(u8, u8) -> u8, u8::min] {
-                spread(&from, w, r, pick, &mut to, &mut tmp);
+            for largest in [true, false] {
+                let pick = if largest { u8::max } else { u8::min };
+                let window = if largest { dilate } else { erode };
+                window(&from, w, r, &mut to, &mut tmp);
                 for y in 0..h {
                     for x in 0..w {
                         let rows = y.saturating_sub(r)..(y + r + 1).min(h);
