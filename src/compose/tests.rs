@@ -110,7 +110,7 @@ fn carries_between_formats_of_one_kind() {
         for (w, h) in sizes() {
             let a = noise(from, w, h, 9);
             let mut b = Picture::new(to, w, h);
-            assert!(carry(&a.frame(), &mut b.frame_mut()));
+            assert!(copy_colors(&a.frame(), &mut b.frame_mut()));
             for (ca, cb) in from.layout().color.iter().zip(&to.layout().color) {
                 for y in 0..ca.height(h) {
                     for x in 0..ca.width(w) {
@@ -120,8 +120,8 @@ fn carries_between_formats_of_one_kind() {
             }
         }
     }
-    assert!(!carry(&noise(Format::I420, 8, 8, 1).frame(), &mut Picture::new(Format::Rgba, 8, 8).frame_mut()));
-    assert!(!carry(&noise(Format::Yuy2, 8, 8, 1).frame(), &mut Picture::new(Format::A420, 8, 8).frame_mut()));
+    assert!(!copy_colors(&noise(Format::I420, 8, 8, 1).frame(), &mut Picture::new(Format::Rgba, 8, 8).frame_mut()));
+    assert!(!copy_colors(&noise(Format::Yuy2, 8, 8, 1).frame(), &mut Picture::new(Format::A420, 8, 8).frame_mut()));
 }
 
 #[test]
