@@ -13,7 +13,7 @@ pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
 pub use blur::Blur;
 pub use picture::{Fit, Image, Picture};
 
-use crate::frame::{Component, Format, Frame, FrameMut, PlaneMut, Reach, Rows};
+use crate::frame::{Component, Format, Frame, FrameMut, HiddenColors, PlaneMut, Rows};
 use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -398,18 +398,18 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
     });
 }
 
-/// None does.
-impl Reach for () {
+/// No hidden pixel keeps its colours.
+impl HiddenColors for () {
     fn row<'a>(&'a self, _c: &Component, _y: usize, alpha: &'a [u8], _scratch: &'a mut Vec<u8>) -> &'a [u8] {
         alpha
     }
 }
 
-/// Writes a frame with the matte as its alpha, and black wherever that is 0 and out of `reach`; nothing else of `from`
+/// Writes a frame with the matte as its alpha, and black wherever that is 0 and `hidden` keeps no colours; nothing else of `from`
 /// is ever in `to`.
 ///
 /// The colours of `from` lie as in `to`, and both are of one size.
-pub fn transparent(from: &dyn Rows, reach: &dyn Reach, to: &mut FrameMut<'_>, alpha: &[u8]) {
+pub fn transparent(from: &dyn Rows, hidden: &dyn HiddenColors, to: &mut FrameMut<'_>, alpha: &[u8]) {
     let (format, width) = (to.format, to.width);
     let layout = format.layout();
     let black = black(to);
@@ -420,7 +420,7 @@ pub fn transparent(from: &dyn Rows, reach: &dyn Reach, to: &mut FrameMut<'_>, al
                 fill_row(format, plane, black, back);
             }
             let front = from.row(plane, y, front);
-            reveal(row, front, back, reach.row(c, y, shared, shown));
+            reveal(row, front, back, hidden.row(c, y, shared, shown));
             // Of a last row, bytes that no colour is in may be missing.
             row.iter_mut().skip(front.len()).for_each(|b| *b = 255);
         }

@@ -120,8 +120,14 @@ fn carries_between_formats_of_one_kind() {
             }
         }
     }
-    assert!(!copy_colors(&noise(Format::I420, 8, 8, 1).frame(), &mut Picture::new(Format::Rgba, 8, 8).frame_mut()));
-    assert!(!copy_colors(&noise(Format::Yuy2, 8, 8, 1).frame(), &mut Picture::new(Format::A420, 8, 8).frame_mut()));
+    assert!(!copy_colors(
+        &noise(Format::I420, 8, 8, 1).frame(),
+        &mut Picture::new(Format::Rgba, 8, 8).frame_mut()
+    ));
+    assert!(!copy_colors(
+        &noise(Format::Yuy2, 8, 8, 1).frame(),
+        &mut Picture::new(Format::A420, 8, 8).frame_mut()
+    ));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{
     super::{blocks::runs, with_local},
-    Foreground, Side,
+    Foreground, Ground,
 };
 use crate::frame::{Component, Frame};
 use crate::simd::multiversion;
@@ -16,14 +16,14 @@ impl Foreground {
         let layout = frame.format.layout();
         let cells = &mut self.levels[0];
         let wide = cells.wide;
-        let [front, back] = &mut cells.sides;
+        let [front, back] = &mut cells.grounds;
         rows(front, wide).zip(rows(back, wide)).enumerate().for_each(|(cy, (front, back))| {
-            let mut sides = [front, back];
+            let mut grounds = [front, back];
             let (need, band) = (&need[cy * wide..][..wide], &band[cy * wide..][..wide]);
-            sides.iter_mut().flatten().for_each(|row| row.fill(0.0));
+            grounds.iter_mut().flatten().for_each(|row| row.fill(0.0));
             for cx in (0..wide).filter(|&cx| need[cx] && !band[cx]) {
                 let (front, means) = solid(frame, alpha, side, (cx, cy));
-                let to = &mut sides[usize::from(!front)];
+                let to = &mut grounds[usize::from(!front)];
                 to[0][cx] = 1.0;
                 for (to, mean) in to[1..].iter_mut().zip(means).take(layout.colors) {
                     to[cx] = mean;
@@ -31,16 +31,16 @@ impl Foreground {
             }
             with_local(|l| {
                 for run in runs(band) {
-                    mixed(frame, alpha, side, (cy, run), &mut sides, &mut l.gather);
+                    mixed(frame, alpha, side, (cy, run), &mut grounds, &mut l.gather);
                 }
             });
         });
     }
 }
 
-/// The rows of a side: of its weights, and of its colours.
-fn rows(side: &mut Side, wide: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
-    let Side { weight, color: [a, b, c] } = side;
+/// The rows of foreground or background: of its weights, and of its colours.
+fn rows(ground: &mut Ground, wide: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
+    let Ground { weight, color: [a, b, c] } = ground;
     let colors = a.par_chunks_mut(wide).zip(b.par_chunks_mut(wide)).zip(c.par_chunks_mut(wide));
     weight.par_chunks_mut(wide).zip(colors).map(|(weight, ((a, b), c))| [weight, a, b, c])
 }
@@ -71,7 +71,7 @@ fn mixed(
     alpha: &[u8],
     side: usize,
     (cy, run): (usize, std::ops::Range<usize>),
-    sides: &mut [[&mut [f32]; 4]; 2],
+    grounds: &mut [[&mut [f32]; 4]; 2],
     rows: &mut Gather,
 ) {
     let (w, h) = (frame.width, frame.height);
@@ -123,8 +123,8 @@ fn mixed(
         }
     }
     let per = side / step;
-    for (side, sums) in sides.iter_mut().zip(&rows.sums) {
-        for (to, sums) in side.iter_mut().zip(sums) {
+    for (ground, sums) in grounds.iter_mut().zip(&rows.sums) {
+        for (to, sums) in ground.iter_mut().zip(sums) {
             for (to, part) in to[run.clone()].iter_mut().zip(sums.chunks(per)) {
                 *to = part.iter().sum::<f32>() / (part.len() * count) as f32;
             }
@@ -132,14 +132,14 @@ fn mixed(
     }
 }
 
-/// Rows of pixels of both sides: their weights; sums of these, and of the colours times them.
+/// Rows of pixels, of foreground and background: their weights; sums of these, and of the colours times them.
 #[derive(Debug, Default)]
 pub(crate) struct Gather {
     parts: [Vec<f32>; 2],
     sums: [[Vec<f32>; 4]; 2],
 }
 
-/// How far a pixel speaks for either side: high powers, since a mix says little about both.
+/// How far a pixel speaks for foreground or background: high powers, since a mix says little about both.
 fn purity(alpha: &[u8], step: usize, [front, back]: &mut [Vec<f32>; 2]) {
     if step == 1 { purity_1(alpha, front, back) } else { purity_2(alpha, front, back) }
 }

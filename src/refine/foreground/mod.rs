@@ -35,9 +35,9 @@ const REACH: usize = 4;
 /// Weight of the coarser mean against full coverage of a cell.
 const COARSER: f32 = 0.03;
 
-/// Sums over cells of one side, foreground or background: weights, and colours times weights.
+/// Foreground or background: sums over cells of weights, and of colours times weights.
 #[derive(Debug, Default)]
-struct Side {
+struct Ground {
     weight: Vec<f32>,
     color: [Vec<f32>; 3],
 }
@@ -46,7 +46,7 @@ struct Side {
 struct Cells {
     wide: usize,
     high: usize,
-    sides: [Side; 2],
+    grounds: [Ground; 2],
 }
 
 /// From this alpha on a pixel's colour is its own in [`Colors::Faded`].
@@ -119,7 +119,7 @@ impl Foreground {
         }
     }
 
-    /// Estimates both sides' colours; whether there is anything to replace.
+    /// Estimates the colours of foreground and background; whether there is anything to replace.
     fn find(&mut self, frame: &Frame<'_>, mix: &Mix<'_>) -> bool {
         let Mix { size: (w, h), alpha, colors, outward, .. } = *mix;
         let layout = mix.format.layout();
@@ -169,8 +169,8 @@ impl Foreground {
         self.outward.resize((w, h), wide * high);
         for _ in 0..LEVELS {
             let plane = || vec![0.0; wide * high];
-            let side = || Side { weight: plane(), color: [plane(), plane(), plane()] };
-            self.levels.push(Cells { wide, high, sides: [side(), side()] });
+            let ground = || Ground { weight: plane(), color: [plane(), plane(), plane()] };
+            self.levels.push(Cells { wide, high, grounds: [ground(), ground()] });
             (wide, high) = (wide.div_ceil(2), high.div_ceil(2));
         }
     }
@@ -208,7 +208,7 @@ impl Foreground {
             let (fine, coarse) = self.levels.split_at_mut(n);
             let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
             let wide = coarse.wide;
-            fine.sides.par_iter().zip(&mut coarse.sides).for_each(|(from, to)| {
+            fine.grounds.par_iter().zip(&mut coarse.grounds).for_each(|(from, to)| {
                 let planes =
                     from.color.iter().chain([&from.weight]).zip(to.color.iter_mut().chain([&mut to.weight]));
                 for (from, to) in planes {
@@ -226,11 +226,11 @@ impl Foreground {
             let (fine, coarse) = self.levels.split_at_mut(n + 1);
             let fine = &mut fine[n];
             let wide = fine.wide;
-            fine.sides.par_iter_mut().enumerate().for_each(|(s, side)| {
-                for (k, color) in side.color.iter_mut().enumerate() {
+            fine.grounds.par_iter_mut().enumerate().for_each(|(n, ground)| {
+                for (k, color) in ground.color.iter_mut().enumerate() {
                     if let Some(coarse) = coarse.first() {
-                        let from = &coarse.sides[s].color[k];
-                        let weight = &side.weight;
+                        let from = &coarse.grounds[n].color[k];
+                        let weight = &ground.weight;
                         with_local(|l| {
                             let line = &mut l.rows[0];
                             line.resize(wide, 0.0);
@@ -241,9 +241,9 @@ impl Foreground {
                         });
                     } else {
                         // The whole picture's mean where a coarsest cell has seen nothing.
-                        let (sum, weight) = (color.iter().sum::<f32>(), side.weight.iter().sum::<f32>());
+                        let (sum, weight) = (color.iter().sum::<f32>(), ground.weight.iter().sum::<f32>());
                         let mean = if weight > 1e-3 { sum / weight } else { 128.0 };
-                        for (c, &w) in color.iter_mut().zip(&side.weight) {
+                        for (c, &w) in color.iter_mut().zip(&ground.weight) {
                             *c = (*c + COARSER * mean) / (w + COARSER);
                         }
                     }
@@ -277,7 +277,7 @@ impl Foreground {
         let (layout, side, finest) = (format.layout(), self.side, &self.levels[0]);
         let Some((down, cells)) = self.cells_of(mix, plane, y) else { return };
         with_local(|l| {
-            let Local { bytes: [least, most, ..], rows: [front, back, part, ..], tmp, .. } = l;
+            let Local { bytes: [least, most, ..], rows: [front, back, own_alpha, ..], tmp, .. } = l;
             for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
                 let shared = c.hsub + c.vsub > 0;
                 if colors != Colors::All && !shared && !outward {
@@ -292,25 +292,25 @@ impl Foreground {
                     let reach = outward.then(|| self.outward.row(c, y, all.start));
                     let Some(piece) = found.mixes(across, reach, c.hsub) else { continue };
                     let (x0, n) = (all.start + piece.start, piece.len());
-                    part.resize(n, 0.0);
-                    alpha_row(alpha, (w, h), (c.hsub, c.vsub), (x0, y), part);
+                    own_alpha.resize(n, 0.0);
+                    alpha_row(alpha, (w, h), (c.hsub, c.vsub), (x0, y), own_alpha);
                     if colors != Colors::All {
                         // What no hidden pixel shares stays as it is.
-                        rows::keep(part, &found.least[piece.clone()]);
+                        rows::keep(own_alpha, &found.least[piece.clone()]);
                     }
                     // Rows of cells are square in the frame, not in a component: place by rows.
                     let at = Place { cells: finest, across, down, y, from: x0 };
-                    let [a, b] = finest.sides.each_ref().map(|side| &side.color[k][..]);
+                    let [a, b] = finest.grounds.each_ref().map(|ground| &ground.color[k][..]);
                     let data = &mut row[c.offset + x0 * c.step..];
                     if c.step == 1 && colors != Colors::Faded {
-                        rows::unmix_cells([a, b], &at, part, [&mut *front, &mut *back], data);
+                        rows::unmix_cells([a, b], &at, own_alpha, [&mut *front, &mut *back], data);
                         continue;
                     }
                     for (out, plane) in [(&mut *front, a), (&mut *back, b)] {
                         out.resize(n, 0.0);
                         at.stretch(plane, out, tmp);
                     }
-                    rows::unmix(data, c.step, front, back, part);
+                    rows::unmix(data, c.step, front, back, own_alpha);
                     if colors == Colors::Faded {
                         rows::fade(data, c.step, front, &found.most[piece]);
                     }
@@ -450,7 +450,7 @@ mod tests {
                     let f = own.foreground.unwrap();
                     let mut front = vec![0.0; w];
                     let at = Place { cells: &f.levels[0], across: f.side, down: f.side, y, from: 0 };
-                    at.stretch(&f.levels[0].sides[0].color[k], &mut front, &mut vec![]);
+                    at.stretch(&f.levels[0].grounds[0].color[k], &mut front, &mut vec![]);
                     for x in 0..w {
                         let (a, was) = (alpha[y * w + x], f32::from(p.sample(c, x, y)));
                         let got = f32::from(row[c.offset + x * c.step]);

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::{Foreground, Unmixed};
-use crate::frame::{Component, Reach};
+use crate::frame::{Component, HiddenColors};
 use crate::refine::{blocks::runs, with_local};
 use crate::simd::multiversion;
 
@@ -141,7 +141,7 @@ impl Foreground {
     }
 }
 
-impl Reach for Unmixed<'_> {
+impl HiddenColors for Unmixed<'_> {
     fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(foreground) = self.foreground.filter(|_| self.mix.outward) else { return alpha };
         let found = foreground.cells_of(&self.mix, c.plane, y);

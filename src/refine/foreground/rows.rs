@@ -44,9 +44,9 @@ impl Place<'_> {
 
 multiversion! {
     /// Sets alpha to 1, at which a colour stays as it is, where the least is more than 0.
-    pub fn keep(part: &mut [f32], least: &[u8]) {
-        for (part, &least) in part.iter_mut().zip(least) {
-            *part = if least != 0 { 1.0 } else { *part };
+    pub fn keep(alpha: &mut [f32], least: &[u8]) {
+        for (alpha, &least) in alpha.iter_mut().zip(least) {
+            *alpha = if least != 0 { 1.0 } else { *alpha };
         }
     }
 }
@@ -60,54 +60,54 @@ pub(super) fn fade(data: &mut [u8], step: usize, front: &[f32], alpha: &[u8]) {
     }
 }
 
-/// Parts samples, each `step` bytes after the other, by the colours of both sides and alpha.
-pub(super) fn unmix(data: &mut [u8], step: usize, front: &[f32], back: &[f32], part: &[f32]) {
+/// Parts samples, each `step` bytes after the other, by the colours of foreground and background and by alpha.
+pub(super) fn unmix(data: &mut [u8], step: usize, front: &[f32], back: &[f32], alpha: &[f32]) {
     match step {
-        1 => unmix_1(data, front, back, part),
-        2 => unmix_2(data, front, back, part),
-        3 => unmix_3(data, front, back, part),
-        _ => unmix_4(data, front, back, part),
+        1 => unmix_1(data, front, back, alpha),
+        2 => unmix_2(data, front, back, alpha),
+        3 => unmix_3(data, front, back, alpha),
+        _ => unmix_4(data, front, back, alpha),
     }
 }
 
-/// As [`Place::stretch`] of both sides' planes and [`unmix`], of samples that lie next to each other.
+/// As [`Place::stretch`] of both grounds' planes and [`unmix`], of samples that lie next to each other.
 pub(super) fn unmix_cells(
     planes: [&[f32]; 2],
     at: &Place<'_>,
-    part: &[f32],
+    alpha: &[f32],
     [front, back]: [&mut Vec<f32>; 2],
     data: &mut [u8],
 ) {
-    at.lines(planes[0], part.len(), front);
-    at.lines(planes[1], part.len(), back);
+    at.lines(planes[0], alpha.len(), front);
+    at.lines(planes[1], alpha.len(), back);
     let done = match at.across {
-        2 => cells_2(data, front, back, part),
-        4 => cells_4(data, front, back, part),
-        8 => cells_8(data, front, back, part),
-        16 => cells_16(data, front, back, part),
-        32 => cells_32(data, front, back, part),
+        2 => cells_2(data, front, back, alpha),
+        4 => cells_4(data, front, back, alpha),
+        8 => cells_8(data, front, back, alpha),
+        16 => cells_16(data, front, back, alpha),
+        32 => cells_32(data, front, back, alpha),
         _ => 0,
     };
-    if done == part.len() {
+    if done == alpha.len() {
         return;
     }
     // The last cell, at the frame's edge; cells of other sizes altogether.
-    let (n, first) = (part.len() - done, done / at.across);
+    let (n, first) = (alpha.len() - done, done / at.across);
     let [mut left, mut right] = [vec![0.0; n], vec![0.0; n]];
     widen_by(&front[first..], at.across, &mut left);
     widen_by(&back[first..], at.across, &mut right);
-    unmix_1(&mut data[done..], &left, &right, &part[done..]);
+    unmix_1(&mut data[done..], &left, &right, &alpha[done..]);
 }
 
 macro_rules! cells {
     ($name:ident, $across:literal) => {
         multiversion! {
             /// Parts whole cells; gives how many samples that were. `front` and `back` have a cell more at each side.
-            fn $name(data: &mut [u8], front: &[f32], back: &[f32], part: &[f32]) -> usize {
+            fn $name(data: &mut [u8], front: &[f32], back: &[f32], alpha: &[f32]) -> usize {
                 const HALF: usize = $across / 2;
                 let steps: [f32; HALF] = std::array::from_fn(|j| (j as f32 + 0.5) / $across as f32);
                 let (data, _) = data.as_chunks_mut::<$across>();
-                let (part, _) = part.as_chunks::<$across>();
+                let (alpha, _) = alpha.as_chunks::<$across>();
                 // As in `widen_by`.
                 let wide = |near: &[f32]| -> [f32; $across] {
                     let (left, right) = (near[1] - near[0], near[2] - near[1]);
@@ -116,15 +116,15 @@ macro_rules! cells {
                         if j < HALF { start + left * steps[j] } else { near[1] + right * steps[j - HALF] }
                     })
                 };
-                for (((data, part), f), b) in
-                    data.iter_mut().zip(part).zip(front.windows(3)).zip(back.windows(3))
+                for (((data, alpha), f), b) in
+                    data.iter_mut().zip(alpha).zip(front.windows(3)).zip(back.windows(3))
                 {
                     let (f, b) = (wide(f), wide(b));
                     for j in 0..$across {
-                        data[j] = parted(data[j], f[j], b[j], part[j]);
+                        data[j] = parted(data[j], f[j], b[j], alpha[j]);
                     }
                 }
-                part.len() * $across
+                alpha.len() * $across
             }
         }
     };
@@ -138,11 +138,11 @@ cells!(cells_32, 32);
 macro_rules! unmix {
     ($name:ident, $step:literal) => {
         multiversion! {
-            fn $name(data: &mut [u8], front: &[f32], back: &[f32], part: &[f32]) {
-                let n = part.len();
+            fn $name(data: &mut [u8], front: &[f32], back: &[f32], alpha: &[f32]) {
+                let n = alpha.len();
                 let (front, back) = (&front[..n], &back[..n]);
                 for (i, v) in data.iter_mut().step_by($step).take(n).enumerate() {
-                    *v = parted(*v, front[i], back[i], part[i]);
+                    *v = parted(*v, front[i], back[i], alpha[i]);
                 }
             }
         }
@@ -173,19 +173,19 @@ mod tests {
         for n in [1, 7, 64, 101] {
             let value = |i: usize, k: usize| ((i * 31 + i * i * k) % 256) as f32;
             let (front, back): (Vec<f32>, Vec<f32>) = (0..n).map(|i| (value(i, 3), value(i, 5))).unzip();
-            let part: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
+            let alpha: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
             for step in 1..=4 {
                 let mut data: Vec<u8> = (0..n * step).map(|i| value(i, 11) as u8).collect();
                 let want: Vec<u8> = (0..n * step)
                     .map(|i| {
                         if i % step == 0 {
-                            parted(data[i], front[i / step], back[i / step], part[i / step])
+                            parted(data[i], front[i / step], back[i / step], alpha[i / step])
                         } else {
                             data[i]
                         }
                     })
                     .collect();
-                unmix(&mut data, step, &front, &back, &part);
+                unmix(&mut data, step, &front, &back, &alpha);
                 assert_eq!(data, want);
             }
         }
@@ -201,7 +201,7 @@ mod tests {
             for (from, n) in
                 [(0, 9 * across), (2 * across, 3 * across), (6 * across, 3 * across - across / 2)]
             {
-                let part: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
+                let alpha: Vec<f32> = (0..n).map(|i| value(i, 7) / 255.0).collect();
                 let data: Vec<u8> = (0..n).map(|i| value(i, 11) as u8).collect();
                 for y in [0, 3, 17 % (4 * across)] {
                     let at = Place { cells: &cells, across, down: across, y, from };
@@ -210,13 +210,13 @@ mod tests {
                         at.stretch(&planes[0], &mut front, &mut out);
                         at.stretch(&planes[1], &mut back, &mut out);
                         let mut data = data.clone();
-                        unmix(&mut data, 1, &front, &back, &part);
+                        unmix(&mut data, 1, &front, &back, &alpha);
                         data
                     };
                     let got = same_at_each_width(format!("{across} {from} {n}"), || {
                         let (mut data, mut scratch) = (data.clone(), [vec![], vec![]]);
                         let [a, b] = &mut scratch;
-                        unmix_cells([&planes[0], &planes[1]], &at, &part, [a, b], &mut data);
+                        unmix_cells([&planes[0], &planes[1]], &at, &alpha, [a, b], &mut data);
                         data
                     });
                     assert_eq!(got, want, "{across} {from} {n} {y}");
