@@ -48,7 +48,7 @@ pub struct Edge {
 impl Edge {
     /// Solves `alpha`, rows of `width`.
     pub fn solve(&mut self, memory: &Memory, width: usize, alpha: &mut [u8]) {
-        let (wide, high) = memory.cells();
+        let (wide, high) = memory.grid();
         let n = wide * high;
         let side = 2 * memory.scale;
         for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.tmp] {

@@ -1,8 +1,8 @@
 //! A change of exposure, as a gain and an offset of a plane.
 
 /// How much of what is compared has to be as before for that to be trusted, and how much there has to be.
-pub const TRUSTED: f32 = 0.9;
-pub const ENOUGH: usize = 100;
+const TRUSTED: f32 = 0.9;
+const ENOUGH: usize = 100;
 /// The standard deviation of levels from which on a gain can be told, and the mean change of a level that is followed.
 const FLAT: f64 = 3.0;
 const STEP: f32 = 0.4;

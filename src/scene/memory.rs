@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::exposure::{self, ENOUGH, TRUSTED};
+use super::exposure;
 use crate::frame::{Format, Frame};
 use crate::refine::component_row;
 use crate::simd::multiversion;
@@ -19,7 +19,7 @@ const QUARTERS: f32 = 4.0;
 /// noise.
 const SAME: f32 = 2.5;
 const OTHER: f32 = 6.0;
-/// The median change of an even cell's brightness from frame to frame that makes no difference to that; more of it makes
+/// The median change of the brightness of a cell without texture from frame to frame that makes no difference to that; more of it makes
 /// it so many times as much.
 const QUIET: f32 = 0.5;
 const MOST_NOISE: f32 = 2.5;
@@ -48,6 +48,10 @@ const STANDS: u16 = 16;
 const TEXTURE: i32 = 4;
 const LOST: f32 = 0.8;
 const TELLING: usize = 30;
+/// How much of it has to be as before for the camera to stand still.
+const STILL: f32 = 0.9;
+/// How many cells without texture it takes to tell how much noise there is.
+const FLAT_TELLING: usize = 100;
 /// Of so many rows and columns of cells one says as much as all.
 const EVERY: (usize, usize) = (6, 3);
 /// How far a cell is from the background, in levels, where something else begins to be there, and where it is, in little
@@ -67,7 +71,7 @@ const ANEW: i16 = i16::MIN;
 
 /// What is known of the background, by cell.
 #[derive(Debug, Default)]
-struct Known {
+struct Cells {
     /// How far the frame is from the mean, in quarters of a level.
     far: Vec<u8>,
     /// Not 0 where it is the mean in a shadow.
@@ -88,7 +92,7 @@ struct Known {
     mean: [Vec<i16>; 3],
 }
 
-impl Known {
+impl Cells {
     fn resize(&mut self, n: usize) {
         for v in
             [&mut self.far, &mut self.shade, &mut self.run, &mut self.seen, &mut self.held, &mut self.stood]
@@ -142,7 +146,7 @@ pub struct Memory {
     /// The frame, and the background in [`STEPS`], by sample.
     now: [Vec<u8>; 3],
     mean: [Vec<i16>; 3],
-    known: Known,
+    cells: Cells,
     /// How much more than usual noise makes of all distances.
     noise: f32,
     /// Frames seen, as far as it matters; none before the first.
@@ -156,7 +160,7 @@ impl Memory {
     }
 
     /// Cells across and down.
-    pub fn cells(&self) -> (usize, usize) {
+    pub fn grid(&self) -> (usize, usize) {
         (self.wide, self.high)
     }
 
@@ -194,8 +198,8 @@ impl Memory {
             });
         }
         let luma = self.luma();
-        std::mem::swap(&mut self.known.now[luma], &mut self.known.before);
-        for (now, out) in self.now.iter().zip(&mut self.known.now).take(self.planes) {
+        std::mem::swap(&mut self.cells.now[luma], &mut self.cells.before);
+        for (now, out) in self.now.iter().zip(&mut self.cells.now).take(self.planes) {
             let rows = out.par_chunks_mut(self.wide * ROWS).zip(now.par_chunks(2 * width * ROWS));
             rows.for_each(|(out, rows)| {
                 for (out, rows) in out.chunks_exact_mut(width / 2).zip(rows.chunks_exact(2 * width)) {
@@ -206,7 +210,7 @@ impl Memory {
         if self.frames == 0 {
             self.noise = 1.0;
             self.start_anew();
-            self.known.before.clone_from(&self.known.now[luma]);
+            self.cells.before.clone_from(&self.cells.now[luma]);
         }
         self.frames = self.frames.checked_add(1).unwrap_or(u8::MAX - TURNS as u8 + 1);
         self.compare();
@@ -223,16 +227,16 @@ impl Memory {
             mean.clear();
             mean.extend(now.iter().map(|&v| i16::from(v) * STEPS));
         }
-        for (mean, now) in self.known.mean.iter_mut().zip(&self.known.now) {
+        for (mean, now) in self.cells.mean.iter_mut().zip(&self.cells.now) {
             mean.iter_mut().zip(now).for_each(|(m, &n)| *m = n as i16 * (STEPS / 4));
         }
-        self.known.forget();
+        self.cells.forget();
     }
 
     /// Finds how far the frame is from the background.
     fn compare(&mut self) {
         let (yuv, planes, wide, black) = (self.yuv, self.planes, self.wide, self.black);
-        let k = &mut self.known;
+        let k = &mut self.cells;
         let (now, mean) = (&k.now, &k.mean);
         let parts = k.far.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
         parts.enumerate().for_each_init(Vec::new, |scratch, (part, (far, shade))| {
@@ -268,7 +272,7 @@ impl Memory {
         self.yuv = frame.format.is_yuv() || self.planes == 1;
         self.black = frame.color.scale().1;
         let cells = self.wide * self.high;
-        self.known.resize(cells);
+        self.cells.resize(cells);
         for (k, now) in self.now.iter_mut().enumerate() {
             now.clear();
             now.resize(if k < self.planes { 4 * cells } else { 0 }, 0);
@@ -279,12 +283,12 @@ impl Memory {
     /// subject is near. Forgets the scene if it has moved.
     pub fn judge(&mut self, far: impl Fn(usize, usize) -> bool + Copy) -> Camera {
         self.follow_exposure(far);
-        let (wide, grey) = (self.wide, &self.known.now[self.luma()]);
+        let (wide, grey) = (self.wide, &self.cells.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
-        // How much the brightness of even cells changes from one frame that is taken in to the next, in quarters of a level. (Noise makes √6 times
-        // as much of twice a cell less its neighbours.)
+        // How much the brightness of cells without texture changes from one frame that is taken in to the next, in quarters of a
+        // level. (Noise makes √6 times as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
-        let mut even = 0usize;
+        let mut flat = 0usize;
         let limit = self.limit();
         for y in (1..self.high.saturating_sub(1)).step_by(EVERY.0) {
             for x in (1..wide.saturating_sub(1)).step_by(EVERY.1).filter(|&x| far(x, y)) {
@@ -293,11 +297,11 @@ impl Memory {
                 let dy = i32::from(grey[at + wide]) - i32::from(grey[at - wide]);
                 if dx * dx + dy * dy > 16 * TEXTURE * TEXTURE {
                     all += 1;
-                    same += usize::from(self.known.far[at] < limit);
+                    same += usize::from(self.cells.far[at] < limit);
                 } else {
-                    even += 1;
+                    flat += 1;
                     // Beside its neighbours: what moves changes them alike.
-                    let change = |at: usize| i32::from(grey[at]) - i32::from(self.known.before[at]);
+                    let change = |at: usize| i32::from(grey[at]) - i32::from(self.cells.before[at]);
                     let own = (2 * change(at) - change(at - 1) - change(at + 1)).unsigned_abs();
                     bins[(own as usize * 10 / 25).min(63)] += 1;
                 }
@@ -307,11 +311,11 @@ impl Memory {
             self.start_anew();
             return Camera::Moved;
         }
-        if even >= ENOUGH && self.frames > 1 {
+        if flat >= FLAT_TELLING && self.frames > 1 {
             let mut sum = 0;
             let median = bins.iter().position(|n| {
                 sum += n;
-                2 * sum >= even
+                2 * sum >= flat
             });
             // A bin's middle.
             let noise = (median.unwrap_or_default() as f32 + 0.5) / QUARTERS;
@@ -319,20 +323,20 @@ impl Memory {
             let part = if self.frames < 8 { 0.5 } else { 0.125 };
             self.noise += (times - self.noise) * part;
         }
-        if all >= TELLING && same as f32 >= TRUSTED * all as f32 { Camera::Still } else { Camera::Unsure }
+        if all >= TELLING && same as f32 >= STILL * all as f32 { Camera::Still } else { Camera::Unsure }
     }
 
     /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's
     /// exposure or white balance, or a lamp's.
     fn follow_exposure(&mut self, far: impl Fn(usize, usize) -> bool) {
-        let (wide, known) = (self.wide, &self.known);
+        let (wide, cells) = (self.wide, &self.cells);
         let mut pairs: [Vec<(f32, f32)>; 3] = Default::default();
         for y in (1..self.high).step_by(EVERY.0) {
             for x in (0..wide).step_by(EVERY.1).filter(|&x| far(x, y)) {
                 let at = y * wide + x;
-                if known.run[at] >= 4 || known.seen[at] >= KNOWN {
+                if cells.run[at] >= 4 || cells.seen[at] >= KNOWN {
                     for (pairs, (now, mean)) in
-                        pairs.iter_mut().zip(known.now.iter().zip(&known.mean)).take(self.planes)
+                        pairs.iter_mut().zip(cells.now.iter().zip(&cells.mean)).take(self.planes)
                     {
                         pairs.push((f32::from(mean[at]) / f32::from(STEPS), f32::from(now[at]) / QUARTERS));
                     }
@@ -340,11 +344,11 @@ impl Memory {
             }
         }
         let mut changed = false;
-        for (pairs, (mean, cells)) in pairs.iter().zip(self.mean.iter_mut().zip(&mut self.known.mean)) {
+        for (pairs, (mean, cell_means)) in pairs.iter().zip(self.mean.iter_mut().zip(&mut self.cells.mean)) {
             let Some((gain, offset)) = exposure::line(pairs) else { continue };
             changed = true;
             scale(mean, gain, offset * f32::from(STEPS));
-            scale(cells, gain, offset * f32::from(STEPS));
+            scale(cell_means, gain, offset * f32::from(STEPS));
         }
         if changed {
             self.compare();
@@ -359,7 +363,7 @@ impl Memory {
     /// How far the cells of a row are the background that has not changed since it was seen, and how far something else
     /// stands there, 0 to 255.
     pub fn compared(&self, y: usize, same: &mut [u8], other: &mut [u8]) {
-        let k = &self.known;
+        let k = &self.cells;
         let row = y * self.wide..(y + 1) * self.wide;
         let [same_to, other_from] = [SAME, OTHER].map(|l| l * self.noise * QUARTERS);
         let [first, all] = [DIFFERS.0, DIFFERS.1].map(|l| l * self.noise * QUARTERS);
@@ -376,7 +380,7 @@ impl Memory {
         let part = wide * ROWS;
         let (turn, luma) = (usize::from(self.frames), self.luma());
         let stands = (f32::from(STANDS) * self.noise) as u16;
-        let k = &mut self.known;
+        let k = &mut self.cells;
         let [a, b, c] = &mut self.mean;
         let rows = |m| <[i16]>::par_chunks_mut(m, 4 * part);
         // Planes that are not there have no parts; theirs are made up.
@@ -444,12 +448,12 @@ impl Memory {
 
     /// Whether a cell is the background in a shadow.
     pub fn shaded(&self, at: usize) -> bool {
-        self.known.shade[at] != 0
+        self.cells.shade[at] != 0
     }
 
     /// Whether the background is known in a cell.
     pub fn knows(&self, at: usize) -> bool {
-        self.known.seen[at] >= KNOWN
+        self.cells.seen[at] >= KNOWN
     }
 
     /// The background by sample and plane, in [`STEPS`]; planes that are not there are empty.
@@ -469,7 +473,7 @@ impl Memory {
 
     /// The frame's colours in a cell, in quarters of a level.
     pub fn color(&self, at: usize) -> [u32; 3] {
-        self.known.now.each_ref().map(|now| u32::from(now[at]))
+        self.cells.now.each_ref().map(|now| u32::from(now[at]))
     }
 }
 
@@ -585,7 +589,7 @@ multiversion! {
     }
 }
 
-/// What is seen of a row of cells; see [`Known`].
+/// What is seen of a row of cells; see [`Cells`].
 #[derive(Clone, Copy)]
 struct Seen<'a> {
     far: &'a [u8],

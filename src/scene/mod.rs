@@ -20,7 +20,7 @@ use crate::simd::in_pool;
 use edge::Edge;
 use mask::Corrector;
 use memory::{Camera, Memory};
-use plate::Known;
+use plate::Coverage;
 pub use plate::Plate;
 
 /// What is remembered of a scene. One per stream; [`Scene::reset`] after a seek, a cut or a gap.
@@ -31,7 +31,7 @@ pub struct Scene {
     memory: Memory,
     corrector: Corrector,
     edge: Edge,
-    known: Known,
+    coverage: Coverage,
     /// Whether the memory has seen the frame that is being worked on, and can be trusted in it.
     trusted: bool,
     /// For how many looks in a row the camera has moved, and how many frames are let pass before the next.
@@ -71,7 +71,7 @@ impl Scene {
         }
         in_pool(|| {
             self.memory.take(frame);
-            self.corrector.take(mask, (mask_w, mask_h), self.memory.cells());
+            self.corrector.take(mask, (mask_w, mask_h), self.memory.grid());
             let camera = self.memory.judge(|x, y| self.corrector.far(x, y));
             self.trusted = camera == Camera::Still;
             if camera == Camera::Moved {
@@ -110,10 +110,10 @@ impl Scene {
             && self.memory.fits(frame)
             && to.0.layout().colors <= self.memory.planes();
         if knows {
-            self.known.look(&self.memory);
-            self.known.convert(&self.memory, frame, to);
+            self.coverage.look(&self.memory);
+            self.coverage.convert(&self.memory, frame, to);
         }
-        let memory = knows.then_some((&self.memory, &self.known));
+        let memory = knows.then_some((&self.memory, &self.coverage));
         Plate { memory, behind, format: to.0, width: frame.width }
     }
 

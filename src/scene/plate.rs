@@ -12,7 +12,7 @@ const FADE: usize = 3;
 
 /// What of the plate is known, by cell; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct Coverage {
     /// 0..1.
     weights: Vec<f32>,
     rows: Vec<f32>,
@@ -20,10 +20,10 @@ pub struct Known {
     converted: [Vec<f32>; 3],
 }
 
-impl Known {
+impl Coverage {
     /// Finds how much each cell counts: 1 where all around it is known, 0 where it is not.
     pub(super) fn look(&mut self, memory: &Memory) {
-        let (wide, high) = memory.cells();
+        let (wide, high) = memory.grid();
         let known = |x: usize, y: usize| f32::from(u8::from(memory.knows(y * wide + x)));
         self.rows.clear();
         for y in 0..high {
@@ -68,7 +68,7 @@ impl Known {
 /// The remembered background over another backdrop.
 pub struct Plate<'a> {
     /// None where nothing is remembered.
-    pub(super) memory: Option<(&'a Memory, &'a Known)>,
+    pub(super) memory: Option<(&'a Memory, &'a Coverage)>,
     pub(super) behind: &'a dyn Backdrop,
     pub(super) format: Format,
     pub(super) width: usize,
@@ -86,11 +86,11 @@ thread_local!(static LINE: RefCell<Line> = RefCell::default());
 impl Backdrop for Plate<'_> {
     fn row(&self, plane: usize, y: usize, row: &mut [u8]) {
         self.behind.row(plane, y, row);
-        let Some((memory, known)) = self.memory else { return };
+        let Some((memory, coverage)) = self.memory else { return };
         let layout = self.format.layout();
         for (k, c) in layout.color[..layout.colors].iter().enumerate().filter(|(_, c)| c.plane == plane) {
             LINE.with_borrow_mut(|line| {
-                if known.line(memory, k, (c.vsub, y), line) {
+                if coverage.line(memory, k, (c.vsub, y), line) {
                     put(line, c, memory.scale, self.width, row);
                 }
             });
@@ -105,10 +105,10 @@ fn place(at: usize, sub: u32, scale: usize, samples: usize) -> (usize, f32) {
     (centre as usize, centre.fract())
 }
 
-impl Known {
+impl Coverage {
     /// The samples of a component for a row of it; whether any of them counts.
     fn line(&self, memory: &Memory, k: usize, (vsub, y): (u32, usize), line: &mut Line) -> bool {
-        let (cells, high) = memory.cells();
+        let (cells, high) = memory.grid();
         let wide = 2 * cells;
         let (top, f) = place(y, vsub, memory.scale, 2 * high);
         line.weights.clear();
