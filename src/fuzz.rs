@@ -6,7 +6,7 @@
 use crate::compose::{self, Backdrop as _, Background, Blur, Image, Picture, Solid};
 use crate::frame::{Format, FrameMut};
 use crate::models::{self, Hints, Spec};
-use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
+use crate::refine::{Adjuster, Colors, Controls, Foreground, Quality, Refiner};
 use crate::runtime::{Element, Port, Value, View, onnx};
 use crate::scene::Scene;
 use crate::temporal::{CutDetector, Smoother};
@@ -377,7 +377,7 @@ pub fn frames(data: &[u8]) {
         Refiner::new().refine(&frame, &mask, mw, mh, quality, &mut matte);
         scene.refine(&frame, &mut matte);
         smoother.apply(&frame, &mut matte, 0.6);
-        Levels::new().apply(&mut matte, frame.width, frame.height, &controls);
+        Adjuster::new().apply(&mut matte, frame.width, frame.height, &controls);
     }
     let mut alpha = matte.clone();
     compose::multiply_alpha(&frame, &mut alpha);

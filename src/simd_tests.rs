@@ -8,7 +8,7 @@ use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
 use crate::matte::Sampler;
 use crate::morphology::{dilate, erode, quantise};
-use crate::refine::{Colors, Controls, Foreground, Levels, Quality, Refiner};
+use crate::refine::{Adjuster, Colors, Controls, Foreground, Quality, Refiner};
 use crate::scene::Scene;
 use crate::simd::same_at_each_width;
 use crate::temporal::{Carrier, Change, CutDetector, Smoother};
@@ -72,8 +72,8 @@ fn refinement_and_levels_are_the_same_at_each_width() {
         let controls = Controls { black_point: 0.1, white_point: 0.9, edge_shift: 9.0, edge_softness: 20.0 };
         same_at_each_width(format!("{what} levels"), || {
             let mut out = alpha(w, h);
-            Levels::new().apply(&mut out, w, h, &controls);
-            Levels::new().apply(&mut out, w, h, &Controls { edge_shift: -7.0, ..controls });
+            Adjuster::new().apply(&mut out, w, h, &controls);
+            Adjuster::new().apply(&mut out, w, h, &Controls { edge_shift: -7.0, ..controls });
             out
         });
     });

@@ -16,7 +16,7 @@ use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::matte::Mask;
 use crate::paint::{Painter, Prepared};
-use crate::refine::{Colors, Levels, Refiner};
+use crate::refine::{Adjuster, Colors, Refiner};
 use crate::scene::Scene;
 use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{Smoother, Window};
@@ -57,7 +57,7 @@ pub enum MatteSource {
 /// What the stages of a frame took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
-    /// From the mask to a matte of the frame's size, and its levels.
+    /// From the mask to a matte of the frame's size, and what its controls make of it.
     pub refine: Duration,
     /// What steadies mask and matte, and carries a mask to another frame.
     pub temporal: Duration,
@@ -87,7 +87,7 @@ pub struct State {
     pub window: Window,
     smoother: Smoother,
     scene: Scene,
-    levels: Levels,
+    adjuster: Adjuster,
     painter: Painter,
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
@@ -135,7 +135,7 @@ impl State {
             window: Window::new(),
             smoother: Smoother::new(),
             scene: Scene::new(),
-            levels: Levels::new(),
+            adjuster: Adjuster::new(),
             painter: Painter::default(),
             mattes: Mattes::new(input.width() as usize, input.height() as usize, input.has_alpha()),
             converter: FormatConverter::new(input, output),
@@ -170,7 +170,7 @@ impl State {
             window: old.window,
             smoother: old.smoother,
             scene: old.scene,
-            levels: old.levels,
+            adjuster: old.adjuster,
             painter: old.painter,
             ..self
         };
@@ -437,7 +437,7 @@ impl State {
         }
         self.smoother.apply(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();
-        self.levels.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
+        self.adjuster.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         temporal
     }
 }

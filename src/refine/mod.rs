@@ -6,19 +6,19 @@
 //! soft where it was not. All of it happens in the uncertain band only: solid areas are exactly 255, empty ones
 //! exactly 0, and the cost follows the length of the edge.
 
+mod adjust;
 mod alpha;
 mod band;
 mod blocks;
 mod foreground;
 mod guided;
-mod levels;
 mod planes;
 mod strips;
 
+pub use adjust::{Adjuster, Controls};
 pub(crate) use alpha::alpha_row;
 pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
-pub use levels::{Controls, Levels};
 pub(crate) use planes::{component_row, halve_plane, mix, place};
 
 use std::cell::RefCell;

@@ -81,7 +81,7 @@ impl State {
             }
         }
         if *found {
-            self.levels.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
+            self.adjuster.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::simd::multiversion;
 
-/// The settings of [`Levels`]. The default changes nothing.
+/// The settings of [`Adjuster`]. The default changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Controls {
     /// Alpha (0..1) that becomes 0.
@@ -25,12 +25,12 @@ impl Default for Controls {
 
 /// Applies [`Controls`]; keeps its buffers from frame to frame, nothing else.
 #[derive(Debug, Default)]
-pub struct Levels {
+pub struct Adjuster {
     from: Vec<u8>,
     sums: Vec<u8>,
 }
 
-impl Levels {
+impl Adjuster {
     /// No buffers yet.
     pub fn new() -> Self {
         Self::default()
@@ -227,7 +227,7 @@ mod tests {
 
     fn apply(alpha: &[u8], controls: Controls) -> Vec<u8> {
         let mut out = alpha.to_vec();
-        Levels::new().apply(&mut out, W, H, &controls);
+        Adjuster::new().apply(&mut out, W, H, &controls);
         out
     }
 
@@ -285,10 +285,10 @@ mod tests {
         let all = Controls { black_point: 0.1, white_point: 0.9, edge_shift: 2.0, edge_softness: 9.0 };
         for (w, h) in [(1, 1), (1, 300), (301, 1), (401, 333)] {
             let mut alpha = vec![255; w * h];
-            Levels::new().apply(&mut alpha, w, h, &all);
+            Adjuster::new().apply(&mut alpha, w, h, &all);
             assert!(alpha.iter().all(|&a| a == 255));
         }
-        Levels::new().apply(&mut [1, 2], 3, 1, &all);
+        Adjuster::new().apply(&mut [1, 2], 3, 1, &all);
     }
 
     #[test]
