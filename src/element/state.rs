@@ -427,7 +427,7 @@ impl State {
         }
         let mut temporal = begin.elapsed();
         let of = (frame, &mask.data[..], mask.width, mask.height);
-        if !self.refiner.refine_but(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
+        if !self.refiner.refine_partly(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
             self.smoother.disturb();
         }
         let begin = Instant::now();

@@ -7,7 +7,7 @@
 //! exactly 0, and the cost follows the length of the edge.
 
 mod adjust;
-mod alpha;
+mod alpha_rows;
 mod band;
 mod blocks;
 mod foreground;
@@ -16,7 +16,7 @@ mod planes;
 mod strips;
 
 pub use adjust::{Adjuster, Controls};
-pub(crate) use alpha::alpha_row;
+pub(crate) use alpha_rows::alpha_row;
 pub use blocks::Kept;
 pub use foreground::{Colors, Foreground, Unmixed};
 pub(crate) use planes::{component_row, halve_plane, mix, place};
@@ -150,12 +150,12 @@ impl Refiner {
         quality: Quality,
         out: &mut [u8],
     ) {
-        self.refine_but((frame, mask, mask_w, mask_h), quality, None, out);
+        self.refine_partly((frame, mask, mask_w, mask_h), quality, None, out);
     }
 
-    /// As [`Refiner::refine`], but for what is kept of the last frame's matte, whose blocks in `out` are left undefined. Gives
-    /// whether it was; if not, `out` is whole.
-    pub fn refine_but(
+    /// As [`Refiner::refine`], but skips the blocks in `kept`, whose matte is that of the last frame, and leaves them undefined in
+    /// `out`. Gives whether it skipped them; if not, all of `out` is written.
+    pub fn refine_partly(
         &mut self,
         (frame, mask, mask_w, mask_h): (&Frame<'_>, &[f32], usize, usize),
         quality: Quality,
@@ -193,7 +193,7 @@ impl Refiner {
             self.made = Some(last);
             self.strips.fill(frame, &self.blocks);
             for n in (last..self.levels.len()).rev() {
-                self.fit(n, noise(frame));
+                self.fit(n, regularisation(frame));
                 if n == 1 && last == 0 {
                     self.settle();
                 }
@@ -590,7 +590,7 @@ fn folds(format: Format, scale: usize) -> bool {
 }
 
 /// What is added to each colour's variance: [`EPS`] on R, G and B, and as much contrast of grey on luma alone.
-fn noise(frame: &Frame<'_>) -> [f32; 3] {
+fn regularisation(frame: &Frame<'_>) -> [f32; 3] {
     if !frame.format.is_yuv() {
         return if frame.format.layout().colors == 1 { [EPS / 3.0; 3] } else { [EPS; 3] };
     }

@@ -97,7 +97,7 @@ fn what_is_kept_leaves_the_rest_as_it_is() {
             let (mut refiner, mut out) = (Refiner::new(), vec![0; w * h]);
             let run = |refiner: &mut Refiner, kept: Option<&[bool]>, out: &mut [u8]| {
                 let kept = kept.map(|blocks| Kept { side, wide, blocks });
-                refiner.refine_but((&picture.frame(), &mask, 128, 72), Quality::Best, kept, out)
+                refiner.refine_partly((&picture.frame(), &mask, 128, 72), Quality::Best, kept, out)
             };
             assert!(
                 !run(&mut refiner, Some(&vec![true; wide * high]), &mut out),
@@ -117,10 +117,10 @@ fn what_is_kept_leaves_the_rest_as_it_is() {
             let of = (&picture.frame(), &mask[..], 128, 72);
             let blocks = vec![true; wide * high];
             let kept = Some(Kept { side, wide, blocks: &blocks });
-            assert!(!refiner.refine_but(of, Quality::Fast, kept, &mut out));
-            assert!(refiner.refine_but(of, Quality::Fast, kept, &mut out));
-            assert!(!refiner.refine_but(of, Quality::None, kept, &mut out));
-            assert!(!refiner.refine_but(of, Quality::Best, kept, &mut out));
+            assert!(!refiner.refine_partly(of, Quality::Fast, kept, &mut out));
+            assert!(refiner.refine_partly(of, Quality::Fast, kept, &mut out));
+            assert!(!refiner.refine_partly(of, Quality::None, kept, &mut out));
+            assert!(!refiner.refine_partly(of, Quality::Best, kept, &mut out));
         }
     }
 }

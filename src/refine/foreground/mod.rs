@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use super::{
     Local,
-    alpha::alpha_row,
+    alpha_rows::alpha_row,
     blocks::runs,
     planes::{halve_plane, stretch_row},
     with_local,
