@@ -117,10 +117,10 @@ impl Rest {
     fn matte(&mut self, frame: &Frame<'_>, mask: &mut Mask, recurrent: bool) -> Vec<u8> {
         let mut alpha = vec![0; W * H];
         if !recurrent {
-            self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, STRENGTH);
+            self.smoother.smooth_mask(frame, &mut mask.data, mask.width, mask.height, STRENGTH);
         }
         self.refiner.refine(frame, &mask.data, mask.width, mask.height, Quality::Best, &mut alpha);
-        self.smoother.apply(frame, &mut alpha, STRENGTH);
+        self.smoother.smooth_matte(frame, &mut alpha, STRENGTH);
         alpha
     }
 }

@@ -126,9 +126,9 @@ fn stages(c: &mut Criterion) {
             let n = next();
             let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
             let (w, h) = (mask.width, mask.height);
-            smoother.mask(&frame, black_box(&mut mask.data), w, h, STRENGTH);
+            smoother.smooth_mask(&frame, black_box(&mut mask.data), w, h, STRENGTH);
             alpha.copy_from_slice(&mattes[n]);
-            smoother.apply(&frame, black_box(&mut alpha), STRENGTH);
+            smoother.smooth_matte(&frame, black_box(&mut alpha), STRENGTH);
         });
     });
     let (mut foreground, mut next) = (Foreground::new(), to_and_fro());
@@ -146,9 +146,9 @@ fn stages(c: &mut Criterion) {
             let n = next();
             let (frame, mut mask) = (frame(&frames[n]), masks[n].clone());
             let (w, h) = (mask.width, mask.height);
-            smoother.mask(&frame, &mut mask.data, w, h, STRENGTH);
+            smoother.smooth_mask(&frame, &mut mask.data, w, h, STRENGTH);
             refiner.refine(&frame, &mask.data, w, h, Quality::Best, &mut alpha);
-            smoother.apply(&frame, &mut alpha, STRENGTH);
+            smoother.smooth_matte(&frame, &mut alpha, STRENGTH);
             copy.copy_from_slice(&frames[n]);
             foreground.estimate(black_box(&mut frame_mut(&mut copy)), black_box(&alpha), Colors::All);
         });

@@ -372,11 +372,11 @@ pub fn frames(data: &[u8]) {
     };
     for _ in 0..2 {
         scene.correct(&frame, &mut mask, mw, mh);
-        smoother.mask(&frame, &mut mask, mw, mh, 0.6);
+        smoother.smooth_mask(&frame, &mut mask, mw, mh, 0.6);
         let quality = b.pick(&[Quality::None, Quality::Fast, Quality::Best]);
         Refiner::new().refine(&frame, &mask, mw, mh, quality, &mut matte);
         scene.refine(&frame, &mut matte);
-        smoother.apply(&frame, &mut matte, 0.6);
+        smoother.smooth_matte(&frame, &mut matte, 0.6);
         Adjuster::new().apply(&mut matte, frame.width, frame.height, &controls);
     }
     let mut alpha = matte.clone();

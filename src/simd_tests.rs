@@ -148,8 +148,8 @@ fn what_is_remembered_is_the_same_at_each_width() {
                 carrier.advance(&frame);
                 carrier.carry(0, &mask, mw, mh, &mut carried);
                 carrier.mark(n);
-                smoother.mask(&frame, &mut mask, mw, mh, 0.6);
-                smoother.apply(&frame, &mut alpha, 0.6);
+                smoother.smooth_mask(&frame, &mut mask, mw, mh, 0.6);
+                smoother.smooth_matte(&frame, &mut alpha, 0.6);
                 // Frames enough for the background to be known.
                 for _ in 0..4 {
                     scene.correct(&frame, &mut mask, mw, mh);

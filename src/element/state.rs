@@ -413,7 +413,7 @@ impl State {
         // hardly larger than the mask, motion is not known finely enough to carry it along.
         let steadies = !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height;
         let seen = self.window.view(number);
-        let steps = if steadies { self.smoother.meet(frame, seen, strength) } else { None };
+        let steps = if steadies { self.smoother.begin_frame(frame, seen, strength) } else { None };
         let ahead = self.window.blend(number, &mut mask.data, steps);
         self.smoother.set_ahead(ahead);
         // Who is not wanted is no background: they would come back for being different from it.
@@ -423,19 +423,19 @@ impl State {
             self.scene.reset();
         }
         if steadies {
-            self.smoother.mask(frame, &mut mask.data, mask.width, mask.height, strength);
+            self.smoother.smooth_mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();
         let of = (frame, &mask.data[..], mask.width, mask.height);
         if !self.refiner.refine_partly(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
-            self.smoother.disturb();
+            self.smoother.keep_nothing();
         }
         let begin = Instant::now();
         if quality != Refine::None && self.scene.is_known() {
             self.smoother.restore(self.mattes.matte_mut());
             self.scene.refine(frame, self.mattes.matte_mut());
         }
-        self.smoother.apply(frame, self.mattes.matte_mut(), strength);
+        self.smoother.smooth_matte(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();
         self.adjuster.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         temporal

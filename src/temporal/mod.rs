@@ -71,7 +71,7 @@ const STILL: f32 = 1.0;
 
 /// Smooths masks and mattes over time. One per stream; [`Smoother::reset`] after a seek, a cut or a gap.
 ///
-/// For each frame: [`Smoother::mask`], refinement, [`Smoother::apply`]. Either works without the other.
+/// For each frame: [`Smoother::smooth_mask`], refinement, [`Smoother::smooth_matte`]. Either works without the other.
 #[derive(Debug, Default)]
 pub struct Smoother {
     width: usize,
@@ -106,7 +106,7 @@ pub struct Smoother {
     /// Masks come from a [`Window`].
     ahead: bool,
     /// Goes round with the frames: what is too small a step for eight bits is taken now and then.
-    round: u8,
+    dither: u8,
     /// Where the scene stands still, and where the matte is kept for it.
     still: Still,
     rest: Rest,
@@ -115,8 +115,8 @@ pub struct Smoother {
     /// Whether `now` holds the frame that is being worked on, and `before` the one before it.
     current: bool,
     started: bool,
-    /// Whether [`Smoother::meet`] has taken it in.
-    met: bool,
+    /// Whether [`Smoother::begin_frame`] has taken it in.
+    begun: bool,
 }
 
 /// What is known, and found out, about the way of a frame's blocks to the frame before.
@@ -140,7 +140,7 @@ impl Smoother {
         self.still.reset();
         self.rest.disturb();
         (self.started, self.current, self.alpha_kept, self.mask_size) = (false, false, false, (0, 0));
-        (self.seen, self.met) = (None, false);
+        (self.seen, self.begun) = (None, false);
     }
 
     /// Whether masks that come from now on are those of a [`Window`], which looks ahead.
@@ -148,16 +148,21 @@ impl Smoother {
         self.ahead = ahead;
     }
 
-    /// Takes in the frame that [`Smoother::mask`] is about to get the mask of, as a [`Window`] has seen it; gives what that
+    /// Takes in the frame that [`Smoother::smooth_mask`] is about to get the mask of, as a [`Window`] has seen it; gives what that
     /// needs, too. None at the beginning, or with a `strength` of 0.
-    pub fn meet(&mut self, frame: &Frame<'_>, seen: Option<Arc<View>>, strength: f32) -> Option<Steps<'_>> {
+    pub fn begin_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        seen: Option<Arc<View>>,
+        strength: f32,
+    ) -> Option<Steps<'_>> {
         self.seen = seen;
         weight(strength).filter(|_| readable(frame))?;
         in_pool(|| {
             self.look(frame);
             self.still.take(&self.now);
         });
-        self.met = true;
+        self.begun = true;
         let Self { field, still, now, before, motion_before, .. } = self;
         self.started.then_some(Steps { field, still, views: (now, before), was: motion_before })
     }
@@ -166,12 +171,19 @@ impl Smoother {
     /// `strength` runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that
     /// noise falls to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask that does not hold as much as
     /// its size says is left alone.
-    pub fn mask(&mut self, frame: &Frame<'_>, mask: &mut [f32], mask_w: usize, mask_h: usize, strength: f32) {
+    pub fn smooth_mask(
+        &mut self,
+        frame: &Frame<'_>,
+        mask: &mut [f32],
+        mask_w: usize,
+        mask_h: usize,
+        strength: f32,
+    ) {
         let sized = mask_w.checked_mul(mask_h).is_some_and(|n| n > 0 && mask.len() == n);
         let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
             return self.reset();
         };
-        if !std::mem::take(&mut self.met) {
+        if !std::mem::take(&mut self.begun) {
             in_pool(|| {
                 self.look(frame);
                 self.still.take(&self.now);
@@ -201,8 +213,8 @@ impl Smoother {
         self.mask.copy_from_slice(mask);
     }
 
-    /// The blocks whose matte is kept as it went out last, if there are any: [`Smoother::apply`] puts it there. Whoever
-    /// cannot keep to that says so by [`Smoother::disturb`].
+    /// The blocks whose matte is kept as it went out last, if there are any: [`Smoother::smooth_matte`] puts it there. Whoever
+    /// cannot keep to that says so by [`Smoother::keep_nothing`].
     pub fn kept(&self) -> Option<Kept<'_>> {
         let (side, blocks) = (BLOCK * self.scale, self.rest.kept());
         (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
@@ -218,13 +230,13 @@ impl Smoother {
     }
 
     /// Nothing is kept of this frame.
-    pub fn disturb(&mut self) {
+    pub fn keep_nothing(&mut self) {
         self.rest.disturb();
     }
 
     /// Smooths the refined `alpha` (tight rows of the frame's size) in place where the scene stands still.
-    /// `strength` as for [`Smoother::mask`]. An `alpha` of another size than the frame is left alone.
-    pub fn apply(&mut self, frame: &Frame<'_>, alpha: &mut [u8], strength: f32) {
+    /// `strength` as for [`Smoother::smooth_mask`]. An `alpha` of another size than the frame is left alone.
+    pub fn smooth_matte(&mut self, frame: &Frame<'_>, alpha: &mut [u8], strength: f32) {
         let sized = frame.width.checked_mul(frame.height) == Some(alpha.len());
         let Some(weight) = weight(strength).filter(|_| sized && readable(frame)) else {
             return self.reset();
@@ -429,8 +441,8 @@ impl Smoother {
         columns.extend((0..lw).map(|u| u * mw / lw));
         let (still, free) = (&self.still, &self.free);
         let long: [f32; LONG as usize] = std::array::from_fn(|age| lasting(age as u8, weight));
-        self.round = self.round.wrapping_add(159);
-        let round = self.round;
+        self.dither = self.dither.wrapping_add(159);
+        let dither = self.dither;
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let (mut keep, mut hold) = ([0u8; BLOCK * 4], [0u8; BLOCK * 4]);
@@ -471,7 +483,7 @@ impl Smoother {
                                 hold.fill((same * usual.max(held) + 0.5) as u8);
                             }
                         }
-                        mix(row, past, &keep[..row.len()], &hold[..row.len()], round);
+                        mix(row, past, &keep[..row.len()], &hold[..row.len()], dither);
                     }
                     past.copy_from_slice(row);
                 }
@@ -543,11 +555,11 @@ multiversion! {
     /// Moves each pixel from the past, of which `keep` (255: all) remains, towards the present; at least by one step,
     /// so that solid becomes solid. Of a change that is no more than [`QUIET`], and leads to no solid, `hold` remains;
     /// where that is more than [`FIRM`] a smaller step is taken once in a while.
-    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8], hold: &[u8], round: u8) {
+    fn mix(alpha: &mut [u8], past: &[u8], keep: &[u8], hold: &[u8], dither: u8) {
         for (((a, &p), &keep), &hold) in alpha.iter_mut().zip(past).zip(keep).zip(hold) {
             let gap = i32::from(*a) - i32::from(p);
             let quiet = if *a == 0 || *a == 255 { 0 } else { gap.abs().min(QUIET) };
-            let up = if hold > FIRM && quiet == gap.abs() { i32::from(round) } else { 255 };
+            let up = if hold > FIRM && quiet == gap.abs() { i32::from(dither) } else { 255 };
             let more = gap.abs() - quiet;
             let size = (quiet * (256 - i32::from(hold)) + more * (256 - i32::from(keep)) + up) >> 8;
             *a = (i32::from(p) + if gap < 0 { -size } else { size }) as u8;

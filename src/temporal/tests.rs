@@ -54,7 +54,7 @@ fn a_still_scene_with_noise_stands_still() {
                 alpha[i] = (f32::from(alpha[i]) + 12.0 * noise.next()).clamp(0.0, 255.0) as u8;
             }
             let raw = alpha.clone();
-            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
             if n >= 10 {
                 for (s, &i) in sums.iter_mut().zip(&band) {
                     for (k, v) in [raw[i], alpha[i]].into_iter().enumerate() {
@@ -84,7 +84,7 @@ fn a_moving_disc_leaves_nothing_behind() {
             let (luma, truth) = disc(cx, 240.0, 70.0);
             let p = picture(Format::Gray8, &luma, &mut noise, sigma);
             let mut alpha = truth.clone();
-            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
             // Where alpha crosses one half along the middle row, in front and behind.
             let cross = |alpha: &[u8], back: bool| {
                 let row: f32 = alpha[240 * W..][..W]
@@ -125,9 +125,9 @@ fn a_disc_of_another_tint_leaves_nothing_behind() {
                         }
                     }
                     let mut mask = shrink(&truth);
-                    smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+                    smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
                     let mut alpha = truth.clone();
-                    smoother.apply(&p.frame(), &mut alpha, 0.6);
+                    smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
                     let area = |a: &[u8]| a.iter().map(|v| f64::from(*v)).sum::<f64>() / 255.0;
                     // What is behind the disc, as so many of its own rows of 140 pixels.
                     let off = (area(&alpha) - area(&truth)).abs() / 140.0;
@@ -153,12 +153,12 @@ fn what_looks_like_the_subject_is_not_kept_where_that_has_left() {
             luma.iter().enumerate().map(|(i, &l)| if print(i) { 180.0 } else { l }).collect();
         let p = picture(Format::Gray8, &luma, &mut noise, 1.0);
         let mut mask = shrink(&truth);
-        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+        smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
         let left =
             mask.iter().zip(shrink(&truth)).filter(|(_, t)| *t == 0.0).fold(0.0f32, |m, (&v, _)| m.max(v));
         assert!(left < 0.1, "frame {n}: {left} of the mask is left");
         let mut alpha = truth.clone();
-        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
         // A block that is uncovered by a small part only still counts as seen before.
         let left = alpha.iter().zip(&truth).filter(|(a, t)| **t == 0 && **a > 20).count();
         assert!(left <= 40, "frame {n}: {left} pixels of the matte are left");
@@ -189,7 +189,7 @@ fn a_hole_of_one_frame_is_held_and_a_lasting_change_is_not() {
                 mask[y * w + 58..y * w + 70].fill(0.0);
             }
         }
-        smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
+        smoother.smooth_mask(&p.frame(), &mut mask, w, h, 0.6);
         middle.push(mask[46 * w + 64]);
     }
     assert!(middle[..10].iter().all(|&a| a > 0.9), "{middle:?}");
@@ -205,13 +205,13 @@ fn a_mask_follows_a_moving_disc() {
             let p = picture(Format::Nv12, &luma, &mut noise, 2.0);
             let truth = shrink(&truth);
             let mut mask = truth.clone();
-            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+            smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
             let row = 48 * (W / 5)..49 * (W / 5);
             let off: f32 = row.map(|i| (mask[i] - truth[i]).abs()).sum();
             // Two edges, samples of five pixels.
             assert!(off * 5.0 / 2.0 <= 1.0, "{step} px a frame, frame {n}: {} px", off * 2.5);
             let mut alpha = vec![0; W * H];
-            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
         }
     }
 }
@@ -222,22 +222,22 @@ fn off_reset_and_other_sizes_leave_the_matte_alone() {
     let (luma, truth) = disc(320.0, 240.0, 120.0);
     let p = picture(Format::Gray8, &luma, &mut Noise(4), 0.0);
     let empty = vec![0; W * H];
-    smoother.apply(&p.frame(), &mut empty.clone(), 0.6);
+    smoother.smooth_matte(&p.frame(), &mut empty.clone(), 0.6);
     let mut alpha = truth.clone();
-    smoother.apply(&p.frame(), &mut alpha, 0.0);
+    smoother.smooth_matte(&p.frame(), &mut alpha, 0.0);
     assert_eq!(alpha, truth);
-    smoother.apply(&p.frame(), &mut alpha, 0.6);
+    smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
     assert_eq!(alpha, truth, "nothing is remembered while off");
     smoother.reset();
-    smoother.apply(&p.frame(), &mut alpha, 1.0);
+    smoother.smooth_matte(&p.frame(), &mut alpha, 1.0);
     assert_eq!(alpha, truth);
     for (w, h) in [(1, 1), (3, 1), (1, 700), (481, 483), (17, 33)] {
         let p = Picture::new(Format::Yuy2, w, h);
         for value in [255, 90, 90] {
             let mut alpha = vec![value; w * h];
-            smoother.apply(&p.frame(), &mut alpha, 0.5);
+            smoother.smooth_matte(&p.frame(), &mut alpha, 0.5);
         }
-        smoother.apply(&p.frame(), &mut [1, 2], 0.5);
+        smoother.smooth_matte(&p.frame(), &mut [1, 2], 0.5);
     }
 }
 
@@ -249,9 +249,9 @@ fn no_block_stands_out() {
     let block = |i: usize| (320..352).contains(&(i % W)) && (224..256).contains(&(i / W));
     let other: Vec<f32> = (0..W * H).map(|i| if block(i) { 250.0 - luma[i] } else { luma[i] }).collect();
     let (mut noise, mut smoother) = (Noise(5), Smoother::new());
-    smoother.apply(&picture(Format::I420, &luma, &mut noise, 0.0).frame(), &mut vec![255; W * H], 0.6);
+    smoother.smooth_matte(&picture(Format::I420, &luma, &mut noise, 0.0).frame(), &mut vec![255; W * H], 0.6);
     let mut alpha = vec![0; W * H];
-    smoother.apply(&picture(Format::I420, &other, &mut noise, 0.0).frame(), &mut alpha, 0.6);
+    smoother.smooth_matte(&picture(Format::I420, &other, &mut noise, 0.0).frame(), &mut alpha, 0.6);
     let row = &alpha[240 * W..][..W];
     assert_eq!(row[336], 0, "what is new there has no past");
     assert!(row[200] > 180, "what stands still is steadied: {}", row[200]);
@@ -278,9 +278,9 @@ fn what_creeps_is_followed() {
             let luma: Vec<f32> = luma.iter().map(|l| 60.0 + (l - 60.0) * contrast).collect();
             let p = picture(Format::Gray8, &luma, &mut noise, sigma);
             let mut mask = shrink(&truth);
-            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+            smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
             let mut alpha = truth.clone();
-            smoother.apply(&p.frame(), &mut alpha, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
             let what = format!("σ {sigma}, {step} px a frame, contrast {contrast}, frame {n}");
             let off = |got: f32, want: f32| (got - want).abs();
             for back in [true, false] {
@@ -315,8 +315,8 @@ fn what_noise_hides_is_followed() {
             let luma: Vec<f32> = luma.iter().map(|l| 60.0 + (l - 60.0) * contrast).collect();
             let p = picture(Format::Gray8, &luma, &mut noise, 12.0);
             let mut mask = shrink(&truth);
-            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
-            smoother.apply(&p.frame(), &mut truth.clone(), 0.6);
+            smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut truth.clone(), 0.6);
             if n > 40 {
                 let want = shrink(&truth);
                 let off: f32 = mask.iter().zip(&want).map(|(m, w)| (m - w).abs()).sum();
@@ -339,8 +339,8 @@ fn a_little_smoothing_is_little_in_a_still_scene() {
         // One half, a little more, and one half again.
         let value = if n < 30 { 0.5 } else { 0.6 };
         let mut mask = vec![value; W / 5 * (H / 5)];
-        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, 0.05);
-        smoother.apply(&p.frame(), &mut vec![128; W * H], 0.05);
+        smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, 0.05);
+        smoother.smooth_matte(&p.frame(), &mut vec![128; W * H], 0.05);
         assert!((mask[W / 5 * 40 + 40] - value).abs() < 0.02, "frame {n}: {}", mask[W / 5 * 40 + 40]);
     }
 }
@@ -361,8 +361,8 @@ fn a_mask_that_wavers_over_a_still_scene_is_held() {
             for (_, m) in mask.iter_mut().enumerate().filter(|(i, _)| inside(*i)) {
                 *m = 0.55 + slow + 0.06 * noise.next();
             }
-            smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
-            smoother.apply(&p.frame(), &mut truth.clone(), 0.6);
+            smoother.smooth_mask(&p.frame(), &mut mask, w, h, 0.6);
+            smoother.smooth_matte(&p.frame(), &mut truth.clone(), 0.6);
             seen.push(mask);
         }
         let seen = &seen[20..];
@@ -394,8 +394,8 @@ fn what_was_held_for_long_yields_to_a_network_that_insists() {
                 alpha[y * W + 290..y * W + 350].fill(60);
             }
         }
-        smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
-        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        smoother.smooth_mask(&p.frame(), &mut mask, w, h, 0.6);
+        smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
         left.0.push(mask[46 * w + 64]);
         left.1.push(alpha[230 * W + 320]);
     }
@@ -427,7 +427,7 @@ fn a_matte_is_kept_where_nothing_changes() {
             }
         }
         let p = picture(Format::I420, &luma, &mut noise, 3.0);
-        smoother.mask(&p.frame(), &mut mask, w, h, 0.6);
+        smoother.smooth_mask(&p.frame(), &mut mask, w, h, 0.6);
         let kept = smoother.kept().map_or(vec![false; wide * 15], |k| k.blocks.to_vec());
         let before = smoother.alpha.clone();
         let mut alpha: Vec<u8> =
@@ -435,7 +435,7 @@ fn a_matte_is_kept_where_nothing_changes() {
         for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * wide + i % W / 32]) {
             *a = 99;
         }
-        smoother.apply(&p.frame(), &mut alpha, 0.6);
+        smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
         let undefined = (0..W * H).filter(|i| kept[i / W / 32 * wide + i % W / 32]);
         assert!(undefined.clone().all(|i| alpha[i] == before[i]), "frame {n}");
         assert!(smoother.kept().is_none(), "what was kept of a frame is not of the next");
@@ -466,11 +466,11 @@ fn nothing_is_kept_of_little_smoothing_or_after_a_reset() {
         let mut smoother = Smoother::new();
         assert!(smoother.kept().is_none());
         for n in 0..40 {
-            smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
+            smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
             assert!(strength > 0.5 || smoother.kept().is_none(), "frame {n}");
-            smoother.apply(&p.frame(), &mut alpha, strength);
+            smoother.smooth_matte(&p.frame(), &mut alpha, strength);
         }
-        smoother.mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
+        smoother.smooth_mask(&p.frame(), &mut mask, W / 5, H / 5, strength);
         assert_eq!(smoother.kept().is_some(), strength > 0.5);
         smoother.reset();
         assert!(smoother.kept().is_none());
@@ -501,7 +501,7 @@ fn a_window_and_the_smoother_share_what_they_see() {
         let seen = window.view(n as u64);
         let before = n.checked_sub(1).and_then(|n| window.view(n as u64));
         assert!(seen.is_some());
-        let steps = smoother.meet(&picture.frame(), seen.clone(), 0.6);
+        let steps = smoother.begin_frame(&picture.frame(), seen.clone(), 0.6);
         assert_eq!(steps.is_some(), n != 0 && n != 5, "frame {n}");
         if let Some(steps) = &steps {
             assert!(Arc::ptr_eq(steps.views.0, seen.as_ref().unwrap()), "frame {n}");
@@ -512,21 +512,21 @@ fn a_window_and_the_smoother_share_what_they_see() {
         assert!(window.blend(n as u64, &mut mask, steps));
         assert_eq!(smoother.field.known.contains(&true), known, "frame {n}");
         smoother.set_ahead(true);
-        smoother.mask(&picture.frame(), &mut mask, mw, mh, 0.6);
+        smoother.smooth_mask(&picture.frame(), &mut mask, mw, mh, 0.6);
         assert!(Arc::ptr_eq(&smoother.now, seen.as_ref().unwrap()), "frame {n}");
         let mut alpha = alpha.clone();
-        smoother.apply(&picture.frame(), &mut alpha, 0.6);
+        smoother.smooth_matte(&picture.frame(), &mut alpha, 0.6);
     }
     // Nor does it matter to the smoother who looks first.
     let (mut met, mut alone) = (Smoother::new(), Smoother::new());
     for (n, (picture, mask, alpha)) in frames.iter().enumerate() {
         let results = [(&mut met, true), (&mut alone, false)].map(|(smoother, meets)| {
             if meets {
-                assert_eq!(smoother.meet(&picture.frame(), None, 0.6).is_some(), n > 0);
+                assert_eq!(smoother.begin_frame(&picture.frame(), None, 0.6).is_some(), n > 0);
             }
             let (mut mask, mut alpha) = (mask.clone(), alpha.clone());
-            smoother.mask(&picture.frame(), &mut mask, mw, mh, 0.6);
-            smoother.apply(&picture.frame(), &mut alpha, 0.6);
+            smoother.smooth_mask(&picture.frame(), &mut mask, mw, mh, 0.6);
+            smoother.smooth_matte(&picture.frame(), &mut alpha, 0.6);
             (mask, alpha)
         });
         assert!(results[0] == results[1], "frame {n}");
