@@ -9,7 +9,7 @@ use super::log::Log;
 use super::means::{Loaded, Means};
 use super::pool;
 use super::settings::*;
-use super::state::State;
+use super::state::StreamState;
 use super::worker::Worker;
 use crate::auto;
 use crate::compose;
@@ -176,7 +176,7 @@ impl BgRemove {
         Some(plugin.filename()?.parent()?.to_path_buf())
     }
 
-    /// New caps: a new [`State`], and perhaps another network for a frame of another shape.
+    /// New caps: a new [`StreamState`], and perhaps another network for a frame of another shape.
     pub(super) fn configure(&self, input: &VideoInfo, output: &VideoInfo) -> Result<(), Error> {
         if self.worker().is_none() {
             return Err(Error::new(ErrorKind::Runtime, "the element is not in READY"));
@@ -217,8 +217,8 @@ impl BgRemove {
                 self.install_network(&means, chosen);
                 self.set_worker_network(means.network(), &loaded);
                 let in_force = old.as_ref().map(|old| old.in_force.clone());
-                let fresh = State::new(input, output, means, loaded, in_force);
-                old.into_iter().fold(fresh, State::with_buffers_of)
+                let new = StreamState::new(input, output, means, loaded, in_force);
+                old.into_iter().fold(new, StreamState::with_buffers_of)
             }
         };
         gst::debug!(

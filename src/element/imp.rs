@@ -7,7 +7,7 @@ use super::log::Log;
 use super::messages::Posted;
 use super::properties::PROPERTIES;
 use super::settings::*;
-use super::state::State;
+use super::state::StreamState;
 use super::timing::Timing;
 use super::worker::Worker;
 use crate::auto::Chosen;
@@ -47,7 +47,7 @@ pub struct BgRemove {
     pub(super) chosen: Mutex<Option<Chosen>>,
     /// Locked by the streaming thread while it waits for masks and posts messages. A handler of a message may set a property, so
     /// no property may lock it, and other threads only while the streaming thread stands still.
-    pub(super) state: Mutex<Option<State>>,
+    pub(super) state: Mutex<Option<StreamState>>,
     /// The frame's width over its height while caps are set. Not in `state`, since properties read it.
     pub(super) aspect: Mutex<Option<f64>>,
     pub(super) network_loader: Arc<NetworkLoader>,

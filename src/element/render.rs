@@ -3,7 +3,7 @@
 use super::flow::QueuedFrame;
 use super::imp::{BgRemove, CAT};
 use super::settings::{OnError, Settings};
-use super::state::{MatteSource, Spent, State};
+use super::state::{MatteSource, Spent, StreamState};
 use super::worker::Worker;
 use crate::error::Error;
 use crate::matte::Times;
@@ -46,7 +46,7 @@ impl BgRemove {
     /// Does the work for a frame that needs no mask; returns how long it took.
     pub(super) fn prepare_frame(
         &self,
-        state: &mut State,
+        state: &mut StreamState,
         input: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
@@ -82,7 +82,7 @@ impl BgRemove {
     /// Makes the frame that goes out.
     pub(super) fn render(
         &self,
-        state: &mut State,
+        state: &mut StreamState,
         worker: &Worker,
         held: &QueuedFrame,
         begun: Duration,
@@ -161,7 +161,7 @@ impl BgRemove {
     /// Makes a frame whose matte is its screen's: in its own turn, with no other frame's mask.
     fn render_keyed(
         &self,
-        state: &mut State,
+        state: &mut StreamState,
         held: &QueuedFrame,
         buffer: &mut gst::Buffer,
         (begun, waited): (Duration, Duration),

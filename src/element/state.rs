@@ -66,7 +66,7 @@ pub struct Spent {
 }
 
 /// Everything between caps and the end of the stream.
-pub struct State {
+pub struct StreamState {
     pub input: VideoInfo,
     output: VideoInfo,
     /// The network in use or what stands for one, and the settings that it was loaded for.
@@ -101,7 +101,7 @@ pub struct State {
     layering: Layering,
 }
 
-impl State {
+impl StreamState {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
@@ -149,7 +149,7 @@ impl State {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let fresh = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
+        let new = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
         Self {
             window: self.window,
             smoother: self.smoother,
@@ -159,7 +159,7 @@ impl State {
             low_priority: self.low_priority,
             wanted: self.wanted,
             regions: self.regions,
-            ..fresh
+            ..new
         }
     }
 
@@ -238,7 +238,7 @@ impl State {
     }
 
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already and stay ([`State::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
+    /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when the buffer does not hold what its caps say.
@@ -246,7 +246,7 @@ impl State {
         self.converter.convert(input)
     }
 
-    /// Makes of the frame's colours, which are there already or have been put there ([`State::convert`]), the frame that goes out, with edges as
+    /// Makes of the frame's colours, which are there already or have been put there ([`StreamState::convert`]), the frame that goes out, with edges as
     /// fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::imp::{BgRemove, CAT};
 use super::means::Means;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
-use super::state::State;
+use super::state::StreamState;
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, ErrorKind};
 use crate::subjects::{Region, Wanted};
@@ -217,7 +217,7 @@ impl BgRemove {
     /// `lookahead`, which the network is at work on meanwhile.
     fn look_around(
         &self,
-        state: &mut State,
+        state: &mut StreamState,
         worker: &Worker,
         held: &QueuedFrame,
         settings: &Settings,
@@ -344,7 +344,7 @@ impl BgRemove {
     }
 
     /// Takes a result of the network's thread; returns its failure, if it is one.
-    fn receive_mask(&self, state: &mut State, done: JobResult) -> Option<Error> {
+    fn receive_mask(&self, state: &mut StreamState, done: JobResult) -> Option<Error> {
         let mut stats = lock(&self.stats);
         stats.inferences += 1;
         stats.preprocess.add(done.times.preprocess);
@@ -386,7 +386,7 @@ impl BgRemove {
     /// An inference has failed: goes on as `on-error` says.
     pub(super) fn handle_failure(
         &self,
-        state: &mut State,
+        state: &mut StreamState,
         e: &Error,
         settings: &Settings,
         live: bool,

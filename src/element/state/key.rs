@@ -1,6 +1,6 @@
 //! A frame whose matte is its screen's (`model=key`).
 
-use super::{MatteSource, State};
+use super::{MatteSource, StreamState};
 use crate::compose;
 use crate::element::convert::no_memory;
 use crate::element::means::Means;
@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::video;
 use gst_video::VideoFrameRef;
 
-impl State {
-    /// Whether the frame's colours are worked on in memory of our own first ([`State::convert`]).
+impl StreamState {
+    /// Whether the frame's colours are worked on in memory of our own first ([`StreamState::convert`]).
     pub fn needs_copy(&self, settings: &Settings) -> bool {
         self.cleans(settings) || !self.lies_as_it_goes_out()
     }
