@@ -26,7 +26,7 @@ pub struct QueuedFrame {
     /// When this frame was submitted to the network, if it was.
     pub requested: Option<Instant>,
     /// Masks and history of earlier frames do not hold for it: a cut, a gap, a discontinuity.
-    pub fresh: bool,
+    pub starts_scene: bool,
     /// The frame whose mask it reuses, since the settings skip inference for this one.
     pub reuses: Option<u64>,
 }
@@ -115,7 +115,7 @@ pub struct Submitted {
     pub infer: bool,
     /// It is the first one that this network sees of the scene.
     pub first: bool,
-    pub fresh: bool,
+    pub starts_scene: bool,
     pub cut: bool,
     /// The frame whose mask it reuses, if the network does not run.
     pub reuses: Option<u64>,
@@ -225,7 +225,7 @@ impl Flow {
         // Live sources set DISCONT at every lost packet, where the cut detector is the better judge. In reverse
         // playback each group of pictures begins with it, though nothing is missing.
         let breaks = discont && !settings.is_async(live) && self.rate > 0.0;
-        let fresh = number > 0 && (cut || gap || breaks);
+        let starts_scene = number > 0 && (cut || gap || breaks);
         if let Some(request) = &mut self.last_request {
             request.frames += 1;
         }
@@ -241,8 +241,8 @@ impl Flow {
         });
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
-        let infer = fresh || (due && !reuse);
-        let first = fresh || self.last_request.is_none();
+        let infer = starts_scene || (due && !reuse);
+        let first = starts_scene || self.last_request.is_none();
         if infer {
             self.last_request = Some(LastRequest { number, time, at: now.at, frames: 0 });
             if settings.reuse_threshold > 0.0 {
@@ -250,11 +250,11 @@ impl Flow {
             }
         }
         let reuses = self.last_request.map(|request| request.number).filter(|_| !infer);
-        Submitted { number, infer, first, fresh, cut, reuses }
+        Submitted { number, infer, first, starts_scene, cut, reuses }
     }
 
     /// Keeps back the job of the frame that a scene `begins` with, for a network that remembers, and those after it, whatever
-    /// is set meanwhile (results come in the order of jobs), until [`Flow::release`]. Gives back a job that need not wait.
+    /// is set meanwhile (results come in the order of jobs), until [`Flow::submit_primed`]. Gives back a job that need not wait.
     pub fn prime(&mut self, job: Job, begins: bool) -> Option<Job> {
         if !begins && self.priming.is_empty() {
             return Some(job);
@@ -265,7 +265,7 @@ impl Flow {
 
     /// Submits the jobs that were kept back, if the first of them is frame `due` or one before it: that one is shown the
     /// others first. How many runs it takes.
-    pub fn release(&mut self, worker: &Worker, due: u64) -> Option<u32> {
+    pub fn submit_primed(&mut self, worker: &Worker, due: u64) -> Option<u32> {
         self.priming.first().filter(|job| job.number <= due)?;
         let mut jobs = std::mem::take(&mut self.priming);
         let (first, later) = jobs.split_first_mut()?;
@@ -326,7 +326,7 @@ impl Flow {
             Item::Frame(held) => Some(held),
             Item::Event(_) => None,
         });
-        let alike = frames.take(most).take_while(|held| !held.fresh && held.requested.is_some());
+        let alike = frames.take(most).take_while(|held| !held.starts_scene && held.requested.is_some());
         alike.map(|held| (held.number, held.buffer.clone())).collect()
     }
 

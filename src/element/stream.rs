@@ -61,7 +61,7 @@ impl BgRemove {
         {
             let mut stats = lock(&self.stats);
             stats.cuts += u64::from(submitted.cut);
-            stats.resets += u64::from(submitted.fresh);
+            stats.resets += u64::from(submitted.starts_scene);
         }
         let low_priority = settings.is_async(live);
         worker.set_low_priority(low_priority);
@@ -93,7 +93,7 @@ impl BgRemove {
                 buffer: buffer.clone(),
                 asked: state.ask(&settings),
                 info: state.input.clone(),
-                fresh: submitted.fresh,
+                starts_scene: submitted.starts_scene,
                 cut: submitted.cut,
                 ahead: Vec::new(),
                 #[cfg(test)]
@@ -101,7 +101,7 @@ impl BgRemove {
             };
             if submitted.first {
                 // Another scene: the one before it ends here.
-                state.flow.release(&worker, submitted.number);
+                state.flow.submit_primed(&worker, submitted.number);
             }
             // Who is told whom to keep cannot be shown what comes first.
             let remembers =
@@ -113,8 +113,8 @@ impl BgRemove {
                 worker.submit(job, low_priority);
             }
         }
-        let Submitted { number, fresh, reuses, .. } = submitted;
-        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, fresh, reuses });
+        let Submitted { number, starts_scene, reuses, .. } = submitted;
+        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, starts_scene, reuses });
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -151,7 +151,7 @@ impl BgRemove {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
-        let released = state.flow.release(&worker, number).map(|runs| (runs, Instant::now()));
+        let released = state.flow.submit_primed(&worker, number).map(|runs| (runs, Instant::now()));
         // The network is at work meanwhile.
         let begun = match self.prepare_frame(state, &input, &settings) {
             Ok(begun) => begun,
@@ -176,7 +176,7 @@ impl BgRemove {
         };
         drop(input);
         let Some(held) = state.flow.pop_frame() else { return Ok(None) };
-        if held.fresh {
+        if held.starts_scene {
             state.flow.forget_before(held.number);
             state.forget();
             lock(&self.log).cut();

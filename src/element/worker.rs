@@ -31,7 +31,7 @@ pub struct Job {
     /// Who is left in the mask.
     pub asked: Asked,
     /// The network forgets earlier frames before this one; and who is who, where that is for a cut.
-    pub fresh: bool,
+    pub starts_scene: bool,
     pub cut: bool,
     /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
     /// when it begins.
@@ -91,8 +91,8 @@ struct Slot {
     /// `None` while the thread runs it.
     matting: Option<Matting>,
     pending: VecDeque<Job>,
-    /// A job with `fresh` or `cut` was dropped before it ran: the next one takes it over.
-    fresh: bool,
+    /// A job with `starts_scene` or `cut` was dropped before it ran: the next one takes it over.
+    starts_scene: bool,
     cut: bool,
     running: Option<Running>,
     done: VecDeque<JobResult>,
@@ -142,7 +142,7 @@ impl Slot {
     fn clear(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
-        (self.waiting, self.fresh, self.cut) = (None, false, false);
+        (self.waiting, self.starts_scene, self.cut) = (None, false, false);
         self.abandon();
         std::mem::take(&mut self.pending)
     }
@@ -229,7 +229,7 @@ impl Worker {
             return;
         }
         let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
-        slot.fresh |= older.iter().any(|j| j.fresh);
+        slot.starts_scene |= older.iter().any(|j| j.starts_scene);
         slot.cut |= older.iter().any(|j| j.cut);
         // What a detector has found is not lost with a job that is not run.
         if let Some(found) = older.iter().rev().map(|j| &j.asked.regions).find(|r| !r.is_empty())
@@ -328,7 +328,7 @@ impl Worker {
             // Its own job is not run later either.
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
-            slot.fresh |= dropped.iter().any(|j| j.fresh);
+            slot.starts_scene |= dropped.iter().any(|j| j.starts_scene);
             slot.cut |= dropped.iter().any(|j| j.cut);
             slot.waiting = slot.waiting.filter(|_| !slot.pending.is_empty());
         }
