@@ -2,7 +2,7 @@
 
 use super::caps;
 use super::choice::{choose, read_subject};
-use super::flow::frame_length;
+use super::flow::frame_duration;
 use super::imp::{BgRemove, CAT};
 use super::keying::KeyOptions;
 use super::log::Log;
@@ -201,7 +201,7 @@ impl BgRemove {
                     old.as_ref().map_or_else(|| Arc::clone(&settings), |old| Arc::clone(&old.loaded));
                 beside = !loaded.same_network(&settings);
                 // If upstream does not answer, it is taken for not live, as in `is_live`.
-                let stream = (self.query_live().unwrap_or_default(), frame_length(input.fps()));
+                let stream = (self.query_live().unwrap_or_default(), frame_duration(input.fps()));
                 let wanted = self.load_request(Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
                 let Loaded { means, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
@@ -235,10 +235,10 @@ impl BgRemove {
             }
         );
         state.follow(&self.settings());
-        let length = state.flow.frame_length(input.fps());
+        let duration = state.flow.frame_duration(input.fps());
         *guard = Some(state);
         drop(guard);
-        self.set_frame_length(Some(length));
+        self.set_frame_duration(Some(duration));
         if beside {
             self.load_network();
         }
@@ -250,7 +250,7 @@ impl BgRemove {
         if let Some(worker) = self.worker() {
             worker.reset();
         }
-        lock(&self.timing).flow_error = None;
+        *lock(&self.flow_error) = None;
         let events = match lock(&self.state).as_mut() {
             Some(state) => {
                 lock(&self.stats).resets += 1;

@@ -6,7 +6,7 @@
 use super::settings::Refine;
 use std::time::Duration;
 
-/// The part of a frame's length that its own work may take; the rest belongs to decoders, encoders and the network.
+/// The part of a frame's duration that its own work may take; the rest belongs to decoders, encoders and the network.
 const BUDGET: f64 = 0.6;
 /// Below this part there is headroom for a finer step, which may cost several times as much.
 const HEADROOM: f64 = 0.2;
@@ -49,9 +49,9 @@ impl Effort {
     }
 
     /// Takes the processing time of a frame and its duration; returns whether the quality has changed.
-    pub fn update(&mut self, took: Duration, length: Duration, asked: Refine) -> bool {
+    pub fn update(&mut self, took: Duration, duration: Duration, asked: Refine) -> bool {
         let before = self.quality(asked);
-        let part = took.as_secs_f64() / length.as_secs_f64().max(1e-6);
+        let part = took.as_secs_f64() / duration.as_secs_f64().max(1e-6);
         (self.strikes, self.calm) = match part {
             p if p > 1.0 => (self.strikes + 2, 0),
             p if p > BUDGET => (self.strikes + 1, 0),

@@ -143,19 +143,19 @@ pub enum Due {
 }
 
 /// The duration of a frame by the caps.
-pub fn frame_length(fps: gst::Fraction) -> Option<Duration> {
+pub fn frame_duration(fps: gst::Fraction) -> Option<Duration> {
     (fps.numer() > 0).then(|| Duration::from_secs_f64(f64::from(fps.denom()) / f64::from(fps.numer())))
 }
 
 /// How many frames a delay holds back.
 pub fn frames_in_delay(delay: Duration, fps: gst::Fraction) -> usize {
-    let length = frame_length(fps).unwrap_or(DEFAULT_FRAME);
-    delay.as_nanos().div_ceil(length.as_nanos().max(1)).min(MAX_QUEUED as u128) as usize
+    let duration = frame_duration(fps).unwrap_or(DEFAULT_FRAME);
+    delay.as_nanos().div_ceil(duration.as_nanos().max(1)).min(MAX_QUEUED as u128) as usize
 }
 
 /// The delay that the queue can hold, for frames of this duration.
-pub fn clamp_delay(wanted: Duration, length: Duration) -> Duration {
-    wanted.min(length.saturating_mul(MAX_QUEUED as u32))
+pub fn clamp_delay(wanted: Duration, duration: Duration) -> Duration {
+    wanted.min(duration.saturating_mul(MAX_QUEUED as u32))
 }
 
 impl Flow {
@@ -348,8 +348,8 @@ impl Flow {
     }
 
     /// The duration of a frame: by the caps, else by the timestamps.
-    pub fn frame_length(&self, fps: gst::Fraction) -> Duration {
-        let told = frame_length(fps)
+    pub fn frame_duration(&self, fps: gst::Fraction) -> Duration {
+        let told = frame_duration(fps)
             .map(|l| Duration::try_from_secs_f64(l.as_secs_f64() / self.rate.abs()).unwrap_or(Duration::MAX));
         told.or(self.spacing).filter(|d| !d.is_zero()).unwrap_or(DEFAULT_FRAME)
     }
@@ -360,16 +360,16 @@ impl Flow {
     }
 
     /// In async mode, whether the oldest frame leaves.
-    pub fn due(&self, worker: &Worker, delay: Duration, length: Duration) -> Due {
+    pub fn due(&self, worker: &Worker, delay: Duration, duration: Duration) -> Due {
         let Some(oldest) = self.oldest() else { return Due::Later };
         if self.queued() > MAX_QUEUED {
             return Due::Now;
         }
-        let delay = clamp_delay(delay, length);
+        let delay = clamp_delay(delay, duration);
         let now = Instant::now();
         // Before the first mask nothing can be shown, so a frame waits for as long as it lasts.
         let nothing = self.latest.is_none() && !self.failing;
-        let patience = if nothing { length } else { length / WAIT };
+        let patience = if nothing { duration } else { duration / WAIT };
         let budget = delay.max(patience);
         let until = oldest.arrived + budget;
         let comes = match worker.expected(oldest.number) {
@@ -383,8 +383,8 @@ impl Flow {
             return Due::Now;
         }
         // Waiting here blocks the streaming thread: not for longer than until the next frame comes.
-        let next = self.newest().map_or(now, |h| h.arrived + length);
-        if until > next.max(now + length / WAIT) { Due::Later } else { Due::By(until) }
+        let next = self.newest().map_or(now, |h| h.arrived + duration);
+        if until > next.max(now + duration / WAIT) { Due::Later } else { Due::By(until) }
     }
 
     /// Keeps a mask that has come, if it is the newest. `took`: how long ago its frame was submitted.

@@ -53,6 +53,8 @@ pub struct BgRemove {
     pub(super) network_loader: Arc<NetworkLoader>,
     pub(super) picture_loader: Arc<PictureLoader>,
     pub(super) timing: Mutex<Timing>,
+    /// Downstream's error for frames that an event pushed, to be returned with the next buffer.
+    pub(super) flow_error: Mutex<Option<gst::FlowError>>,
     /// How many frames can be queued before upstream's pool runs out, by the allocation query.
     pub(super) promised_buffers: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
@@ -290,6 +292,7 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.log) = Log::new(&self.settings().job_id);
         gst::info!(CAT, imp = self, "job {}", self.job_id());
         *lock(&self.timing) = Timing::default();
+        *lock(&self.flow_error) = None;
         *lock(&self.promised_buffers) = 0;
         lock(&self.warnings_posted).clear();
         *lock(&self.chosen) = None;
@@ -346,7 +349,7 @@ impl BaseTransformImpl for BgRemove {
             && let gst::QueryViewMut::Latency(q) = query.view_mut()
         {
             let (live, min, max) = q.result();
-            let ours = self.latency(live);
+            let ours = self.answer_latency(live);
             gst::debug!(CAT, imp = self, "latency {min}, here {ours}");
             q.set(live, min.saturating_add(ours), max.map(|max| max.saturating_add(ours)));
         }

@@ -27,7 +27,7 @@ impl BgRemove {
         let Some(aspect) = *lock(&self.aspect) else { return };
         let settings = self.settings();
         gst::info!(CAT, imp = self, "loading model '{}' beside the running one", settings.model);
-        let stream = (self.known_live(), lock(&self.timing).length);
+        let stream = (self.known_live(), lock(&self.timing).duration);
         let wanted = self.load_request(Arc::clone(&settings), aspect, stream);
         self.network_loader.request(settings, move |cancel| wanted.load(true, cancel, || false));
     }

@@ -85,7 +85,7 @@ impl BgRemove {
         state: &mut StreamState,
         worker: &Worker,
         held: &QueuedFrame,
-        begun: Duration,
+        prepare_time: Duration,
         settings: &Settings,
         live: bool,
     ) -> Result<(gst::Buffer, Rendered), gst::FlowError> {
@@ -101,7 +101,7 @@ impl BgRemove {
         let work = || -> Result<_, Error> {
             let begin = Instant::now();
             if keyed {
-                return self.render_keyed(state, held, &mut buffer, (begun, waited), settings, live);
+                return self.render_keyed(state, held, &mut buffer, (prepare_time, waited), settings, live);
             }
             let chosen = video::view(&held.buffer, &state.input, |frame| {
                 state.flow.select_mask(held, frame, reuses_masks, &pending, limit)
@@ -121,7 +121,7 @@ impl BgRemove {
             let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;
-            spent.compose += begun;
+            spent.compose += prepare_time;
             // What has no matte has no segmentation either: nothing is known of such a frame.
             #[cfg(feature = "analytics")]
             if settings.segmentation_meta && matted {
@@ -148,9 +148,11 @@ impl BgRemove {
         stats.compose.add(rendered.spent.compose);
         stats.coarser += u64::from(quality != settings.refine && rendered.matted);
         drop(stats);
-        let length = state.flow.frame_length(state.input.fps());
+        let duration = state.flow.frame_duration(state.input.fps());
         // One without a mask costs nothing, and says nothing.
-        if hurries && rendered.matted && state.effort.update(begun + begin.elapsed(), length, settings.refine)
+        if hurries
+            && rendered.matted
+            && state.effort.update(prepare_time + begin.elapsed(), duration, settings.refine)
         {
             let quality = state.effort.quality(settings.refine);
             gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
@@ -164,7 +166,7 @@ impl BgRemove {
         state: &mut StreamState,
         held: &QueuedFrame,
         buffer: &mut gst::Buffer,
-        (begun, waited): (Duration, Duration),
+        (prepare_time, waited): (Duration, Duration),
         settings: &Settings,
         live: bool,
     ) -> Result<Rendered, Error> {
@@ -175,7 +177,7 @@ impl BgRemove {
             MatteSource::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
         let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
         let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
-        spent.compose += begun;
+        spent.compose += prepare_time;
         let (found, failure) = match source {
             MatteSource::Key { found, failure, .. } => (found, failure),
             _ => (false, None),

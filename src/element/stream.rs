@@ -27,7 +27,7 @@ impl BgRemove {
 
     /// The error that downstream returned for a frame that an event pushed, to be returned to upstream now.
     pub(super) fn take_flow_error(&self) -> Option<gst::FlowError> {
-        lock(&self.timing).flow_error.take()
+        lock(&self.flow_error).take()
     }
 
     /// Submits a frame to the network if the settings say so, and queues it.
@@ -130,11 +130,11 @@ impl BgRemove {
         let Some(state) = guard.as_mut() else { return Ok(None) };
         let Some(oldest) = state.flow.oldest() else { return Ok(None) };
         let (number, requested, input) = (oldest.number, oldest.requested, oldest.buffer.clone());
-        let length = state.flow.frame_length(state.input.fps());
+        let duration = state.flow.frame_duration(state.input.fps());
         let is_async = settings.is_async(live);
         if !at_once {
             let due = match is_async {
-                true => state.flow.due(&worker, settings.matte_delay, length),
+                true => state.flow.due(&worker, settings.matte_delay, duration),
                 false if state.means.is_key() => state.flow.due_in_sync(0),
                 false => state.flow.due_in_sync(settings.lookahead as usize),
             };
@@ -153,8 +153,8 @@ impl BgRemove {
         }
         let released = state.flow.submit_primed(&worker, number).map(|runs| (runs, Instant::now()));
         // The network is at work meanwhile.
-        let begun = match self.prepare_frame(state, &input, &settings) {
-            Ok(begun) => begun,
+        let prepare_time = match self.prepare_frame(state, &input, &settings) {
+            Ok(prepare_time) => prepare_time,
             Err(e) => {
                 state.flow.pop_frame();
                 return Err(e);
@@ -194,7 +194,7 @@ impl BgRemove {
             self.handle_failure(state, &e, &settings, live)?;
         }
         self.look_around(state, &worker, &held, &settings, live)?;
-        let (buffer, rendered) = self.render(state, &worker, &held, begun, &settings, live)?;
+        let (buffer, rendered) = self.render(state, &worker, &held, prepare_time, &settings, live)?;
         self.log_frame(&held, times, &rendered);
         // From the second frame on, elements downstream have their caps.
         let second = held.number > 0;
@@ -209,7 +209,7 @@ impl BgRemove {
             self.warn_screen_not_found(!rendered.hidden);
         }
         self.post_stats();
-        self.update_latency(&held, rendered.waited, &settings, live, length);
+        self.update_latency(&held, rendered.waited, &settings, live, duration);
         Ok(Some(buffer))
     }
 
@@ -435,7 +435,7 @@ impl BgRemove {
                 Err(e) => break e,
             }
         };
-        lock(&self.timing).flow_error = Some(refused);
+        *lock(&self.flow_error) = Some(refused);
     }
 }
 

@@ -28,9 +28,7 @@ pub struct Timing {
     /// Frames in a row that took longer than they last on screen.
     slow: u64,
     /// The duration of a frame, once that is known.
-    pub(super) length: Option<Duration>,
-    /// Downstream's error for frames that an event pushed.
-    pub(super) flow_error: Option<gst::FlowError>,
+    pub(super) duration: Option<Duration>,
 }
 
 /// So many slow frames in a row are worth a warning.
@@ -64,25 +62,25 @@ impl BgRemove {
         lock(&self.timing).live = None;
     }
 
-    /// The latency that the element adds.
-    pub(super) fn latency(&self, live: bool) -> gst::ClockTime {
+    /// The latency that the element adds, to answer a query; upstream's own answer has said whether it is live.
+    pub(super) fn answer_latency(&self, live: bool) -> gst::ClockTime {
         let settings = self.settings();
         let mut timing = lock(&self.timing);
         // A later answer of upstream's replaces the first one.
         timing.live = timing.live.map(|_| live);
-        let delay = queue_delay(&settings, live, timing.length);
+        let delay = queue_delay(&settings, live, timing.duration);
         let processing = if live { timing.processing } else { Duration::ZERO };
         gst::ClockTime::from_nseconds((delay + processing).as_nanos() as u64)
     }
 
     /// New caps: their frame duration bounds the delay that the queue can hold.
-    pub(super) fn set_frame_length(&self, length: Option<Duration>) {
+    pub(super) fn set_frame_duration(&self, duration: Option<Duration>) {
         let settings = self.settings();
         let mut timing = lock(&self.timing);
-        let (live, before) = (timing.live.unwrap_or_default(), timing.length);
-        timing.length = length;
+        let (live, before) = (timing.live.unwrap_or_default(), timing.duration);
+        timing.duration = duration;
         drop(timing);
-        if queue_delay(&settings, live, before) != queue_delay(&settings, live, length) {
+        if queue_delay(&settings, live, before) != queue_delay(&settings, live, duration) {
             self.post_latency();
         }
     }
@@ -143,17 +141,17 @@ impl BgRemove {
         waited: Duration,
         settings: &Settings,
         live: bool,
-        length: Duration,
+        duration: Duration,
     ) {
         let taken = held.arrived.elapsed().saturating_sub(waited);
-        let before = lock(&self.timing).length;
-        let delay = queue_delay(settings, live, Some(length));
+        let before = lock(&self.timing).duration;
+        let delay = queue_delay(settings, live, Some(duration));
         if live && queue_delay(settings, live, before).abs_diff(delay) > STEP {
             // The caps do not say the duration, the timestamps do.
-            lock(&self.timing).length = Some(length);
+            lock(&self.timing).duration = Some(duration);
             self.post_latency();
         }
-        let late = live && taken > delay + length;
+        let late = live && taken > delay + duration;
         {
             let mut stats = lock(&self.stats);
             stats.frame.add(taken);
@@ -191,13 +189,13 @@ impl BgRemove {
 }
 
 /// How long frames of this duration stay in the queue by the settings.
-fn queue_delay(settings: &Settings, live: bool, length: Option<Duration>) -> Duration {
+fn queue_delay(settings: &Settings, live: bool, duration: Option<Duration>) -> Duration {
     if settings.is_key() {
         // Nothing is waited for.
         return Duration::ZERO;
     }
     match settings.is_async(live) {
-        true => clamp_delay(settings.matte_delay, length.unwrap_or(Duration::MAX)),
-        false => length.unwrap_or_default().saturating_mul(settings.lookahead),
+        true => clamp_delay(settings.matte_delay, duration.unwrap_or(Duration::MAX)),
+        false => duration.unwrap_or_default().saturating_mul(settings.lookahead),
     }
 }
