@@ -15,7 +15,7 @@ const MAX_QUEUED: usize = 64;
 const GAP: Duration = Duration::from_secs(1);
 /// The duration of a frame where neither caps nor timestamps say it.
 const DEFAULT_FRAME: Duration = Duration::from_millis(33);
-/// In async mode a frame waits for its own mask for one part in so many of its duration.
+/// In async mode a frame waits for its own mask for its duration divided by this, unless `matte-delay` gives it longer.
 const WAIT: u32 = 4;
 
 /// A frame in the queue.
@@ -253,8 +253,9 @@ impl Flow {
         Submitted { number, infer, first, starts_scene, cut, reuses }
     }
 
-    /// Keeps back the job of the frame that a scene `begins` with, for a network that remembers, and those after it, whatever
-    /// is set meanwhile (results come in the order of jobs), until [`Flow::submit_primed`]. Gives back a job that need not wait.
+    /// Keeps a job back if its frame `begins` a scene of a network that remembers: that is shown the next frames first, so that it
+    /// knows the scene. While one is kept back, so are all after it, since results come in the order of jobs.
+    /// [`Flow::submit_primed`] submits them. Gives back a job that need not wait.
     pub fn prime(&mut self, job: Job, begins: bool) -> Option<Job> {
         if !begins && self.priming.is_empty() {
             return Some(job);

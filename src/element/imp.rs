@@ -455,8 +455,8 @@ impl BaseTransformImpl for BgRemove {
         if let Some(refused) = self.take_flow_error() {
             return Err(refused);
         }
-        // If a controller changes what needs other caps, they are negotiated before this frame, unless queued frames still
-        // need the old ones.
+        // A controller may set a background that needs other caps, which the parent's `submit_input_buffer` negotiates. So its
+        // values for this frame are taken before that, unless frames are queued, which still need the old caps.
         self.follow_controllers(|| {
             let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.queued() == 0);
             buffer.pts().filter(|_| alone)

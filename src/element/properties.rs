@@ -13,7 +13,8 @@ pub const MAX_MATTE_DELAY: u64 = 10_000_000_000;
 pub const MAX_LOOKAHEAD: u32 = 16;
 
 /// All properties of the element, in the order of a settings dialog; what takes more than a sentence is in
-/// `docs/properties.md`. Controllable is what a frame that leaves takes from them, and nothing that the network is asked with.
+/// `docs/properties.md`. Controllable are only those that are applied when a frame leaves: the network may have been asked for
+/// its mask many frames before, so a controller's value would come too late for that.
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let defaults = Settings::default();
     vec![

@@ -93,7 +93,7 @@ impl BgRemove {
         let reuses_masks = settings.reuses_masks(live);
         let pending = if reuses_masks { worker.pending_frames() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
-        // Where frames may come late, each is the stream's own; elsewhere they take the time that they need.
+        // Only in a live stream that waits for no mask do frames have to be on time: their edges are as fine as that allows.
         let keyed = state.means.is_key();
         let hurries = live && settings.is_async(live) && !keyed;
         let quality = if hurries { state.effort.quality(settings.refine) } else { settings.refine };
@@ -170,9 +170,9 @@ impl BgRemove {
         settings: &Settings,
         live: bool,
     ) -> Result<Rendered, Error> {
-        // What is not keyed is shown, unless failing frames are to be hidden: so it is where upstream is live.
-        let missing = if settings.policy(live) == OnError::Hide { 0 } else { 255 };
         let policy = settings.policy(live);
+        // A frame without a screen is shown whole, unless `on-error` hides frames, as it does by default where upstream is live.
+        let missing = if policy == OnError::Hide { 0 } else { 255 };
         let mut source =
             MatteSource::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
         let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;

@@ -163,7 +163,8 @@ impl StreamState {
         }
     }
 
-    /// The same in the memory of another one, whose frames are forgotten: sizes that come and go would fill the heap.
+    /// The same with the buffers of an older state, whose frames are forgotten: new buffers for each of several sizes that come and
+    /// go would fill the heap.
     pub fn with_buffers_of(self, old: Self) -> Self {
         let mut state = Self {
             refiner: old.refiner,
@@ -416,7 +417,8 @@ impl StreamState {
         let steps = if steadies { self.smoother.begin_frame(frame, seen, strength) } else { None };
         let ahead = self.window.blend(number, &mut mask.data, steps);
         self.smoother.set_ahead(ahead);
-        // Who is not wanted is no background: they would come back for being different from it.
+        // Not where only some people are kept: the others differ from the remembered background, which would put them back into
+        // the mask.
         if settings.remember_background && self.wanted == Wanted::All {
             self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {

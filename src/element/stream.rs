@@ -103,7 +103,7 @@ impl BgRemove {
                 // Another scene: the one before it ends here.
                 state.flow.submit_primed(&worker, submitted.number);
             }
-            // Who is told whom to keep cannot be shown what comes first.
+            // Frames are shown ahead without a prompt, so not to a network that needs one.
             let remembers =
                 state.means.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
             // What is live cannot make up for the time that this takes.
@@ -213,8 +213,8 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// Shows the window the frame that is about to leave, and those behind it, with their masks: all but the last one of
-    /// `lookahead`, which the network is at work on meanwhile.
+    /// Gives the window the frame that is about to leave and those after it, with their masks, so that its own can be their
+    /// mean. Of the `lookahead` frames the last one is left out: the network is at work on it meanwhile.
     fn look_around(
         &self,
         state: &mut StreamState,

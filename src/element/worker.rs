@@ -30,8 +30,9 @@ pub struct Job {
     pub info: VideoInfo,
     /// Who is left in the mask.
     pub asked: Asked,
-    /// The network forgets earlier frames before this one; and who is who, where that is for a cut.
+    /// Before this frame the network forgets the earlier ones.
     pub starts_scene: bool,
+    /// It does so because of a cut: who is who is forgotten as well.
     pub cut: bool,
     /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
     /// when it begins.

@@ -27,9 +27,9 @@ pub struct Blocks {
     pub need: Vec<bool>,
     /// Blocks of `core` that the coarser levels have not settled.
     pub live: Vec<bool>,
-    /// Blocks whose models are those of an earlier frame, with or without the finest level's, and which blocks have
-    /// models to keep.
+    /// Blocks whose models are kept from an earlier frame.
     kept: Vec<bool>,
+    /// Down to which level the models of each block are made: what there is to keep.
     solved: Vec<Solved>,
     /// Blocks that are all foreground, if they are of one value.
     front: Vec<bool>,

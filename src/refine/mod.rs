@@ -65,11 +65,11 @@ const CLEAR_REACH: f32 = 14.0;
 /// The mask is snapped: what is within two percent of sure is sure.
 const SNAP: (f32, f32) = (1.04 / 255.0, -0.02);
 
-/// Where more than this part of the frame is in doubt, the finest level is left out, until less than the other is: an
-/// edge that is everywhere is none, and would take many times as long as one that is not.
+/// The finest level is left out when more than the first part of the frame is in doubt, until less than the second is: where
+/// all is in doubt there are no edges to draw, and it would take many times as long as usual.
 const CROWDED: (f32, f32) = (0.75, 0.65);
 
-/// Blocks of a frame for which that matters.
+/// Frames of fewer blocks than this take little time however much is in doubt.
 const LARGE: usize = 1500;
 
 /// Parts of a level that run side by side.

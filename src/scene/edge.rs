@@ -12,8 +12,8 @@ use crate::simd::multiversion;
 
 /// Alpha from which on a cell and all around it are foreground.
 const FOREGROUND: u8 = 242;
-/// Alpha up to which nothing is there (what is less goes as haze), from which on there is nothing else, and up to which what
-/// may be a shadow is no more than it was.
+/// Up to this alpha a pixel counts as empty (less is taken away as haze), and from the next on as full. Below the third, a place that
+/// may be a shadow gets no more alpha than it had.
 const EMPTY: u8 = 8;
 const FULL: u8 = 250;
 const SHADOW: u8 = 128;
@@ -34,14 +34,16 @@ const SURE: f32 = 0.05;
 /// Solves edges; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Edge {
-    /// By cell: the least and the most alpha; something about what is around it.
+    /// By cell: the least and the most alpha in it.
     least: Vec<u8>,
     most: Vec<u8>,
+    /// By cell: the least alpha in and beside it, then whether alpha changes there.
     low: Vec<u8>,
     tmp: Vec<u8>,
     sums: Sums,
-    /// What is added to alpha, by sample, in 1/64 of its steps; and not 0 where that is, by cell.
+    /// What is added to alpha, by sample, in 1/64 of its steps.
     change: Vec<i16>,
+    /// By cell: not 0 where something is added.
     changes: Vec<u8>,
 }
 

@@ -58,8 +58,8 @@ const EVERY: (usize, usize) = (6, 3);
 /// noise; and for how many frames the background has to have been seen for that.
 const DIFFERS: (f32, f32) = (10.0, 24.0);
 const SURE: u8 = 10;
-/// The part of its brightness that a shadow takes at most, and what it may change a tint by beside that, for each level
-/// of it.
+/// A shadow takes this part of the brightness at most, and of the tints the same part. For each level that it takes of
+/// brightness, tints may be off by so much beside that.
 const SHADE: f32 = 0.5;
 const SHADE_TINT: f32 = 0.12;
 /// Cells whose means follow together.

@@ -12,7 +12,7 @@ use crate::simd::multiversion;
 /// not.
 const SAME: i32 = 3;
 const OTHER: i32 = 7;
-/// How many times that, for noise of a median of so many levels; and how many at most.
+/// Both grow by this factor for each level of noise (its median), and by the other at most.
 const BESIDE_NOISE: f32 = 2.8;
 const MOST: f32 = 3.0;
 
@@ -114,8 +114,7 @@ struct Limits {
 }
 
 impl Limits {
-    /// [`SAME`] and [`OTHER`], or more in noise of which the median is known (see [`Still::noise`]): from one frame to
-    /// the next it makes three times the difference that it makes of a cell.
+    /// [`SAME`] and [`OTHER`], or more where noise alone makes frames differ by more; its median is [`Still::noise`].
     fn of(noise: f32) -> Self {
         let times = (BESIDE_NOISE * noise).clamp(1.0, MOST);
         let [same, other] = [SAME, OTHER].map(|l| (l as f32 * times * 144.0) as i32);

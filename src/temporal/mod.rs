@@ -40,10 +40,11 @@ const BLOCK: usize = 16;
 /// Change of the mask that waits for confirmation, and frames that it waits.
 const JUMP: f32 = 0.4;
 const WAIT: u8 = 2;
-/// The weight of the mask's past that moves, against the past that stands still, where a sample of the mask spans
-/// [`COARSE`] pixels of a 720p frame; less where it spans less, for motion is known to a fraction of a pixel only.
+/// By this factor the mask's past counts less where the picture moves than where it stands still, if a sample of the mask spans
+/// [`COARSE`] pixels of a 720p frame. In finer masks it counts less still: a fraction of a pixel, to which motion is known, is
+/// more of their samples.
 const MOVING: f32 = 0.6;
-/// The same of masks that frames on both sides have had a say in: they follow what moves by themselves.
+/// The same for masks that a [`Window`] has made of frames on both sides: these follow the motion already.
 const MOVING_AHEAD: f32 = 0.8;
 const COARSE: f32 = 5.0;
 /// The past's weight at the default strength.
