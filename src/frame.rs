@@ -285,7 +285,7 @@ impl Rows for Frame<'_> {
 }
 
 /// Which hidden pixels (alpha 0) keep their colours.
-pub trait HiddenColors: Sync {
+pub(crate) trait HiddenColors: Sync {
     /// The alpha of a row's bytes as they lie, not 0 where colours are kept: `alpha` itself, or with more in `scratch`. `c` is
     /// the plane's first component, `y` a row of it.
     fn row<'a>(&'a self, c: &Component, y: usize, alpha: &'a [u8], scratch: &'a mut Vec<u8>) -> &'a [u8];

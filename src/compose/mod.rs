@@ -9,9 +9,10 @@ mod picture;
 
 #[cfg(test)]
 pub(crate) use background::hook;
-pub use background::{Background, LEAST_BLUR, Meaning, meaning, open, parse};
-pub use blur::Blur;
-pub use picture::{Fit, Image, Picture};
+pub use background::{Background, parse};
+pub(crate) use background::{LEAST_BLUR, Meaning, meaning, open};
+pub(crate) use blur::Blur;
+pub(crate) use picture::{Fit, Image, Picture};
 
 use crate::frame::{Component, Format, Frame, FrameMut, HiddenColors, PlaneMut, Rows};
 use crate::simd::multiversion;
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// Fills a row of a plane with one colour, in the format's own numbers; bytes that belong to no colour become 255.
-pub fn fill_row(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
+pub(crate) fn fill_row(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
     let layout = format.layout();
     row.fill(255);
     for (c, v) in layout.color[..layout.colors].iter().zip(color) {
@@ -30,7 +31,7 @@ pub fn fill_row(format: Format, plane: usize, color: [u8; 3], row: &mut [u8]) {
 }
 
 /// Black in the format's own numbers.
-pub fn black(frame: &FrameMut<'_>) -> [u8; 3] {
+pub(crate) fn black(frame: &FrameMut<'_>) -> [u8; 3] {
     if frame.format.is_yuv() { frame.color.yuv([0; 3]) } else { [0; 3] }
 }
 
@@ -196,7 +197,7 @@ fn reveal_run(dst: &mut [u8], front: &[u8], back: &[u8], alpha: &[u8]) {
 
 /// Takes away the haze of a matte, in which what is behind could still be read: alpha up to 8 becomes 0, and from there it
 /// rises to what it was at 24, without a step that would flicker.
-pub fn clear_haze(matte: &mut [u8]) {
+pub(crate) fn clear_haze(matte: &mut [u8]) {
     matte.par_chunks_mut(1 << 16).for_each(clear);
 }
 
@@ -219,7 +220,7 @@ multiversion! {
 }
 
 /// Multiplies the alpha that the frame already has into the matte.
-pub fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
+pub(crate) fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
     let Some(c) = frame.format.layout().alpha else { return };
     for (y, row) in alpha.chunks_exact_mut(frame.width).enumerate() {
         let from = &frame.planes[c.plane].row(y)[c.offset..];
@@ -235,7 +236,7 @@ pub fn multiply_alpha(frame: &Frame<'_>, alpha: &mut [u8]) {
 }
 
 /// 1 − (1 − matte) · alpha: high where the subject is, and where the frame was hidden already.
-pub fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
     out.clear();
     out.extend(matte.iter().map(|m| 255 - m));
     multiply_alpha(frame, out);
@@ -243,7 +244,7 @@ pub fn cover(frame: &Frame<'_>, matte: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Bytes of a row of a plane that belong to the frame, and rows of the plane.
-pub fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
+pub(crate) fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usize, usize) {
     let layout = format.layout();
     let parts = layout.color[..layout.colors].iter().chain(layout.alpha.as_ref());
     let here = parts.filter(|c| c.plane == plane);
@@ -256,7 +257,7 @@ pub fn extent(format: Format, plane: usize, width: usize, height: usize) -> (usi
 
 /// Copies the colours of a frame into one of the same kind, YUV with the same subsampling or RGB.
 /// Gives `false`, with nothing written, when the formats differ in more than order and alpha.
-pub fn copy_colors(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
+pub(crate) fn copy_colors(from: &Frame<'_>, to: &mut FrameMut<'_>) -> bool {
     let (a, b) = (from.format.layout(), to.format.layout());
     if from.format == to.format {
         for (plane, data) in to.planes.iter_mut().enumerate().take(a.planes) {
@@ -409,7 +410,7 @@ impl HiddenColors for () {
 /// is ever in `to`.
 ///
 /// The colours of `from` lie as in `to`, and both are of one size.
-pub fn transparent(from: &dyn Rows, hidden: &dyn HiddenColors, to: &mut FrameMut<'_>, alpha: &[u8]) {
+pub(crate) fn transparent(from: &dyn Rows, hidden: &dyn HiddenColors, to: &mut FrameMut<'_>, alpha: &[u8]) {
     let (format, width) = (to.format, to.width);
     let layout = format.layout();
     let black = black(to);
@@ -436,7 +437,7 @@ pub fn transparent(from: &dyn Rows, hidden: &dyn HiddenColors, to: &mut FrameMut
 }
 
 /// What stands behind the subject.
-pub trait Backdrop: Sync {
+pub(crate) trait Backdrop: Sync {
     /// The bytes of row `y` of a plane, as they lie in the frame's format; alpha bytes are 255.
     fn row(&self, plane: usize, y: usize, row: &mut [u8]);
 
@@ -448,7 +449,7 @@ pub trait Backdrop: Sync {
 
 /// One colour, in the frame's own numbers.
 #[derive(Clone, Copy, Debug)]
-pub struct Solid {
+pub(crate) struct Solid {
     pub format: Format,
     pub color: [u8; 3],
 }
@@ -466,7 +467,7 @@ impl Backdrop for Solid {
 /// Writes the subject on a backdrop; nothing else of `from` is ever in `to`. The result is opaque.
 ///
 /// The colours of `from` lie as in `to`, and both are of one size.
-pub fn composite(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
+pub(crate) fn composite(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], backdrop: &dyn Backdrop) {
     each_line(to, alpha, Share::Mean, |line, row| {
         let Line { plane, y, first, alpha: shared, back, front, .. } = line;
         if first && backdrop.is_uniform() {
@@ -493,7 +494,7 @@ pub fn composite(from: &dyn Rows, to: &mut FrameMut<'_>, alpha: &[u8], backdrop:
 }
 
 /// The matte as a picture: grey, or the luma of I420 with neutral chroma.
-pub fn matte(frame: &mut FrameMut<'_>, alpha: &[u8]) {
+pub(crate) fn matte(frame: &mut FrameMut<'_>, alpha: &[u8]) {
     let width = frame.width;
     for (y, from) in alpha.chunks_exact(width).enumerate() {
         frame.planes[0].row(y)[..width].copy_from_slice(from);

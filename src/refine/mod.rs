@@ -15,10 +15,10 @@ mod guided;
 mod planes;
 mod strips;
 
-pub use adjust::{Adjuster, Controls};
+pub(crate) use adjust::{Adjuster, Controls};
 pub(crate) use alpha_rows::alpha_row;
-pub use blocks::Kept;
-pub use foreground::{Colors, Foreground, Unmixed};
+pub(crate) use blocks::Kept;
+pub use foreground::{Colors, Foreground};
 pub(crate) use planes::{component_row, halve_plane, mix, place};
 
 use std::cell::RefCell;
@@ -155,7 +155,7 @@ impl Refiner {
 
     /// As [`Refiner::refine`], but skips the blocks in `kept`, whose matte is that of the last frame, and leaves them undefined in
     /// `out`. Gives whether it skipped them; if not, all of `out` is written.
-    pub fn refine_partly(
+    pub(crate) fn refine_partly(
         &mut self,
         (frame, mask, mask_w, mask_h): (&Frame<'_>, &[f32], usize, usize),
         quality: Quality,

@@ -18,9 +18,9 @@ mod view;
 mod window;
 
 pub use carry::Carrier;
-pub use change::Change;
-pub use cut::CutDetector;
-pub use window::{REACH, Window};
+pub(crate) use change::Change;
+pub(crate) use cut::CutDetector;
+pub(crate) use window::{REACH, Window};
 
 use rayon::prelude::*;
 
@@ -121,7 +121,7 @@ pub struct Smoother {
 }
 
 /// What is known, and found out, about the way of a frame's blocks to the frame before.
-pub struct Steps<'a> {
+pub(crate) struct Steps<'a> {
     field: &'a mut Field,
     still: &'a Still,
     /// The frame, and the one before.
@@ -145,13 +145,13 @@ impl Smoother {
     }
 
     /// Whether masks that come from now on are those of a [`Window`], which looks ahead.
-    pub fn set_ahead(&mut self, ahead: bool) {
+    pub(crate) fn set_ahead(&mut self, ahead: bool) {
         self.ahead = ahead;
     }
 
     /// Takes in the frame that [`Smoother::smooth_mask`] is about to get the mask of, as a [`Window`] has seen it; gives what that
     /// needs, too. None at the beginning, or with a `strength` of 0.
-    pub fn begin_frame(
+    pub(crate) fn begin_frame(
         &mut self,
         frame: &Frame<'_>,
         seen: Option<Arc<View>>,
@@ -216,13 +216,13 @@ impl Smoother {
 
     /// The blocks whose matte is kept as it went out last, if there are any: [`Smoother::smooth_matte`] puts it there. Whoever
     /// cannot keep to that says so by [`Smoother::keep_nothing`].
-    pub fn kept(&self) -> Option<Kept<'_>> {
+    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
         let (side, blocks) = (BLOCK * self.scale, self.rest.kept());
         (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
     }
 
     /// Puts what is kept of the last matte into this one (tight rows of the frame's size).
-    pub fn restore(&self, alpha: &mut [u8]) {
+    pub(crate) fn restore(&self, alpha: &mut [u8]) {
         let Some(kept) = self.kept().filter(|_| alpha.len() == self.alpha.len()) else { return };
         let (w, side) = (self.width, kept.side);
         for (by, (alpha, past)) in alpha.chunks_mut(side * w).zip(self.alpha.chunks(side * w)).enumerate() {
@@ -231,7 +231,7 @@ impl Smoother {
     }
 
     /// Nothing is kept of this frame.
-    pub fn keep_nothing(&mut self) {
+    pub(crate) fn keep_nothing(&mut self) {
         self.rest.disturb();
     }
 
