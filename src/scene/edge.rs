@@ -5,7 +5,8 @@
 
 use rayon::prelude::*;
 
-use super::memory::{Memory, TINT, brightness_and_tints};
+use super::distance::{TINT, brightness_and_tints};
+use super::memory::Memory;
 use super::sums::Sums;
 use crate::morphology::{dilate, erode};
 use crate::simd::multiversion;

@@ -7,8 +7,11 @@
 //!
 //! Nothing is known of a scene until it has stood still for some frames, and all is forgotten when the camera moves.
 
+mod camera;
+mod distance;
 mod edge;
 mod exposure;
+mod learn;
 mod mask;
 mod memory;
 mod plate;
@@ -17,9 +20,10 @@ mod sums;
 use crate::compose::Backdrop;
 use crate::frame::{Color, Format, Frame};
 use crate::simd::in_pool;
+use camera::Camera;
 use edge::Edge;
 use mask::Corrector;
-use memory::{Camera, Memory};
+use memory::Memory;
 use plate::Coverage;
 pub use plate::Plate;
 
