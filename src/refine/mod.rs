@@ -10,16 +10,18 @@ mod adjust;
 mod alpha_rows;
 mod band;
 mod blocks;
+mod enlarge;
 mod foreground;
 mod guided;
-mod planes;
+mod reduce;
 mod strips;
 
 pub(crate) use adjust::{Adjuster, Controls};
 pub(crate) use alpha_rows::alpha_row;
 pub(crate) use blocks::Kept;
+pub(crate) use enlarge::{mix, place};
 pub use foreground::{Colors, Foreground};
-pub(crate) use planes::{component_row, halve_plane, mix, place};
+pub(crate) use reduce::{component_row, halve_plane};
 
 use std::cell::RefCell;
 
@@ -29,8 +31,8 @@ use crate::frame::{Format, Frame};
 use crate::simd::{in_pool, multiversion};
 use band::Band;
 use blocks::{BLOCK, Blocks, runs};
+use enlarge::{Stretch, stretch_pairs, stretch_row};
 use guided::{Area, Guide, Samples, Scratch, Window, center_pairs, centred};
-use planes::{Stretch, stretch_pairs, stretch_row};
 use strips::Strips;
 
 /// How much work goes into edges.
@@ -492,7 +494,7 @@ impl Refiner {
             let pairs = [[&*a0, &*a1], [&*d0, &*d1]].map(|pair| pair.map(|p| &p[..]));
             if (scale, luma.step) == (2, 1) {
                 for (row, pair) in wide.iter_mut().zip(pairs) {
-                    planes::between(pair, f, x0 / 2 - from, out.len().div_ceil(2), row);
+                    enlarge::between(pair, f, x0 / 2 - from, out.len().div_ceil(2), row);
                 }
                 let luma = &frame.planes[luma.plane].row(y)[luma.offset + x0..][..out.len()];
                 write_pairs(&wide[0], &wide[1], luma, out);
@@ -500,7 +502,7 @@ impl Refiner {
             }
             for (row, pair) in wide.iter_mut().zip(pairs) {
                 row.resize(out.len(), 0.0);
-                planes::widen_between(pair, f, x0 / scale - from, scale, row, tmp);
+                enlarge::widen_between(pair, f, x0 / scale - from, scale, row, tmp);
             }
             if luma.step == 1 {
                 write_one(&wide[0], &wide[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);

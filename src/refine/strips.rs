@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::blocks::{BLOCK, Blocks, runs};
-use super::planes::{component_row, halve_plane};
+use super::reduce::{component_row, halve_plane};
 use crate::frame::Frame;
 
 /// Where one level lies in a strip.

@@ -135,7 +135,7 @@ fn pairs_are_written_as_the_stretched_row_is() {
             let mut want = vec![0; width];
             let [slope, offset] = rows.each_ref().map(|row| {
                 let mut wide = vec![0.0; width];
-                planes::widen_by(row, 2, &mut wide);
+                enlarge::widen_by(row, 2, &mut wide);
                 wide
             });
             write_one(&slope, &offset, &luma, &mut want);

@@ -15,11 +15,7 @@ mod rows;
 use rayon::prelude::*;
 
 use super::{
-    Local,
-    alpha_rows::alpha_row,
-    blocks::runs,
-    planes::{halve_plane, stretch_row},
-    with_local,
+    Local, alpha_rows::alpha_row, blocks::runs, enlarge::stretch_row, reduce::halve_plane, with_local,
 };
 use crate::frame::{Component, Format, Frame, FrameMut, Rows};
 use crate::simd::{in_pool, multiversion, unsettled};

@@ -1,7 +1,7 @@
 //! What is done to a row of samples: the cells' means stretched over them, and the colours parted.
 
 use super::{Cells, FADES_BELOW};
-use crate::refine::planes::{mix, place, widen_by};
+use crate::refine::enlarge::{mix, place, widen_by};
 use crate::simd::multiversion;
 
 /// Where a row of samples lies in the cells.
