@@ -32,6 +32,7 @@ mod scene;
 mod simd;
 #[cfg(test)]
 mod simd_tests;
+mod siting;
 pub mod subjects;
 pub mod sync;
 pub mod temporal;

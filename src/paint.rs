@@ -1,7 +1,7 @@
 //! From a frame's colours and a matte to a picture: with alpha, or on what stands behind.
 
 use crate::compose::{self, Backdrop, Background, Blur, Fit, Picture, Solid};
-use crate::frame::{Frame, FrameMut};
+use crate::frame::{Frame, FrameMut, Rows};
 use crate::refine::{Colors, Foreground};
 
 /// A backdrop that is ready for a format.
@@ -69,7 +69,7 @@ pub struct Painter {
 }
 
 impl Painter {
-    /// A side with its alpha. `first`: which samples get the side's own colours where both mix; `kept`: where a frame's own
+    /// A side with its alpha; `colors` lie as in `out`, or are brought there by [`compose::rgb`]. `first`: which samples get the side's own colours where both mix; `kept`: where a frame's own
     /// alpha hides what is beside them.
     pub fn transparent(
         &mut self,
@@ -83,7 +83,12 @@ impl Painter {
         let seen =
             side.had_alpha.then(|| self.seen.prepare(colors, side.alpha, kept, true).over(&own_colors));
         let own_colors = seen.as_ref().unwrap_or(&own_colors);
-        compose::transparent(own_colors, own_colors, out, side.alpha);
+        if compose::rgb::takes(colors.format, out.format) {
+            let from = (own_colors as &dyn Rows, colors.format, colors.color);
+            compose::rgb::transparent(from, own_colors, out, side.alpha);
+        } else {
+            compose::transparent(own_colors, own_colors, out, side.alpha);
+        }
     }
 
     /// A side that mixes with nothing where it is shown, on a backdrop.

@@ -6,6 +6,7 @@
 mod background;
 mod blur;
 mod picture;
+pub(crate) mod rgb;
 
 #[cfg(test)]
 pub(crate) use background::hook;
@@ -318,6 +319,8 @@ struct Local {
     shown: Vec<u8>,
     /// The strip's alpha at half the resolution.
     halved: Vec<u8>,
+    /// What a row of chroma adds to red, green and blue.
+    terms: [Vec<i16>; 3],
 }
 
 thread_local!(static LOCAL: RefCell<Local> = RefCell::default());
@@ -359,7 +362,7 @@ fn each_line(to: &mut FrameMut<'_>, alpha: &[u8], share: Share, f: impl Fn(Line<
         .collect();
     strips.into_par_iter().for_each(|strip| {
         LOCAL.with_borrow_mut(|l| {
-            let Local { alpha: spread_out, back, front, shown, halved } = l;
+            let Local { alpha: spread_out, back, front, shown, halved, .. } = l;
             let mut have_half = false;
             for (plane, (first, data)) in strip.into_iter().enumerate().take(layout.planes) {
                 let (bytes, count) = extent(format, plane, width, height);

@@ -18,6 +18,7 @@ use crate::matte::Mask;
 use crate::paint::{Painter, Prepared};
 use crate::refine::{Adjuster, Colors, Refiner};
 use crate::scene::Scene;
+use crate::siting::Siting;
 use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{Smoother, Window};
 use crate::video;
@@ -82,6 +83,7 @@ pub struct StreamState {
     pub flow: Flow,
     /// How fine edges are drawn where time is short.
     pub effort: Effort,
+    siting: Siting,
     refiner: Refiner,
     /// The frames about the one that leaves, where later ones are there.
     pub window: Window,
@@ -131,6 +133,7 @@ impl StreamState {
             regions: Vec::new(),
             flow: Flow::default(),
             effort: Effort::default(),
+            siting: Siting::default(),
             refiner: Refiner::new(),
             window: Window::new(),
             smoother: Smoother::new(),
@@ -151,6 +154,7 @@ impl StreamState {
     pub fn with_output(self, output: &VideoInfo) -> Self {
         let new = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
         Self {
+            siting: self.siting,
             window: self.window,
             smoother: self.smoother,
             scene: self.scene,
@@ -167,6 +171,7 @@ impl StreamState {
     /// go would fill the heap.
     pub fn with_buffers_of(self, old: Self) -> Self {
         let mut state = Self {
+            siting: old.siting,
             refiner: old.refiner,
             window: old.window,
             smoother: old.smoother,
@@ -238,6 +243,15 @@ impl StreamState {
         self.in_force.kind == OutputKind::Matte || lie_alike(&self.input, &self.output)
     }
 
+    /// Whether the frame's colours are brought to the outgoing format as it is painted.
+    fn paints_in_rgb(&self, settings: &Settings) -> bool {
+        self.in_force.kind == OutputKind::Transparent
+            && settings.layers.is_empty()
+            && video::format(self.input.format())
+                .zip(video::format(self.output.format()))
+                .is_some_and(|(from, to)| compose::rgb::takes(from, to))
+    }
+
     /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
     /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
     ///
@@ -273,6 +287,11 @@ impl StreamState {
             let own_colors;
             let colors = if !self.needs_copy(settings) {
                 frame
+            } else if self.paints_in_rgb(settings) {
+                let cleaned = self.copy.as_deref().ok_or_else(no_memory)?;
+                own_colors =
+                    VideoFrameRef::from_buffer_ref_readable(cleaned, &self.input).map_err(|_| no_memory())?;
+                video::read(&own_colors, &self.input).ok_or_else(no_memory)?
             } else {
                 let scratch = self.converter.converted().ok_or_else(no_memory)?;
                 own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
@@ -428,7 +447,8 @@ impl StreamState {
             self.smoother.smooth_mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();
-        let of = (frame, &mask.data[..], mask.width, mask.height);
+        let centred = self.siting.centred(frame);
+        let of = (&centred, &mask.data[..], mask.width, mask.height);
         if !self.refiner.refine_partly(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
             self.smoother.keep_nothing();
         }

@@ -12,7 +12,7 @@ use gst_video::VideoFrameRef;
 impl StreamState {
     /// Whether the frame's colours are worked on in memory of our own first ([`StreamState::convert`]).
     pub fn needs_copy(&self, settings: &Settings) -> bool {
-        self.cleans(settings) || !self.lies_as_it_goes_out()
+        self.cleans(settings) || !(self.lies_as_it_goes_out() || self.paints_in_rgb(settings))
     }
 
     /// Whether the screen's light is taken out of the frame's colours.
@@ -33,13 +33,13 @@ impl StreamState {
     ) -> Result<(), Error> {
         let MatteSource::Key { missing, found, holds, failure } = source else { return Ok(()) };
         let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
-        let lies = self.lies_as_it_goes_out();
+        let (lies, paints) = (self.lies_as_it_goes_out(), self.paints_in_rgb(settings));
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
             .map_err(|_| Error::unreadable("the incoming buffer"))?;
         let frame =
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let Means::Key(keying) = &mut self.means else { return Err(no_memory()) };
-        *found = keying.keyer.key(&frame, self.mattes.matte_mut());
+        *found = keying.keyer.key(&self.siting.centred(&frame), self.mattes.matte_mut());
         if !*found {
             self.mattes.matte_mut().fill(*missing);
         }
@@ -52,7 +52,7 @@ impl StreamState {
             if let Means::Key(keying) = &self.means {
                 keying.keyer.clean(&mut colors, self.mattes.matte());
             }
-        } else if *found && cleans {
+        } else if cleans && (*found || paints) {
             // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
             let mut copy =
                 self.copy.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.input.size()]));
@@ -62,10 +62,13 @@ impl StreamState {
                     VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| no_memory())?;
                 let mut colors = video::write(&mut mapped, &self.input).ok_or_else(no_memory)?;
                 compose::copy_colors(&frame, &mut colors);
-                keying.keyer.clean(&mut colors, self.mattes.matte());
+                if *found {
+                    keying.keyer.clean(&mut colors, self.mattes.matte());
+                }
             }
-            self.convert(&copy)?;
+            let converted = if paints { Ok(()) } else { self.convert(&copy) };
             self.copy = Some(copy);
+            converted?;
         } else if copies {
             self.convert(input)?;
         }
