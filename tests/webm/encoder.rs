@@ -246,10 +246,12 @@ fn a_flush_begins_anew() {
     }
 }
 
-/// The sizes of colour and alpha of twenty frames of noise, after ten of which a property is set.
+/// The sizes of colour and alpha of twenty frames of noise, after ten of which a property is set. What takes its time gives the
+/// same each time.
 fn sizes(codec: &str, change: Option<(&str, &str)>) -> [Vec<usize>; 2] {
     let pipeline = launch(&format!(
-        "appsrc name=v ! {codec}alphaenc name=e deadline=realtime cpu-used=8 threads=1 ! appsink name=sink sync=false"
+        "appsrc name=v ! {codec}alphaenc name=e cpu-used=5 threads=1 target-bitrate=1000000000 ! \
+         appsink name=sink sync=false"
     ));
     let source = pipeline.by_name("v").unwrap().downcast::<gst_app::AppSrc>().unwrap();
     let sink = pipeline.by_name("sink").unwrap().downcast::<gst_app::AppSink>().unwrap();
@@ -283,15 +285,19 @@ fn quality_and_speed_may_change_while_it_plays() {
     for codec in ["vp8", "vp9"] {
         let [color, alpha] = sizes(codec, None);
         let sum = |v: &[usize]| v.iter().sum::<usize>();
+        // What is set again to what it was changes a few bytes.
+        let alike = |a: &[usize], b: &[usize]| a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) * 100 < *b);
         let [coarse, same] = sizes(codec, Some(("cq-level", "60")));
-        assert_eq!((&coarse[..10], &same), (&color[..10], &alpha), "{codec}");
+        assert_eq!(coarse[..10], color[..10], "{codec}");
+        assert!(alike(&same, &alpha), "{codec}: {same:?} for {alpha:?}");
         assert!(sum(&coarse[10..]) < sum(&color[10..]), "{codec}: {coarse:?} for {color:?}");
         let [same, coarse] = sizes(codec, Some(("alpha-cq-level", "60")));
-        assert_eq!((&same, &coarse[..10]), (&color, &alpha[..10]), "{codec}");
+        assert_eq!(coarse[..10], alpha[..10], "{codec}");
+        assert!(alike(&same, &color), "{codec}: {same:?} for {color:?}");
         assert!(sum(&coarse[10..]) * 2 < sum(&alpha[10..]), "{codec}: {coarse:?} for {alpha:?}");
-        let [slow, _] = sizes(codec, Some(("cpu-used", "2")));
+        let [slow, _] = sizes(codec, Some(("cpu-used", "1")));
         assert_eq!(slow[..10], color[..10], "{codec}");
-        assert_ne!(slow[10..], color[10..], "{codec}");
+        assert!(!alike(&slow[10..], &color[10..]), "{codec}: {slow:?} for {color:?}");
     }
 }
 
