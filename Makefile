@@ -61,7 +61,7 @@ runtime-webgpu: deps ## ONNX Runtime with WebGPU beside it: any maker's GPU, thr
 	@tools/setup.sh --gpu
 	@tools/install_runtime.sh webgpu
 
-runtime-cuda: deps ## ONNX Runtime with CUDA and the libraries it needs beside it, for NVIDIA's GPUs (x86-64, 1.3 GB fetched)
+runtime-cuda: deps ## ONNX Runtime with CUDA and the libraries it needs beside it, for NVIDIA's GPUs (x86-64, 1.2 GB fetched)
 	@tools/install_runtime.sh cuda
 
 clips: deps ## the clips of the demo and the tests, into build/clips/
