@@ -122,6 +122,55 @@ fn the_mask_on_both() {
     assert!(far <= 1.0, "{far}");
 }
 
+/// Minutes of shaders that a processor computes: `make test-webgpu`.
+#[test]
+#[ignore = "takes minutes"]
+fn human_remembers_on_webgpu_as_on_the_cpu() {
+    const TEST: &str = "human_remembers_on_webgpu_as_on_the_cpu";
+    if ready(TEST).is_none() {
+        return;
+    }
+    if gstbgremove::models::resolve("human", None).is_err() {
+        return skip(TEST, "model human is not installed (`make models`)");
+    }
+    let driver = Path::new(SOFTWARE);
+    let lines = alone("human_on_both", "", &[("VK_ICD_FILENAMES", driver), ("VK_DRIVER_FILES", driver)]);
+    println!("{}", lines.join("\n"));
+}
+
+#[test]
+#[ignore = "another one runs it"]
+fn human_on_both() {
+    // Before anything else opens another one.
+    runtime::open_for(None, Some(Provider::WebGpu)).unwrap();
+    let info = common::info(gst_video::VideoFormat::Rgb, 128, 128);
+    let masks = |provider: &str, frames: &[u64]| -> Vec<Vec<u8>> {
+        let properties = format!(
+            "model=human resolution=64 output=matte refine=none temporal-smoothing=0 remember-background=false \
+             scene-detection=false inference-timeout=0 execution-provider={provider}"
+        );
+        let frames = frames.iter().map(|n| common::portrait_at(&info, *n, *n as u32 * 4)).collect();
+        let (_, out) = common::process(&properties, "video/x-raw,format=GRAY8", &info, frames).unwrap();
+        out.iter().map(|buffer| buffer.map_readable().unwrap().to_vec()).collect()
+    };
+    let far = |a: &[u8], b: &[u8]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+    };
+    let frames = [0, 1, 2, 3];
+    let (cpu, alone) = (masks("cpu", &frames), masks("cpu", &[3]));
+    let subject = cpu[3].iter().filter(|v| **v > 128).count() as f64 / cpu[3].len() as f64;
+    assert!((0.1..0.9).contains(&subject), "{subject}: there is somebody in the picture");
+    // What is remembered makes a difference that would be seen.
+    let remembered = far(&cpu[3], &alone[0]);
+    assert!(remembered > 1.0, "{remembered}");
+    let gpu = masks("webgpu", &frames);
+    let off: Vec<f64> = gpu.iter().zip(&cpu).map(|(a, b)| far(a, b)).collect();
+    println!(
+        "> webgpu is {off:.4?} of 255 from the CPU, which would be {remembered:.2} off without what it remembers"
+    );
+    assert!(gpu.len() == 4 && off.iter().all(|off| *off <= 1.0), "{off:?}");
+}
+
 #[test]
 fn what_webgpu_lacks_is_an_error_that_names_it() {
     let Some(library) = ready("what_webgpu_lacks_is_an_error_that_names_it") else { return };
