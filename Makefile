@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Asked when it is wanted: what it looks for may have to be installed first.
 FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics test-trixie audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics test-trixie test-webgpu audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -61,7 +61,7 @@ runtime-webgpu: deps ## ONNX Runtime with WebGPU beside it: any maker's GPU, thr
 	@tools/setup.sh --gpu
 	@tools/install_runtime.sh webgpu
 
-runtime-cuda: deps ## ONNX Runtime with CUDA and the libraries it needs beside it, for NVIDIA's GPUs (x86-64, 1.3 GB fetched)
+runtime-cuda: deps ## ONNX Runtime with CUDA and the libraries it needs beside it, for NVIDIA's GPUs (x86-64, 1.2 GB fetched)
 	@tools/install_runtime.sh cuda
 
 clips: deps ## the clips of the demo and the tests, into build/clips/
@@ -104,6 +104,9 @@ parts: deps runtime clips ## a minute in 1, 3 and 7 parts beside the minute in o
 ray: deps runtime clips ## examples/cluster/convert_ray.py on a Ray cluster of three nodes here, one of which goes in mid-run (in `make test`, too)
 	@tools/ray.sh
 	$(CARGO) test --test cluster -- --nocapture
+
+test-webgpu: deps runtime runtime-webgpu clips ## the network human on WebGPU as on the CPU: minutes on a Vulkan driver that computes on the CPU (chromium's); with human where it is installed
+	$(CARGO) test --release --test webgpu -- --ignored --exact --nocapture human_remembers_on_webgpu_as_on_the_cpu
 
 sanitize: deps runtime ## the unit tests under AddressSanitizer, pipelines under valgrind
 	@tools/sanitize.sh

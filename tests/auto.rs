@@ -124,6 +124,11 @@ impl Shelf {
     }
 }
 
+/// The best network as the element runs it.
+fn usual() -> Trial {
+    Trial::usual(runtime::open(None).unwrap(), auto::BEST).unwrap()
+}
+
 /// What a stream said of its network.
 #[derive(Debug)]
 struct Told {
@@ -284,7 +289,7 @@ fn until(what: &str, done: impl Fn() -> bool) {
 fn the_start_of_a_stream_is_not_held_up() {
     let shelf = Shelf::empty();
     shelf.install_slow();
-    let trial = Trial::usual(runtime::open(None).unwrap());
+    let trial = usual();
     // Who is stopped does not wait, and nothing is kept of what has been called off.
     let begin = Instant::now();
     let told = trial.run_within(Duration::from_secs(60), &Cancel::default(), || true);
@@ -325,7 +330,7 @@ fn the_start_of_a_stream_is_not_held_up() {
 fn who_waits_for_another_who_measures_gets_that_figure() {
     let shelf = Shelf::empty();
     shelf.install_slow();
-    let trial = Trial { side: 96, ..Trial::usual(runtime::open(None).unwrap()) };
+    let trial = Trial { side: 96, ..usual() };
     let told: Vec<_> = std::thread::scope(|scope| {
         let one = || trial.run_within(Duration::from_secs(60), &Cancel::default(), || false);
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(one)).collect();
@@ -378,7 +383,7 @@ fn what_nobody_waits_for_any_more_is_not_measured_on() {
     let slow = "resolution=576";
     let free = |what: &str| {
         let begin = Instant::now();
-        let trial = Trial { side: 64, ..Trial::usual(runtime::open(None).unwrap()) };
+        let trial = Trial { side: 64, ..usual() };
         trial.run_beside(&Cancel::default()).unwrap();
         assert!(begin.elapsed() < Duration::from_secs(6), "{what}: {:?}", begin.elapsed());
     };
@@ -576,7 +581,7 @@ fn the_tool_tells_what_it_would_choose() {
     assert!(info.contains("not known yet"), "{info}");
     assert_eq!(chosen(), [serde_json::json!(["live"]), serde_json::json!(["files"])]);
     // Measured: what the tool says is what the element does.
-    Trial::usual(runtime::open(None).unwrap()).run_anew().unwrap();
+    usual().run_anew().unwrap();
     shelf.say(Duration::from_millis(1));
     assert!(says(&["models", "info", "auto"]).contains("live     human: "));
     assert_eq!(chosen(), [serde_json::json!([]), serde_json::json!(["files", "live"])]);

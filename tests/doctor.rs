@@ -226,6 +226,33 @@ fn without_the_plugin_the_runtime_or_a_model() {
 }
 
 #[test]
+fn it_tells_what_auto_runs_a_network_on() {
+    let from = gstbgremove::runtime::data_folder().join("runtime-openvino");
+    if !from.join("libonnxruntime.so").exists() {
+        return skip(
+            "it_tells_what_auto_runs_a_network_on",
+            "there is no ONNX Runtime with OpenVINO (make runtime-openvino)",
+        );
+    }
+    let place = Place::new();
+    let line = || place.checks().into_iter().find(|c| c[0] == "original runs on").map(|c| c[2].clone());
+    assert_eq!(line(), None, "there is one provider");
+    link(&from, &place.at("data/bgremove/runtime-openvino"));
+    assert!(line().unwrap().contains("not known yet"), "{line:?}", line = line());
+    let out = Command::new(place.at("bin/bgremove"))
+        .args(["doctor", "--probe", "race", "--with", "original\n"])
+        .env_remove("ORT_DYLIB_PATH")
+        .env("XDG_DATA_HOME", place.at("data"))
+        .env("XDG_CACHE_HOME", place.at("cache"))
+        .output()
+        .unwrap();
+    let told: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let measured = told["line"].as_str().unwrap();
+    assert!(measured.contains("openvino ") && measured.contains("cpu "), "{measured}");
+    assert_eq!(line().as_deref(), Some(measured));
+}
+
+#[test]
 fn without_one_of_gstreamers_plugins() {
     let place = Place::new();
     for (plugin, state, missed_by, says, package) in MISSED {

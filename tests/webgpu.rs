@@ -1,12 +1,13 @@
-//! WebGPU on a Vulkan driver that computes on the CPU, which Debian's Chromium brings; and what is said where something
-//! that a provider needs is missing. Each case has a process of its own: Vulkan reads its variables once, and a process
-//! opens one ONNX Runtime.
+//! WebGPU on a Vulkan driver that computes on the CPU, which Debian's Chromium brings; what is said where something
+//! that a provider needs is missing; and which provider `auto` takes. Each case has a process of its own: Vulkan reads its
+//! variables once, and a process opens one ONNX Runtime.
 
 mod common;
 
 use common::skip::skip;
 use gst::prelude::*;
-use gstbgremove::runtime::{self, Provider};
+use gstbgremove::auto::Trial;
+use gstbgremove::runtime::{self, Cancel, Provider};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,10 +16,13 @@ const SOFTWARE: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 /// What a process of its own prints: whatever the element says on the bus, a line each, and what it runs on at the end.
 fn told(properties: &str, variables: &[(&str, &Path)]) -> Vec<String> {
+    alone("a_process_of_its_own", properties, variables)
+}
+
+/// What a test prints that is run in a process of its own.
+fn alone(test: &str, properties: &str, variables: &[(&str, &Path)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "a_process_of_its_own", "--ignored", "--nocapture"])
-        .env("BGREMOVE_CASE", properties);
+    command.args(["--exact", test, "--ignored", "--nocapture"]).env("BGREMOVE_CASE", properties);
     for name in ["VK_ICD_FILENAMES", "VK_DRIVER_FILES", "ORT_DYLIB_PATH"] {
         command.env_remove(name);
     }
@@ -63,6 +67,8 @@ fn a_process_of_its_own() {
         }
     }
     println!("> runs on: {}", element.property::<String>("active-execution-provider"));
+    let stats = element.property::<gst::Structure>("stats");
+    println!("> because: {}", stats.get::<String>("execution-provider-reason").unwrap());
 }
 
 /// The folder of the library with WebGPU, and the driver that computes on the CPU.
@@ -114,6 +120,55 @@ fn the_mask_on_both() {
     let far = gpu.iter().zip(&cpu).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / cpu.len() as f64;
     println!("webgpu is {far:.4} of 255 from the CPU");
     assert!(far <= 1.0, "{far}");
+}
+
+/// Minutes of shaders that a processor computes: `make test-webgpu`.
+#[test]
+#[ignore = "takes minutes"]
+fn human_remembers_on_webgpu_as_on_the_cpu() {
+    const TEST: &str = "human_remembers_on_webgpu_as_on_the_cpu";
+    if ready(TEST).is_none() {
+        return;
+    }
+    if gstbgremove::models::resolve("human", None).is_err() {
+        return skip(TEST, "model human is not installed (`make models`)");
+    }
+    let driver = Path::new(SOFTWARE);
+    let lines = alone("human_on_both", "", &[("VK_ICD_FILENAMES", driver), ("VK_DRIVER_FILES", driver)]);
+    println!("{}", lines.join("\n"));
+}
+
+#[test]
+#[ignore = "another one runs it"]
+fn human_on_both() {
+    // Before anything else opens another one.
+    runtime::open_for(None, Some(Provider::WebGpu)).unwrap();
+    let info = common::info(gst_video::VideoFormat::Rgb, 128, 128);
+    let masks = |provider: &str, frames: &[u64]| -> Vec<Vec<u8>> {
+        let properties = format!(
+            "model=human resolution=64 output=matte refine=none temporal-smoothing=0 remember-background=false \
+             scene-detection=false inference-timeout=0 execution-provider={provider}"
+        );
+        let frames = frames.iter().map(|n| common::portrait_at(&info, *n, *n as u32 * 4)).collect();
+        let (_, out) = common::process(&properties, "video/x-raw,format=GRAY8", &info, frames).unwrap();
+        out.iter().map(|buffer| buffer.map_readable().unwrap().to_vec()).collect()
+    };
+    let far = |a: &[u8], b: &[u8]| {
+        a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+    };
+    let frames = [0, 1, 2, 3];
+    let (cpu, alone) = (masks("cpu", &frames), masks("cpu", &[3]));
+    let subject = cpu[3].iter().filter(|v| **v > 128).count() as f64 / cpu[3].len() as f64;
+    assert!((0.1..0.9).contains(&subject), "{subject}: there is somebody in the picture");
+    // What is remembered makes a difference that would be seen.
+    let remembered = far(&cpu[3], &alone[0]);
+    assert!(remembered > 1.0, "{remembered}");
+    let gpu = masks("webgpu", &frames);
+    let off: Vec<f64> = gpu.iter().zip(&cpu).map(|(a, b)| far(a, b)).collect();
+    println!(
+        "> webgpu is {off:.4?} of 255 from the CPU, which would be {remembered:.2} off without what it remembers"
+    );
+    assert!(gpu.len() == 4 && off.iter().all(|off| *off <= 1.0), "{off:?}");
 }
 
 #[test]
@@ -183,4 +238,163 @@ fn a_provider_that_does_not_open_is_named_and_auto_steps_down_aloud() {
     let warnings: Vec<_> = lines.iter().filter(|l| l.starts_with("warning: provider-failed")).collect();
     assert!(warnings.len() == 1 && names(warnings[0]), "{lines:?}");
     assert!(lines.contains(&"runs on: cpu".to_string()), "{lines:?}");
+}
+
+/// The library with OpenVINO, and a cache that is nobody else's.
+struct Choice {
+    library: PathBuf,
+    cache: tempfile::TempDir,
+}
+
+impl Choice {
+    fn new(test: &str) -> Option<Self> {
+        let library = runtime::data_folder().join("runtime-openvino/libonnxruntime.so");
+        if !library.exists() {
+            skip(test, "there is no ONNX Runtime with OpenVINO (make runtime-openvino)");
+            return None;
+        }
+        Some(Self { library, cache: tempfile::tempdir().unwrap() })
+    }
+
+    fn alone(&self, test: &str, properties: &str, library: &Path) -> Vec<String> {
+        alone(test, properties, &[("XDG_CACHE_HOME", self.cache.path()), ("ORT_DYLIB_PATH", library)])
+    }
+
+    /// What a stream says.
+    fn told(&self, properties: &str) -> String {
+        self.alone("a_process_of_its_own", properties, &self.library).join("\n")
+    }
+
+    /// Has a network measured; gives what is kept of it.
+    fn measure(&self) -> (PathBuf, String) {
+        self.alone("what_providers_take", "", &self.library);
+        let folder = self.cache.path().join("bgremove/pace");
+        let files: Vec<_> = folder.read_dir().unwrap().map(|f| f.unwrap().path()).collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        (files[0].clone(), std::fs::read_to_string(&files[0]).unwrap())
+    }
+}
+
+/// What is kept, with other figures: of the faster one and of the other.
+fn figures(kept: &str, fast: &str, slow: &str) -> String {
+    let (key, _) = kept.split_once("ran on ").unwrap();
+    format!("{key}ran on {fast}\nnanoseconds 1500000\nslower {slow} 3000000\n")
+}
+
+/// For frames as small as those of `a_process_of_its_own`.
+fn trial() -> Trial {
+    Trial { aspect: 1.0, ..Trial::usual(runtime::open(None).unwrap(), "original").unwrap() }
+}
+
+#[test]
+#[ignore = "another one runs it"]
+fn what_providers_take() {
+    let trial = trial();
+    let figure = trial.run_within(std::time::Duration::from_secs(240), &Cancel::default(), || false).unwrap();
+    let mut order: Vec<&str> = figure.order().collect();
+    order.sort_unstable();
+    assert_eq!(order, ["cpu", "openvino"]);
+    assert_eq!(trial.known(), Some(figure));
+}
+
+#[test]
+fn auto_takes_what_was_measured_to_be_the_fastest() {
+    let Some(here) = Choice::new("auto_takes_what_was_measured_to_be_the_fastest") else { return };
+    let (file, kept) = here.measure();
+    let place = |provider: &str| if provider == "openvino" { "openvino (CPU)" } else { "cpu" }.to_string();
+    for (fast, slow) in [("cpu", "openvino"), ("openvino", "cpu")] {
+        let text = figures(&kept, fast, slow);
+        std::fs::write(&file, &text).unwrap();
+        let told = here.told("model=original");
+        let reason = format!("because: measured: {fast} 1.5 ms a run, {slow} 3.0 ms");
+        assert!(told.contains(&format!("runs on: {}\n{reason}", place(fast))), "{told}");
+        assert!(!told.contains("warning"), "the slower one is not missing: {told}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "it is not measured again");
+    }
+    // Who names one gets it.
+    let told = here.told("model=original execution-provider=cpu");
+    assert!(told.contains("runs on: cpu\nbecause: execution-provider=cpu is asked for"), "{told}");
+    // One that failed when it was measured is not taken, and that is said.
+    let (key, _) = kept.split_once("ran on ").unwrap();
+    let failed = format!("{key}ran on cpu\nnanoseconds 1500000\nfailed openvino it broke\n");
+    std::fs::write(&file, failed).unwrap();
+    let told = here.told("model=original");
+    assert!(told.contains("runs on: cpu") && told.contains("openvino: it broke"), "{told}");
+}
+
+#[test]
+fn what_was_measured_elsewhere_does_not_count() {
+    let Some(here) = Choice::new("what_was_measured_elsewhere_does_not_count") else { return };
+    let (file, kept) = here.measure();
+    let ours = figures(&kept, "cpu", "openvino");
+    let followed = |told: &str| told.contains("cpu 1.5 ms a run");
+    std::fs::write(&file, &ours).unwrap();
+    assert!(followed(&here.told("model=original")), "it would be followed");
+    // The same library in another place.
+    let other = tempfile::tempdir().unwrap();
+    let library = other.path().join("ort");
+    std::os::unix::fs::symlink(here.library.parent().unwrap(), &library).unwrap();
+    let told = here.alone("a_process_of_its_own", "model=original", &library.join("libonnxruntime.so"));
+    assert!(!followed(&told.join("\n")), "{told:?}");
+    // Another file: the same network, with a text of three bytes behind it (ModelProto.doc_string).
+    let network = other.path().join("x.onnx");
+    let entry = gstbgremove::models::entries().iter().find(|e| e.preset == "original").unwrap();
+    std::fs::write(&network, [entry.embedded().unwrap(), &[6 << 3 | 2, 1, b'x']].concat()).unwrap();
+    let told = here.told(&format!("model={}", network.display()));
+    assert!(told.contains("runs on: ") && !followed(&told), "{told}");
+    // Another way to run it, and another machine's file.
+    assert!(!followed(&here.told("model=original threads=1")));
+    std::fs::write(&file, ours.replace("\nprocessor ", "\nprocessor another ")).unwrap();
+    assert!(!followed(&here.told("model=original")));
+    // What is broken does not count, and is written anew.
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    for broken in ["", "ran on cpu\nnanoseconds 1\n", &ours[..ours.len() - 1], &ours.replace("1500000", "x")]
+    {
+        std::fs::write(&file, broken).unwrap();
+        assert!(!followed(&here.told("model=original")), "{broken}");
+    }
+    assert_eq!(here.measure().1.lines().count(), ours.lines().count());
+}
+
+#[test]
+fn the_provider_of_a_stream_does_not_change() {
+    let Some(here) = Choice::new("the_provider_of_a_stream_does_not_change") else { return };
+    let (file, kept) = here.measure();
+    std::fs::write(&file, figures(&kept, "openvino", "cpu")).unwrap();
+    here.alone("a_provider_that_stays", &format!("{}\n{}", file.display(), kept), &here.library);
+}
+
+#[test]
+#[ignore = "another one runs it"]
+fn a_provider_that_stays() {
+    let case = std::env::var("BGREMOVE_CASE").unwrap();
+    let (file, kept) = case.split_once('\n').unwrap();
+    common::init();
+    let element = gst::ElementFactory::make("bgremove").property("model", "original").build().unwrap();
+    let place = || element.property::<String>("active-execution-provider");
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.play();
+    let mut frame = |width| {
+        let info = common::info(gst_video::VideoFormat::Rgb, width, 64);
+        harness.set_src_caps(info.to_caps().unwrap());
+        harness.push_and_pull(common::portrait(&info, 0)).unwrap();
+    };
+    frame(64);
+    assert_eq!(place(), "openvino (CPU)");
+    // Another shape of frames, for which a network is loaded; by now another provider is said to be faster.
+    std::fs::write(file, figures(kept, "cpu", "openvino")).unwrap();
+    frame(48);
+    assert_eq!(place(), "openvino (CPU)");
+    // The next stream is another matter.
+    drop(harness);
+    element.set_state(gst::State::Null).unwrap();
+    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.play();
+    let info = common::info(gst_video::VideoFormat::Rgb, 64, 64);
+    harness.set_src_caps(info.to_caps().unwrap());
+    harness.push_and_pull(common::portrait(&info, 0)).unwrap();
+    assert_eq!(place(), "cpu");
 }

@@ -112,16 +112,14 @@ webgpu() {
 882f54a76dde1b6c7e66ed353f29bf167c2a2d4e77875b093205074b31d2c7f4 capi/libonnxruntime.so.1.27.0" "MIT licence"
 }
 
-# CUDA 13 and cuDNN 9, as that build wants them: some 2.5 GB in all, of which 1 GB is fetched. They lie beside the runtime,
-# which opens them there.
+# CUDA 13 and cuDNN 9, as that build wants them: 1.6 GB in all, of which 1.2 GB is fetched. They lie beside the runtime,
+# which opens them there. cuFFT is left out: the provider does without until a network has a Fourier transform in it.
 nvidia_libraries() {
     local spec sum wheel parts="
 ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171 nvidia-cublas==13.1.0.3 nvidia_cublas-13.1.0.3-py3-none-manylinux_2_27_x86_64.whl
 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548 nvidia-cuda-runtime==13.0.96 nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
-6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3 nvidia-cufft==12.0.0.61 nvidia_cufft-12.0.0.61-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
 1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc nvidia-curand==10.4.0.35 nvidia_curand-10.4.0.35-py3-none-manylinux_2_27_x86_64.whl
 ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 nvidia-cuda-nvrtc==13.0.88 nvidia_cuda_nvrtc-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
-13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b nvidia-nvjitlink==13.0.88 nvidia_nvjitlink-13.0.88-py3-none-manylinux2010_x86_64.manylinux_2_12_x86_64.whl
 2150b4850725d30653ec3e365f0732e3e2e3eb8633cf3bd2d3117628dea8b4f9 nvidia-cudnn-cu13==9.13.0.50 nvidia_cudnn_cu13-9.13.0.50-py3-none-manylinux_2_27_x86_64.whl"
     case $1 in
     there) [ "$(cat "$2/nvidia.txt" 2>/dev/null)" = "$parts" ] ;;
@@ -131,6 +129,8 @@ ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575 nvidia-cuda-nvr
             fetch pypi "$spec" "$wheel" "$sum" --python-version 3.11 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64
             unzip_libraries "$DOWNLOADS/$wheel" "$2"
         done <<<"$parts"
+        # Second builds of the compiler, which nothing opens.
+        rm -f "$2"/*.alt.so*
         printf '%s\n' "$parts" >"$2/nvidia.txt"
         ;;
     esac

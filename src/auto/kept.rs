@@ -1,19 +1,21 @@
 //! What a run takes, kept on disk: a file for each machine, network, runtime and way to run it.
 //!
 //! A file begins with all that its figure depends on, so that none is taken for another, and ends with how the figure
-//! came about and the figure.
+//! came about, the figure, and those of slower providers.
 
-use crate::draft;
+use crate::draft::{self, Draft};
 use crate::runtime;
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What the last two lines begin with, and how the first of them may end.
+/// What the lines after those begin with, and how the first of them may end.
 const RAN: &str = "ran on ";
 const BESIDE: &str = ", beside a stream";
 const FIGURE: &str = "nanoseconds ";
+const OTHER: &str = "slower ";
+const FAILED: &str = "failed ";
 
 /// Nothing is kept that took longer than this: it was not the network.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -26,6 +28,25 @@ pub struct Figure {
     pub provider: String,
     /// It was measured beside a running stream, with which it takes longer.
     pub beside: bool,
+    /// The other providers that were measured with it, and what a run takes there: the fastest first.
+    pub slower: Vec<(String, Duration)>,
+    /// Those where it loads and does not run, and why.
+    pub failed: Vec<(String, String)>,
+}
+
+impl Figure {
+    /// The providers that were tried, the fastest first.
+    pub fn order(&self) -> impl Iterator<Item = &str> {
+        let others = self.slower.iter().map(|(name, _)| name).chain(self.failed.iter().map(|(name, _)| name));
+        std::iter::once(&self.provider).chain(others).map(String::as_str)
+    }
+
+    /// All that was measured, in words.
+    pub fn line(&self) -> String {
+        let others = self.slower.iter().map(|(name, run)| format!(", {name} {} ms", super::ms(*run)));
+        let beside = if self.beside { ", beside a stream" } else { "" };
+        format!("{} {} ms a run{}{beside}", self.provider, super::ms(self.run), others.collect::<String>())
+    }
 }
 
 /// The place of one figure.
@@ -52,11 +73,32 @@ impl Place {
     /// The figure, if there is one.
     pub fn read(&self) -> Option<Figure> {
         let text = fs::read_to_string(&self.path).ok()?;
-        let (how, last) = text.strip_prefix(&self.key)?.strip_prefix(RAN)?.split_once('\n')?;
-        let nanos = last.strip_prefix(FIGURE)?.strip_suffix('\n')?.parse().ok()?;
-        let run = Some(Duration::from_nanos(nanos)).filter(|t| !t.is_zero() && *t < LONGEST)?;
-        let provider = how.strip_suffix(BESIDE).unwrap_or(how);
-        Some(Figure { run, provider: provider.to_string(), beside: how.ends_with(BESIDE) })
+        let (how, rest) = text.strip_prefix(&self.key)?.strip_prefix(RAN)?.split_once('\n')?;
+        let mut lines = rest.strip_suffix('\n')?.split('\n');
+        let time = |text: &str| {
+            let nanos = text.parse().ok()?;
+            Some(Duration::from_nanos(nanos)).filter(|t| !t.is_zero() && *t < LONGEST)
+        };
+        let run = time(lines.next()?.strip_prefix(FIGURE)?)?;
+        let (mut slower, mut failed) = (Vec::new(), Vec::new());
+        for line in lines {
+            if let Some((name, why)) = line.strip_prefix(FAILED).and_then(|l| l.split_once(' ')) {
+                failed.push((name.to_string(), why.to_string()));
+            } else {
+                let (name, nanos) = line.strip_prefix(OTHER)?.split_once(' ')?;
+                slower.push((name.to_string(), time(nanos)?));
+            }
+        }
+        let provider = how.strip_suffix(BESIDE).unwrap_or(how).to_string();
+        let figure = Figure { run, provider, beside: how.ends_with(BESIDE), slower, failed };
+        let times: Vec<_> = std::iter::once(run).chain(figure.slower.iter().map(|(_, t)| *t)).collect();
+        times.is_sorted().then_some(figure)
+    }
+
+    /// Whether a figure can be kept there.
+    pub fn is_writable(&self) -> bool {
+        let folder = draft::folder_of(&self.path);
+        fs::create_dir_all(folder).and_then(|()| Draft::new(folder, ".")).is_ok()
     }
 
     /// Takes the figure away.
@@ -68,8 +110,15 @@ impl Place {
     pub fn write(&self, figure: &Figure) {
         let folder = draft::folder_of(&self.path);
         let beside = if figure.beside { BESIDE } else { "" };
-        let text =
+        let mut text =
             format!("{}{RAN}{}{beside}\n{FIGURE}{}\n", self.key, figure.provider, figure.run.as_nanos());
+        text.extend(figure.slower.iter().map(|(name, run)| format!("{OTHER}{name} {}\n", run.as_nanos())));
+        text.extend(
+            figure
+                .failed
+                .iter()
+                .map(|(name, why)| format!("{FAILED}{name} {}\n", why.lines().next().unwrap_or_default())),
+        );
         let _ = fs::create_dir_all(folder).and_then(|()| draft::write(&self.path, ".", text.as_bytes()));
     }
 }
@@ -82,8 +131,15 @@ mod tests {
     fn a_figure_is_found_again_and_taken_for_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let place = |key: &str| Place::within(folder.path(), key.to_string());
-        let took =
-            |beside| Figure { run: Duration::from_micros(12_345), provider: "cpu".to_string(), beside };
+        let run = Duration::from_micros(12_345);
+        let took = |beside| Figure {
+            run,
+            provider: "cpu".to_string(),
+            beside,
+            slower: if beside { Vec::new() } else { vec![("openvino".to_string(), run * 2)] },
+            failed: if beside { vec![("cuda".to_string(), "it was lost".to_string())] } else { Vec::new() },
+        };
+        assert!(place("network a\n").is_writable());
         assert_eq!(place("network a\n").read(), None);
         for beside in [true, false] {
             place("network a\n").write(&took(beside));
@@ -95,9 +151,15 @@ mod tests {
         assert_eq!(place("network b\n").read(), None);
         // Damage.
         let how = "network a\nran on cpu\n";
-        for text in
-            ["", "network a\n", how, &format!("{how}nanoseconds 0\n"), &format!("{how}nanoseconds 12")]
-        {
+        for text in [
+            "",
+            "network a\n",
+            how,
+            &format!("{how}nanoseconds 0\n"),
+            &format!("{how}nanoseconds 12"),
+            &format!("{how}nanoseconds 12\nslower openvino\n"),
+            &format!("{how}nanoseconds 12\nslower openvino 11\n"),
+        ] {
             fs::write(place("network a\n").path, text).unwrap();
             assert_eq!(place("network a\n").read(), None, "{text:?}");
         }

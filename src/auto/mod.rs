@@ -1,14 +1,16 @@
-//! `model=auto`: the best network for people that is there, and that keeps the pace where a stream does not wait.
+//! What is left to the machine: which network, and which execution provider it runs on.
 //!
-//! [`Chosen`] says which and why. Where frames come at a pace of their own, a [`Trial`] finds out what a run takes on
-//! this machine; what it finds is kept on disk. Networks that find things are chosen by name only: nobody who asks for
-//! a person wants the chair.
+//! `model=auto` is the best network for people that is there, and that keeps the pace where a stream does not wait.
+//! [`Chosen`] says which and why. Networks that find things are chosen by name only: nobody who asks for
+//! a person wants the chair. `execution-provider=auto` is the fastest one of those that the library has. What a run takes
+//! on this machine a [`Trial`] finds out; what it finds is kept on disk.
 
 mod kept;
+mod provider;
 mod trial;
 
 pub use kept::Figure;
-pub use trial::{Trial, Unknown};
+pub use trial::{Candidate, Trial, Unknown};
 
 use crate::models::{self, Entry};
 use std::path::PathBuf;
@@ -169,7 +171,13 @@ mod tests {
 
     #[test]
     fn live_streams_get_the_best_one_that_keeps_the_pace() {
-        let figure = |run, beside| Figure { run: MS(run), provider: "cpu".to_string(), beside };
+        let figure = |run, beside| Figure {
+            run: MS(run),
+            provider: "cpu".to_string(),
+            beside,
+            slower: Vec::new(),
+            failed: Vec::new(),
+        };
         let at = |run: u64, length: u64| for_pace(&Best::Installed, MS(length), || Ok(figure(run, false)));
         assert_eq!((at(16, 33).model, at(17, 33).model, at(30, 100).model), ("human", "light", "human"));
         assert!(

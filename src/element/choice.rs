@@ -4,10 +4,10 @@ use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
 use super::means::{Loaded, Means};
 use super::settings::Settings;
-use crate::auto::{self, Best, Chosen, Figure, Trial, Unknown};
+use crate::auto::{self, Best, Candidate, Chosen, Figure, Trial, Unknown};
 use crate::error::{Error, ErrorKind};
-use crate::models::{self, Network};
-use crate::runtime::{self, Cancel, Runtime};
+use crate::models::{self, FileSource, Network};
+use crate::runtime::{self, Cancel, Provider, Runtime};
 use crate::subjects::Wanted;
 use crate::sync::lock;
 use gst::prelude::*;
@@ -38,7 +38,12 @@ pub struct LoadRequest {
     pub pace: Option<Duration>,
     /// What `auto` has resolved to before in this stream: it does not change.
     pub pinned: Option<Chosen>,
+    /// What a network has run on before in this stream, which does not change either.
+    pub settled: Option<Settled>,
 }
+
+/// A network's file, and the provider that it runs on.
+pub type Settled = (FileSource, Provider);
 
 impl LoadRequest {
     /// Loads it. `beside`: in a thread beside the stream, where measuring for `auto` may take its time, until `cancel` is called.
@@ -59,7 +64,7 @@ impl LoadRequest {
             return Ok(Loaded { means: Means::Key(Box::new(keying)), chosen: None });
         }
         let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
-        NetworkRequest { runtime, of: self }.load(beside, cancel, interrupted)
+        NetworkRequest { runtime, of: self }.load(&Wait { beside, cancel, interrupted: &interrupted })
     }
 }
 
@@ -70,108 +75,120 @@ struct NetworkRequest<'a> {
 }
 
 impl NetworkRequest<'_> {
-    fn load(&self, beside: bool, cancel: &Cancel, interrupted: impl Fn() -> bool) -> Result<Loaded, Error> {
+    fn load(&self, wait: &Wait<'_>) -> Result<Loaded, Error> {
         if self.of.settings.model != auto::AUTO {
-            return Ok(Loaded { means: self.load_named(&self.of.settings.model)?, chosen: None });
+            return Ok(Loaded { means: self.load_named(&self.of.settings.model, wait)?, chosen: None });
         }
         if let Some(chosen) = &self.of.pinned {
-            return Ok(Loaded { means: self.load_named(chosen.model)?, chosen: Some(chosen.clone()) });
+            return self.load_chosen(chosen.clone(), wait);
         }
         let best = auto::look();
-        if let Ok(loaded) = self.choose(&best, beside, cancel, &interrupted)? {
+        if let Ok(loaded) = self.choose(&best, wait)? {
             return Ok(loaded);
         }
-        match self.choose(&best, beside, cancel, &interrupted)? {
+        match self.choose(&best, wait)? {
             Ok(loaded) => Ok(loaded),
-            Err(instead) => self.load_chosen(instead),
+            Err(instead) => self.load_chosen(instead, wait),
         }
     }
 
     /// Chooses once. `Ok(Err)`: the best network was loaded on another provider than the measured one. The measurement is
     /// forgotten; the caller tries again, and takes this choice if it happens again.
-    fn choose(
-        &self,
-        best: &Best,
-        beside: bool,
-        cancel: &Cancel,
-        interrupted: impl Fn() -> bool,
-    ) -> Result<Result<Loaded, Chosen>, Error> {
+    fn choose(&self, best: &Best, wait: &Wait<'_>) -> Result<Result<Loaded, Chosen>, Error> {
         let (mut figure, mut unsettled) = (None, false);
         let chosen = match self.of.pace {
             None => auto::for_files(best),
-            Some(length) => {
-                auto::for_pace(best, length, || match self.measure(beside, cancel, interrupted) {
-                    Ok(run) => Ok(figure.insert(run).clone()),
-                    Err(Unknown::Because(why)) => Err(why),
-                    Err(Unknown::Interrupted) => {
-                        unsettled = true;
-                        Err(String::new())
-                    }
-                })
-            }
+            Some(length) => auto::for_pace(best, length, || match self.measure(wait) {
+                Ok(run) => Ok(figure.insert(run).clone()),
+                Err(Unknown::Because(why)) => Err(why),
+                Err(Unknown::Interrupted) => {
+                    unsettled = true;
+                    Err(String::new())
+                }
+            }),
         };
         if unsettled {
             // Interrupted: this network serves until `auto` is resolved later.
-            return Ok(Ok(Loaded { means: self.load_named(chosen.model)?, chosen: None }));
+            return Ok(Ok(Loaded { means: self.load_named(chosen.model, wait)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
-            return self.load_chosen(chosen).map(Ok);
+            return self.load_chosen(chosen, wait).map(Ok);
         }
-        match (self.load_named(chosen.model), figure) {
+        match (self.load_named(chosen.model, wait), figure) {
             // The figure is of another provider, and worth nothing here.
             (Ok(Means::Network(network)), Some(Figure { provider, .. }))
                 if provider != network.session.provider.name() =>
             {
-                let trial = self.trial();
                 // Another element may have measured it again already.
-                if trial.known().is_some_and(|now| now.provider == provider) {
+                if let Ok(trial) = self.trial(auto::BEST)
+                    && trial.known().is_some_and(|now| now.provider == provider)
+                {
                     trial.forget();
                 }
                 Ok(Err(Chosen::unsteady(&provider, network.session.provider.name())))
             }
             (Ok(means), _) => Ok(Ok(Loaded { means, chosen: Some(chosen) })),
             // Its file is damaged. The built-in network cannot be.
-            (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text)).map(Ok),
+            (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text), wait).map(Ok),
         }
     }
 
-    fn load_chosen(&self, chosen: Chosen) -> Result<Loaded, Error> {
-        Ok(Loaded { means: self.load_named(chosen.model)?, chosen: Some(chosen) })
+    fn load_chosen(&self, chosen: Chosen, wait: &Wait<'_>) -> Result<Loaded, Error> {
+        Ok(Loaded { means: self.load_named(chosen.model, wait)?, chosen: Some(chosen) })
     }
 
-    fn load_named(&self, model: &str) -> Result<Means, Error> {
-        let s = &self.of.settings;
-        let choice = choose(s, model, Some(self.of.aspect))?;
-        Network::load(self.runtime, &choice, &s.target(), s.threads, self.of.behind)
-            .map(|network| Means::Network(Box::new(network)))
+    fn load_named(&self, model: &str, wait: &Wait<'_>) -> Result<Means, Error> {
+        let trial = self.trial(model)?;
+        let behind = self.of.behind;
+        let settled = self.of.settled.as_ref().filter(|(source, _)| *source == trial.network.choice().source);
+        let network = match settled {
+            Some((_, provider)) => trial.load(behind, Some(*provider)),
+            None => trial.load_fastest(behind, wait.beside, PATIENCE, wait.cancel, wait.interrupted),
+        };
+        network.map(|network| Means::Network(Box::new(network)))
     }
 
     /// How long a run of the best network takes: as kept on disk, or measured.
-    fn measure(
-        &self,
-        beside: bool,
-        cancel: &Cancel,
-        interrupted: impl Fn() -> bool,
-    ) -> Result<Figure, Unknown> {
-        let trial = self.trial();
+    fn measure(&self, wait: &Wait<'_>) -> Result<Figure, Unknown> {
+        let trial = self.trial(auto::BEST)?;
         match trial.known() {
             Some(run) => Ok(run),
-            None if beside => Ok(trial.run_beside(cancel)?),
-            None => trial.run_within(PATIENCE, cancel, interrupted),
+            None if wait.beside => Ok(trial.run_beside(wait.cancel)?),
+            None => trial.run_within(PATIENCE, wait.cancel, wait.interrupted),
         }
     }
 
-    /// The best network as it would be run.
-    fn trial(&self) -> Trial {
-        let s = &self.of.settings;
-        Trial {
-            runtime: self.runtime,
-            target: s.target(),
-            threads: s.threads,
-            side: s.resolution,
-            aspect: self.of.aspect,
-        }
+    /// A network as it would be run.
+    fn trial(&self, model: &str) -> Result<Trial, Error> {
+        trial(&self.of.settings, self.runtime, model, self.of.aspect)
     }
+}
+
+/// How a load may hold up its thread; as for [`LoadRequest::load`].
+struct Wait<'a> {
+    beside: bool,
+    cancel: &'a Cancel,
+    interrupted: &'a dyn Fn() -> bool,
+}
+
+/// A network as it would be run with these settings.
+///
+/// # Errors
+/// When there is no such network.
+pub fn trial(
+    settings: &Settings,
+    runtime: &'static Runtime,
+    model: &str,
+    aspect: f64,
+) -> Result<Trial, Error> {
+    Ok(Trial {
+        runtime,
+        network: Candidate::new(choose(settings, model, Some(aspect))?)?,
+        target: settings.target(),
+        threads: settings.threads,
+        side: settings.resolution,
+        aspect,
+    })
 }
 
 /// The file that a model's name means, and all that is said of it.
@@ -217,8 +234,8 @@ impl BgRemove {
                 if rate > 0.0 { Duration::try_from_secs_f64(1.0 / rate).unwrap_or(length) } else { length };
             length.max(least)
         });
-        let pinned = lock(&self.chosen).clone();
-        LoadRequest { folder: self.folder(), settings, aspect, behind: is_async, pace, pinned }
+        let (pinned, settled) = (lock(&self.chosen).clone(), lock(&self.settled).clone());
+        LoadRequest { folder: self.folder(), settings, aspect, behind: is_async, pace, pinned, settled }
     }
 
     /// Sets the network in use, if it is one, and why it was chosen; posts a message if that is new.
@@ -228,6 +245,7 @@ impl BgRemove {
             *lock(&self.runtime) = runtime::open(None).ok();
         }
         self.set_network(means.any_network().cloned());
+        self.settle(means.network());
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();
@@ -237,6 +255,11 @@ impl BgRemove {
         if let Some(chosen) = news {
             self.post_choice(&chosen);
         }
+    }
+
+    /// This network runs, and keeps its provider to the end of the stream.
+    pub(super) fn settle(&self, network: Option<&Network>) {
+        *lock(&self.settled) = network.map(|n| (n.source().clone(), n.session.provider));
     }
 
     fn post_choice(&self, chosen: &Chosen) {

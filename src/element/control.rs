@@ -1,7 +1,7 @@
 //! Changes of properties and caps, and what they set off: renegotiation, a new state, the way to READY and back.
 
 use super::caps;
-use super::choice::{choose, read_subject};
+use super::choice::{choose, read_subject, trial};
 use super::flow::frame_duration;
 use super::imp::{BgRemove, CAT};
 use super::keying::KeyOptions;
@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::auto;
 use crate::compose;
 use crate::error::{Error, ErrorKind};
-use crate::models::{self, Network};
+use crate::models;
 use crate::runtime;
 use crate::subjects::Wanted;
 use crate::sync::lock;
@@ -131,8 +131,8 @@ impl BgRemove {
         if let models::FileSource::File(_) = choice.source {
             // It is not known yet whether the stream is live.
             let low_priority = settings.is_async(false);
-            let network =
-                Network::load(runtime, &choice, &settings.target(), settings.threads, low_priority)?;
+            // Nor which shape frames have: most are about as wide.
+            let network = trial(&settings, runtime, named, 16.0 / 9.0)?.load(low_priority, None)?;
             self.log_provider(Some(&network));
             self.set_network(Some(network));
         }

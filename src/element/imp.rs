@@ -1,6 +1,7 @@
 //! GStreamer's virtual methods, and the element's fields.
 
 use super::caps::{self, SINK, SRC};
+use super::choice::Settled;
 use super::flow::frames_in_delay;
 use super::loader::{NetworkLoader, PictureLoader};
 use super::log::Log;
@@ -45,6 +46,8 @@ pub struct BgRemove {
     pub(super) network: Mutex<Option<Network>>,
     /// What `auto` has resolved to, and why, from the first caps on; `None` if the network was named.
     pub(super) chosen: Mutex<Option<Chosen>>,
+    /// The network that this stream runs, and what it runs on.
+    pub(super) settled: Mutex<Option<Settled>>,
     /// Locked by the streaming thread while it waits for masks and posts messages. A handler of a message may set a property, so
     /// no property may lock it, and other threads only while the streaming thread stands still.
     pub(super) state: Mutex<Option<StreamState>>,
@@ -296,6 +299,7 @@ impl BaseTransformImpl for BgRemove {
         *lock(&self.promised_buffers) = 0;
         lock(&self.warnings_posted).clear();
         *lock(&self.chosen) = None;
+        *lock(&self.settled) = None;
         *lock(&self.not_negotiated_posted) = false;
         *lock(&self.caps_refused) = None;
         self.worker().inspect(|w| w.resume());

@@ -107,6 +107,7 @@ impl BgRemove {
     pub(super) fn stats_structure(&self) -> gst::Structure {
         let stats = lock(&self.stats).clone();
         let provider = lock(&self.network).as_ref().map_or_else(String::new, |n| n.session.place());
+        let why = lock(&self.network).as_ref().map_or_else(String::new, |n| n.reason.clone());
         let bytes = lock(&self.network).as_ref().map_or(0, |n| n.bytes());
         let mut s = gst::Structure::builder("bgremove-stats")
             .field("job-id", self.job_id())
@@ -125,6 +126,7 @@ impl BgRemove {
             .field("cuts", stats.cuts)
             .field("subject-coverage", f64::from(stats.coverage))
             .field("active-execution-provider", provider)
+            .field("execution-provider-reason", why)
             .field("network-bytes", bytes)
             .build();
         if let Some(seen) = &stats.subjects {

@@ -98,7 +98,7 @@ impl BgRemove {
     pub(super) fn log_provider(&self, network: Option<&Network>) {
         let Some(network) = network else { return };
         let place = network.session.place();
-        gst::info!(CAT, imp = self, "model '{}' runs on {place}", network.name);
+        gst::info!(CAT, imp = self, "model '{}' runs on {place}: {}", network.name, network.reason);
         let told = lock(&self.skipped_providers).clone();
         let news: Vec<String> =
             network.passed_over.iter().filter(|why| !told.contains(why)).cloned().collect();

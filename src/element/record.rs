@@ -149,6 +149,7 @@ impl BgRemove {
                 "version": r.version(),
                 "library": r.path.display().to_string(),
                 "provider": network.as_ref().map(|n| n.session.provider.name()),
+                "provider_reason": network.as_ref().map(|n| n.reason.clone()),
                 "device": network.as_ref().map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
             })
         });

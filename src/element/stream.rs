@@ -372,6 +372,7 @@ impl BgRemove {
                 |_| format!("{place} failed while running ({why}); going on on the CPU"),
             );
             self.set_network(Some(network.clone()));
+            self.settle(Some(&network));
             state.means = Means::Network(Box::new(network));
         }
         match done.mask {

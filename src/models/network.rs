@@ -27,7 +27,9 @@ pub struct Network {
     behind: Option<bool>,
     /// Somebody has named the provider, and gets no other.
     asked: bool,
-    /// Faster providers that were tried and could not be used, with the reason.
+    /// Why it runs where it does.
+    pub reason: String,
+    /// Providers that were to be taken before and could not be used, with the reason.
     pub passed_over: Vec<String>,
 }
 
@@ -73,31 +75,14 @@ impl Network {
         threads: u32,
         behind: bool,
     ) -> Result<Self> {
-        let because = |e: Error| match e.kind {
-            // It is not the model's fault.
-            ErrorKind::Runtime => e,
-            kind => Error::new(kind, format!("model '{}' cannot be used: {}", choice.name, e.text)),
-        };
-        let length_of = |source: &FileSource| match source {
-            FileSource::Embedded(_, bytes) => Ok(bytes.len() as u64),
-            FileSource::File(path) => runtime::onnx::inspect(path).map(|files| files.length),
-        };
-        let second = choice.decoder();
-        let length = length_of(&choice.source).map_err(because)?;
-        if let Some(second) = &second {
-            length_of(second).map_err(|e| because(Error::new(e.kind, format!("its decoder: {}", e.text))))?;
-        }
-        let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
-        let mut passed_over = Vec::new();
-        let exact = choice.hints.min_max == Some(true);
-        let on = |provider, device: &str| {
-            let open =
-                |source| session(runtime, source, (provider, device), threads, exact, behind == Some(true));
-            Ok((open(&choice.source)?, second.as_ref().map(open).transpose()?))
-        };
-        let (session, decoder) = match target.provider {
+        let opening = Opening::new(runtime, choice, threads, behind)?;
+        match target.provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
-            Some(p) => on(p, &target.device).map_err(because),
+            Some(p) => {
+                let parts = opening.on(p, &target.device).map_err(|e| because(choice, e))?;
+                let reason = format!("execution-provider={} is asked for", p.name());
+                opening.finish(parts, true, reason, Vec::new())
+            }
             None if !target.device.is_empty() => Err(Error::new(
                 ErrorKind::Runtime,
                 format!(
@@ -107,35 +92,37 @@ impl Network {
                 ),
             )),
             None => {
-                let mut last = Err(Error::new(ErrorKind::Runtime, "no execution provider"));
-                for p in Provider::automatic(length) {
-                    last = match runtime::only_software(p) {
-                        None => on(p, ""),
-                        Some(why) => Err(Error::new(ErrorKind::Runtime, why)),
-                    };
-                    match &last {
-                        Ok(_) => break,
-                        Err(e) => passed_over.push(format!("{}: {}", p.name(), e.text)),
+                let order: Vec<Provider> = Provider::automatic(opening.length).collect();
+                let reason = match order.len() {
+                    1 if opening.length <= Provider::SMALL => {
+                        "the network is small: it is no faster elsewhere"
                     }
-                }
-                last.map_err(because)
+                    1 => "ONNX Runtime has no other",
+                    _ => "the usual order: it has not been measured what others take",
+                };
+                opening.first_of(&order, reason)
             }
-        }?;
-        let spec = Spec::of((&*session).into(), decoder.as_deref().map(Into::into), &choice.hints)
-            .map_err(because)?;
-        let embedding = embedding(&spec, choice).map_err(because)?;
-        Ok(Network {
-            name: choice.name.clone(),
-            session,
-            decoder,
-            spec,
-            embedding,
-            choice: choice.clone(),
-            threads,
-            behind,
-            asked: target.provider.is_some(),
-            passed_over,
-        })
+        }
+    }
+
+    /// As [`Network::load`] where nobody has named a provider: the first of these that can be used. `reason`: for this order.
+    ///
+    /// # Errors
+    /// As for [`Network::load`].
+    pub fn load_first(
+        runtime: &Runtime,
+        choice: &Choice,
+        order: &[Provider],
+        reason: &str,
+        threads: u32,
+        behind: bool,
+    ) -> Result<Self> {
+        Opening::new(runtime, choice, threads, behind)?.first_of(order, reason)
+    }
+
+    /// What it was loaded from.
+    pub fn source(&self) -> &FileSource {
+        &self.choice.source
     }
 
     /// Bytes of its file.
@@ -173,7 +160,11 @@ impl Network {
     pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
         let may = self.session.provider != Provider::Cpu && !self.asked;
         let behind = self.behind == Some(true);
-        may.then(|| Self::load(runtime, &self.choice, &Provider::Cpu.into(), self.threads, behind))
+        may.then(|| {
+            let mut network = Self::load(runtime, &self.choice, &Provider::Cpu.into(), self.threads, behind)?;
+            network.reason = format!("{} has failed", self.session.provider.name());
+            Ok(network)
+        })
     }
 
     /// Whether its threads stand as [`Network::load`] was asked to, also where it has none of its own.
@@ -189,7 +180,137 @@ impl Network {
     }
 }
 
+/// A network that is being loaded, wherever it is going to run.
+struct Opening<'a> {
+    runtime: &'a Runtime,
+    choice: &'a Choice,
+    second: Option<FileSource>,
+    /// Bytes of its file and of those that belong to it.
+    length: u64,
+    threads: u32,
+    behind: Option<bool>,
+}
+
+/// Its sessions.
+type Parts = (Arc<Session>, Option<Arc<Session>>);
+
+fn because(choice: &Choice, e: Error) -> Error {
+    match e.kind {
+        // It is not the model's fault.
+        ErrorKind::Runtime => e,
+        kind => Error::new(kind, format!("model '{}' cannot be used: {}", choice.name, e.text)),
+    }
+}
+
+impl<'a> Opening<'a> {
+    fn new(runtime: &'a Runtime, choice: &'a Choice, threads: u32, behind: bool) -> Result<Self> {
+        let length = choice.length().map_err(|e| because(choice, e))?;
+        let second = choice.decoder();
+        if let Some(second) = &second {
+            second
+                .length()
+                .map_err(|e| because(choice, Error::new(e.kind, format!("its decoder: {}", e.text))))?;
+        }
+        let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
+        Ok(Self { runtime, choice, second, length, threads, behind })
+    }
+
+    fn on(&self, provider: Provider, device: &str) -> Result<Parts> {
+        let exact = self.choice.hints.min_max == Some(true);
+        let behind = self.behind == Some(true);
+        let open = |source| session(self.runtime, source, (provider, device), self.threads, exact, behind);
+        Ok((open(&self.choice.source)?, self.second.as_ref().map(open).transpose()?))
+    }
+
+    fn first_of(self, order: &[Provider], reason: &str) -> Result<Network> {
+        let mut passed_over = Vec::new();
+        let mut last = Error::new(ErrorKind::Runtime, "no execution provider");
+        for p in order {
+            let parts = match runtime::only_software(*p) {
+                None => self.on(*p, ""),
+                Some(why) => Err(Error::new(ErrorKind::Runtime, why)),
+            };
+            match parts {
+                Ok(parts) => return self.finish(parts, false, reason.to_string(), passed_over),
+                Err(e) => {
+                    passed_over.push(format!("{}: {}", p.name(), e.text));
+                    last = e;
+                }
+            }
+        }
+        Err(because(self.choice, last))
+    }
+
+    fn finish(
+        self,
+        (session, decoder): Parts,
+        asked: bool,
+        reason: String,
+        passed_over: Vec<String>,
+    ) -> Result<Network> {
+        let choice = self.choice;
+        let spec = Spec::of((&*session).into(), decoder.as_deref().map(Into::into), &choice.hints)
+            .map_err(|e| because(choice, e))?;
+        let embedding = embedding(&spec, choice).map_err(|e| because(choice, e))?;
+        Ok(Network {
+            name: choice.name.clone(),
+            session,
+            decoder,
+            spec,
+            embedding,
+            choice: choice.clone(),
+            threads: self.threads,
+            behind: self.behind,
+            asked,
+            reason,
+            passed_over,
+        })
+    }
+}
+
+impl FileSource {
+    /// Bytes of the file, and of those that it names.
+    fn length(&self) -> Result<u64> {
+        match self {
+            FileSource::Embedded(_, bytes) => Ok(bytes.len() as u64),
+            FileSource::File(path) => runtime::onnx::inspect(path).map(|files| files.length),
+        }
+    }
+}
+
 impl Choice {
+    /// Bytes of the network's file, and of those that it names.
+    fn length(&self) -> Result<u64> {
+        self.source.length()
+    }
+
+    /// The providers that `auto` may take for it, in the usual order. Those that only stand in for a GPU are not among them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ModelInvalid`] when its file is no ONNX file.
+    pub fn providers(&self) -> Result<Vec<Provider>> {
+        let length = self.length().map_err(|e| because(self, e))?;
+        Ok(Provider::automatic(length).filter(|p| runtime::only_software(*p).is_none()).collect())
+    }
+
+    /// The SHA-256 of the network's file, in hexadecimal. Of a preset the manifest's, if the file is as long as it should be:
+    /// it is not read for this.
+    pub fn sha256(&self) -> Option<String> {
+        let known = super::entries().iter().find(|e| match &self.source {
+            source @ FileSource::Embedded(..) => e.is_built_in_as(source),
+            FileSource::File(path) => {
+                e.embedded().is_none()
+                    && e.path() == *path
+                    && path.metadata().is_ok_and(|file| file.len() == e.bytes)
+            }
+        });
+        match (&self.source, known) {
+            (_, Some(entry)) => Some(entry.sha256.clone()),
+            (FileSource::File(path), None) => runtime::sha256_of(path).ok(),
+            (FileSource::Embedded(..), None) => None,
+        }
+    }
+
     /// The file of its second part, if it has one.
     pub fn decoder(&self) -> Option<FileSource> {
         self.hints.decoder.as_ref().map(|path| FileSource::File(self.beside(path)))

@@ -84,16 +84,7 @@ pub fn prepare(runtime: &Path) {
                 n.to_string_lossy().starts_with(start) && n.to_string_lossy().contains(".so")
             })
         };
-        let wanted = [
-            "libcudart",
-            "libnvJitLink",
-            "libnvrtc",
-            "libcublasLt",
-            "libcublas",
-            "libcurand",
-            "libcufft",
-            "libcudnn",
-        ];
+        let wanted = ["libcudart", "libnvrtc", "libcublasLt", "libcublas", "libcurand", "libcudnn"];
         files.sort();
         for start in wanted {
             for file in files.iter().filter(|p| named(p, start)) {

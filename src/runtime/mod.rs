@@ -23,7 +23,7 @@ pub(crate) use provider::Device;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
 pub use run::Cancel;
-pub(crate) use session::{Element, ModelSource, View, threads_of_a_run};
+pub(crate) use session::{Element, ModelSource, View, sha256_of, threads_of_a_run};
 pub use session::{Input, Port, Session, Value};
 pub(crate) use threads::step_back_here;
 

@@ -1,5 +1,6 @@
 //! What a network can run on.
 
+use super::run::Memory;
 use ort::ep::{
     self, ArbitrarilyConfigurableExecutionProvider as _, ExecutionProvider as _, ExecutionProviderDispatch,
 };
@@ -70,10 +71,10 @@ pub(super) const OPENVINO: &str = "runtime-openvino";
 pub(super) const WEBGPU: &str = "runtime-webgpu";
 pub(super) const CUDA: &str = "runtime-cuda";
 
-/// Length of a network file up to which a run takes about a millisecond.
-pub(super) const SMALL: u64 = 2_000_000;
-
 impl Provider {
+    /// Length of a network file up to which a run takes about a millisecond.
+    pub(crate) const SMALL: u64 = 2_000_000;
+
     /// All there are.
     pub const ALL: [Provider; 8] = [
         Provider::Cpu,
@@ -126,8 +127,8 @@ impl Provider {
         has.unwrap_or(false)
     }
 
-    /// The providers that `auto` tries for a network file of this length, the fastest first; the last
-    /// one is there in every library.
+    /// The providers that `auto` may take for a network file of this length, in the order that is usual until they are
+    /// measured; the last one is there in every library.
     ///
     /// Small networks stay on the CPU: they are no faster elsewhere and start much faster there.
     pub fn automatic(length: u64) -> impl Iterator<Item = Provider> {
@@ -136,7 +137,7 @@ impl Provider {
             [Provider::Cuda, Provider::MiGraphX, Provider::CoreMl, Provider::DirectMl, Provider::WebGpu];
         gpus.into_iter()
             .chain([Provider::OpenVino])
-            .filter(move |p| length > SMALL && p.is_available())
+            .filter(move |p| length > Self::SMALL && p.is_available())
             .chain([Provider::Cpu])
     }
 
@@ -150,6 +151,21 @@ impl Provider {
             Provider::Cpu => None,
             Provider::OpenVino => Some(streams(threads)),
             _ => Some(1),
+        }
+    }
+
+    /// The memory that it computes in, where that is not the machine's own and a value can be left there.
+    pub(super) fn memory(self, device: &Device) -> Option<Memory> {
+        let index = match device.pick {
+            Pick::Index(n) => n,
+            _ => 0,
+        };
+        match self {
+            Provider::Cuda | Provider::TensorRt => Some(Memory("Cuda", index)),
+            Provider::MiGraphX => Some(Memory("Hip", index)),
+            Provider::DirectMl => Some(Memory("DML", index)),
+            Provider::WebGpu => Some(Memory("WebGPU_Buffer", 0)),
+            Provider::Cpu | Provider::OpenVino | Provider::CoreMl => None,
         }
     }
 

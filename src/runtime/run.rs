@@ -4,10 +4,14 @@
 //! computes on the CPU is: ONNX Runtime promises it for its `Run` (issue 114 there), and its arenas lock by
 //! themselves. So the C function is called here, side by side on the CPU, and as many at a time as a [`Gate`] lets
 //! through elsewhere.
+//!
+//! What a network gives comes back in the machine's own memory, unless it is bound: then it stays where the provider
+//! computes, until it goes into the next run.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{lock, wait};
 use ort::AsPointer;
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{RunOptions, SessionInputValue};
 use ort::value::DynValue;
 use std::collections::VecDeque;
@@ -26,7 +30,6 @@ pub(super) unsafe fn run(
     inputs: &[(&str, SessionInputValue<'_>)],
     outputs: &[&str],
 ) -> ort::Result<Vec<DynValue>> {
-    let named = |name: &str| CString::new(name).map_err(|_| ort::Error::new("there is a NUL in a name"));
     let input_names: Vec<CString> = inputs.iter().map(|(name, _)| named(name)).collect::<ort::Result<_>>()?;
     let output_names: Vec<CString> = outputs.iter().map(|name| named(name)).collect::<ort::Result<_>>()?;
     let texts = |names: &[CString]| -> Vec<*const c_char> { names.iter().map(|n| n.as_ptr()).collect() };
@@ -50,17 +53,96 @@ pub(super) unsafe fn run(
         )
     };
     // Taken first: whatever happens from here on, what was given is let go.
-    let given: Vec<Option<DynValue>> = given
-        .into_iter()
-        // SAFETY: each is null or a value that the runtime has made and that is ours now. It holds on to the arena
-        // that its memory is of; the session's own allocator is that of the CPU, where outputs are put unless one
-        // asks for something else.
-        .map(|value| NonNull::new(value).map(|v| unsafe { DynValue::from_ptr(v, Some(session.allocator())) }))
-        .collect();
+    // SAFETY: each is null or a value that the runtime has made and that is ours now.
+    let given: Vec<Option<DynValue>> =
+        given.into_iter().map(|value| unsafe { own(session, value) }).collect();
     // SAFETY: the status comes from the runtime and is used once.
     unsafe { ort::Error::result_from_status(status) }?;
-    let none = |name: &str| ort::Error::new(format!("the network gave nothing for the output '{name}'"));
     given.into_iter().zip(outputs).map(|(value, name)| value.ok_or_else(|| none(name))).collect()
+}
+
+fn named(name: &str) -> ort::Result<CString> {
+    CString::new(name).map_err(|_| ort::Error::new("there is a NUL in a name"))
+}
+
+fn none(name: &str) -> ort::Error {
+    ort::Error::new(format!("the network gave nothing for the output '{name}'"))
+}
+
+/// # Safety
+/// It is null, or a value that a run of this session has made and that nobody else owns.
+unsafe fn own(session: &ort::session::Session, value: *mut ort::sys::OrtValue) -> Option<DynValue> {
+    // SAFETY: as above. It holds on to the arena that its memory is of; the allocator that is named here is the session's own,
+    // and who keeps the value keeps the session, too.
+    NonNull::new(value).map(|v| unsafe { DynValue::from_ptr(v, Some(session.allocator())) })
+}
+
+/// A memory that a provider computes in, by the runtime's name for it, and the device's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Memory(pub &'static str, pub i32);
+
+impl Memory {
+    pub const CPU: Memory = Memory("Cpu", 0);
+
+    fn info(self) -> ort::Result<MemoryInfo<'static>> {
+        MemoryInfo::new(AllocationDevice::new(self.0), self.1, AllocatorType::Device, MemoryType::Default)
+    }
+}
+
+/// Lets go of what was bound, however a run ends.
+struct Binding(NonNull<ort::sys::OrtIoBinding>);
+
+impl Drop for Binding {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and let go once.
+        unsafe { (ort::api().ReleaseIoBinding)(self.0.as_ptr()) };
+    }
+}
+
+/// As [`run`]; each output is left in the memory that stands with it.
+///
+/// # Safety
+/// As for [`run`].
+pub(super) unsafe fn run_bound(
+    session: &ort::session::Session,
+    options: &RunOptions,
+    inputs: &[(&str, SessionInputValue<'_>)],
+    outputs: &[(&str, Memory)],
+) -> ort::Result<Vec<DynValue>> {
+    let api = ort::api();
+    // SAFETY: each status comes from the runtime and is used once.
+    let checked = |status| unsafe { ort::Error::result_from_status(status) };
+    let mut binding = ptr::null_mut();
+    // SAFETY: the session is whole, and not changed; see `run`.
+    checked(unsafe { (api.CreateIoBinding)(session.ptr().cast_mut(), &mut binding) })?;
+    let binding = Binding(NonNull::new(binding).ok_or_else(|| ort::Error::new("nothing can be bound"))?);
+    for (name, value) in inputs {
+        let name = named(name)?;
+        // SAFETY: name and value live to the end of the call; the runtime keeps what it needs of them.
+        checked(unsafe { (api.BindInput)(binding.0.as_ptr(), name.as_ptr(), value.ptr()) })?;
+    }
+    for (name, memory) in outputs {
+        let (name, info) = (named(name)?, memory.info()?);
+        // SAFETY: as above.
+        checked(unsafe { (api.BindOutputToDevice)(binding.0.as_ptr(), name.as_ptr(), info.ptr()) })?;
+    }
+    // SAFETY: all three live to the end of the call. That others may run the session meanwhile is the caller's promise.
+    checked(unsafe { (api.RunWithBinding)(session.ptr().cast_mut(), options.ptr(), binding.0.as_ptr()) })?;
+    let (mut allocator, mut list, mut count) = (ptr::null_mut(), ptr::null_mut(), 0);
+    // SAFETY: the runtime writes to the three, and the list is of its default allocator, to which it goes back.
+    let given: Vec<Option<DynValue>> = unsafe {
+        checked((api.GetAllocatorWithDefaultOptions)(&mut allocator))?;
+        checked((api.GetBoundOutputValues)(binding.0.as_ptr(), allocator, &mut list, &mut count))?;
+        if list.is_null() {
+            return Err(ort::Error::new("the network gave nothing"));
+        }
+        let given = (0..count).map(|i| own(session, *list.add(i))).collect();
+        checked((api.AllocatorFree)(allocator, list.cast()))?;
+        given
+    };
+    // In the order in which they were bound.
+    let mut given = given.into_iter();
+    outputs.iter().map(|(name, _)| given.next().flatten().ok_or_else(|| none(name))).collect()
 }
 
 /// Lets a number of runs through at a time, in the order in which they came.

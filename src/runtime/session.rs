@@ -1,9 +1,9 @@
 //! A loaded network: its ports, and runs.
 
 use super::exit::{Working, prepare_openvino};
-use super::run::{Cancel, Gate, cancelled, failed, first_line, run};
+use super::run::{Cancel, Gate, Memory, cancelled, failed, first_line, run, run_bound};
 use super::threads::Threads;
-use super::{Device, Provider, Runtime, cache, cuda, device, onnx, provider};
+use super::{Device, Provider, Runtime, cache, cuda, device, onnx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -147,6 +147,8 @@ pub struct Session {
     session: ort::session::Session,
     /// Where the provider does not run what comes at the same time side by side.
     gate: Option<Arc<Gate>>,
+    /// Where what it remembers lies between two runs, if not in the machine's own memory.
+    memory: Option<Memory>,
     /// What goes in, in the file's order.
     pub inputs: Vec<Port>,
     /// What comes out, in the file's order.
@@ -171,7 +173,7 @@ impl fmt::Debug for Session {
 pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
     match wanted {
         // Waking a second thread for each operator takes longer than it saves.
-        0 if length <= provider::SMALL => 1,
+        0 if length <= Provider::SMALL => 1,
         0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
         n => n as usize,
     }
@@ -205,6 +207,14 @@ impl Contents<'_> {
         let sha256 = Some(sha256(&bytes));
         Ok(Contents { bytes: Cow::Owned(bytes), sha256 })
     }
+}
+
+/// The SHA-256 of a network's file, in hexadecimal.
+///
+/// # Errors
+/// [`ErrorKind::ModelInvalid`] when it cannot be read.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    Ok(Contents::read(path)?.sha256.unwrap_or_default())
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -277,8 +287,9 @@ impl Session {
         let inputs = session.inputs().iter().map(port).collect();
         let outputs = session.outputs().iter().map(port).collect();
         let gate = provider.at_once(threads).map(Gate::new);
+        let memory = provider.memory(&device);
         device::settle(provider, &device);
-        Ok(Self { session, gate, inputs, outputs, provider, device, sha256, bytes: own_length })
+        Ok(Self { session, gate, memory, inputs, outputs, provider, device, sha256, bytes: own_length })
     }
 
     /// The provider, and which of its devices where it has several, as in `webgpu (Radeon 780M)`.
@@ -326,7 +337,7 @@ impl Session {
                 names.push(name);
             }
         }
-        let outputs = self.outputs(cancel, inputs, states, &names)?;
+        let outputs = self.outputs(cancel, inputs, states, &names, wanted.len())?;
         let views = names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, value));
         let views = views.collect::<Result<Vec<_>>>()?;
         let result = read(&views)?;
@@ -353,7 +364,7 @@ impl Session {
         names: &[&str],
     ) -> Result<Vec<Value>> {
         let _working = Working::new();
-        let outputs = self.outputs(cancel, inputs, &[], names)?;
+        let outputs = self.outputs(cancel, inputs, &[], names, names.len())?;
         Ok(outputs.into_iter().map(|value| self.own(value)).collect())
     }
 
@@ -361,12 +372,14 @@ impl Session {
         Value { value, _session: Some(self.session.inner()) }
     }
 
+    /// The outputs of these names. The first `read` of them can be read; the others may lie in the provider's own memory.
     fn outputs(
         &self,
         cancel: &Cancel,
         inputs: &[(&str, &[i64], Input<'_>)],
         states: &[(&str, &str, &mut Value)],
         names: &[&str],
+        read: usize,
     ) -> Result<Vec<DynValue>> {
         let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
         let options = cancel.options()?;
@@ -384,8 +397,17 @@ impl Session {
         for (name, _, state) in states {
             values.push((name, SessionInputValue::from(&state.value)));
         }
-        // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
-        unsafe { run(&self.session, &options, &values, names) }.map_err(|e| match cancel.is_called() {
+        let done = match self.memory.filter(|_| read < names.len()) {
+            Some(memory) => {
+                let place = |(at, name)| (name, if at < read { Memory::CPU } else { memory });
+                let outputs: Vec<_> = names.iter().copied().enumerate().map(place).collect();
+                // SAFETY: as below.
+                unsafe { run_bound(&self.session, &options, &values, &outputs) }
+            }
+            // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
+            None => unsafe { run(&self.session, &options, &values, names) },
+        };
+        done.map_err(|e| match cancel.is_called() {
             true => cancelled(),
             false => failed(e),
         })
@@ -449,12 +471,7 @@ impl How<'_> {
                 Err(e) => text += &format!(" ({})", super::version::cause(&e)),
             }
         }
-        if let Err(driver) = super::devices(self.runtime, self.provider) {
-            text += &format!("; {driver}");
-        }
-        if let Some(folder) = self.provider.folder() {
-            text += &format!(". `make {folder}` installs its libraries anew");
-        }
+        text += &remedy(self.provider, &text, super::devices(self.runtime, self.provider).err());
         text += &format!("; `bgremove doctor` tells more. (ONNX Runtime: {})", self.runtime.path.display());
         Error::new(ErrorKind::Runtime, text)
     }
@@ -488,6 +505,24 @@ impl How<'_> {
             }
         }
     }
+}
+
+/// What helps where a provider does not start. `driver`: what is wrong with the GPU's, if anything is.
+fn remedy(provider: Provider, why: &str, driver: Option<String>) -> String {
+    let tensorrt =
+        provider == Provider::TensorRt && ["nvinfer", "nvonnxparser"].iter().any(|n| why.contains(n));
+    let library = match provider.folder() {
+        Some(folder) if tensorrt => {
+            format!(
+                ". `make {folder}` does not bring TensorRT 10: install NVIDIA's own where the system's loader finds it"
+            )
+        }
+        // Its libraries are there, and want the driver.
+        Some(_) if driver.is_some() => String::new(),
+        Some(folder) => format!(". `make {folder}` installs its libraries anew"),
+        None => String::new(),
+    };
+    driver.map_or_else(String::new, |driver| format!("; {driver}")) + &library
 }
 
 impl Port {
@@ -533,4 +568,88 @@ fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
         ErrorKind::Inference,
         format!("the output '{name}' is no float32, float16 or uint8 tensor"),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network that remembers: `out` is `in` and what was before, and so is what it remembers.
+    fn sums() -> Vec<u8> {
+        fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
+            assert!(value.len() < 1 << 14);
+            let length = [value.len() as u8 | 0x80, (value.len() >> 7) as u8];
+            [&[field << 3 | 2][..], &length, value].concat()
+        }
+        let node = |op: &[u8], from: &[&[u8]], to: &[u8]| {
+            let from: Vec<u8> = from.iter().flat_map(|name| bytes(1, name)).collect();
+            bytes(1, &[from, bytes(2, to), bytes(4, op)].concat())
+        };
+        // A value of float32 with one open dimension.
+        let port = |name: &[u8]| {
+            let shape = bytes(2, &bytes(1, &bytes(2, b"n")));
+            [bytes(1, name), bytes(2, &bytes(1, &[vec![8, 1], shape].concat()))].concat()
+        };
+        let graph = [
+            node(b"Add", &[b"in", b"before"], b"out"),
+            node(b"Identity", &[b"out"], b"after"),
+            bytes(2, b"g"),
+            bytes(11, &port(b"in")),
+            bytes(11, &port(b"before")),
+            bytes(12, &port(b"out")),
+            bytes(12, &port(b"after")),
+        ];
+        // IR 8, operators of version 13.
+        [vec![8, 8], bytes(7, &graph.concat()), bytes(8, &[bytes(1, b""), vec![16, 13]].concat())].concat()
+    }
+
+    /// What bound runs give on the CPU, where values are left in the same memory, by the code that leaves them on a GPU.
+    #[test]
+    fn what_is_bound_gives_what_is_not() {
+        let (runtime, network) = (crate::runtime::open(None).unwrap(), sums());
+        let load = || {
+            let source = ModelSource::Memory(&network);
+            Session::load(runtime, source, (Provider::Cpu, ""), 1, false, false).unwrap()
+        };
+        let (plain, mut bound) = (load(), load());
+        bound.memory = Some(Memory::CPU);
+        let runs = |session: &Session| {
+            let mut state = Value::zeros(Element::F32, &[2]).unwrap();
+            let mut given = Vec::new();
+            for frame in [[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]] {
+                let inputs = [("in", &[2][..], Input::F32(&frame))];
+                let mut states = [("before", "after", &mut state)];
+                let read = |views: &[View<'_>]| Ok((views[0].shape.clone(), views[0].data.to_vec()));
+                given.push(session.run(&inputs, &mut states, &["out"], read).unwrap());
+            }
+            // What is remembered can be asked for as well, and a run that fails leaves it as it was.
+            let both = |views: &[View<'_>]| Ok((views.len() as i64, views[1].data.to_vec()));
+            let mut states = [("before", "after", &mut state)];
+            let last = [("in", &[2][..], Input::F32(&[0.0, 0.0]))];
+            let (n, after) = session.run(&last, &mut states, &["out", "after"], both).unwrap();
+            let wrong = [("nothing", &[2][..], Input::F32(&[0.0, 0.0]))];
+            assert!(session.run(&wrong, &mut states, &["out"], |_| Ok(())).is_err());
+            let again = session.run(&last, &mut states, &["out"], |v| Ok(v[0].data.to_vec())).unwrap();
+            assert_eq!(after, again);
+            given.push((vec![n], after));
+            given
+        };
+        let expected = runs(&plain);
+        assert_eq!(expected[2], (vec![2], vec![111.0, 222.0]));
+        assert_eq!(runs(&bound), expected);
+        // A name that the network does not have is an error, and no crash.
+        assert!(bound.run(&[], &mut [], &["no"], |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn what_helps_is_what_is_missing() {
+        let driver = || Some("NVIDIA's driver is not there".to_string());
+        let no_driver = remedy(Provider::Cuda, "libcuda.so.1: cannot open", driver());
+        assert!(no_driver.contains("driver is not there") && !no_driver.contains("make"), "{no_driver}");
+        let no_library = remedy(Provider::Cuda, "libcublas.so.13: cannot open", None);
+        assert!(no_library.contains("make runtime-cuda` installs"), "{no_library}");
+        let no_tensorrt = remedy(Provider::TensorRt, "libnvinfer.so.10: cannot open", driver());
+        assert!(no_tensorrt.contains("does not bring TensorRT"), "{no_tensorrt}");
+        assert_eq!(remedy(Provider::CoreMl, "it fails", None), "");
+    }
 }

@@ -74,9 +74,17 @@ pub fn info(format: VideoFormat, width: u32, height: u32) -> VideoInfo {
 
 /// The portrait in a format and size, as frame number `n` of a 30 frames a second stream.
 pub fn portrait(info: &VideoInfo, n: u64) -> gst::Buffer {
+    portrait_at(info, n, 0)
+}
+
+/// The same, so many pixels further to the left; what comes in on the right is what was on the left.
+pub fn portrait_at(info: &VideoInfo, n: u64, shift: u32) -> gst::Buffer {
     let rgb = image::open(clip("astronaut.png")).unwrap();
-    let rgb =
+    let mut rgb =
         rgb.resize_exact(info.width(), info.height(), image::imageops::FilterType::Triangle).into_rgba8();
+    for row in rgb.chunks_exact_mut(4 * info.width() as usize) {
+        row.rotate_left(4 * shift as usize);
+    }
     let from =
         VideoInfo::builder(VideoFormat::Rgba, info.width(), info.height()).fps(info.fps()).build().unwrap();
     let mut buffer = gst::Buffer::from_mut_slice(rgb.into_raw());

@@ -55,7 +55,8 @@ pub fn figure(told: &Value) -> Result<Figure, String> {
     };
     let run = Duration::from_nanos(told["nanoseconds"].as_u64().ok_or_else(not_yet)?);
     let provider = told["provider"].as_str().unwrap_or_default().to_string();
-    Ok(Figure { run, provider, beside: told["beside"] == true })
+    let (slower, failed) = (Vec::new(), Vec::new());
+    Ok(Figure { run, provider, beside: told["beside"] == true, slower, failed })
 }
 
 /// What `bgremove models info auto` prints.

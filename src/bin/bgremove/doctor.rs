@@ -57,6 +57,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     checks.push(host::processor());
     let presets = networks(&home, &mut checks)?;
     checks.push(auto_choice(plugin.as_deref(), runs, !args.no_speed));
+    if runs {
+        let folder = plugin.as_deref();
+        checks.extend(presets.iter().filter_map(|name| auto_provider(name, folder, !args.no_speed)));
+    }
     checks.push(input());
     let mut made = Map::new();
     for trial in formats::TABLE {
@@ -333,6 +337,18 @@ fn auto_choice(plugin: Option<&str>, runs: bool, measure: bool) -> Check {
     });
     let mark = if failed { Mark::Note } else { Mark::Good };
     Check::new(GROUP, auto::AUTO, mark, here.line())
+}
+
+/// What `execution-provider=auto` runs a preset on; `None` where there is only one.
+fn auto_provider(preset: &str, plugin: Option<&str>, measure: bool) -> Option<Check> {
+    const GROUP: &str = "Networks";
+    // The best one has been measured for `model=auto` just now.
+    let kind = if measure && preset != auto::BEST { Probe::Race } else { Probe::Ranking };
+    let name = format!("{preset} runs on");
+    match probe::ask(kind, &format!("{preset}\n{}", plugin.unwrap_or_default())) {
+        Ok(told) => told["line"].as_str().map(|line| Check::good(GROUP, name, line)),
+        Err(why) => Some(Check::note(GROUP, name, why)),
+    }
 }
 
 /// Whether files can be opened, and frames made ready.

@@ -3,7 +3,7 @@
 use super::{formats, speed};
 use crate::{Failure, print};
 use gst::prelude::*;
-use gstbgremove::auto::{Figure, Trial};
+use gstbgremove::auto::{BEST, Figure, Trial};
 use gstbgremove::frame::{Color, Format, Frame, Plane};
 use gstbgremove::matte::Matting;
 use gstbgremove::models::{self, Network};
@@ -42,6 +42,11 @@ pub enum Probe {
     Pace,
     /// The same as it was measured before; the plugin's folder may be left open.
     Known,
+    /// What a run of a preset takes on each provider that `auto` may take, by a new measurement; with its name, and the
+    /// plugin's folder in a second line.
+    Race,
+    /// The same as it was measured before.
+    Ranking,
 }
 
 /// Asks a process of its own.
@@ -115,6 +120,8 @@ pub fn answer(probe: Probe, with: &str) -> Result<(), Failure> {
         Probe::Speed => speed::answer(with),
         Probe::Pace => pace(with),
         Probe::Known => known(with),
+        Probe::Race => ranking(with, true),
+        Probe::Ranking => ranking(with, false),
     };
     print(&format!("{}\n", told.map_err(Failure::Failed)?));
     Ok(())
@@ -234,7 +241,7 @@ fn provider(with: &str) -> Result<Value, String> {
 
 /// Measures what a run of the best network takes, for the live streams to come: of 16:9, and of what is not as wide.
 fn pace(folder: &str) -> Result<Value, String> {
-    let usual = Trial::usual(library(folder)?);
+    let usual = best(folder)?;
     let figure = usual.run_anew().map_err(|e| e.to_string())?;
     Trial { aspect: 4.0 / 3.0, ..usual }.run_anew().map_err(|e| e.to_string())?;
     Ok(told(&figure))
@@ -246,12 +253,32 @@ fn known(folder: &str) -> Result<Value, String> {
         "" => plugin()?["path"].as_str().and_then(|p| Path::new(p).parent()?.to_str().map(String::from)),
         folder => Some(folder.to_string()),
     };
-    let trial = Trial::usual(library(&folder.unwrap_or_default())?);
+    let trial = best(&folder.unwrap_or_default())?;
     Ok(trial.known().map_or(json!({}), |figure| told(&figure)))
+}
+
+fn best(folder: &str) -> Result<Trial, String> {
+    Trial::usual(library(folder)?, BEST).map_err(|e| e.to_string())
 }
 
 fn told(figure: &Figure) -> Value {
     json!({
         "nanoseconds": figure.run.as_nanos() as u64, "provider": figure.provider, "beside": figure.beside,
     })
+}
+
+/// Empty where there is nothing to choose from, or where it was not measured before.
+fn ranking(with: &str, anew: bool) -> Result<Value, String> {
+    let (preset, folder) = with.split_once('\n').unwrap_or((with, ""));
+    let trial = Trial::usual(library(folder)?, preset).map_err(|e| e.to_string())?;
+    let figure = match trial.is_open() {
+        true if anew => Some(trial.run_anew().map_err(|e| e.to_string())?),
+        true => trial.known(),
+        false => return Ok(json!({})),
+    };
+    let line = figure.map_or_else(
+        || "it is not known yet what a run takes on which provider: the first stream measures it".to_string(),
+        |figure| figure.line(),
+    );
+    Ok(json!({ "line": line }))
 }
