@@ -5,7 +5,7 @@ CARGO ?= cargo
 # Asked when it is wanted: what it looks for may have to be installed first.
 FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb flatpak install fuzz sweep corpus parts ray sanitize analytics test-trixie audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb flatpak install fuzz sweep corpus parts ray sanitize analytics test-trixie test-arm64 audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
@@ -116,6 +116,9 @@ analytics: deps runtime clips ## the feature `analytics` built and tested on GSt
 
 test-trixie: deps runtime clips ## all tests on GStreamer 1.26, in the same Debian 13
 	@tools/trixie.sh test
+
+test-arm64: build runtime clips ## built for ARM64 and run under qemu: pictures as here, and the kernels' unit tests (root, debootstrap, rustup)
+	@tools/arm64.sh test
 
 audit: ## licences, sources and, where the advisories can be had, known faults of all crates
 	@tools/cargo_tool.sh deny check licenses bans sources
