@@ -5,11 +5,11 @@ CARGO ?= cargo
 # Asked when it is wanted: what it looks for may have to be installed first.
 FEATURES = $(shell bash -c '. tools/lib.sh && echo $$FEATURES')
 
-.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb install fuzz sweep corpus parts ray sanitize analytics test-trixie test-webgpu audit sheet edges clips models light clean
+.PHONY: help demo demo-input test bench build deps deps-test deps-bench deps-models deps-light runtime runtime-openvino runtime-webgpu runtime-cuda doctor doc-cache deb flatpak install fuzz sweep corpus parts ray sanitize analytics test-trixie test-arm64 test-webgpu audit sheet edges clips models light clean
 
 help: ## this list
 	@echo "make targets:"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r t d; do printf '  %-17s %s\n' "$$t" "$$d"; done
 
 demo: demo-input deps runtime clips build ## cut the people out of two clips, in six formats, in layers and on a canvas, into demo/; INPUT=any.mp4 does it to your own; installs human (GPL-3.0), LIGHT_ONLY=1 does not
 	@tools/demo.sh $(if $(INPUT),"$(INPUT)")
@@ -83,6 +83,9 @@ doc-cache: build ## docs/gst_plugins_cache.json, the plugin as GStreamer's docum
 deb: deps ## the Debian package, into build/; CHECK=1 installs it into a fresh Debian (root, debootstrap)
 	@tools/deb.sh $(if $(CHECK),--check)
 
+flatpak: build runtime ## the Flatpak extension for programs from Flatpak that use GStreamer, into build/; CHECK=1 tries it in a Debian in the runtime's place (root, debootstrap)
+	@tools/flatpak.sh $(if $(CHECK),--check)
+
 install: deps ## plugin and tool into PREFIX (/usr/local), with cargo-c
 	@tools/install.sh $(if $(PREFIX),"$(PREFIX)")
 
@@ -116,6 +119,9 @@ analytics: deps runtime clips ## the feature `analytics` built and tested on GSt
 
 test-trixie: deps runtime clips ## all tests on GStreamer 1.26, in the same Debian 13
 	@tools/trixie.sh test
+
+test-arm64: build runtime clips ## built for ARM64 and run under qemu: pictures as here, and the kernels' unit tests (root, debootstrap, rustup)
+	@tools/arm64.sh test
 
 audit: ## licences, sources and, where the advisories can be had, known faults of all crates
 	@tools/cargo_tool.sh deny check licenses bans sources

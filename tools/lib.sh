@@ -98,6 +98,22 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 PY
 }
 
+# make_debian NAME RELEASE: a plain Debian in build/debian-NAME, made once; its place is in $root. Needs root.
+make_debian() {
+    root=$ROOT/build/debian-$1
+    if [ ! -f "$root/.made" ]; then
+        need debootstrap debootstrap
+        say "making a Debian ($2) in ${root#"$ROOT"/}"
+        rm -rf --one-file-system "$root"
+        mkdir -p "$ROOT/build"
+        debootstrap --variant=minbase "$2" "$root" >"$root.log" || die "see $root.log"
+        touch "$root/.made"
+    fi
+    # The package client's own settings of this machine, where it has any.
+    cp -a /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
+    cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
+}
+
 # begin_sheet: for the sheets of pictures: a folder, $work, that goes with the script, and the plugin; in $ROOT.
 begin_sheet() {
     need ffmpeg ffmpeg

@@ -7,36 +7,11 @@
 #
 # Needs root, debootstrap, Rust for this user, and what `make runtime clips` gets.
 set -euo pipefail
-. "$(dirname "$0")/lib.sh"
 [ $# -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
-[ "$(id -u)" -eq 0 ] || die "a Debian of its own needs root"
-need debootstrap debootstrap
-# The mounts go when this ends, however it ends.
-[ -n "${BGREMOVE_MOUNTS:-}" ] || exec unshare --mount --propagation private env BGREMOVE_MOUNTS=1 "$0" "$@"
-cd "$ROOT"
-root=$ROOT/build/debian-trixie
-if [ ! -f "$root/.made" ]; then
-    say "making a Debian 13 in ${root#"$ROOT"/}"
-    rm -rf --one-file-system "$root"
-    mkdir -p build
-    debootstrap --variant=minbase trixie "$root" >build/debian-trixie.log || die "see build/debian-trixie.log"
-    # The package client's own settings of this machine, where it has any.
-    cp -a /etc/apt/apt.conf.d/. "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
-    cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
-    touch "$root/.made"
-fi
-for folder in /proc /dev /sys "$ROOT" "${CARGO_HOME:-$HOME/.cargo}" "${RUSTUP_HOME:-$HOME/.rustup}" "$DATA_DIR"; do
-    mkdir -p "$root$folder"
-    mount --rbind "$folder" "$root$folder"
-done
-# The crates are fetched here, where the network's settings are.
-cargo fetch --quiet
+. "$(dirname "$0")/debian.sh"
+enter_debian trixie trixie
+export CARGO_TARGET_DIR=$ROOT/build/target-trixie BGREMOVE_TEST_SKIPS=$ROOT/build/skipped-trixie.txt
 
-within() {
-    chroot "$root" env HOME="$HOME" PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH" CARGO_NET_OFFLINE=true \
-        CARGO_TARGET_DIR="$ROOT/build/target-trixie" BGREMOVE_TEST_SKIPS="$ROOT/build/skipped-trixie.txt" \
-        sh -c 'cd "$0" && exec "$@"' "$ROOT" "$@"
-}
 case $1 in
 analytics)
     within tools/setup.sh
