@@ -80,8 +80,8 @@ doc-cache: build ## docs/gst_plugins_cache.json, the plugin as GStreamer's docum
 	@$(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/release/bgremove generate doc-cache >docs/gst_plugins_cache.json.new
 	@mv docs/gst_plugins_cache.json.new docs/gst_plugins_cache.json
 
-deb: deps ## the Debian package, into build/; CHECK=1 installs it into a fresh Debian (root, debootstrap)
-	@tools/deb.sh $(if $(CHECK),--check)
+deb: deps ## the Debian package, into build/; ARCH=arm64 for ARM64; CHECK=1 installs it into a fresh Debian (root, debootstrap)
+	@tools/deb.sh $(ARCH) $(if $(CHECK),--check)
 
 flatpak: build runtime ## the Flatpak extension for programs from Flatpak that use GStreamer, into build/; CHECK=1 tries it in a Debian in the runtime's place (root, debootstrap)
 	@tools/flatpak.sh $(if $(CHECK),--check)
