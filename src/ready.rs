@@ -12,8 +12,10 @@ pub fn is_too_late(element: &impl IsA<gst::Element>, pspec: &glib::ParamSpec, va
     }
     let name = pspec.name();
     let kept = element.property_value(name);
-    // A preset sets all properties, and most as they are.
-    if value.compare(&kept) != Some(std::cmp::Ordering::Equal) {
+    // A preset sets all properties, and most as they are. Nor is the default a wish: an element may tell what it has made of it.
+    let same = |v: &glib::Value| value.compare(v) == Some(std::cmp::Ordering::Equal);
+    let nothing = value.get::<Option<String>>().is_ok_and(|text| text.is_none());
+    if !nothing && !same(&kept) && !same(pspec.default_value()) {
         let kept = kept.serialize().unwrap_or_default();
         gst::element_warning!(
             element,

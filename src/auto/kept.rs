@@ -17,6 +17,9 @@ const FIGURE: &str = "nanoseconds ";
 const OTHER: &str = "slower ";
 const FAILED: &str = "failed ";
 
+/// Where a provider has failed, it is measured again after this.
+const RETRY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Nothing is kept that took longer than this: it was not the network.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -92,7 +95,13 @@ impl Place {
         let provider = how.strip_suffix(BESIDE).unwrap_or(how).to_string();
         let figure = Figure { run, provider, beside: how.ends_with(BESIDE), slower, failed };
         let times: Vec<_> = std::iter::once(run).chain(figure.slower.iter().map(|(_, t)| *t)).collect();
-        times.is_sorted().then_some(figure)
+        // What has failed once may have been in the way of something else.
+        let stale = !figure.failed.is_empty() && self.age().is_none_or(|age| age > RETRY);
+        (times.is_sorted() && !stale).then_some(figure)
+    }
+
+    fn age(&self) -> Option<Duration> {
+        fs::metadata(&self.path).ok()?.modified().ok()?.elapsed().ok()
     }
 
     /// Whether a figure can be kept there.
@@ -146,9 +155,19 @@ mod tests {
             assert_eq!(place("network a\n").read(), Some(took(beside)));
         }
         assert_eq!(place("network b\n").read(), None);
+        // What has failed is not out for ever.
+        place("network a\n").write(&took(true));
+        let then = std::time::SystemTime::now() - 2 * RETRY;
+        fs::File::options().write(true).open(place("network a\n").path).unwrap().set_modified(then).unwrap();
+        assert_eq!(place("network a\n").read(), None);
         // A file that got another's name.
         fs::copy(place("network a\n").path, place("network b\n").path).unwrap();
         assert_eq!(place("network b\n").read(), None);
+        // What has failed is not out for ever.
+        place("network a\n").write(&took(true));
+        let then = std::time::SystemTime::now() - 2 * RETRY;
+        fs::File::options().write(true).open(place("network a\n").path).unwrap().set_modified(then).unwrap();
+        assert_eq!(place("network a\n").read(), None);
         // Damage.
         let how = "network a\nran on cpu\n";
         for text in [

@@ -60,7 +60,11 @@ impl Trial {
         }
     }
 
-    fn load_by(&self, figure: Option<&Figure>, behind: bool) -> Result<Network> {
+    /// Loads it by a figure, if there is one.
+    ///
+    /// # Errors
+    /// As for [`Network::load`].
+    pub fn load_by(&self, figure: Option<&Figure>, behind: bool) -> Result<Network> {
         if !self.is_open() {
             let (target, threads) = (&self.target, self.threads);
             return Network::load(self.runtime, self.network.choice(), target, threads, behind);
@@ -76,7 +80,9 @@ impl Trial {
             self.forget();
             network.reason = UNKNOWN.to_string();
         }
-        network.passed_over.extend(figure.failed.iter().map(|(name, why)| format!("{name}: {why}")));
+        network.passed_over.extend(figure.failed.iter().map(|(name, why)| {
+            format!("{name}: {why} (when it was measured; `bgremove doctor` measures anew)")
+        }));
         Ok(network)
     }
 

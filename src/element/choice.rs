@@ -114,7 +114,7 @@ impl NetworkRequest<'_> {
         if chosen.model != auto::BEST {
             return self.load_chosen(chosen, wait).map(Ok);
         }
-        match (self.load_named(chosen.model, wait), figure) {
+        match (self.load_by(chosen.model, figure.as_ref(), wait), figure) {
             // The figure is of another provider, and worth nothing here.
             (Ok(Means::Network(network)), Some(Figure { provider, .. }))
                 if provider != network.session.provider.name() =>
@@ -138,12 +138,18 @@ impl NetworkRequest<'_> {
     }
 
     fn load_named(&self, model: &str, wait: &Wait<'_>) -> Result<Means, Error> {
+        self.load_by(model, None, wait)
+    }
+
+    /// `figure`: what it was chosen by, which may be kept nowhere.
+    fn load_by(&self, model: &str, figure: Option<&Figure>, wait: &Wait<'_>) -> Result<Means, Error> {
         let trial = self.trial(model)?;
         let behind = self.of.behind;
         let settled = self.of.settled.as_ref().filter(|(source, _)| *source == trial.network.choice().source);
-        let network = match settled {
-            Some((_, provider)) => trial.load(behind, Some(*provider)),
-            None => trial.load_fastest(behind, wait.beside, PATIENCE, wait.cancel, wait.interrupted),
+        let network = match (settled, figure) {
+            (Some((_, provider)), _) => trial.load(behind, Some(*provider)),
+            (None, Some(figure)) => trial.load_by(Some(figure), behind),
+            (None, None) => trial.load_fastest(behind, wait.beside, PATIENCE, wait.cancel, wait.interrupted),
         };
         network.map(|network| Means::Network(Box::new(network)))
     }

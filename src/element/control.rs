@@ -254,7 +254,7 @@ impl BgRemove {
         let events = match lock(&self.state).as_mut() {
             Some(state) => {
                 lock(&self.stats).resets += 1;
-                state.forget();
+                state.restart();
                 state.flow.reset()
             }
             None => Vec::new(),

@@ -180,7 +180,7 @@ impl StreamState {
             painter: old.painter,
             ..self
         };
-        state.forget();
+        state.restart();
         state
     }
 
@@ -192,6 +192,12 @@ impl StreamState {
         if let Means::Key(keying) = &mut self.means {
             keying.reset();
         }
+    }
+
+    /// Another stream begins, or another place in it.
+    pub fn restart(&mut self) {
+        self.siting.restart();
+        self.forget();
     }
 
     /// Takes down what upstream has found in a frame, if it has found anything.
@@ -247,6 +253,8 @@ impl StreamState {
     fn paints_in_rgb(&self, settings: &Settings) -> bool {
         self.in_force.kind == OutputKind::Transparent
             && settings.layers.is_empty()
+            // Which is what RGB always has, but for a few.
+            && self.output.colorimetry().range() != gst_video::VideoColorRange::Range16_235
             && video::format(self.input.format())
                 .zip(video::format(self.output.format()))
                 .is_some_and(|(from, to)| compose::rgb::takes(from, to))

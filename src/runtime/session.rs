@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -73,9 +74,24 @@ pub enum Input<'a> {
 /// A tensor in the runtime's memory, which goes into runs without a copy: recurrent state, what an encoder gives, a prompt.
 #[derive(Debug)]
 pub struct Value {
-    value: DynValue,
+    value: ManuallyDrop<DynValue>,
     /// Whose arena it lies in; after the value, which is let go first.
-    _session: Option<Arc<SharedSessionInner>>,
+    session: Option<Arc<SharedSessionInner>>,
+    let_go: Option<LetGo>,
+}
+
+/// Values in a provider's own memory that nobody wants any more. They are let go in the next turn: beside a run a provider that
+/// does not bear another one would not bear that either.
+type LetGo = Arc<Mutex<Vec<(DynValue, Arc<SharedSessionInner>)>>>;
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        // SAFETY: it is taken once, and not used after this.
+        let value = unsafe { ManuallyDrop::take(&mut self.value) };
+        if let (Some(list), Some(session)) = (&self.let_go, &self.session) {
+            lock(list).push((value, Arc::clone(session)));
+        }
+    }
 }
 
 impl Value {
@@ -124,7 +140,9 @@ impl Value {
                 return Err(Error::new(ErrorKind::Inference, "an input is of a type that cannot be filled"));
             }
         };
-        value.map(|value| Self { value, _session: None }).map_err(failed)
+        value
+            .map(|value| Self { value: ManuallyDrop::new(value), session: None, let_go: None })
+            .map_err(failed)
     }
 
     /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
@@ -149,6 +167,7 @@ pub struct Session {
     gate: Option<Arc<Gate>>,
     /// Where what it remembers lies between two runs, if not in the machine's own memory.
     memory: Option<Memory>,
+    let_go: LetGo,
     /// What goes in, in the file's order.
     pub inputs: Vec<Port>,
     /// What comes out, in the file's order.
@@ -289,7 +308,19 @@ impl Session {
         let gate = provider.at_once(threads).map(Gate::new);
         let memory = provider.memory(&device);
         device::settle(provider, &device);
-        Ok(Self { session, gate, memory, inputs, outputs, provider, device, sha256, bytes: own_length })
+        let let_go = LetGo::default();
+        Ok(Self {
+            session,
+            gate,
+            memory,
+            let_go,
+            inputs,
+            outputs,
+            provider,
+            device,
+            sha256,
+            bytes: own_length,
+        })
     }
 
     /// The provider, and which of its devices where it has several, as in `webgpu (Radeon 780M)`.
@@ -338,17 +369,18 @@ impl Session {
             }
         }
         let outputs = self.outputs(cancel, inputs, states, &names, wanted.len())?;
-        let views = names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, value));
+        let views =
+            names.iter().zip(&outputs).take(wanted.len()).map(|(name, value)| view(name, &value.value));
         let views = views.collect::<Result<Vec<_>>>()?;
         let result = read(&views)?;
         drop(views);
-        let mut outputs: Vec<Option<DynValue>> = outputs.into_iter().map(Some).collect();
+        let mut outputs: Vec<Option<Value>> = outputs.into_iter().map(Some).collect();
         for (_, name, state) in states {
             let at = names.iter().position(|n| n == name);
             let value = at.and_then(|i| outputs[i].take()).ok_or_else(|| {
                 Error::new(ErrorKind::Inference, format!("the network gave no state '{name}' of its own"))
             })?;
-            **state = self.own(value);
+            **state = value;
         }
         Ok(result)
     }
@@ -364,12 +396,15 @@ impl Session {
         names: &[&str],
     ) -> Result<Vec<Value>> {
         let _working = Working::new();
-        let outputs = self.outputs(cancel, inputs, &[], names, names.len())?;
-        Ok(outputs.into_iter().map(|value| self.own(value)).collect())
+        self.outputs(cancel, inputs, &[], names, names.len())
     }
 
     fn own(&self, value: DynValue) -> Value {
-        Value { value, _session: Some(self.session.inner()) }
+        Value {
+            value: ManuallyDrop::new(value),
+            session: Some(self.session.inner()),
+            let_go: self.memory.map(|_| Arc::clone(&self.let_go)),
+        }
     }
 
     /// The outputs of these names. The first `read` of them can be read; the others may lie in the provider's own memory.
@@ -380,8 +415,10 @@ impl Session {
         states: &[(&str, &str, &mut Value)],
         names: &[&str],
         read: usize,
-    ) -> Result<Vec<DynValue>> {
+    ) -> Result<Vec<Value>> {
         let _turn = self.gate.as_ref().map(|gate| gate.enter(cancel)).transpose()?;
+        let unwanted = std::mem::take(&mut *lock(&self.let_go));
+        drop(unwanted);
         let options = cancel.options()?;
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::new();
         for (name, shape, data) in inputs {
@@ -390,12 +427,12 @@ impl Session {
                 Input::F32(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                 Input::F16(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
                 Input::U8(d) => TensorRef::from_array_view((shape, *d)).map(SessionInputValue::from),
-                Input::Value(v) => Ok(SessionInputValue::from(&v.value)),
+                Input::Value(v) => Ok(SessionInputValue::from(&*v.value)),
             };
             values.push((name, value.map_err(failed)?));
         }
         for (name, _, state) in states {
-            values.push((name, SessionInputValue::from(&state.value)));
+            values.push((name, SessionInputValue::from(&*state.value)));
         }
         let done = match self.memory.filter(|_| read < names.len()) {
             Some(memory) => {
@@ -407,10 +444,11 @@ impl Session {
             // SAFETY: where the provider does not bear runs at the same time, the gate lets one through.
             None => unsafe { run(&self.session, &options, &values, names) },
         };
-        done.map_err(|e| match cancel.is_called() {
-            true => cancelled(),
-            false => failed(e),
-        })
+        match done {
+            Ok(values) => Ok(values.into_iter().map(|value| self.own(value)).collect()),
+            Err(_) if cancel.is_called() => Err(cancelled()),
+            Err(e) => Err(failed(e)),
+        }
     }
 }
 

@@ -81,6 +81,18 @@ impl StreamState {
             if !*holds {
                 *found = false;
                 self.mattes.matte_mut().fill(*missing);
+                // It goes out untouched, if it does.
+                match self.copy.as_mut().filter(|_| cleans && paints).map(|copy| copy.get_mut()) {
+                    Some(buffer) => {
+                        let buffer = buffer.ok_or_else(no_memory)?;
+                        let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &self.input)
+                            .map_err(|_| no_memory())?;
+                        let mut colors = video::write(&mut mapped, &self.input).ok_or_else(no_memory)?;
+                        compose::copy_colors(&frame, &mut colors);
+                    }
+                    None if copies => self.convert(input)?,
+                    None => {}
+                }
             }
         }
         if *found {
