@@ -144,7 +144,8 @@ impl Place {
         if was {
             fs::rename(&kept, &path).unwrap();
         }
-        let plain = ["plugin", "openvino", "human", "pro"];
+        // `auto` says what it makes of a network whose file is damaged.
+        let plain = ["plugin", "openvino", "human", "pro", "auto"];
         for [name, is, detail, how] in &checks {
             let of = |n: &&str| n.split(':').next() == Some(name);
             if let Some(wanted) = names.iter().copied().find(of) {
