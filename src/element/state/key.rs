@@ -6,6 +6,7 @@ use crate::element::convert::no_memory;
 use crate::element::means::Means;
 use crate::element::settings::{OutputKind, Settings};
 use crate::error::Error;
+use crate::frame::{Frame, FrameMut};
 use crate::video;
 use gst_video::VideoFrameRef;
 
@@ -46,29 +47,18 @@ impl StreamState {
         if *found && cleans && lies {
             self.convert(input)?;
             let buffer = self.converter.converted_mut().ok_or_else(no_memory)?;
-            let mut mapped =
-                VideoFrameRef::from_buffer_ref_writable(buffer, &self.output).map_err(|_| no_memory())?;
-            let mut colors = video::write(&mut mapped, &self.output).ok_or_else(no_memory)?;
-            if let Means::Key(keying) = &self.means {
-                keying.keyer.clean(&mut colors, self.mattes.matte());
-            }
+            let Means::Key(keying) = &self.means else { return Err(no_memory()) };
+            let clean = |colors: &mut FrameMut<'_>| keying.keyer.clean(colors, self.mattes.matte());
+            video::fill(buffer, &self.output, clean).ok_or_else(no_memory)?;
         } else if cleans && (*found || paints) {
             // In the numbers that came in: once chroma is spread over pixels, it is no mix of each any more.
-            let mut copy =
-                self.copy.take().unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0u8; self.input.size()]));
-            {
-                let buffer = copy.get_mut().ok_or_else(no_memory)?;
-                let mut mapped =
-                    VideoFrameRef::from_buffer_ref_writable(buffer, &self.input).map_err(|_| no_memory())?;
-                let mut colors = video::write(&mut mapped, &self.input).ok_or_else(no_memory)?;
-                compose::copy_colors(&frame, &mut colors);
-                if *found {
-                    keying.keyer.clean(&mut colors, self.mattes.matte());
-                }
+            self.copy_colors(&frame, *found)?;
+            if !paints {
+                let copy = self.copy.take().ok_or_else(no_memory)?;
+                let converted = self.convert(&copy);
+                self.copy = Some(copy);
+                converted?;
             }
-            let converted = if paints { Ok(()) } else { self.convert(&copy) };
-            self.copy = Some(copy);
-            converted?;
         } else if copies {
             self.convert(input)?;
         }
@@ -82,16 +72,10 @@ impl StreamState {
                 *found = false;
                 self.mattes.matte_mut().fill(*missing);
                 // It goes out untouched, if it does.
-                match self.copy.as_mut().filter(|_| cleans && paints).map(|copy| copy.get_mut()) {
-                    Some(buffer) => {
-                        let buffer = buffer.ok_or_else(no_memory)?;
-                        let mut mapped = VideoFrameRef::from_buffer_ref_writable(buffer, &self.input)
-                            .map_err(|_| no_memory())?;
-                        let mut colors = video::write(&mut mapped, &self.input).ok_or_else(no_memory)?;
-                        compose::copy_colors(&frame, &mut colors);
-                    }
-                    None if copies => self.convert(input)?,
-                    None => {}
+                if cleans && paints {
+                    self.copy_colors(&frame, false)?;
+                } else if copies {
+                    self.convert(input)?;
                 }
             }
         }
@@ -99,6 +83,22 @@ impl StreamState {
             self.adjuster.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
         }
         Ok(())
+    }
+
+    /// Puts a frame's colours into `copy`, without the screen's light if they are to be `clean`.
+    fn copy_colors(&mut self, frame: &Frame<'_>, clean: bool) -> Result<(), Error> {
+        let size = self.input.size();
+        let copy = self.copy.get_or_insert_with(|| gst::Buffer::from_mut_slice(vec![0u8; size]));
+        let buffer = copy.get_mut().ok_or_else(no_memory)?;
+        let done = video::fill(buffer, &self.input, |colors| {
+            compose::copy_colors(frame, colors);
+            if let Means::Key(keying) = &self.means
+                && clean
+            {
+                keying.keyer.clean(colors, self.mattes.matte());
+            }
+        });
+        done.ok_or_else(no_memory)
     }
 
     /// The part of the frame that its subject takes, 0..1, about: of some rows.
