@@ -1,12 +1,13 @@
 //! From a frame's colour differences to its matte, at the resolution of its luma.
 
 use super::colour::Difference;
-use super::grid::spread;
+use super::grid::{LANES, Ramps, Sloped, Slopes, along, numbers, room};
 use super::rows::Rows;
-use super::screen::{Kind, Lines, parts};
+use super::screen::{Kind, Lines};
 use crate::frame::Component;
 use crate::simd::multiversion;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Variance of luma, in codes², below which it does not say where an edge runs.
 const FLAT: f32 = 2.0;
@@ -17,10 +18,9 @@ const SHARPEN: f32 = 0.4;
 #[derive(Default)]
 struct Local {
     colors: [Vec<u8>; 3],
-    /// The parts of the difference, and what makes alpha of them.
-    e: [Vec<f32>; 2],
-    line: [Vec<f32>; 5],
-    terms: [Vec<f32>; 5],
+    /// What makes alpha of them, cell by cell.
+    line: Vec<Slopes<5>>,
+    made: Vec<u8>,
     /// Alpha of a run's samples and some more all around, and the least around each.
     alpha: Vec<u8>,
     across: Vec<u8>,
@@ -48,6 +48,7 @@ impl Maker {
         let wide = lines.lines.wide;
         let flat = flat(lines);
         let side = rows.side;
+        let (terms, ramps) = (Sloped::new(&lines.lines), Ramps::new(side));
         self.samples.resize(rows.width * rows.height, 0);
         self.samples.par_chunks_mut(side * rows.width).enumerate().for_each_init(
             Local::default,
@@ -58,7 +59,9 @@ impl Maker {
                         let out = &mut out[x.clone()];
                         match value {
                             Some(value) => out.fill(value),
-                            None => sample(rows, difference, lines, row * side + y, (from, to), l, out),
+                            None => {
+                                sample(rows, difference, (&terms, &ramps), row * side + y, from..to, l, out)
+                            }
                         }
                     }
                 });
@@ -103,27 +106,24 @@ fn flat(lines: &Lines) -> Vec<Option<u8>> {
     screen.iter().zip(&solid).map(value).collect()
 }
 
-/// Alpha of the samples of the cells `from..to` in row `y`.
+/// Alpha of the samples of some cells in row `y`.
 fn sample(
     rows: &Rows<'_>,
     difference: &Difference,
-    lines: &Lines,
+    (terms, ramps): (&Sloped<5>, &Ramps),
     y: usize,
-    (from, to): (usize, usize),
+    cells: Range<usize>,
     l: &mut Local,
     out: &mut [u8],
 ) {
-    let n = out.len();
-    l.colors.iter_mut().for_each(|v| v.resize(n, 0));
-    l.e.iter_mut().chain(&mut l.terms).for_each(|v| v.resize(n, 0.0));
-    rows.read(y, from * rows.side, &mut l.colors);
-    let [e0, e1] = &mut l.e;
-    parts(difference, [&l.colors[0], &l.colors[1], &l.colors[2]], [e0, e1]);
-    lines.lines.line(y, rows.side, (from, to), &mut l.line);
-    for (term, line) in l.terms.iter_mut().zip(&l.line) {
-        spread(line, rows.side, term);
-    }
-    alphas(l.e.each_ref().map(|v| &v[..]), l.terms.each_ref().map(|v| &v[..]), out);
+    // The last cell may stand over the frame.
+    let (n, whole) = (out.len(), cells.len() * rows.side);
+    let colors = l.colors.each_mut().map(|v| room(v, whole));
+    rows.read_difference(y, cells.start * rows.side, colors.map(|c| &mut c[..n]));
+    terms.line(y, rows.side, &cells, &mut l.line);
+    let made = room(&mut l.made, whole);
+    alphas(difference, l.colors.each_ref().map(|v| &v[..whole]), &l.line, ramps, made);
+    out.copy_from_slice(&made[..n]);
 }
 
 /// The matte of the cells `from..to` of a row of cells: holes closed, and at the resolution of luma.
@@ -259,21 +259,25 @@ fn luma_row(rows: &Rows<'_>, c: &Component, y: usize, from: usize, n: usize, out
 }
 
 multiversion! {
-    fn alphas(e: [&[f32]; 2], terms: [&[f32]; 5], out: &mut [u8]) {
-        let n = out.len();
-        let (e0, e1) = (&e[0][..n], &e[1][..n]);
-        let (p, q, r) = (&terms[0][..n], &terms[1][..n], &terms[2][..n]);
-        let (s, t) = (&terms[3][..n], &terms[4][..n]);
-        for i in 0..n {
-            out[i] = byte(alpha(e0[i], e1[i], [p[i], q[i], r[i], s[i], t[i]]));
+    /// Alpha of the samples of a line's cells: see [`Lines`].
+    fn alphas(difference: &Difference, c: [&[u8]; 3], line: &[Slopes<5>], ramps: &Ramps, out: &mut [u8]) {
+        let n = ramps.side();
+        let [c0, c1, c2] = c.map(|c| c.chunks_exact(n));
+        for ((cell, out), ((c0, c1), c2)) in line.iter().zip(out.chunks_exact_mut(n)).zip(c0.zip(c1).zip(c2)) {
+            let c = c0.as_chunks::<LANES>().0.iter().zip(c1.as_chunks::<LANES>().0);
+            let c = c.zip(c2.as_chunks::<LANES>().0);
+            let samples = out.as_chunks_mut::<LANES>().0.iter_mut().zip(ramps.lanes::<LANES>());
+            for ((out, ramp), ((c0, c1), c2)) in samples.zip(c) {
+                let (c0, c1, c2) = (numbers(c0), numbers(c1), numbers(c2));
+                let (p, q) = (along(cell, 0, ramp), along(cell, 1, ramp));
+                let (r, s, t) = (along(cell, 2, ramp), along(cell, 3, ramp), along(cell, 4, ramp));
+                for i in 0..LANES {
+                    let [a, b] = difference.parts([c0[i], c1[i], c2[i]]);
+                    out[i] = byte((p[i] - q[i] * a.min(b)).max(r[i] + s[i] * a + t[i] * b));
+                }
+            }
         }
     }
-}
-
-/// See [`Lines`].
-#[inline(always)]
-fn alpha(a: f32, b: f32, [p, q, r, s, t]: [f32; 5]) -> f32 {
-    (p - q * a.min(b)).max(r + s * a + t * b)
 }
 
 /// Alpha of 0..1 as 0..255; what is outside is cut off.

@@ -1,7 +1,7 @@
 //! Values on a coarse grid of cells over the frame: filled in where nothing was seen, and read along a row.
 
 use crate::refine::{mix, place};
-use crate::simd::multiversion;
+use std::ops::Range;
 
 /// What one cell holds: as many numbers as somebody wants.
 pub type Cell<const N: usize> = [f32; N];
@@ -66,7 +66,7 @@ impl<const N: usize> Grid<N> {
 
     /// Row `y` of the grid of twice the resolution, bilinear. `row` is scratch.
     fn doubled_row(&self, y: usize, row: &mut Vec<f32>, out: &mut [Cell<N>]) {
-        let (top, bottom, f) = self.between(y, 2);
+        let (top, bottom, f) = between(y, 2, self.high);
         row.resize(self.wide * N, 0.0);
         mix(self.row(top).as_flattened(), self.row(bottom).as_flattened(), f, row);
         let (row, _) = row.as_chunks::<N>();
@@ -80,93 +80,141 @@ impl<const N: usize> Grid<N> {
         }
     }
 
-    /// The two rows, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
-    fn between(&self, y: usize, side: usize) -> (usize, usize, f32) {
-        let (top, f) = place(y, (self.high * side) as f32, self.high);
-        (top, (top + 1).min(self.high - 1), f)
-    }
-
     fn row(&self, y: usize) -> &[Cell<N>] {
         &self.cells[y * self.wide..][..self.wide]
     }
 
-    /// The grid along row `y` of samples, a cell being `side` of them a side: what [`spread`] needs for samples in the
-    /// cells `from..to`, one line a number.
-    pub fn line(&self, y: usize, side: usize, (from, to): (usize, usize), out: &mut [Vec<f32>; N]) {
-        let (top, bottom, f) = self.between(y, side);
-        // The grid's ends go on beyond it.
-        let (first, last) = (from.saturating_sub(1), (to + 1).min(self.wide));
-        let mut row = vec![0.0; (last - first) * N];
-        let [top, bottom] = [top, bottom].map(|y| self.row(y)[first..last].as_flattened());
-        mix(top, bottom, f, &mut row);
-        let (row, _) = row.as_chunks::<N>();
-        for (k, out) in out.iter_mut().enumerate() {
-            out.clear();
-            out.extend((from == 0).then_some(row[0][k]));
-            out.extend(row.iter().map(|cell| cell[k]));
-            out.resize(to - from + 2, row[row.len() - 1][k]);
-        }
-    }
-
     /// Each cell is true where it and all that touch it are.
     pub fn all_around(&self, marked: &[bool]) -> Vec<bool> {
-        around(marked, self.wide, self.high, true)
+        around(marked, self.wide, |a, b| a & b)
     }
 }
 
 /// Each cell is true where it or one that touches it is.
-pub fn any_around(marked: &[bool], wide: usize, high: usize) -> Vec<bool> {
-    around(marked, wide, high, false)
+pub fn any_around(marked: &[bool], wide: usize) -> Vec<bool> {
+    around(marked, wide, |a, b| a | b)
 }
 
-fn around(marked: &[bool], wide: usize, high: usize, all: bool) -> Vec<bool> {
-    let near = |i: usize, n: usize| i.saturating_sub(1)..(i + 2).min(n);
-    (0..wide * high)
-        .map(|i| {
-            let (x, y) = (i % wide, i / wide);
-            let mut cells = near(y, high).flat_map(|y| near(x, wide).map(move |x| marked[y * wide + x]));
-            if all { cells.all(|m| m) } else { cells.any(|m| m) }
-        })
-        .collect()
+fn around(marked: &[bool], wide: usize, both: impl Fn(bool, bool) -> bool) -> Vec<bool> {
+    let add = |to: &mut [bool], from: &[bool]| to.iter_mut().zip(from).for_each(|(t, f)| *t = both(*t, *f));
+    let mut across = marked.to_vec();
+    for (to, from) in across.chunks_exact_mut(wide).zip(marked.chunks_exact(wide)) {
+        add(&mut to[1..], from);
+        add(to, &from[1..]);
+    }
+    let mut out = across.clone();
+    add(&mut out[wide..], &across);
+    add(&mut out, &across[wide..]);
+    out
 }
 
-multiversion! {
-    /// Spreads a line over the samples of its cells, `side` each, linear between the cells' middles. `line` has one value more at
-    /// both ends than the cells that `out` covers; `out` may end early.
-    pub fn spread(line: &[f32], side: usize, out: &mut [f32]) {
-        match side {
-            8 => spread_by::<8>(line, out),
-            16 => spread_by::<16>(line, out),
-            32 => spread_by::<32>(line, out),
-            _ => spread_part(line, side, out),
-        }
+/// The two rows of `high`, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
+fn between(y: usize, side: usize, high: usize) -> (usize, usize, f32) {
+    let (top, f) = place(y, (high * side) as f32, high);
+    (top, (top + 1).min(high - 1), f)
+}
+
+/// Of a cell the value in its middle, what it differs by from the cell before, and from there to the next.
+pub type Slopes<const N: usize> = [Cell<N>; 3];
+
+/// A grid to be read along rows of samples.
+#[derive(Debug)]
+pub struct Sloped<const N: usize> {
+    wide: usize,
+    high: usize,
+    cells: Vec<Slopes<N>>,
+}
+
+impl<const N: usize> Sloped<N> {
+    /// Of a grid.
+    pub fn new(grid: &Grid<N>) -> Self {
+        let slopes = |row: &[Cell<N>], x: usize| {
+            // The grid's ends go on beyond it.
+            let (left, here, right) = (&row[x.saturating_sub(1)], &row[x], &row[(x + 1).min(row.len() - 1)]);
+            [*here, std::array::from_fn(|k| here[k] - left[k]), std::array::from_fn(|k| right[k] - here[k])]
+        };
+        let rows = grid.cells.chunks_exact(grid.wide);
+        let cells = rows.flat_map(|row| (0..row.len()).map(move |x| slopes(row, x))).collect();
+        Self { wide: grid.wide, high: grid.high, cells }
+    }
+
+    /// The cells `cells` along row `y` of samples, a cell being `side` of them a side.
+    pub fn line(&self, y: usize, side: usize, cells: &Range<usize>, out: &mut Vec<Slopes<N>>) {
+        let (top, bottom, f) = between(y, side, self.high);
+        let row = |y: usize| self.cells[y * self.wide..][cells.clone()].as_flattened().as_flattened();
+        out.resize(cells.len(), [[0.0; N]; 3]);
+        mix(row(top), row(bottom), f, out.as_flattened_mut().as_flattened_mut());
     }
 }
 
+/// Samples that kernels work on side by side, where a cell has as many.
+pub const LANES: usize = 8;
+
+/// How far the samples of a cell lie before its middle and beyond it, of a cell: values run linearly from middle to middle.
+#[derive(Debug)]
+pub struct Ramps {
+    before: Vec<f32>,
+    beyond: Vec<f32>,
+}
+
+impl Ramps {
+    /// Of cells of `side` samples a side.
+    pub fn new(side: usize) -> Self {
+        let at = (0..side).map(|i| (i as f32 + 0.5) / side as f32 - 0.5);
+        Self { before: at.clone().map(|t| t.min(0.0)).collect(), beyond: at.map(|t| t.max(0.0)).collect() }
+    }
+
+    /// Samples in a row of a cell.
+    #[inline(always)]
+    pub fn side(&self) -> usize {
+        self.before.len()
+    }
+
+    /// The ramps, `L` samples by `L`.
+    #[inline(always)]
+    pub fn lanes<const L: usize>(&self) -> impl Iterator<Item = Ramp<'_, L>> {
+        self.before.as_chunks().0.iter().zip(self.beyond.as_chunks().0)
+    }
+}
+
+/// A part of [`Ramps`].
+pub type Ramp<'a, const L: usize> = (&'a [f32; L], &'a [f32; L]);
+
+/// Value `k` of a cell of a line, at some of its samples.
 #[inline(always)]
-fn spread_by<const SIDE: usize>(line: &[f32], out: &mut [f32]) {
-    let step = 1.0 / SIDE as f32;
-    let whole = out.len() / SIDE;
-    for (x, out) in out.chunks_exact_mut(SIDE).enumerate() {
-        let (left, right) = (line[x + 1] - line[x], line[x + 2] - line[x + 1]);
-        for (i, o) in out.iter_mut().enumerate().take(SIDE) {
-            let t = (i as f32 + 0.5) * step - 0.5;
-            *o = line[x + 1] + if i < SIDE / 2 { left } else { right } * t;
-        }
+pub fn along<const N: usize, const L: usize>(cell: &Slopes<N>, k: usize, ramp: Ramp<'_, L>) -> [f32; L] {
+    let [here, before, beyond] = cell;
+    let mut out = [0.0; L];
+    for i in 0..L {
+        out[i] = here[k] + before[k] * ramp.0[i] + beyond[k] * ramp.1[i];
     }
-    spread_part(&line[whole..], SIDE, &mut out[whole * SIDE..]);
+    out
 }
 
+/// Samples as numbers.
 #[inline(always)]
-fn spread_part(line: &[f32], side: usize, out: &mut [f32]) {
-    let step = 1.0 / side as f32;
-    for (x, out) in out.chunks_mut(side).enumerate() {
-        let (left, right) = (line[x + 1] - line[x], line[x + 2] - line[x + 1]);
-        for (i, o) in out.iter_mut().enumerate() {
-            let t = (i as f32 + 0.5) * step - 0.5;
-            *o = line[x + 1] + if i < side / 2 { left } else { right } * t;
-        }
+pub fn numbers<const L: usize>(bytes: &[u8; L]) -> [f32; L] {
+    let mut out = [0.0; L];
+    for i in 0..L {
+        out[i] = f32::from(bytes[i]);
     }
+    out
+}
+
+/// Writes numbers of 0..255, rounded; what is outside is cut off.
+#[inline(always)]
+pub fn put<const L: usize>(values: [f32; L], out: &mut [u8; L]) {
+    for i in 0..L {
+        out[i] = (values[i].clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8;
+    }
+}
+
+/// The first `n` values of `v`, which is made longer where it is too short.
+pub fn room<T: Copy + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
+    if v.len() < n {
+        v.resize(n, T::default());
+    }
+    &mut v[..n]
 }
 
 struct Level<const N: usize> {
@@ -239,19 +287,20 @@ mod tests {
                 for (from, to) in
                     [(0, wide), (wide / 2, wide), (0, wide.div_ceil(2)), (wide / 3, wide.div_ceil(2))]
                 {
-                    let mut lines: [Vec<f32>; 3] = Default::default();
+                    let mut line = Vec::new();
                     for y in (0..side * high).step_by(3) {
-                        grid.line(y, side, (from, to), &mut lines);
-                        for (k, line) in lines.iter().enumerate() {
-                            assert_eq!(line.len(), to - from + 2);
-                            for (i, got) in line.iter().enumerate() {
-                                let cell = (from + i).saturating_sub(1).min(wide - 1);
-                                let middle = cell as f32 * side as f32 + 0.5 * (side - 1) as f32;
-                                let want = between(&grid, middle, y as f32, side)[k];
-                                assert!(
-                                    (got - want).abs() < 1e-2,
-                                    "{wide}x{high} {from}..{to} {i}: {got}, {want}"
-                                );
+                        Sloped::new(&grid).line(y, side, &(from..to), &mut line);
+                        assert_eq!(line.len(), to - from);
+                        for (i, [here, before, beyond]) in line.iter().enumerate() {
+                            let middle = (from + i) as f32 * side as f32 + 0.5 * (side - 1) as f32;
+                            let at = |x: f32| between(&grid, x, y as f32, side);
+                            let (left, want) = (at(middle - side as f32), at(middle));
+                            let right = at(middle + side as f32);
+                            for k in 0..3 {
+                                let off = (here[k] - want[k]).abs()
+                                    + (here[k] - before[k] - left[k]).abs()
+                                    + (here[k] + beyond[k] - right[k]).abs();
+                                assert!(off < 1e-2, "{wide}x{high} {from}..{to} {i}: {off}");
                             }
                         }
                     }

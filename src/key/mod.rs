@@ -128,7 +128,7 @@ impl Keyer {
         }
         let to = Numbers::of(&view);
         let difference = Difference::new(&view, known.primary);
-        let tints = spill::tints(&known.model, &known.kinds, made_of, &to);
+        let tints = spill::Tints::new(&known.model, &known.kinds, made_of, &to);
         spill::clean(frame, alpha, &tints, &difference, known.side);
     }
 

@@ -44,8 +44,17 @@ impl<'a> Rows<'a> {
     }
 
     /// Samples `from..` of row `y`, as many as `out` holds; past the frame's edge the last one goes on.
-    pub fn read(&self, y: usize, from: usize, out: &mut [Vec<u8>; 3]) {
-        for (c, out) in self.color.iter().zip(out) {
+    pub fn read(&self, y: usize, from: usize, out: [&mut [u8]; 3]) {
+        self.read_some(y, from, out, 0);
+    }
+
+    /// The same without luma, which falls out of colour differences; what `out` holds of it stays.
+    pub fn read_difference(&self, y: usize, from: usize, out: [&mut [u8]; 3]) {
+        self.read_some(y, from, out, usize::from(self.frame.format.is_yuv()));
+    }
+
+    fn read_some(&self, y: usize, from: usize, out: [&mut [u8]; 3], first: usize) {
+        for (c, out) in self.color.iter().zip(out).skip(first) {
             let n = out.len().min(self.width - from);
             component_row(self.frame, c, self.scale, y, from, &mut out[..n]);
             let last = out[n - 1];

@@ -103,7 +103,7 @@ pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary,
     let mut all = 0.0;
     let mut lines: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; wide]);
     for y in (0..high).step_by(STEP) {
-        rows.read(y, 0, &mut lines);
+        rows.read(y, 0, lines.each_mut().map(|v| &mut v[..]));
         let edge = y < high / 8 || y >= high - high / 8;
         for x in (0..wide).step_by(STEP) {
             let weight = if edge || x < wide / 8 || x >= wide - wide / 8 { 3.0 } else { 1.0 };
@@ -293,26 +293,23 @@ impl Model {
         let (wide, side) = (self.back.wide, rows.side);
         let (front, _) = foreground(rows);
         let mut sums = vec![Sums::default(); wide * self.back.high];
+        let line = wide * side;
         sums.par_chunks_mut(wide).enumerate().for_each_init(
-            || {
-                let lines = std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; wide * side]);
-                (lines, vec![0.0f32; wide * side], vec![Lanes::NONE; wide])
-            },
-            |(lines, d, lanes), (row, sums)| {
-                lanes.fill(Lanes::NONE);
+            || std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; line * side]),
+            |lines, (row, sums)| {
                 let cells = &self.back.cells[row * wide..][..wide];
                 let solid = &self.solid[row * wide..][..wide];
+                let mut n = 0;
+                for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
+                    rows.read(y, 0, lines.each_mut().map(|v| &mut v[n..n + line]));
+                    n += line;
+                }
                 let bounds: Vec<[f32; 2]> = cells
                     .iter()
                     .zip(solid)
                     .map(|(b, solid)| [screen * b[0], if *solid { SOLID } else { front } * b[0]])
                     .collect();
-                for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
-                    rows.read(y, 0, lines);
-                    differences(difference, [&lines[0], &lines[1], &lines[2]], d);
-                    add(d, [&lines[0], &lines[1], &lines[2]], side, &bounds, lanes);
-                }
-                sums.iter_mut().zip(lanes.iter()).for_each(|(s, l)| *s = l.sums());
+                add(difference, lines.each_ref().map(|v| &v[..n]), side, &bounds, sums);
                 // The last column stands over the frame.
                 let over = wide * side - rows.width;
                 if over > 0 {
@@ -349,94 +346,90 @@ fn means(sums: &[f32; 6]) -> [f32; 5] {
     [mean, (sums[2] / n - mean * mean).max(0.0).sqrt(), sums[3] / n, sums[4] / n, sums[5] / n]
 }
 
-multiversion! {
-    /// The parts of the differences of a row.
-    pub fn parts(difference: &Difference, c: [&[u8]; 3], out: [&mut [f32]; 2]) {
-        let [out0, out1] = out;
-        let n = out0.len();
-        let (a, b, c, out1) = (&c[0][..n], &c[1][..n], &c[2][..n], &mut out1[..n]);
-        for i in 0..n {
-            let [d, e] = difference.parts([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
-            (out0[i], out1[i]) = (d, e);
-        }
-    }
+/// Columns of samples that are added up side by side: what they add up to lies in the nearest cache then.
+const COLUMNS: usize = 64;
+
+/// What [`Sums`] holds, column by column.
+struct Columns {
+    back: [[f32; COLUMNS]; 6],
+    front: [[f32; COLUMNS]; 6],
+    least: [f32; COLUMNS],
+    most: [f32; COLUMNS],
 }
 
-multiversion! {
-    /// The differences of a row.
-    pub fn differences(difference: &Difference, c: [&[u8]; 3], out: &mut [f32]) {
-        let n = out.len();
-        let (a, b, c) = (&c[0][..n], &c[1][..n], &c[2][..n]);
-        for (i, o) in out.iter_mut().enumerate() {
-            *o = difference.at([f32::from(a[i]), f32::from(b[i]), f32::from(c[i])]);
-        }
-    }
-}
-
-/// Samples that are added side by side.
-const LANES: usize = 8;
-
-/// What [`Sums`] holds, each lane for itself.
-#[derive(Clone)]
-struct Lanes {
-    back: [[f32; LANES]; 6],
-    front: [[f32; LANES]; 6],
-    least: [f32; LANES],
-    most: [f32; LANES],
-}
-
-impl Lanes {
+impl Columns {
     const NONE: Self = Self {
-        back: [[0.0; LANES]; 6],
-        front: [[0.0; LANES]; 6],
-        least: [f32::MAX; LANES],
-        most: [f32::MIN; LANES],
+        back: [[0.0; COLUMNS]; 6],
+        front: [[0.0; COLUMNS]; 6],
+        least: [f32::MAX; COLUMNS],
+        most: [f32::MIN; COLUMNS],
     };
 
-    fn sums(&self) -> Sums {
-        Sums {
-            back: self.back.map(|l| l.iter().sum()),
-            front: self.front.map(|l| l.iter().sum()),
-            least: self.least.iter().copied().fold(f32::MAX, f32::min),
-            most: self.most.iter().copied().fold(f32::MIN, f32::max),
+    /// Adds a row. `limits`: the bounds of each column's cell.
+    #[inline(always)]
+    fn add(&mut self, difference: &Difference, c: [&[u8]; 3], limits: &[[f32; COLUMNS]; 2]) {
+        let n = c[0].len().min(COLUMNS);
+        let (c1, c2) = (&c[1][..n], &c[2][..n]);
+        for i in 0..n {
+            let c = [f32::from(c[0][i]), f32::from(c1[i]), f32::from(c2[i])];
+            let d = difference.at(c);
+            // As `min` and `max`, of which there are instructions like this.
+            self.least[i] = if d < self.least[i] { d } else { self.least[i] };
+            self.most[i] = if d > self.most[i] { d } else { self.most[i] };
+            let back = if d > limits[0][i] { 1.0 } else { 0.0 };
+            let front = if d < limits[1][i] { 1.0 } else { 0.0 };
+            for (sums, w) in [(&mut self.back, back), (&mut self.front, front)] {
+                sums[0][i] += w;
+                sums[1][i] += w * d;
+                sums[2][i] += w * d * d;
+                sums[3][i] += w * c[0];
+                sums[4][i] += w * c[1];
+                sums[5][i] += w * c[2];
+            }
         }
     }
-}
 
-multiversion! {
-    /// Adds a row to the sums of the cells that it goes through.
-    fn add(d: &[f32], c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Lanes]) {
-        for (cell, (sum, &[screen, front])) in sums.iter_mut().zip(bounds).enumerate() {
-            for at in (cell * side..(cell + 1) * side).step_by(LANES) {
-                let d = &d[at..at + LANES];
-                let c = [&c[0][at..at + LANES], &c[1][at..at + LANES], &c[2][at..at + LANES]];
-                let (mut least, mut most) = (f32::MAX, f32::MIN);
-                for ((&d, l), m) in d.iter().zip(&mut sum.least).zip(&mut sum.most) {
-                    (*l, *m) = (l.min(d), m.max(d));
-                    (least, most) = (least.min(d), most.max(d));
-                }
-                // Most are all of one kind.
-                if most > screen {
-                    add_where(d, c, &mut sum.back, |d| d > screen);
-                }
-                if least < front {
-                    add_where(d, c, &mut sum.front, |d| d < front);
-                }
+    /// What the cells, `side` columns each, add up to.
+    #[inline(always)]
+    fn sums(&self, side: usize, sums: &mut [Sums]) {
+        for (k, (back, front)) in self.back.iter().zip(&self.front).enumerate() {
+            let columns = back.chunks_exact(side).zip(front.chunks_exact(side));
+            for (sum, (back, front)) in sums.iter_mut().zip(columns) {
+                (sum.back[k], sum.front[k]) = (back.iter().sum(), front.iter().sum());
+            }
+        }
+        let columns = self.least.chunks_exact(side).zip(self.most.chunks_exact(side));
+        for (sum, (least, most)) in sums.iter_mut().zip(columns) {
+            (sum.least, sum.most) = (f32::MAX, f32::MIN);
+            for (&least, &most) in least.iter().zip(most) {
+                sum.least = if least < sum.least { least } else { sum.least };
+                sum.most = if most > sum.most { most } else { sum.most };
             }
         }
     }
 }
 
-#[inline(always)]
-fn add_where(d: &[f32], c: [&[u8]; 3], sums: &mut [[f32; LANES]; 6], counts: impl Fn(f32) -> bool) {
-    let [n, ds, squares, c0, c1, c2] = sums;
-    for i in 0..LANES {
-        let w = if counts(d[i]) { 1.0 } else { 0.0 };
-        n[i] += w;
-        ds[i] += w * d[i];
-        squares[i] += w * d[i] * d[i];
-        c0[i] += w * f32::from(c[0][i]);
-        c1[i] += w * f32::from(c[1][i]);
-        c2[i] += w * f32::from(c[2][i]);
+multiversion! {
+    /// Adds up cells that lie side by side. `c`: their rows, one behind the other; `bounds`: the difference from which on a
+    /// sample is the screen's, and that up to which it is the foreground's.
+    fn add(difference: &Difference, c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Sums]) {
+        let line = sums.len() * side;
+        let mut limits = [[0.0; COLUMNS]; 2];
+        for (block, (sums, bounds)) in
+            sums.chunks_mut(COLUMNS / side).zip(bounds.chunks(COLUMNS / side)).enumerate()
+        {
+            let n = sums.len() * side;
+            for (cell, bounds) in bounds.iter().enumerate() {
+                for k in 0..2 {
+                    limits[k][cell * side..][..side].fill(bounds[k]);
+                }
+            }
+            let mut columns = Columns::NONE;
+            for row in (block * COLUMNS..c[0].len()).step_by(line) {
+                let c = [&c[0][row..row + n], &c[1][row..row + n], &c[2][row..row + n]];
+                columns.add(difference, c, &limits);
+            }
+            columns.sums(side, sums);
+        }
     }
 }

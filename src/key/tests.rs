@@ -1,6 +1,6 @@
 use super::alpha::close;
 use super::colour::{Difference, Numbers, Primary};
-use super::grid::{Grid, spread};
+use super::grid::{Grid, Ramps, Sloped, along};
 use super::rows::Rows;
 use super::screen::{self, Model};
 use super::*;
@@ -228,13 +228,12 @@ fn lines_are_spread_as_the_formula_says() {
     for side in [4, 8, 16, 32, 64] {
         for (from, to) in [(0, 5), (0, 1), (2, 4), (4, 5)] {
             for y in [0, side / 2, side, 2 * side + 1, 3 * side - 1] {
-                let n = (to - from) * side - side / 4;
                 let got = same_at_each_width(format!("side {side}"), || {
-                    let mut line: [Vec<f32>; 2] = Default::default();
-                    grid.line(y, side, (from, to), &mut line);
-                    let mut out = vec![0.0; n];
-                    spread(&line[0], side, &mut out);
-                    out
+                    let mut line = Vec::new();
+                    Sloped::new(&grid).line(y, side, &(from..to), &mut line);
+                    let ramps = Ramps::new(side);
+                    let values = |cell| ramps.lanes::<4>().flat_map(move |ramp| along(cell, 0, ramp));
+                    line.iter().flat_map(values).collect::<Vec<_>>()
                 });
                 for (i, v) in got.iter().enumerate() {
                     let want = plain(from * side + i, y, side);
@@ -319,6 +318,112 @@ fn each_width_of_vectors_keys_the_same() {
                 keyer.clean(&mut out.frame_mut(), &alpha);
                 (alpha, out)
             });
+        }
+    }
+}
+
+/// What a component of a frame should be after cleaning: every sample by the formulas, plainly.
+fn cleaned(keyer: &Keyer, before: &Picture, alpha: &[u8]) -> Vec<Vec<f32>> {
+    let known = keyer.known.as_ref().unwrap();
+    let (w, h, layout) = (before.width, before.height, before.format.layout());
+    let (numbers, made_of) = (Numbers::of(&before.frame()), known.made_of.2);
+    let difference = Difference::new(&before.frame(), known.primary);
+    let model = &known.model;
+    let (wide, high) = (model.back.wide, model.back.high);
+    let around = |cell: usize, reach: usize, is: &dyn Fn(usize) -> bool| {
+        let (x, y) = (cell % wide, cell / wide);
+        let near = |at: usize, n: usize| at.saturating_sub(reach)..(at + reach + 1).min(n);
+        near(y, high).any(|y| near(x, wide).any(|x| is(y * wide + x)))
+    };
+    let near = |cell: usize| around(cell, 2, &|c| known.kinds[c] == Kind::Mixed);
+    let colour = |c: &[f32; 5]| {
+        let c = [c[2], c[3], c[4]];
+        if made_of == numbers { c } else { numbers.components(made_of.rgb(c)) }
+    };
+    // A cell's value between the middles of cells, at a sample of a component.
+    let at = |x: usize, y: usize, (hsub, vsub): (u32, u32), value: &dyn Fn(usize) -> f32| {
+        let place = |at: usize, sub: u32, n: usize| {
+            let v = ((at as f32 + 0.5) / (known.side >> sub) as f32 - 0.5).clamp(0.0, (n - 1) as f32);
+            (v as usize, (v as usize + 1).min(n - 1), v.fract())
+        };
+        let ((l, r, fx), (t, b, fy)) = (place(x, hsub, wide), place(y, vsub, high));
+        let row = |y: usize| value(y * wide + l) * (1.0 - fx) + value(y * wide + r) * fx;
+        row(t) * (1.0 - fy) + row(b) * fy
+    };
+    let unmixed = |k: usize, x: usize, y: usize| {
+        let c = &layout.color[k];
+        let sub = (c.hsub, c.vsub);
+        let pixels = (0..1usize << (c.hsub + c.vsub)).map(|i| {
+            let (x, y) = ((x << c.hsub) + i % (1 << c.hsub), (y << c.vsub) + (i >> c.hsub));
+            f32::from(alpha[y.min(h - 1) * w + x.min(w - 1)]) / 255.0
+        });
+        let a = pixels.sum::<f32>() / (1u32 << (c.hsub + c.vsub)) as f32;
+        let back = at(x, y, sub, &|cell| colour(&model.back.cells[cell])[k]);
+        let front = at(x, y, sub, &|cell| colour(&model.front.cells[cell])[k]);
+        let gain = a / (a * a + 0.1 * (1.0 - a) * (1.0 - a));
+        front + gain * (f32::from(before.sample(c, x, y)) - a * front - (1.0 - a) * back)
+    };
+    let (hsub, vsub) = layout.color.iter().fold((0, 0), |(h, v), c| (h.max(c.hsub), v.max(c.vsub)));
+    let shared = hsub + vsub > 0;
+    let fall = |x: usize, y: usize| {
+        let luma = if shared { 0.0 } else { unmixed(0, x, y) };
+        let [d, e] = difference.parts([luma, unmixed(1, x, y), unmixed(2, x, y)]);
+        let weight = at(x, y, (hsub, vsub), &|cell| f32::from(u8::from(near(cell))));
+        let may = at(x, y, (hsub, vsub), &|cell| {
+            let [mean, square] = model.own.cells[cell];
+            (mean + (square - mean * mean).max(0.0).sqrt()).max(0.0)
+        });
+        (0.5 * (d + e) - may).max(0.0) * weight
+    };
+    let component = |(k, c): (usize, &crate::frame::Component)| {
+        let (cw, ch) = (c.width(w), c.height(h));
+        let value = |i: usize| {
+            let (x, y) = (i % cw, i / cw);
+            let (px, py) = (x << c.hsub, y << c.vsub);
+            if !around(py / known.side * wide + px / known.side, 1, &near) {
+                return f32::from(before.sample(c, x, y));
+            }
+            let (cx, cy) = (px >> hsub, py >> vsub);
+            (unmixed(k, x, y) - fall(cx, cy) * difference.fall[k]).clamp(0.0, 255.0)
+        };
+        (0..cw * ch).map(value).collect()
+    };
+    layout.color.iter().enumerate().map(component).collect()
+}
+
+#[test]
+fn a_frame_is_cleaned_as_the_formulas_say() {
+    // Of the same format, and of another than the one that was keyed.
+    for (keyed, format) in [
+        (Format::I420, Format::I420),
+        (Format::Nv12, Format::Nv12),
+        (Format::Yuy2, Format::Yuy2),
+        (Format::Ayuv, Format::Ayuv),
+        (Format::Bgra, Format::Bgra),
+        (Format::Rgb, Format::I420),
+        (Format::I420, Format::Rgba),
+    ] {
+        for (w, h) in [(203, 151), (130, 98)] {
+            let (picture, _) = disc(keyed, w, h);
+            let (mut out, _) = disc(format, w, h);
+            let (mut alpha, mut keyer) = (vec![0; w * h], Keyer::default());
+            assert!(keyer.key(&picture.frame(), &mut alpha));
+            let want = cleaned(&keyer, &out, &alpha);
+            let before = out.clone();
+            keyer.clean(&mut out.frame_mut(), &alpha);
+            assert!(out != before, "{keyed:?} {format:?}");
+            for (k, c) in format.layout().color.iter().enumerate() {
+                let wide = c.width(w);
+                for (i, want) in want[k].iter().enumerate() {
+                    let got = f32::from(out.sample(c, i % wide, i / wide));
+                    assert!(
+                        (got - want).abs() < 0.6,
+                        "{keyed:?} {format:?} {w}x{h} component {k} {},{}: {got}, not {want}",
+                        i % wide,
+                        i / wide
+                    );
+                }
+            }
         }
     }
 }

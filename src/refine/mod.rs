@@ -19,7 +19,7 @@ mod strips;
 
 pub(crate) use adjust::{Adjuster, Controls};
 pub(crate) use alpha_rows::alpha_row;
-pub(crate) use blocks::Kept;
+pub(crate) use blocks::{Kept, runs};
 pub(crate) use enlarge::{mix, place};
 pub use foreground::{Colors, Foreground};
 pub(crate) use reduce::{component_row, halve_plane};
@@ -31,7 +31,7 @@ use rayon::prelude::*;
 use crate::frame::{Format, Frame};
 use crate::simd::in_pool;
 use band::Band;
-use blocks::{BLOCK, Blocks, runs};
+use blocks::{BLOCK, Blocks};
 use enlarge::{Stretch, stretch_pairs, stretch_row};
 use guided::{Area, Guide, Samples, Scratch, Window, center_pairs};
 use pixels::{apply, blend, clip, fold_colors, round_mix, write_one, write_pairs, write_three};
