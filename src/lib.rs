@@ -50,6 +50,7 @@ fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         ));
     }
     OURS.store(true, Ordering::SeqCst);
+    runtime::exit::wait_in_main_thread();
     element::register(plugin)?;
     webm::register(plugin)?;
     animation::register(plugin)?;

@@ -185,8 +185,8 @@ pub type Ramp<'a, const L: usize> = (&'a [f32; L], &'a [f32; L]);
 pub fn along<const N: usize, const L: usize>(cell: &Slopes<N>, k: usize, ramp: Ramp<'_, L>) -> [f32; L] {
     let [here, before, beyond] = cell;
     let mut out = [0.0; L];
-    for i in 0..L {
-        out[i] = here[k] + before[k] * ramp.0[i] + beyond[k] * ramp.1[i];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = here[k] + before[k] * ramp.0[i] + beyond[k] * ramp.1[i];
     }
     out
 }

@@ -5,7 +5,7 @@
 mod cache;
 mod cuda;
 mod device;
-mod exit;
+pub(crate) mod exit;
 mod find;
 pub(crate) mod onnx;
 mod provider;
@@ -85,6 +85,7 @@ pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'sta
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
+    exit::wait_in_main_thread();
     let _one = lock(&OPENING);
     RUNTIME.get_or_try_init(|| {
         let mut tried = String::new();
@@ -94,10 +95,7 @@ pub fn open_for(beside: Option<&Path>, wanted: Option<Provider>) -> Result<&'sta
                 "no such file".to_string()
             } else {
                 match open_at(&path) {
-                    Ok(environment) => {
-                        exit::wait_at_exit();
-                        return Ok(Runtime { environment, path });
-                    }
+                    Ok(environment) => return Ok(Runtime { environment, path }),
                     Err(reason) => reason,
                 }
             };
@@ -128,10 +126,13 @@ pub fn open(beside: Option<&Path>) -> Result<&'static Runtime> {
 }
 
 fn open_at(path: &Path) -> std::result::Result<ort::environment::Environment, String> {
-    ort::init_from(path)
+    let _working = exit::Working::new();
+    let environment = ort::init_from(path)
         .map_err(|e| e.to_string())?
         .with_name("bgremove")
         .with_telemetry(false)
         .build()
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    exit::wait_at_exit();
+    Ok(environment)
 }

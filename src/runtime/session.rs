@@ -1,6 +1,6 @@
 //! A loaded network: its ports, and runs.
 
-use super::exit::{Working, prepare_openvino};
+use super::exit::{self, Working};
 use super::run::{Cancel, Gate, Memory, cancelled, failed, first_line, run, run_bound};
 use super::threads::Threads;
 use super::{Device, Provider, Runtime, cache, cuda, device, onnx};
@@ -16,7 +16,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::mem::ManuallyDrop;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 /// Element types of tensors that the plugin can fill or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +86,12 @@ type LetGo = Arc<Mutex<Vec<(DynValue, Arc<SharedSessionInner>)>>>;
 
 impl Drop for Value {
     fn drop(&mut self) {
+        let _working = Working::new();
+        let (let_go, session) = (self.let_go.take(), self.session.take());
         // SAFETY: it is taken once, and not used after this.
         let value = unsafe { ManuallyDrop::take(&mut self.value) };
-        if let (Some(list), Some(session)) = (&self.let_go, &self.session) {
-            lock(list).push((value, Arc::clone(session)));
+        if let (Some(list), Some(session)) = (&let_go, session) {
+            lock(list).push((value, session));
         }
     }
 }
@@ -117,6 +119,7 @@ impl Value {
     /// # Errors
     /// [`ErrorKind::Inference`] when there are not as many as the shape says, or they cannot be of this type.
     pub fn of(element: Element, shape: &[i64], numbers: Vec<f32>) -> Result<Self> {
+        let _working = Working::new();
         let shape = shape.to_vec();
         let value = match element {
             Element::F32 => Tensor::from_array((shape, numbers)).map(|t| t.into_dyn()),
@@ -162,7 +165,7 @@ pub struct View<'a> {
 /// A network in memory. It can be shared: runs do not wait for each other on the CPU, and elsewhere as long as the
 /// provider cannot begin with them, unless they are cancelled.
 pub struct Session {
-    session: ort::session::Session,
+    session: ManuallyDrop<ort::session::Session>,
     /// Where the provider does not run what comes at the same time side by side.
     gate: Option<Arc<Gate>>,
     /// Where what it remembers lies between two runs, if not in the machine's own memory.
@@ -179,6 +182,15 @@ pub struct Session {
     pub sha256: Option<String>,
     /// Length of the file that was loaded.
     pub bytes: u64,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _working = Working::new();
+        lock(&self.let_go).clear();
+        // SAFETY: nothing uses it after this.
+        unsafe { ManuallyDrop::drop(&mut self.session) };
+    }
 }
 
 impl fmt::Debug for Session {
@@ -259,7 +271,7 @@ impl Session {
     ) -> Result<Self> {
         let _working = Working::new();
         match provider {
-            Provider::OpenVino => prepare_openvino(&runtime.path),
+            Provider::OpenVino => exit::prepare_openvino(&runtime.path),
             Provider::Cuda | Provider::TensorRt => cuda::prepare(&runtime.path),
             _ => {}
         }
@@ -309,8 +321,11 @@ impl Session {
         let memory = provider.memory(&device);
         device::settle(provider, &device);
         let let_go = LetGo::default();
+        // Much of the runtime's own comes into being with the first network.
+        static FIRST: Once = Once::new();
+        FIRST.call_once(exit::wait_at_exit);
         Ok(Self {
-            session,
+            session: ManuallyDrop::new(session),
             gate,
             memory,
             let_go,
