@@ -237,8 +237,47 @@ impl Blocks {
 pub fn runs(row: &[bool]) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + row[at..].iter().position(|&b| b)?;
-        at = row[start..].iter().position(|&b| !b).map_or(row.len(), |p| start + p);
-        Some(start..at)
+        let start = next(row, at, true);
+        at = next(row, start, false);
+        (start < row.len()).then_some(start..at)
     })
+}
+
+/// The first of `value` from `from` on, or the row's end. Many rows have few runs.
+fn next(row: &[bool], from: usize, value: bool) -> usize {
+    const STEP: usize = 16;
+    let holds = |blocks: &[bool]| blocks.iter().fold(false, |found, b| found | (*b == value));
+    let skipped = row[from..].chunks_exact(STEP).take_while(|blocks| !holds(blocks)).count();
+    let from = from + skipped * STEP;
+    row[from..].iter().position(|b| *b == value).map_or(row.len(), |at| from + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_are_what_lies_between_changes() {
+        for n in [0usize, 1, 15, 16, 17, 40, 67] {
+            for rare in [2usize, 3, 7, 31, 1000] {
+                for seed in 0..20 {
+                    let row: Vec<bool> =
+                        (0..n).map(|i| (i * i * 31 + i * 7 + seed * 13) % rare == 0).collect();
+                    let mut plain: Vec<std::ops::Range<usize>> = Vec::new();
+                    for i in (0..n).filter(|i| row[*i]) {
+                        match plain.last_mut().filter(|run| run.end == i) {
+                            Some(run) => run.end = i + 1,
+                            None => plain.push(i..i + 1),
+                        }
+                    }
+                    assert_eq!(runs(&row).collect::<Vec<_>>(), plain, "{row:?}");
+                    let whole = vec![true; n];
+                    assert_eq!(
+                        runs(&whole).collect::<Vec<_>>(),
+                        (n > 0).then_some(0..n).into_iter().collect::<Vec<_>>()
+                    );
+                }
+            }
+        }
+    }
 }
