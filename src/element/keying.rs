@@ -137,10 +137,10 @@ impl Keying {
     /// Takes out of a frame's matte what is far from all that the second network finds.
     ///
     /// # Errors
-    /// When that fails; what it found before is cut by.
-    pub fn cut(&mut self, frame: &Frame<'_>, matte: &mut [u8]) -> Result<(), Error> {
+    /// When that fails, or `cancel` is called; what it found before is cut by.
+    pub fn cut(&mut self, frame: &Frame<'_>, matte: &mut [u8], cancel: &Cancel) -> Result<(), Error> {
         let Some((matting, garbage)) = &mut self.second else { return Ok(()) };
-        let done = matting.run(frame, None, &Cancel::default()).map(|mask| {
+        let done = matting.run(frame, None, cancel).map(|mask| {
             garbage.see(&mask.data, mask.width, frame.width as f32 / frame.height as f32);
         });
         garbage.cut(matte, frame.width);

@@ -5,8 +5,9 @@ use super::imp::{BgRemove, CAT};
 use super::settings::{OnError, Settings};
 use super::state::{MatteSource, Spent, StreamState};
 use super::worker::Worker;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::matte::Times;
+use crate::runtime::Cancel;
 use crate::sync::lock;
 use crate::video;
 use gst::prelude::*;
@@ -101,7 +102,9 @@ impl BgRemove {
         let work = || -> Result<_, Error> {
             let begin = Instant::now();
             if keyed {
-                return self.render_keyed(state, held, &mut buffer, (prepare_time, waited), settings, live);
+                let cancel = worker.cancel_of_own_run();
+                let times = (prepare_time, waited);
+                return self.render_keyed(state, held, (&mut buffer, cancel), times, settings, live);
             }
             let chosen = video::view(&held.buffer, &state.input, |frame| {
                 state.flow.select_mask(held, frame, reuses_masks, &pending, limit)
@@ -133,6 +136,9 @@ impl BgRemove {
             Ok(Rendered { spent, age, carried, matted, hidden, outdated, no_screen: false, waited })
         };
         let rendered = self.on_kernel_threads(work).map_err(|e| {
+            if e.kind == ErrorKind::Cancelled {
+                return gst::FlowError::Flushing;
+            }
             self.post(&e);
             gst::FlowError::Error
         })?;
@@ -165,7 +171,7 @@ impl BgRemove {
         &self,
         state: &mut StreamState,
         held: &QueuedFrame,
-        buffer: &mut gst::Buffer,
+        (buffer, cancel): (&mut gst::Buffer, Cancel),
         (prepare_time, waited): (Duration, Duration),
         settings: &Settings,
         live: bool,
@@ -173,8 +179,8 @@ impl BgRemove {
         let policy = settings.policy(live);
         // A frame without a screen is shown whole, unless `on-error` hides frames, as it does by default where upstream is live.
         let missing = if policy == OnError::Hide { 0 } else { 255 };
-        let mut source =
-            MatteSource::Key { missing, found: false, holds: policy == OnError::Hold, failure: None };
+        let holds = policy == OnError::Hold;
+        let mut source = MatteSource::Key { missing, found: false, holds, cancel, failure: None };
         let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
         let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
         spent.compose += prepare_time;
@@ -184,7 +190,7 @@ impl BgRemove {
         };
         let failed = failure.is_some();
         if let Some(e) = failure {
-            if matches!(policy, OnError::Error | OnError::Auto) {
+            if e.kind == ErrorKind::Cancelled || matches!(policy, OnError::Error | OnError::Auto) {
                 return Err(e);
             }
             // It does not end the stream.

@@ -17,6 +17,7 @@ use crate::layers::Layers;
 use crate::matte::Mask;
 use crate::paint::{Painter, Prepared};
 use crate::refine::{Adjuster, Colors, Refiner};
+use crate::runtime::Cancel;
 use crate::scene::Scene;
 use crate::siting::Siting;
 use crate::subjects::{Asked, Region, Wanted};
@@ -50,6 +51,8 @@ pub enum MatteSource {
         found: bool,
         /// A garbage mask that fails leaves the last one in force, and does not hide or show the whole frame.
         holds: bool,
+        /// Ends its run.
+        cancel: Cancel,
         /// Said afterwards: why it has failed.
         failure: Option<Error>,
     },

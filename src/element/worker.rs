@@ -110,6 +110,8 @@ struct Slot {
     halted: bool,
     /// The network runs at a lower priority, since the stream does not wait for it.
     low_priority: bool,
+    /// Ends a run that the streaming thread does by itself.
+    own_run: Cancel,
     /// Counts the threads: all but the newest end after their run.
     threads: u64,
     quit: bool,
@@ -245,6 +247,11 @@ impl Worker {
         drop(older);
     }
 
+    /// Ends a run that the streaming thread does by itself, when a flush or the end of the stream comes.
+    pub fn cancel_of_own_run(&self) -> Cancel {
+        lock(&self.shared.slot).own_run.clone()
+    }
+
     /// Whether a flush or the end of the stream is under way.
     pub fn is_interrupted(&self) -> bool {
         lock(&self.shared.slot).interrupted()
@@ -355,7 +362,9 @@ impl Worker {
 
     /// FLUSH_STOP: takes jobs again, unless halted.
     pub fn flushed(&self) {
-        lock(&self.shared.slot).flushing = false;
+        let mut slot = lock(&self.shared.slot);
+        slot.flushing = false;
+        slot.own_run = Cancel::default();
     }
 
     /// PAUSED to READY: the same as a flush, until [`Worker::resume`].
@@ -367,11 +376,13 @@ impl Worker {
     pub fn resume(&self) {
         let mut slot = lock(&self.shared.slot);
         (slot.flushing, slot.halted) = (false, false);
+        slot.own_run = Cancel::default();
     }
 
     fn interrupt(&self, why: impl FnOnce(&mut Slot)) {
         let mut slot = lock(&self.shared.slot);
         why(&mut slot);
+        slot.own_run.call();
         let dropped = slot.clear();
         drop(slot);
         self.shared.changed.notify_all();

@@ -369,6 +369,57 @@ fn a_garbage_mask_that_fails_is_treated_as_on_error_says() {
 }
 
 #[test]
+fn a_flush_ends_the_run_of_a_garbage_mask() {
+    init();
+    let folder = tempfile::tempdir().unwrap();
+    // Minutes a frame, if it is let.
+    let network = common::onnx::slow_when_large().save(folder.path(), "slow.onnx");
+    let options = gst::Structure::builder("key").field("garbage", network.to_str().unwrap()).build();
+    let bg = gst::ElementFactory::make("bgremove")
+        .property("model", "key")
+        .property("model-options", options)
+        .build()
+        .unwrap();
+    let bus = gst::Bus::new();
+    bg.set_bus(Some(&bus));
+    let mut harness = gst_check::Harness::with_element(&bg, Some("sink"), Some("src"));
+    harness.set_live(false);
+    harness.set_src_caps(info(VideoFormat::Rgb, 1280, 720).to_caps().unwrap());
+    harness.play();
+    let pad = bg.static_pad("sink").unwrap();
+    let frame = || {
+        let row: Vec<u8> =
+            (0..1280).flat_map(|x| if x < 640 { [40, 170, 80] } else { [150, 130, 120] }).collect();
+        let mut buffer = gst::Buffer::from_mut_slice(row.repeat(720));
+        buffer.get_mut().unwrap().set_pts(gst::ClockTime::ZERO);
+        buffer
+    };
+    let begin = std::time::Instant::now();
+    let pushing = std::thread::spawn({
+        let (pad, frame) = (pad.clone(), frame());
+        move || pad.chain(frame)
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!pushing.is_finished(), "the network is not slow");
+    assert!(pad.send_event(gst::event::FlushStart::new()));
+    assert_eq!(pushing.join().unwrap(), Err(gst::FlowError::Flushing));
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30));
+    assert!(pad.send_event(gst::event::FlushStop::builder(true).build()));
+    assert!(bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]).is_none());
+    // Ended by the end of the stream as well.
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    assert!(pad.send_event(gst::event::Segment::new(&segment)));
+    let pushing = std::thread::spawn({
+        let frame = frame();
+        move || pad.chain(frame)
+    });
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!pushing.is_finished(), "the network is not slow");
+    bg.set_state(gst::State::Null).unwrap();
+    assert!(pushing.join().unwrap().is_err());
+}
+
+#[test]
 fn keys_in_its_own_turn_and_takes_over_from_a_network_and_back() {
     init();
     let info = info(VideoFormat::I420, WIDTH, HEIGHT);

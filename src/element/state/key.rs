@@ -32,7 +32,7 @@ impl StreamState {
         source: &mut MatteSource,
         input: &gst::BufferRef,
     ) -> Result<(), Error> {
-        let MatteSource::Key { missing, found, holds, failure } = source else { return Ok(()) };
+        let MatteSource::Key { missing, found, holds, cancel, failure } = source else { return Ok(()) };
         let (copies, cleans) = (self.needs_copy(settings), self.cleans(settings));
         let (lies, paints) = (self.lies_as_it_goes_out(), self.paints_in_rgb(settings));
         let in_frame = VideoFrameRef::from_buffer_ref_readable(input, &self.input)
@@ -65,7 +65,7 @@ impl StreamState {
         // After the colours: what is cut off there is no mix with the screen.
         if *found
             && let Means::Key(keying) = &mut self.means
-            && let Err(e) = keying.cut(&frame, self.mattes.matte_mut())
+            && let Err(e) = keying.cut(&frame, self.mattes.matte_mut(), cancel)
         {
             *failure = Some(e);
             if !*holds {
