@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::Keys;
+use super::keys::KeyFrames;
 use super::{Deadline, EndUsage, Join, Split};
 use crate::ready::is_too_late;
 use crate::sync::lock;
@@ -93,7 +93,7 @@ pub struct AlphaEnc {
     settings: Mutex<Settings>,
     /// Pixels a second, by the caps; 0 before they are known.
     pixel_rate: Mutex<f64>,
-    keys: Arc<Keys>,
+    keys: Arc<KeyFrames>,
     /// What stands within, or why nothing does.
     parts: Mutex<Result<Parts, String>>,
 }
