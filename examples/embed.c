@@ -149,7 +149,7 @@ static gboolean run(GstElement *pipeline, GstElement *in, GstElement *out, GstEl
             network = bytes;
         } else if (bytes != network && left < 0) {
             printf("another network serves\n");
-            left = 20;
+            left = 5;
         }
         if (n == 19 || n == 39 || left == 0)
             show(sample);

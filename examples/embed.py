@@ -92,7 +92,7 @@ def run(pipeline, picture):
             network = size
         elif size != network and left is None:
             print("another network serves")
-            left = 20
+            left = 5
         if n in (19, 39) or left == 0:
             data = sample.get_buffer().extract_dup(0, sample.get_buffer().get_size())
             corner, middle = (list(data[4 * (y * WIDTH + x) :][:4]) for x, y in ((WIDTH - 10, 10), (270, 180)))

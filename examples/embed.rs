@@ -75,7 +75,7 @@ fn run(pipeline: &gst::Pipeline, picture: &[u8]) -> Result<(), Error> {
             network = bytes;
         } else if bytes != network && left.is_none() {
             println!("another network serves");
-            left = Some(20);
+            left = Some(5);
         }
         if n == 19 || n == 39 || left == Some(0) {
             let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(

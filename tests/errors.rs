@@ -89,7 +89,11 @@ fn told(line: &str, caps: Option<&gst::Caps>) -> Vec<String> {
     let kinds = [gst::MessageType::Warning, gst::MessageType::Error, gst::MessageType::Eos];
     let mut told = Vec::new();
     // An error of a source is followed by the end of its stream, and what that makes others say.
-    while let Some(message) = bus.timed_pop_filtered(gst::ClockTime::from_seconds(2), &kinds) {
+    let patience = |told: &[String]| {
+        let failed = told.iter().any(|t| t.starts_with("error"));
+        gst::ClockTime::from_mseconds(if failed { 500 } else { 10_000 })
+    };
+    while let Some(message) = bus.timed_pop_filtered(patience(&told), &kinds) {
         match message.view() {
             gst::MessageView::Error(e) => told.push(format!("error: {}", e.error())),
             gst::MessageView::Warning(w) => told.push(format!("warning: {}", w.error())),

@@ -170,7 +170,8 @@ fn clean(lent: &Mutex<Option<Watched>>, when: &str) {
 fn no_hidden_pixel_is_in_downstreams_memory_whatever_comes_between() {
     init();
     let folder = tempfile::tempdir().unwrap();
-    let slow = network(512, 8000).save(folder.path(), "slow.onnx").display().to_string();
+    // Ten seconds and more, in few steps, which are loaded soon.
+    let slow = network(1024, 300).save(folder.path(), "slow.onnx").display().to_string();
     let fails = failing().save(folder.path(), "fails.onnx").display().to_string();
     let info = info(VideoFormat::Rgb, 160, 90);
     for background in ["transparent", "red", "blur"] {

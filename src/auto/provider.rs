@@ -10,19 +10,19 @@ use std::time::Duration;
 const UNKNOWN: &str = "the usual order: it has not been measured what others take";
 
 impl Trial {
-    /// Loads the network for a stream. `behind`: as for [`Network::load`]; `settled`: the provider that it has run on in this stream
+    /// Loads the network for a stream. `low_priority`: as for [`Network::load`]; `settled`: the provider that it has run on in this stream
     /// before, which is not changed.
     ///
     /// # Errors
     /// As for [`Network::load`].
-    pub fn load(&self, behind: bool, settled: Option<Provider>) -> Result<Network> {
+    pub fn load(&self, low_priority: bool, settled: Option<Provider>) -> Result<Network> {
         match settled.filter(|_| self.is_open()) {
             Some(provider) => {
                 let rest = Provider::automatic(u64::MAX).filter(|p| *p != provider);
                 let order: Vec<Provider> = std::iter::once(provider).chain(rest).collect();
-                self.load_in(&order, "as before in this stream", behind)
+                self.load_in(&order, "as before in this stream", low_priority)
             }
-            None => self.load_by(self.is_open().then(|| self.known()).flatten().as_ref(), behind),
+            None => self.load_by(self.is_open().then(|| self.known()).flatten().as_ref(), low_priority),
         }
     }
 
@@ -34,13 +34,13 @@ impl Trial {
     /// As for [`Network::load`].
     pub fn load_fastest(
         &self,
-        behind: bool,
+        low_priority: bool,
         beside: bool,
         patience: Duration,
         cancel: &Cancel,
         interrupted: impl Fn() -> bool,
     ) -> Result<Network> {
-        let network = self.load(behind, None)?;
+        let network = self.load(low_priority, None)?;
         let measured = |network: &Network| {
             let place = network.session.provider.name();
             self.known().is_some_and(|figure| figure.order().any(|name| name == place))
@@ -51,7 +51,7 @@ impl Trial {
         }
         match self.run_for(patience, Errand::new(cancel, beside), interrupted) {
             Ok(ran) => {
-                let network = self.load_by(Some(&ran.figure), behind);
+                let network = self.load_by(Some(&ran.figure), low_priority);
                 drop(ran.winner);
                 network
             }
@@ -64,18 +64,18 @@ impl Trial {
     ///
     /// # Errors
     /// As for [`Network::load`].
-    pub fn load_by(&self, figure: Option<&Figure>, behind: bool) -> Result<Network> {
+    pub fn load_by(&self, figure: Option<&Figure>, low_priority: bool) -> Result<Network> {
         if !self.is_open() {
             let (target, threads) = (&self.target, self.threads);
-            return Network::load(self.runtime, self.network.choice(), target, threads, behind);
+            return Network::load(self.runtime, self.network.choice(), target, threads, low_priority);
         }
         let usual: Vec<Provider> = Provider::automatic(u64::MAX).collect();
-        let Some(figure) = figure else { return self.load_in(&usual, UNKNOWN, behind) };
+        let Some(figure) = figure else { return self.load_in(&usual, UNKNOWN, low_priority) };
         // One that did not load when it was measured may do so by now.
         let measured = |p: &Provider| figure.order().position(|name| name == p.name());
         let mut order = usual;
         order.sort_by_key(|p| measured(p).map_or(0, |at| at + 1));
-        let mut network = self.load_in(&order, &format!("measured: {}", figure.line()), behind)?;
+        let mut network = self.load_in(&order, &format!("measured: {}", figure.line()), low_priority)?;
         if measured(&network.session.provider).is_none() {
             self.forget();
             network.reason = UNKNOWN.to_string();
@@ -86,7 +86,7 @@ impl Trial {
         Ok(network)
     }
 
-    fn load_in(&self, order: &[Provider], reason: &str, behind: bool) -> Result<Network> {
-        Network::load_first(self.runtime, self.network.choice(), order, reason, self.threads, behind)
+    fn load_in(&self, order: &[Provider], reason: &str, low_priority: bool) -> Result<Network> {
+        Network::load_first(self.runtime, self.network.choice(), order, reason, self.threads, low_priority)
     }
 }

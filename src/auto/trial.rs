@@ -242,7 +242,7 @@ impl Trial {
 
     fn load_on(&self, provider: Provider) -> Result<Network> {
         let target = Target { provider: Some(provider), device: self.target.device.clone() };
-        // At its usual priority, also where it is going to stand behind the stream: what counts is what the machine can do,
+        // At its usual priority, also where it is going to have a lower one than the stream: what counts is what the machine can do,
         // not who else wants it just now.
         Network::load(self.runtime, &self.network.choice, &target, self.threads, false)
     }

@@ -33,7 +33,7 @@ pub struct LoadRequest {
     /// The frame's width over its height.
     pub aspect: f64,
     /// The network runs at a lower priority than the stream.
-    pub behind: bool,
+    pub low_priority: bool,
     /// In a live stream, how long an inference may take.
     pub pace: Option<Duration>,
     /// What `auto` has resolved to before in this stream: it does not change.
@@ -144,12 +144,14 @@ impl NetworkRequest<'_> {
     /// `figure`: what it was chosen by, which may be kept nowhere.
     fn load_by(&self, model: &str, figure: Option<&Figure>, wait: &Wait<'_>) -> Result<Means, Error> {
         let trial = self.trial(model)?;
-        let behind = self.of.behind;
+        let low_priority = self.of.low_priority;
         let settled = self.of.settled.as_ref().filter(|(source, _)| *source == trial.network.choice().source);
         let network = match (settled, figure) {
-            (Some((_, provider)), _) => trial.load(behind, Some(*provider)),
-            (None, Some(figure)) => trial.load_by(Some(figure), behind),
-            (None, None) => trial.load_fastest(behind, wait.beside, PATIENCE, wait.cancel, wait.interrupted),
+            (Some((_, provider)), _) => trial.load(low_priority, Some(*provider)),
+            (None, Some(figure)) => trial.load_by(Some(figure), low_priority),
+            (None, None) => {
+                trial.load_fastest(low_priority, wait.beside, PATIENCE, wait.cancel, wait.interrupted)
+            }
         };
         network.map(|network| Means::Network(Box::new(network)))
     }
@@ -241,7 +243,7 @@ impl BgRemove {
             length.max(least)
         });
         let (pinned, settled) = (lock(&self.chosen).clone(), lock(&self.settled).clone());
-        LoadRequest { folder: self.folder(), settings, aspect, behind: is_async, pace, pinned, settled }
+        LoadRequest { folder: self.folder(), settings, aspect, low_priority: is_async, pace, pinned, settled }
     }
 
     /// Sets the network in use, if it is one, and why it was chosen; posts a message if that is new.

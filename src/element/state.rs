@@ -21,7 +21,7 @@ use crate::runtime::Cancel;
 use crate::scene::Scene;
 use crate::siting::Siting;
 use crate::subjects::{Asked, Region, Wanted};
-use crate::temporal::{Smoother, Window};
+use crate::temporal::{FrameWindow, Smoother};
 use crate::video;
 use gst_video::{VideoFrameRef, VideoInfo};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ pub struct StreamState {
     siting: Siting,
     refiner: Refiner,
     /// The frames about the one that leaves, where later ones are there.
-    pub window: Window,
+    pub window: FrameWindow,
     smoother: Smoother,
     scene: Scene,
     adjuster: Adjuster,
@@ -138,7 +138,7 @@ impl StreamState {
             effort: Effort::default(),
             siting: Siting::default(),
             refiner: Refiner::new(),
-            window: Window::new(),
+            window: FrameWindow::new(),
             smoother: Smoother::new(),
             scene: Scene::new(),
             adjuster: Adjuster::new(),

@@ -65,7 +65,7 @@ impl BgRemove {
         }
         let low_priority = settings.is_async(live);
         worker.set_low_priority(low_priority);
-        if state.means.network().is_some_and(|n| !n.stands(low_priority))
+        if state.means.network().is_some_and(|n| !n.fits_priority(low_priority))
             && state.low_priority != Some(low_priority)
         {
             // The session's threads cannot change their priority, so another session is loaded.

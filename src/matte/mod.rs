@@ -67,7 +67,7 @@ impl Times {
 
 /// Where the frame lies in the network's input, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Window {
+struct Placement {
     x: usize,
     y: usize,
     width: usize,
@@ -276,12 +276,12 @@ impl Matting {
             self.sizes = sizes;
             self.states.clear();
         }
-        let window = match spec.fit {
-            InputFit::Stretch => Window { x: 0, y: 0, width, height },
+        let placement = match spec.fit {
+            InputFit::Stretch => Placement { x: 0, y: 0, width, height },
             InputFit::Letterbox => letterbox(frame.width, frame.height, width, height),
         };
         let start = Instant::now();
-        self.fill(spec, frame, width, height, window);
+        self.fill(spec, frame, width, height, placement);
         let filled = Instant::now();
         self.times.preprocess += filled - start;
         let fresh = self.states.len() != spec.states.len();
@@ -317,7 +317,7 @@ impl Matting {
             Some(prompt) => {
                 let embedding = network.embedding.as_deref();
                 let logits = self.known.gives_logits(spec);
-                self.prompter.fill(prompt, embedding, (window, (width, height)), logits)?
+                self.prompter.fill(prompt, embedding, (placement, (width, height)), logits)?
             }
             None => Vec::new(),
         };
@@ -335,7 +335,7 @@ impl Matting {
         // A network that remembers sees its first frame twice: it was 3 % (MAD) to 7 % (Grad) better then.
         for inputs in std::iter::repeat_n(&inputs, if fresh && !states.is_empty() { 2 } else { 1 }) {
             last.run_unless(&self.cancel, inputs, &mut states, &wanted, |views| {
-                output::read(views, spec, (width, height), window, known, mask)
+                output::read(views, spec, (width, height), placement, known, mask)
             })?;
         }
         self.times.inference += filled.elapsed();
@@ -343,8 +343,8 @@ impl Matting {
     }
 
     /// The frame as the network's input tensor.
-    fn fill(&mut self, spec: &Spec, frame: &Frame<'_>, width: usize, height: usize, window: Window) {
-        let rgb = self.sampler.sample(frame, window.width, window.height);
+    fn fill(&mut self, spec: &Spec, frame: &Frame<'_>, width: usize, height: usize, placement: Placement) {
+        let rgb = self.sampler.sample(frame, placement.width, placement.height);
         let max =
             if spec.divide_by_max { rgb.iter().flatten().fold(1.0f32, |m, v| m.max(*v)) } else { 255.0 };
         let raw = spec.element == Element::U8;
@@ -358,8 +358,8 @@ impl Matting {
             let channel = if spec.bgr { 2 - c } else { c };
             let (scale, offset) =
                 if raw { (1.0, 0.0) } else { (1.0 / (max * spec.std[c]), -spec.mean[c] / spec.std[c]) };
-            for (y, row) in samples.chunks_exact(window.width).enumerate() {
-                let at = channel * plane + ((y + window.y) * width + window.x) * step;
+            for (y, row) in samples.chunks_exact(placement.width).enumerate() {
+                let at = channel * plane + ((y + placement.y) * width + placement.x) * step;
                 let row_out = self.tensor[at..].iter_mut().step_by(step);
                 for (out, v) in row_out.zip(row) {
                     *out = v * scale + offset;
@@ -380,7 +380,7 @@ impl Matting {
     }
 }
 
-/// [`output::read`] with the window that a frame of this size takes, for the fuzz targets.
+/// [`output::read`] with the placement of a frame of this size, for the fuzz targets.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_view(
     view: &crate::runtime::View<'_>,
@@ -390,19 +390,19 @@ pub(crate) fn read_view(
     known: &mut Known,
     mask: &mut Mask,
 ) -> Result<()> {
-    let window = match spec.fit {
-        InputFit::Stretch => Window { x: 0, y: 0, width: input.0, height: input.1 },
+    let placement = match spec.fit {
+        InputFit::Stretch => Placement { x: 0, y: 0, width: input.0, height: input.1 },
         InputFit::Letterbox => letterbox(frame.0, frame.1, input.0, input.1),
     };
-    output::read(std::slice::from_ref(view), spec, input, window, known, mask)
+    output::read(std::slice::from_ref(view), spec, input, placement, known, mask)
 }
 
-/// The largest window of the frame's shape in the middle of the input.
-fn letterbox(frame_width: usize, frame_height: usize, width: usize, height: usize) -> Window {
+/// The largest rectangle of the frame's shape in the middle of the input.
+fn letterbox(frame_width: usize, frame_height: usize, width: usize, height: usize) -> Placement {
     let scale = (width as f64 / frame_width as f64).min(height as f64 / frame_height as f64);
     let fit = |n: usize, most: usize| ((n as f64 * scale).round() as usize).clamp(1, most);
     let (w, h) = (fit(frame_width, width), fit(frame_height, height));
-    Window { x: (width - w) / 2, y: (height - h) / 2, width: w, height: h }
+    Placement { x: (width - w) / 2, y: (height - h) / 2, width: w, height: h }
 }
 
 #[cfg(test)]
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn letterboxes_in_the_middle() {
-        assert_eq!(letterbox(1080, 1920, 256, 256), Window { x: 56, y: 0, width: 144, height: 256 });
-        assert_eq!(letterbox(16, 8192, 256, 256), Window { x: 127, y: 0, width: 1, height: 256 });
+        assert_eq!(letterbox(1080, 1920, 256, 256), Placement { x: 56, y: 0, width: 144, height: 256 });
+        assert_eq!(letterbox(16, 8192, 256, 256), Placement { x: 127, y: 0, width: 1, height: 256 });
     }
 }

@@ -1,6 +1,6 @@
 //! What a network gives, read as a mask.
 
-use super::{Mask, Window};
+use super::{Mask, Placement};
 use crate::error::{Error, ErrorKind, Result};
 use crate::models::{Activation, Spec};
 use crate::runtime::View;
@@ -24,13 +24,13 @@ impl Known {
     }
 }
 
-/// Reads the matte out of the network's output, cropped to the window that the frame took. `views`: the output, and how good
+/// Reads the matte out of the network's output, cropped to where the frame was placed. `views`: the output, and how good
 /// each of its masks is, where the network says that.
 pub fn read(
     views: &[View<'_>],
     spec: &Spec,
     input: (usize, usize),
-    window: Window,
+    placement: Placement,
     known: &mut Known,
     mask: &mut Mask,
 ) -> Result<()> {
@@ -46,8 +46,8 @@ pub fn read(
             ),
         )
     })?;
-    let columns = Span::new(window.x, window.width, input.0, grid.width);
-    let rows = Span::new(window.y, window.height, input.1, grid.height);
+    let columns = Span::new(placement.x, placement.width, input.0, grid.width);
+    let rows = Span::new(placement.y, placement.height, input.1, grid.height);
     (mask.width, mask.height) = (columns.cells.len(), rows.cells.len());
     mask.data.clear();
     if spec.activation == Activation::Auto && !known.logits {
@@ -109,8 +109,8 @@ pub fn read(
     Ok(())
 }
 
-/// Along one axis: the cells of the output that the frame's window touches, and where between them
-/// the same number of samples lies that covers the window exactly.
+/// Along one axis: the cells of the output that the frame touches, and where between them
+/// the same number of samples lies that covers the frame exactly.
 #[derive(Debug, PartialEq)]
 struct Span {
     cells: std::ops::Range<usize>,
@@ -120,11 +120,11 @@ struct Span {
 }
 
 impl Span {
-    /// The window is `at`, `length` of `from` input pixels; the output has `to` of its own.
+    /// The frame is `at`, `length` of `from` input pixels; the output has `to` of its own.
     fn new(at: usize, length: usize, from: usize, to: usize) -> Self {
         let end = (at + length) * to;
         let cells = at * to / from..end.div_ceil(from);
-        // An output of another size than the input need not have a cell's edge at the window's: taking
+        // An output of another size than the input need not have a cell's edge at the frame's: taking
         // the nearest would shift the matte by up to half a cell.
         let step = (length * to) as f64 / (from * cells.len()) as f64;
         let first = (at * to) as f64 / from as f64 - cells.start as f64 + 0.5 * step - 0.5;

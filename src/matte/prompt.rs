@@ -4,7 +4,7 @@
 //! nothing. From then on it is told where whoever was kept was in the mask before: a place well inside of them, a box around
 //! them, and the mask itself; a click of a second ago would mean whoever has come there since.
 
-use super::{Mask, Window};
+use super::{Mask, Placement};
 use crate::error::Result;
 use crate::models::{Array, Prompt, label};
 use crate::runtime::{Port, Value};
@@ -37,7 +37,7 @@ fn shared(a: [f32; 4], b: [f32; 4]) -> f32 {
 }
 
 /// Where the frame lies in the network's input, and that one's width and height.
-type Place = (Window, (usize, usize));
+type Place = (Placement, (usize, usize));
 
 /// What a network is told, from frame to frame.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Prompter {
         place: Place,
         logits: Option<bool>,
     ) -> Result<Vec<(&'a str, Value)>> {
-        let (window, input) = place;
+        let (placement, input) = place;
         let last = self.last.as_ref().zip(logits);
         let mut values = Vec::new();
         let mut give = |port: &'a Port, shape: &[i64], numbers: Vec<f32>| {
@@ -148,7 +148,7 @@ impl Prompter {
             let mut shape = points.least_shape();
             let at = shape.len() - 2;
             shape[at..].copy_from_slice(&[count, 2]);
-            give(points, &shape, list.iter().flat_map(|[x, y, _]| in_pixels(window, *x, *y)).collect())?;
+            give(points, &shape, list.iter().flat_map(|[x, y, _]| in_pixels(placement, *x, *y)).collect())?;
             if let Some(labels) = &prompt.labels {
                 let mut shape = labels.least_shape();
                 let at = shape.len() - 1;
@@ -169,7 +169,7 @@ impl Prompter {
                 }
                 bounds => {
                     let [l, t, r, b] = bounds.unwrap_or([0.0, 0.0, 1.0, 1.0]);
-                    [in_pixels(window, l, t), in_pixels(window, r, b)].concat()
+                    [in_pixels(placement, l, t), in_pixels(placement, r, b)].concat()
                 }
             };
             give(port, &shape, bounds)?;
@@ -223,8 +223,8 @@ impl Prompter {
 }
 
 /// A place in pixels of the network's input.
-fn in_pixels(window: Window, x: f32, y: f32) -> [f32; 2] {
-    [window.x as f32 + x * window.width as f32, window.y as f32 + y * window.height as f32]
+fn in_pixels(placement: Placement, x: f32, y: f32) -> [f32; 2] {
+    [placement.x as f32 + x * placement.width as f32, placement.y as f32 + y * placement.height as f32]
 }
 
 /// The shape of an input for a mask, and its width and height; as large as the picture, where that is open.
@@ -242,7 +242,7 @@ fn plane(port: &Port, input: (usize, usize)) -> (Vec<i64>, usize, usize) {
 }
 
 /// A mask of the frame at the place of the frame in an input of a size of its own, by bilinear sampling; nothing around it.
-fn spread_out(mask: &Mask, (window, input): Place, size: (usize, usize), logits: bool) -> Vec<f32> {
+fn spread_out(mask: &Mask, (placement, input): Place, size: (usize, usize), logits: bool) -> Vec<f32> {
     // The two cells around the middle of pixel `i`, and the weight of the second; `None` beside the frame.
     let axis = |count: usize, of: usize, at: usize, length: usize, cells: usize| -> Vec<_> {
         let place = |i: usize| {
@@ -253,8 +253,8 @@ fn spread_out(mask: &Mask, (window, input): Place, size: (usize, usize), logits:
         };
         (0..count).map(place).collect()
     };
-    let columns = axis(size.0, input.0, window.x, window.width, mask.width);
-    let rows = axis(size.1, input.1, window.y, window.height, mask.height);
+    let columns = axis(size.0, input.0, placement.x, placement.width, mask.width);
+    let rows = axis(size.1, input.1, placement.y, placement.height, mask.height);
     let mut out = Vec::with_capacity(size.0 * size.1);
     for row in &rows {
         out.extend(columns.iter().map(|column| {
@@ -342,12 +342,12 @@ mod tests {
     #[test]
     fn the_mask_before_lies_where_the_frame_does() {
         // A frame twice as wide as high in a square of 8: rows 2 to 5.
-        let window = Window { x: 0, y: 2, width: 8, height: 4 };
+        let placement = Placement { x: 0, y: 2, width: 8, height: 4 };
         let mask = Mask { width: 4, height: 2, data: vec![1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0] };
-        let out = spread_out(&mask, (window, (8, 8)), (4, 4), false);
+        let out = spread_out(&mask, (placement, (8, 8)), (4, 4), false);
         let rows: Vec<&[f32]> = out.chunks(4).collect();
         assert_eq!(rows, [[0.0; 4], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [0.0; 4]]);
-        let logits = spread_out(&mask, (window, (8, 8)), (4, 4), true);
+        let logits = spread_out(&mask, (placement, (8, 8)), (4, 4), true);
         assert_eq!(logits[4..8], [SURE, SURE, -SURE, -SURE]);
         assert_eq!(plane(&port(&[-1, 1, 64, 32]).unwrap(), (8, 8)), (vec![1, 1, 64, 32], 32, 64));
         assert_eq!(plane(&port(&[1, -1, -1, 1]).unwrap(), (8, 6)), (vec![1, 6, 8, 1], 8, 6));

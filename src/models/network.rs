@@ -24,7 +24,7 @@ pub struct Network {
     choice: Choice,
     threads: u32,
     /// `None` where its runs have no threads but the caller's.
-    behind: Option<bool>,
+    low_priority: Option<bool>,
     /// Somebody has named the provider, and gets no other.
     asked: bool,
     /// Why it runs where it does.
@@ -53,7 +53,7 @@ struct Key {
     device: String,
     threads: u32,
     exact: bool,
-    behind: bool,
+    low_priority: bool,
 }
 
 static LOADED: LazyLock<Shelf<Key, Session>> = LazyLock::new(Shelf::default);
@@ -62,7 +62,7 @@ impl Network {
     /// Loads a network, or takes the session that another element holds.
     ///
     /// `target`: the provider, and its device. `threads`: of one run, 0 for the machine's cores.
-    /// `behind`: where cores are busy, the stream's own work goes before the network's. Elements that want it and
+    /// `low_priority`: where cores are busy, the stream's own work goes before the network's. Elements that want it and
     /// those that do not share no session: a thread that has stepped back cannot come forth again.
     ///
     /// # Errors
@@ -73,9 +73,9 @@ impl Network {
         choice: &Choice,
         target: &Target,
         threads: u32,
-        behind: bool,
+        low_priority: bool,
     ) -> Result<Self> {
-        let opening = Opening::new(runtime, choice, threads, behind)?;
+        let opening = Opening::new(runtime, choice, threads, low_priority)?;
         match target.provider {
             Some(p) if !p.is_available() => Err(runtime.lacks(p)),
             Some(p) => {
@@ -115,9 +115,9 @@ impl Network {
         order: &[Provider],
         reason: &str,
         threads: u32,
-        behind: bool,
+        low_priority: bool,
     ) -> Result<Self> {
-        Opening::new(runtime, choice, threads, behind)?.first_of(order, reason)
+        Opening::new(runtime, choice, threads, low_priority)?.first_of(order, reason)
     }
 
     /// What it was loaded from.
@@ -159,17 +159,18 @@ impl Network {
     /// As for [`Network::load`].
     pub fn on_cpu(&self, runtime: &Runtime) -> Option<Result<Self>> {
         let may = self.session.provider != Provider::Cpu && !self.asked;
-        let behind = self.behind == Some(true);
+        let low_priority = self.low_priority == Some(true);
         may.then(|| {
-            let mut network = Self::load(runtime, &self.choice, &Provider::Cpu.into(), self.threads, behind)?;
+            let mut network =
+                Self::load(runtime, &self.choice, &Provider::Cpu.into(), self.threads, low_priority)?;
             network.reason = format!("{} has failed", self.session.provider.name());
             Ok(network)
         })
     }
 
     /// Whether its threads stand as [`Network::load`] was asked to, also where it has none of its own.
-    pub fn stands(&self, behind: bool) -> bool {
-        self.behind.is_none_or(|b| b == behind)
+    pub fn fits_priority(&self, low_priority: bool) -> bool {
+        self.low_priority.is_none_or(|b| b == low_priority)
     }
 
     /// Whether what one remembers from frame to frame holds for the other.
@@ -188,7 +189,7 @@ struct Opening<'a> {
     /// Bytes of its file and of those that belong to it.
     length: u64,
     threads: u32,
-    behind: Option<bool>,
+    low_priority: Option<bool>,
 }
 
 /// Its sessions.
@@ -203,7 +204,7 @@ fn because(choice: &Choice, e: Error) -> Error {
 }
 
 impl<'a> Opening<'a> {
-    fn new(runtime: &'a Runtime, choice: &'a Choice, threads: u32, behind: bool) -> Result<Self> {
+    fn new(runtime: &'a Runtime, choice: &'a Choice, threads: u32, low_priority: bool) -> Result<Self> {
         let length = choice.length().map_err(|e| because(choice, e))?;
         let second = choice.decoder();
         if let Some(second) = &second {
@@ -211,14 +212,15 @@ impl<'a> Opening<'a> {
                 .length()
                 .map_err(|e| because(choice, Error::new(e.kind, format!("its decoder: {}", e.text))))?;
         }
-        let behind = (runtime::threads_of_a_run(length, threads) > 1).then_some(behind);
-        Ok(Self { runtime, choice, second, length, threads, behind })
+        let low_priority = (runtime::threads_of_a_run(length, threads) > 1).then_some(low_priority);
+        Ok(Self { runtime, choice, second, length, threads, low_priority })
     }
 
     fn on(&self, provider: Provider, device: &str) -> Result<Parts> {
         let exact = self.choice.hints.min_max == Some(true);
-        let behind = self.behind == Some(true);
-        let open = |source| session(self.runtime, source, (provider, device), self.threads, exact, behind);
+        let low_priority = self.low_priority == Some(true);
+        let open =
+            |source| session(self.runtime, source, (provider, device), self.threads, exact, low_priority);
         Ok((open(&self.choice.source)?, self.second.as_ref().map(open).transpose()?))
     }
 
@@ -260,7 +262,7 @@ impl<'a> Opening<'a> {
             embedding,
             choice: choice.clone(),
             threads: self.threads,
-            behind: self.behind,
+            low_priority: self.low_priority,
             asked,
             reason,
             passed_over,
@@ -350,15 +352,16 @@ fn session(
     (provider, device): (Provider, &str),
     threads: u32,
     exact: bool,
-    behind: bool,
+    low_priority: bool,
 ) -> Result<Arc<Session>> {
     let modified = match source {
         FileSource::File(path) => path.metadata().and_then(|m| m.modified()).ok(),
         FileSource::Embedded(..) => None,
     };
     let device_key = device.to_string();
-    let key = Key { source: source.clone(), modified, provider, device: device_key, threads, exact, behind };
+    let key =
+        Key { source: source.clone(), modified, provider, device: device_key, threads, exact, low_priority };
     LOADED.get_or_load(key, || {
-        Session::load(runtime, source.contents(), (provider, device), threads, exact, behind)
+        Session::load(runtime, source.contents(), (provider, device), threads, exact, low_priority)
     })
 }

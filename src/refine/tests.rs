@@ -1,3 +1,4 @@
+use super::pixels::{write_one, write_pairs};
 use super::*;
 use crate::frame::testing::{Picture, noise};
 use crate::simd::same_at_each_width;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here happens before an element goes to READY: the plugin loads without the library.
 
+mod build;
 mod cache;
 mod cuda;
 mod device;
@@ -11,10 +12,12 @@ pub(crate) mod onnx;
 mod provider;
 mod run;
 mod session;
+mod tensor;
 mod threads;
 mod version;
 mod vulkan;
 
+pub(crate) use build::{ModelSource, sha256_of};
 pub(crate) use cache::processor;
 pub use device::devices;
 pub(crate) use device::only_software;
@@ -23,9 +26,11 @@ pub(crate) use provider::Device;
 pub(crate) use provider::cache_folder;
 pub use provider::{Provider, Target};
 pub use run::Cancel;
-pub(crate) use session::{Element, ModelSource, View, sha256_of, threads_of_a_run};
-pub use session::{Input, Port, Session, Value};
-pub(crate) use threads::step_back_here;
+pub use session::Session;
+pub(crate) use session::threads_of_a_run;
+pub(crate) use tensor::{Element, View};
+pub use tensor::{Input, Port, Value};
+pub(crate) use threads::lower_own_priority;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;

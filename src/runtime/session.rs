@@ -1,166 +1,21 @@
-//! A loaded network: its ports, and runs.
+//! A loaded network, and its runs.
 
+use super::build::{Contents, How, ModelSource, invalid};
 use super::exit::{self, Working};
-use super::run::{Cancel, Gate, Memory, cancelled, failed, first_line, run, run_bound};
+use super::run::{Cancel, Gate, Memory, cancelled, failed, run, run_bound};
+use super::tensor::{Input, LetGo, Port, Value, View, view};
 use super::threads::Threads;
-use super::{Device, Provider, Runtime, cache, cuda, device, onnx};
+use super::{Device, Provider, Runtime, cuda, device, onnx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::lock;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ort::session::{SessionInputValue, SharedSessionInner};
-use ort::value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType};
-use sha2::{Digest, Sha256};
+use ort::session::SessionInputValue;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{DynValue, TensorRef};
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::Cursor;
 use std::mem::ManuallyDrop;
-use std::path::Path;
 use std::sync::{Arc, Mutex, Once};
-
-/// Element types of tensors that the plugin can fill or read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
-    F32,
-    F16,
-    U8,
-    I32,
-    I64,
-    /// Anything else; kept for the message.
-    Other,
-}
-
-impl Element {
-    /// Whether pictures and masks may be of it.
-    pub fn is_picture(self) -> bool {
-        matches!(self, Element::F32 | Element::F16 | Element::U8)
-    }
-}
-
-/// An input or an output of a network.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Port {
-    pub name: String,
-    pub element: Element,
-    /// Dimensions; −1 where the file leaves one open.
-    pub shape: Vec<i64>,
-    /// The type in words.
-    pub described: String,
-}
-
-impl Port {
-    /// Its shape with a 1 for each dimension that is open.
-    pub fn least_shape(&self) -> Vec<i64> {
-        self.shape.iter().map(|d| (*d).max(1)).collect()
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.described)
-    }
-}
-
-/// The contents of an input, in the file's element type.
-#[derive(Debug)]
-pub enum Input<'a> {
-    F32(&'a [f32]),
-    F16(&'a [half::f16]),
-    U8(&'a [u8]),
-    /// With a shape of its own.
-    Value(&'a Value),
-}
-
-/// A tensor in the runtime's memory, which goes into runs without a copy: recurrent state, what an encoder gives, a prompt.
-#[derive(Debug)]
-pub struct Value {
-    value: ManuallyDrop<DynValue>,
-    /// Whose arena it lies in; after the value, which is let go first.
-    session: Option<Arc<SharedSessionInner>>,
-    let_go: Option<LetGo>,
-}
-
-/// Values in a provider's own memory that nobody wants any more. They are let go in the next turn: beside a run a provider that
-/// does not bear another one would not bear that either.
-type LetGo = Arc<Mutex<Vec<(DynValue, Arc<SharedSessionInner>)>>>;
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        let _working = Working::new();
-        let (let_go, session) = (self.let_go.take(), self.session.take());
-        // SAFETY: it is taken once, and not used after this.
-        let value = unsafe { ManuallyDrop::take(&mut self.value) };
-        if let (Some(list), Some(session)) = (&let_go, session) {
-            lock(list).push((value, session));
-        }
-    }
-}
-
-impl Value {
-    /// A recurrent state of zeros.
-    ///
-    /// # Errors
-    /// [`ErrorKind::ModelInvalid`] when it would be larger than any network's, or is of no floating type.
-    pub fn zeros(element: Element, shape: &[i64]) -> Result<Self> {
-        let n = Self::length(shape).ok_or_else(|| {
-            Error::new(
-                ErrorKind::ModelInvalid,
-                format!("a recurrent state of shape {shape:?} is larger than any should be"),
-            )
-        })?;
-        match element {
-            Element::F32 | Element::F16 => Self::of(element, shape, vec![0.0; n]),
-            _ => Err(Error::new(ErrorKind::ModelInvalid, "a recurrent state must be float32 or float16")),
-        }
-    }
-
-    /// These numbers, rounded where the type is of whole ones.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Inference`] when there are not as many as the shape says, or they cannot be of this type.
-    pub fn of(element: Element, shape: &[i64], numbers: Vec<f32>) -> Result<Self> {
-        let _working = Working::new();
-        let shape = shape.to_vec();
-        let value = match element {
-            Element::F32 => Tensor::from_array((shape, numbers)).map(|t| t.into_dyn()),
-            Element::F16 => {
-                let halves: Vec<_> = numbers.into_iter().map(half::f16::from_f32).collect();
-                Tensor::from_array((shape, halves)).map(|t| t.into_dyn())
-            }
-            Element::U8 => {
-                let bytes: Vec<_> = numbers.into_iter().map(|v| v.round() as u8).collect();
-                Tensor::from_array((shape, bytes)).map(|t| t.into_dyn())
-            }
-            Element::I32 => {
-                let whole: Vec<_> = numbers.into_iter().map(|v| v.round() as i32).collect();
-                Tensor::from_array((shape, whole)).map(|t| t.into_dyn())
-            }
-            Element::I64 => {
-                let whole: Vec<_> = numbers.into_iter().map(|v| v.round() as i64).collect();
-                Tensor::from_array((shape, whole)).map(|t| t.into_dyn())
-            }
-            Element::Other => {
-                return Err(Error::new(ErrorKind::Inference, "an input is of a type that cannot be filled"));
-            }
-        };
-        value
-            .map(|value| Self { value: ManuallyDrop::new(value), session: None, let_go: None })
-            .map_err(failed)
-    }
-
-    /// How many numbers a shape has; `None` above 2²⁸, a gigabyte, which no network wants.
-    pub(crate) fn length(shape: &[i64]) -> Option<usize> {
-        let size = |n: usize, d: &i64| n.checked_mul(usize::try_from(*d).ok()?);
-        shape.iter().try_fold(1, size).filter(|n| *n <= 1 << 28)
-    }
-}
-
-/// An output to read: its shape and its numbers.
-#[derive(Debug)]
-pub struct View<'a> {
-    pub shape: Vec<i64>,
-    pub data: Cow<'a, [f32]>,
-}
 
 /// A network in memory. It can be shared: runs do not wait for each other on the CPU, and elsewhere as long as the
 /// provider cannot begin with them, unless they are cancelled.
@@ -210,53 +65,11 @@ pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
     }
 }
 
-/// What to load.
-#[derive(Clone, Copy, Debug)]
-pub enum ModelSource<'a> {
-    Memory(&'a [u8]),
-    File(&'a Path),
-}
-
-/// A network file's contents.
-struct Contents<'a> {
-    bytes: Cow<'a, [u8]>,
-    sha256: Option<String>,
-}
-
-impl Contents<'_> {
-    /// Reads a file, and finds its sum while it is at hand: who asks for it at the end of a stream does not wait.
-    fn read(path: &Path) -> Result<Contents<'static>> {
-        /// What protocol buffers can hold.
-        const LONGEST: u64 = 1 << 31;
-        let refuse = |why: String| Error::new(ErrorKind::ModelInvalid, why);
-        let unreadable = |e: io::Error| refuse(format!("{} cannot be read: {e}", path.display()));
-        let mut bytes = Vec::new();
-        File::open(path).map_err(unreadable)?.take(LONGEST).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 == LONGEST {
-            return Err(refuse(format!("{} is longer than an ONNX file can be", path.display())));
-        }
-        let sha256 = Some(sha256(&bytes));
-        Ok(Contents { bytes: Cow::Owned(bytes), sha256 })
-    }
-}
-
-/// The SHA-256 of a network's file, in hexadecimal.
-///
-/// # Errors
-/// [`ErrorKind::ModelInvalid`] when it cannot be read.
-pub fn sha256_of(path: &Path) -> Result<String> {
-    Ok(Contents::read(path)?.sha256.unwrap_or_default())
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
 impl Session {
     /// Loads a network, for a provider that is named.
     ///
     /// `device`: as in [`Target`](super::Target). `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
-    /// bfloat16, also where it is faster. `behind`: other threads go first on a busy core, for streams that do not
+    /// bfloat16, also where it is faster. `low_priority`: other threads go first on a busy core, for streams that do not
     /// wait for the network.
     ///
     /// # Errors
@@ -267,7 +80,7 @@ impl Session {
         (provider, device): (Provider, &str),
         threads: u32,
         exact: bool,
-        behind: bool,
+        low_priority: bool,
     ) -> Result<Self> {
         let _working = Working::new();
         match provider {
@@ -293,8 +106,14 @@ impl Session {
         let threads = threads_of_a_run(length, threads);
         static ALONE: Mutex<()> = Mutex::new(());
         let _alone = provider.loads_alone().then(|| lock(&ALONE));
-        let how =
-            How { runtime, provider, device: &device, count: threads, threads: Threads { behind }, exact };
+        let how = How {
+            runtime,
+            provider,
+            device: &device,
+            count: threads,
+            threads: Threads { low_priority },
+            exact,
+        };
         let mut sha256 = contents.sha256.clone();
         let session = match source {
             // The data is found beside the file: the runtime has to open it.
@@ -467,165 +286,10 @@ impl Session {
     }
 }
 
-fn invalid(e: &ort::Error) -> Error {
-    Error::new(ErrorKind::ModelInvalid, first_line(e))
-}
-
-/// How a session is built.
-struct How<'a> {
-    runtime: &'a Runtime,
-    provider: Provider,
-    device: &'a Device,
-    count: usize,
-    threads: Threads,
-    exact: bool,
-}
-
-impl How<'_> {
-    fn build(&self, level: GraphOptimizationLevel, optimized: Option<&Path>) -> Result<SessionBuilder> {
-        let build = || -> ort::Result<SessionBuilder> {
-            let mut builder = ort::session::Session::builder(&self.runtime.environment)?
-                .with_optimization_level(level)?
-                .with_thread_manager(self.threads)?
-                .with_intra_threads(self.count)?
-                // Threads that spin between frames take the cores from the decoder and the encoder.
-                .with_intra_op_spinning(false)?
-                // One block planned for all of a run beside those of the first run: up to 40 percent more memory for
-                // a few percent of the time.
-                .with_memory_pattern(false)?
-                // What fails comes back as an error, which is told once and in full.
-                .with_log_level(ort::logging::LogLevel::Fatal)?;
-            if let Some(path) = optimized {
-                builder = builder.with_optimized_model_path(path)?;
-            }
-            Ok(builder)
-        };
-        let builder = build().map_err(|e| invalid(&e))?;
-        match self.provider.dispatch(self.device, self.count, self.exact) {
-            None => Ok(builder),
-            Some(dispatch) => builder
-                .with_execution_providers([dispatch.error_on_failure()])
-                .map_err(|e| self.unusable(&first_line(&e))),
-        }
-    }
-
-    /// The library has the provider, and that does not start: what is missing is named.
-    fn unusable(&self, why: &str) -> Error {
-        let name = self.provider.name();
-        let mut text = format!("execution-provider={name} cannot be used: {why}");
-        // The runtime may not say which file it is about.
-        let file = format!("libonnxruntime_providers_{name}.so");
-        if let Some(library) =
-            self.runtime.path.parent().map(|f| f.join(&file)).filter(|_| !why.contains(&file))
-        {
-            // SAFETY: it is the library that the runtime has just tried to open itself.
-            match unsafe { libloading::Library::new(&library) } {
-                Ok(library) => std::mem::forget(library),
-                Err(e) => text += &format!(" ({})", super::version::cause(&e)),
-            }
-        }
-        text += &remedy(self.provider, &text, super::devices(self.runtime, self.provider).err());
-        text += &format!("; `bgremove doctor` tells more. (ONNX Runtime: {})", self.runtime.path.display());
-        Error::new(ErrorKind::Runtime, text)
-    }
-
-    /// Loads a file with its graph optimised; what comes of that is kept on disk for the next time.
-    fn open_cached(&self, contents: &Contents<'_>) -> Result<ort::session::Session> {
-        let all = |optimized: Option<&Path>| self.build(GraphOptimizationLevel::All, optimized);
-        let bytes: &[u8] = &contents.bytes;
-        let sum = contents.sha256.as_deref();
-        let Some(slot) = sum.and_then(|sum| cache::slot(self.runtime, bytes.len() as u64, sum)) else {
-            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
-        };
-        if let Some(kept) = slot.sound() {
-            match self.build(GraphOptimizationLevel::Disable, None)?.commit_from_file(kept) {
-                Ok(session) => return Ok(session),
-                Err(_) => slot.discard(),
-            }
-        }
-        let Some(draft) = slot.draft() else {
-            return all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e));
-        };
-        match all(Some(draft.path()))?.commit_from_memory(bytes) {
-            Ok(session) => {
-                slot.keep(draft);
-                Ok(session)
-            }
-            // The folder may be full or not writable: the network itself may still be good.
-            Err(_) => {
-                slot.discard();
-                all(None)?.commit_from_memory(bytes).map_err(|e| invalid(&e))
-            }
-        }
-    }
-}
-
-/// What helps where a provider does not start. `driver`: what is wrong with the GPU's, if anything is.
-fn remedy(provider: Provider, why: &str, driver: Option<String>) -> String {
-    let tensorrt =
-        provider == Provider::TensorRt && ["nvinfer", "nvonnxparser"].iter().any(|n| why.contains(n));
-    let library = match provider.folder() {
-        Some(folder) if tensorrt => {
-            format!(
-                ". `make {folder}` does not bring TensorRT 10: install NVIDIA's own where the system's loader finds it"
-            )
-        }
-        // Its libraries are there, and want the driver.
-        Some(_) if driver.is_some() => String::new(),
-        Some(folder) => format!(". `make {folder}` installs its libraries anew"),
-        None => String::new(),
-    };
-    driver.map_or_else(String::new, |driver| format!("; {driver}")) + &library
-}
-
-impl Port {
-    fn of(name: &str, dtype: &ValueType) -> Self {
-        let (element, shape) = match dtype {
-            ValueType::Tensor { ty, shape, .. } => {
-                let element = match ty {
-                    TensorElementType::Float32 => Element::F32,
-                    TensorElementType::Float16 => Element::F16,
-                    TensorElementType::Uint8 => Element::U8,
-                    TensorElementType::Int32 => Element::I32,
-                    TensorElementType::Int64 => Element::I64,
-                    _ => Element::Other,
-                };
-                (element, shape.iter().copied().collect())
-            }
-            _ => (Element::Other, Vec::new()),
-        };
-        let kind = match dtype {
-            ValueType::Tensor { ty, .. } => ty.to_string(),
-            _ => "not a tensor".to_string(),
-        };
-        let dims: Vec<String> =
-            shape.iter().map(|&d: &i64| if d < 0 { "?".to_string() } else { d.to_string() }).collect();
-        Port { name: name.to_string(), element, shape, described: format!("{kind}[{}]", dims.join(",")) }
-    }
-}
-
-fn view<'a>(name: &str, value: &'a DynValue) -> Result<View<'a>> {
-    if let Ok((shape, data)) = value.try_extract_tensor::<f32>() {
-        return Ok(View { shape: shape.to_vec(), data: Cow::Borrowed(data) });
-    }
-    if let Ok((shape, data)) = value.try_extract_tensor::<half::f16>() {
-        return Ok(View { shape: shape.to_vec(), data: data.iter().map(|v| v.to_f32()).collect() });
-    }
-    if let Ok((shape, data)) = value.try_extract_tensor::<u8>() {
-        return Ok(View {
-            shape: shape.to_vec(),
-            data: data.iter().map(|v| f32::from(*v) / 255.0).collect(),
-        });
-    }
-    Err(Error::new(
-        ErrorKind::Inference,
-        format!("the output '{name}' is no float32, float16 or uint8 tensor"),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Element;
 
     /// A network that remembers: `out` is `in` and what was before, and so is what it remembers.
     fn sums() -> Vec<u8> {
@@ -692,17 +356,5 @@ mod tests {
         assert_eq!(runs(&bound), expected);
         // A name that the network does not have is an error, and no crash.
         assert!(bound.run(&[], &mut [], &["no"], |_| Ok(())).is_err());
-    }
-
-    #[test]
-    fn what_helps_is_what_is_missing() {
-        let driver = || Some("NVIDIA's driver is not there".to_string());
-        let no_driver = remedy(Provider::Cuda, "libcuda.so.1: cannot open", driver());
-        assert!(no_driver.contains("driver is not there") && !no_driver.contains("make"), "{no_driver}");
-        let no_library = remedy(Provider::Cuda, "libcublas.so.13: cannot open", None);
-        assert!(no_library.contains("make runtime-cuda` installs"), "{no_library}");
-        let no_tensorrt = remedy(Provider::TensorRt, "libnvinfer.so.10: cannot open", driver());
-        assert!(no_tensorrt.contains("does not bring TensorRT"), "{no_tensorrt}");
-        assert_eq!(remedy(Provider::CoreMl, "it fails", None), "");
     }
 }

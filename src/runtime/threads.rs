@@ -1,9 +1,9 @@
-//! The threads that the runtime computes on, and how they stand behind a stream that must not wait.
+//! The threads that the runtime computes on, and their priority below a stream that must not wait.
 
 use ort::environment::ThreadManager;
 use std::thread::JoinHandle;
 
-/// How much a thread that steps back is behind others: it gets about a tenth of what they get of a busy core.
+/// The nice value of a thread of low priority: it gets about a tenth of what others get of a busy core.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
@@ -12,17 +12,17 @@ const NICE: i32 = 10;
 pub(super) struct Threads {
     /// Other threads go first on a busy core. For good, since the system gives no way back without privileges: so a
     /// session is of one kind or of the other from its beginning.
-    pub behind: bool,
+    pub low_priority: bool,
 }
 
 impl ThreadManager for Threads {
     type Thread = JoinHandle<()>;
 
     fn create(&self, work: impl FnOnce() + Send + 'static) -> ort::Result<JoinHandle<()>> {
-        let behind = self.behind;
+        let low_priority = self.low_priority;
         let spawned = std::thread::Builder::new().name("bgremove-ort".into()).spawn(move || {
-            if behind {
-                step_back_here();
+            if low_priority {
+                lower_own_priority();
             }
             work();
         });
@@ -35,8 +35,8 @@ impl ThreadManager for Threads {
 }
 
 /// Lets other threads go before the calling one on a busy core, for good.
-pub fn step_back_here() {
-    step_back(current());
+pub fn lower_own_priority() {
+    lower_priority(current());
 }
 
 #[cfg(target_os = "linux")]
@@ -46,7 +46,7 @@ fn current() -> i32 {
 }
 
 #[cfg(target_os = "linux")]
-fn step_back(thread: i32) {
+fn lower_priority(thread: i32) {
     // SAFETY: the call takes three numbers. A thread that has ended makes it fail, which does no harm.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, thread as libc::id_t, NICE) };
 }
@@ -57,7 +57,7 @@ fn current() -> i32 {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn step_back(_: i32) {}
+fn lower_priority(_: i32) {}
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -65,10 +65,10 @@ mod tests {
     use std::sync::mpsc::channel;
 
     #[test]
-    fn only_threads_of_those_who_asked_for_it_are_behind() {
-        for (behind, nice) in [(false, 0), (true, NICE), (false, 0)] {
+    fn only_threads_of_those_who_asked_for_it_have_low_priority() {
+        for (low_priority, nice) in [(false, 0), (true, NICE), (false, 0)] {
             let (tell, told) = channel();
-            let thread = Threads { behind }
+            let thread = Threads { low_priority }
                 .create(move || {
                     // SAFETY: the call takes two numbers, of which the second is the calling thread's.
                     tell.send(unsafe { libc::getpriority(libc::PRIO_PROCESS, current() as libc::id_t) })

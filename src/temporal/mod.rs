@@ -20,7 +20,7 @@ mod window;
 pub use carry::Carrier;
 pub(crate) use change::Change;
 pub(crate) use cut::CutDetector;
-pub(crate) use window::{REACH, Window};
+pub(crate) use window::{FrameWindow, REACH};
 
 use rayon::prelude::*;
 
@@ -44,7 +44,7 @@ const WAIT: u8 = 2;
 /// [`COARSE`] pixels of a 720p frame. In finer masks it counts less still: a fraction of a pixel, to which motion is known, is
 /// more of their samples.
 const MOVING: f32 = 0.6;
-/// The same for masks that a [`Window`] has made of frames on both sides: these follow the motion already.
+/// The same for masks that a [`FrameWindow`] has made of frames on both sides: these follow the motion already.
 const MOVING_AHEAD: f32 = 0.8;
 const COARSE: f32 = 5.0;
 /// The past's weight at the default strength.
@@ -82,7 +82,7 @@ pub struct Smoother {
     /// This frame and the last, at `1 / scale` of the frame.
     now: Arc<View>,
     before: Arc<View>,
-    /// The frame that is about to be taken in, if a [`Window`] has looked at it already.
+    /// The frame that is about to be taken in, if a [`FrameWindow`] has looked at it already.
     seen: Option<Arc<View>>,
     /// Where the blocks of `now` were in `before`, and those of `before` in the frame before it.
     field: Field,
@@ -104,7 +104,7 @@ pub struct Smoother {
     otherwise: Vec<f32>,
     /// For how many frames more it is followed, by sample.
     free: Vec<u8>,
-    /// Masks come from a [`Window`].
+    /// Masks come from a [`FrameWindow`].
     ahead: bool,
     /// Goes round with the frames: what is too small a step for eight bits is taken now and then.
     dither: u8,
@@ -144,12 +144,12 @@ impl Smoother {
         (self.seen, self.begun) = (None, false);
     }
 
-    /// Whether masks that come from now on are those of a [`Window`], which looks ahead.
+    /// Whether masks that come from now on are those of a [`FrameWindow`], which looks ahead.
     pub(crate) fn set_ahead(&mut self, ahead: bool) {
         self.ahead = ahead;
     }
 
-    /// Takes in the frame that [`Smoother::smooth_mask`] is about to get the mask of, as a [`Window`] has seen it; gives what that
+    /// Takes in the frame that [`Smoother::smooth_mask`] is about to get the mask of, as a [`FrameWindow`] has seen it; gives what that
     /// needs, too. None at the beginning, or with a `strength` of 0.
     pub(crate) fn begin_frame(
         &mut self,

@@ -488,7 +488,7 @@ fn a_window_and_the_smoother_share_what_they_see() {
         (picture(Format::I420, &luma, &mut Noise(n as u64), 3.0), mask, alpha)
     };
     let frames: Vec<_> = (0..9).map(frame).collect();
-    let (mut window, mut smoother) = (Window::new(), Smoother::new());
+    let (mut window, mut smoother) = (FrameWindow::new(), Smoother::new());
     for (n, (picture, mask, alpha)) in frames.iter().enumerate() {
         let ahead = if n == 0 { 0..3 } else { n + 2..n + 3 };
         for (k, (picture, mask, _)) in frames.iter().enumerate().skip(ahead.start).take(ahead.len()) {

@@ -31,10 +31,10 @@ struct Seen {
     mask: Vec<f32>,
 }
 
-/// The frames around the one that is worked on. [`Window::add`] takes frames in their order, [`Window::blend`] makes the
+/// The frames around the one that is worked on. [`FrameWindow::add`] takes frames in their order, [`FrameWindow::blend`] makes the
 /// mask of one that has been added of its neighbours' as well.
 #[derive(Debug, Default)]
-pub struct Window {
+pub struct FrameWindow {
     size: (usize, usize),
     scale: usize,
     mask_size: (usize, usize),
@@ -53,7 +53,7 @@ pub struct Window {
     still: Still,
 }
 
-impl Window {
+impl FrameWindow {
     /// Has seen nothing.
     pub fn new() -> Self {
         Self::default()
@@ -273,7 +273,7 @@ mod tests {
         step: f32,
         change: impl Fn(usize, &mut [f32]),
     ) -> (Vec<f32>, Vec<f32>) {
-        let mut window = Window::new();
+        let mut window = FrameWindow::new();
         let (mut raw, mut truth) = (Vec::new(), Vec::new());
         for n in 0..frames {
             let (picture, mask) = scene(250.0 + step * n as f32);
@@ -354,7 +354,7 @@ mod tests {
     fn what_appears_does_so_in_its_own_frame() {
         // The disc is there from frame 2 on, in the picture as in the mask.
         for at in 0..5 {
-            let mut window = Window::new();
+            let mut window = FrameWindow::new();
             let (ground, disc) = (scene(-500.0), scene(300.0));
             for n in 0..5 {
                 let (picture, mask) = if n < 2 { &ground } else { &disc };
@@ -371,7 +371,7 @@ mod tests {
     fn other_sizes_and_frames_out_of_order_begin_anew() {
         let (picture, mask) = scene(300.0);
         let small = Picture::new(Format::Gray8, 64, 36);
-        let mut window = Window::new();
+        let mut window = FrameWindow::new();
         for n in 0..3 {
             window.add(n, &picture.frame(), (&mask, MW, MH));
         }

@@ -301,6 +301,21 @@ fn quality_and_speed_may_change_while_it_plays() {
     }
 }
 
+/// VP8's threads wait for each other at full speed, and VP9's asleep.
+#[test]
+fn by_itself_vp8_takes_a_quarter_of_the_threads() {
+    let processors = std::thread::available_parallelism().unwrap().get();
+    for (codec, want) in [("vp8", processors / 4), ("vp9", processors)] {
+        let rig = rig(codec, "");
+        feed_video(&rig.source(), 0..2);
+        run(&rig.pipeline).unwrap();
+        for child in ["colour-encoder", "alpha-encoder"] {
+            let encoder = rig.encoder.downcast_ref::<gst::Bin>().unwrap().by_name(child).unwrap();
+            assert_eq!(encoder.property::<i32>("threads"), want.clamp(1, 16) as i32, "{codec}: {child}");
+        }
+    }
+}
+
 #[test]
 fn what_its_encoders_take_in_ready_stays_as_it_is_above_it() {
     let rig = rig("vp9", "");

@@ -83,7 +83,7 @@ impl JobResult {
 impl Shared {
     fn run_jobs(&self, number: u64) {
         let mut slot = lock(&self.slot);
-        let mut stepped_back = None;
+        let mut lowered = None;
         loop {
             if slot.quit || slot.threads != number {
                 return;
@@ -109,9 +109,9 @@ impl Shared {
             slot.waiting = (!slot.pending.is_empty()).then_some(since);
             let low_priority = slot.low_priority;
             drop(slot);
-            if low_priority && stepped_back != Some(networks) {
-                stepped_back = Some(networks);
-                runtime::step_back_here();
+            if low_priority && lowered != Some(networks) {
+                lowered = Some(networks);
+                runtime::lower_own_priority();
             }
 
             #[cfg(test)]

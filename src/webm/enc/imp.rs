@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::Keys;
+use super::keys::KeyFrames;
 use super::{Deadline, EndUsage, Join, Split};
 use crate::ready::is_too_late;
 use crate::sync::lock;
@@ -39,6 +39,16 @@ const VP8: Codec =
     Codec { factory: "vp8enc", media_type: "video/x-vp8", cq_level: 12, alpha_cq_level: 4, finest: 4 };
 const VP9: Codec =
     Codec { factory: "vp9enc", media_type: "video/x-vp9", cq_level: 24, alpha_cq_level: 4, finest: 0 };
+
+impl Codec {
+    /// The threads of an encoder where nobody says how many. libvpx's of VP8 wait for each other at full speed: with two
+    /// encoders side by side, a decoder and a network, as many as there are processors take tens of times the time of one.
+    fn threads(self) -> u32 {
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let part = if self.factory == VP8.factory { processors / 4 } else { processors };
+        part.clamp(1, 16) as u32
+    }
+}
 
 const DEFAULT_BITRATE: u32 = 0;
 const DEFAULT_KEYFRAME_MAX_DIST: u32 = 128;
@@ -93,7 +103,7 @@ pub struct AlphaEnc {
     settings: Mutex<Settings>,
     /// Pixels a second, by the caps; 0 before they are known.
     pixel_rate: Mutex<f64>,
-    keys: Arc<Keys>,
+    keys: Arc<KeyFrames>,
     /// What stands within, or why nothing does.
     parts: Mutex<Result<Parts, String>>,
 }
@@ -169,7 +179,7 @@ impl AlphaEnc {
         let parts = lock(&self.parts);
         let Ok(Parts { colour, alpha }) = &*parts else { return };
         let threads = match settings.threads {
-            0 => std::thread::available_parallelism().map_or(1, |count| count.get().min(16)) as u32,
+            0 => self.codec.threads(),
             threads => threads,
         };
         let pixel_rate = *lock(&self.pixel_rate);
@@ -342,7 +352,7 @@ impl ObjectImpl for AlphaEnc {
                     .build(),
                 glib::ParamSpecUInt::builder("threads")
                     .nick("Threads")
-                    .blurb("Threads of each of the two encoders (0 = one a processor, at most 16)")
+                    .blurb("Threads of each of the two encoders (0 = one a processor, VP8 one for each four, at most 16)")
                     .maximum(64)
                     .default_value(DEFAULT_THREADS)
                     .mutable_ready()

@@ -8,7 +8,7 @@ use gst::glib::translate::IntoGlibPtr;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::{Keys, Request};
+use super::keys::{KeyFrames, Request};
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -108,14 +108,14 @@ pub(crate) struct Join {
     colour: gst::Pad,
     alpha: gst::Pad,
     src: gst::Pad,
-    keys: Mutex<Arc<Keys>>,
+    keys: Mutex<Arc<KeyFrames>>,
     state: Mutex<State>,
     /// Held while something goes downstream, so that two threads keep one order.
     pushing: Mutex<()>,
 }
 
 impl Join {
-    pub(super) fn set_keys(&self, keys: Arc<Keys>) {
+    pub(super) fn set_keys(&self, keys: Arc<KeyFrames>) {
         *lock(&self.keys) = keys;
     }
 

@@ -26,20 +26,20 @@ impl Request {
 
 /// Shared by the two ends of a bin: wishes come in anywhere, `split` decides.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct KeyFrames {
     requests: Mutex<Vec<Request>>,
     distance: AtomicU32,
     /// Of the events that go through the encoder of the colour.
     pub numbers: Numbers,
 }
 
-impl Default for Keys {
+impl Default for KeyFrames {
     fn default() -> Self {
         Self { requests: Mutex::default(), distance: AtomicU32::new(u32::MAX), numbers: Numbers::default() }
     }
 }
 
-impl Keys {
+impl KeyFrames {
     /// Sets the most frames from one key frame to the next.
     pub fn set_distance(&self, frames: u32) {
         self.distance.store(frames.max(1), Ordering::Relaxed);
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn key_frames_come_first_by_distance_and_on_request() {
-        let keys = Keys::default();
+        let keys = KeyFrames::default();
         keys.set_distance(3);
         assert!(keys.due(None, None).is_some());
         assert!(keys.due(None, Some(2)).is_none());

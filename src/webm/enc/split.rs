@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::{Keys, Request};
+use super::keys::{KeyFrames, Request};
 use crate::sync::lock;
 use crate::video;
 
@@ -28,13 +28,13 @@ pub(crate) struct Split {
     sink: gst::Pad,
     colour: gst::Pad,
     alpha: gst::Pad,
-    keys: Mutex<Arc<Keys>>,
+    keys: Mutex<Arc<KeyFrames>>,
     segment: Mutex<Option<gst::FormattedSegment<gst::ClockTime>>>,
     state: Mutex<Option<State>>,
 }
 
 impl Split {
-    pub(super) fn set_keys(&self, keys: Arc<Keys>) {
+    pub(super) fn set_keys(&self, keys: Arc<KeyFrames>) {
         *lock(&self.keys) = keys;
     }
 

@@ -335,7 +335,12 @@ impl Encoding {
             return;
         }
         // The same settings as the alpha encoders', which take no frames without alpha.
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get().min(16));
+        // As the alpha encoders choose them; VP8's wait for each other at full speed.
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = match self.codec {
+            Codec::Vp9 => processors.min(16),
+            Codec::Vp8 => (processors / 4).clamp(1, 16),
+        };
         line.then("videoconvert").then("video/x-raw,format=I420");
         line.then(&format!("{name}enc"))
             .name(&self.called("encoder"))
