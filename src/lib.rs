@@ -8,6 +8,7 @@ pub mod auto;
 mod backdrop;
 pub mod canvas;
 pub mod compose;
+pub mod decode;
 pub mod draft;
 pub mod element;
 pub mod error;

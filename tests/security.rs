@@ -481,7 +481,7 @@ const IMPORTS: &[(&str, &str)] = &[
         "GStreamer's core and its base classes",
         "_gst_debug_* gst_aggregator_* gst_allocator_* gst_base_transform_* gst_bin_* gst_buffer_* \
          gst_bus_* gst_caps_* gst_clock_* gst_core_error_* gst_custom_meta_* gst_date_time_* gst_debug_* gst_element_* \
-         gst_event_* gst_fraction_* gst_ghost_pad_* gst_int_range_* gst_is_initialized gst_iterator_* \
+         gst_event_* gst_fraction_* gst_ghost_pad_* gst_id_str_* gst_int_range_* gst_is_initialized gst_iterator_* \
          gst_library_error_* gst_memory_* gst_message_* gst_meta_* gst_mini_object_* gst_object_* \
          gst_pad_* gst_pipeline_* gst_plugin_* gst_query_* gst_resource_error_* gst_sample_* \
          gst_segment_* gst_stream_error_* gst_structure_* gst_tag_* gst_type_* gst_util_* gst_value_* \

@@ -96,6 +96,7 @@ impl Clip {
         sink.set_caps(Some(&caps));
         let target = part("first")?.static_pad("sink").ok_or_else(|| odd(&"videoconvert"))?;
         let decoder = part("in")?;
+        crate::decode::keep_last_frame(&decoder);
         let link_to = target.clone();
         decoder.connect_pad_added(move |_, pad| {
             let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));

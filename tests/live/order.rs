@@ -293,16 +293,17 @@ fn async_becomes_sync_and_sync_async_while_it_plays() {
     assert_eq!(frames, (0..48).collect::<Vec<_>>());
 }
 
-/// How nice the threads are that ONNX Runtime computes on.
+/// How much nicer the threads are that ONNX Runtime computes on than this process, which may have been started with `nice`.
 #[cfg(target_os = "linux")]
 fn priorities() -> Vec<i32> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let stats = tasks.filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("stat")).ok());
-    let nice = |stat: String| {
+    let nice = |stat: &str| -> Option<(bool, i32)> {
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-        (name == "bgremove-ort").then(|| rest.split(' ').nth(16).unwrap().parse().unwrap())
+        Some((name == "bgremove-ort", rest.split(' ').nth(16)?.parse().ok()?))
     };
-    stats.filter_map(nice).collect()
+    let (_, own) = nice(&std::fs::read_to_string("/proc/self/stat").unwrap()).unwrap();
+    stats.filter_map(|s| nice(&s)).filter(|(computes, _)| *computes).map(|(_, nice)| nice - own).collect()
 }
 
 #[cfg(target_os = "linux")]

@@ -189,7 +189,10 @@ pub fn run(pipeline: &gst::Pipeline) -> Result<(), String> {
 
 pub fn launch(text: &str) -> gst::Pipeline {
     init();
-    gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap()
+    let pipeline = gst::parse::launch(text).unwrap().downcast::<gst::Pipeline>().unwrap();
+    // What is to be seen is what the file holds, not what GStreamer 1.26 loses of it.
+    gstbgremove::decode::keep_last_frame(pipeline.upcast_ref());
+    pipeline
 }
 
 /// Writes `frames` frames with alpha, and sound with them if asked.

@@ -105,6 +105,7 @@ impl Decoder {
         let source = make("filesrc")?;
         source.set_property("location", path);
         let (decode, convert) = (make("decodebin")?, make("videoconvert")?);
+        gstbgremove::decode::keep_last_frame(&decode);
         let sink = sink(VideoFormat::Rgb, 2);
         let odd = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
         pipeline.add_many([&source, &decode, &convert, sink.upcast_ref()]).map_err(|e| odd(&e))?;

@@ -95,6 +95,7 @@ impl Input {
             )
         })?;
         color::hear_range(&decoder);
+        gstbgremove::decode::keep_last_frame(&decoder);
         let unknown = demux::hear_unknown(&decoder);
         let odd = |e: glib::BoolError| e.to_string();
         pipeline.0.add_many([&source, &decoder]).map_err(odd)?;
