@@ -1,6 +1,7 @@
 //! What happens besides the pictures: refusals, interruptions, stalls, several inputs, progress.
 
 use crate::media::*;
+use crate::quick::quick;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -60,7 +61,7 @@ fn files_are_kept_unless_asked() {
     let out = bgremove(&[broken.to_str().unwrap(), &output, "--overwrite"]);
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-    convert(&input, &path, &[&TINY[..], &["--overwrite"]].concat());
+    convert(&input, &path, &[&quick()[..], &["--overwrite"]].concat());
     assert_eq!(times(&path).len(), 30);
     assert_eq!(files(&folder), ["a.webm", "broken.mp4"]);
     // The input is never its own output.
@@ -123,13 +124,12 @@ pub fn end(mut child: Child, most: Duration) -> (Option<i32>, String) {
 #[test]
 fn ctrl_c_leaves_nothing() {
     let folder = folder("interrupted");
-    let long = clip("long.mp4", 4.0, ",scale=1280:720", &["-an", "-c:v", "libx264", "-preset", "ultrafast"]);
+    // Long enough to be caught at it.
+    let long =
+        clip("long.mp4", 30.0, ",loop=loop=10:size=110", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
     for (name, signal) in [("a.webm", "INT"), ("a.mov", "TERM"), ("a.png", "INT")] {
         let output = folder.join(name);
-        // Slow enough to be caught at it.
-        let more =
-            [long.to_str().unwrap(), output.to_str().unwrap(), "--set", "refine=best", "--model", "original"];
-        let (child, _out) = start(&more);
+        let (child, _out) = start(&[long.to_str().unwrap(), output.to_str().unwrap()]);
         assert!(
             files(&folder).iter().all(|f| f.starts_with('.') && f.ends_with(".part")),
             "{:?}",
@@ -192,7 +192,7 @@ fn a_pipe_will_do() {
         }
     });
     let path = folder.join("a.webm");
-    convert(&pipe, &path, &[&TINY[..], &["--timeout", "20"]].concat());
+    convert(&pipe, &path, &[&quick()[..], &["--timeout", "20"]].concat());
     writer.join().unwrap().unwrap();
     assert_eq!(times(&path).len(), 60);
     assert_eq!(onsets(&path).len(), 2);
@@ -208,7 +208,8 @@ fn one_failure_does_not_stop_the_rest() {
     std::fs::write(&names[1], "no video").unwrap();
     let out = folder.join("out/deep");
     let mut arguments: Vec<&str> = names.iter().map(|n| n.to_str().unwrap()).collect();
-    arguments.extend(["-o", out.to_str().unwrap(), "--jobs", "2", "--size", "96x96"]);
+    arguments.extend(["-o", out.to_str().unwrap(), "--jobs", "2"]);
+    arguments.extend(quick());
     let done = bgremove(&arguments);
     let said = said(&done);
     assert_eq!(done.status.code(), Some(1), "{said}");

@@ -1,6 +1,7 @@
 //! Clips as people have them, each with something that tools of this kind stumble over.
 
 use crate::media::*;
+use crate::quick::quick;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -79,8 +80,8 @@ fn no_format_needs_room_for_temporary_files() {
         for name in ["a.webm", "a.mov", "a.mp4", "a.gif", "a.webp", "a.png"] {
             let done = Command::new(env!("CARGO_BIN_EXE_bgremove"))
                 .args(["convert", plain().to_str().unwrap(), out.join(name).to_str().unwrap()])
-                .args(["--background", "white", "--overwrite", "--timeout", "20", "--size", "96x96"])
-                .args(["--model", "light"])
+                .args(["--background", "white", "--overwrite", "--timeout", "20"])
+                .args(quick())
                 .env("TMPDIR", place)
                 .output()
                 .unwrap();
@@ -108,7 +109,7 @@ fn a_full_disk_is_named_and_not_the_input() {
             return;
         };
         let more = ["--background", "white", "--timeout", "20"];
-        let said = refuse(&input, &place.join(name), &more, 1);
+        let said = refuse(&input, &place.join(name), &[&more[..], &quick()[2..]].concat(), 1);
         let folder = format!("cannot be written into {}", place.display());
         assert!(said.contains(&folder) && said.contains("make room there"), "{name}: {said}");
         assert!(!said.contains("damaged"), "{name}: {said}");
@@ -119,7 +120,7 @@ fn a_full_disk_is_named_and_not_the_input() {
 fn any_name_will_do_that_the_disk_takes() {
     let folder = folder("names");
     let longest = folder.join(format!("{}.webm", "n".repeat(250)));
-    convert(&silent(), &longest, &TINY);
+    convert(&silent(), &longest, &quick());
     assert!(longest.is_file());
     std::fs::remove_file(&longest).unwrap();
     let longer = folder.join(format!("{}.webm", "n".repeat(251)));
@@ -133,7 +134,7 @@ fn a_link_is_seen_before_the_work_and_replaced_when_asked() {
     let (link, nowhere) = (folder.join("a.webm"), folder.join("elsewhere.webm"));
     symlink(&nowhere, &link).unwrap();
     let run = |more: &[&str]| {
-        bgremove(&[&[silent().to_str().unwrap(), link.to_str().unwrap()], &TINY[..], more].concat())
+        bgremove(&[&[silent().to_str().unwrap(), link.to_str().unwrap()], &quick()[..], more].concat())
     };
     let out = run(&[]);
     assert_eq!(out.status.code(), Some(2));
@@ -178,7 +179,7 @@ fn what_a_killed_run_leaves_goes_with_the_next_one() {
         std::thread::sleep(Duration::from_millis(1500));
         let other = |more: &[&str]| {
             let path = folder.join("b.webm");
-            bgremove(&[&[silent().to_str().unwrap(), path.to_str().unwrap()], &TINY[..], more].concat())
+            bgremove(&[&[silent().to_str().unwrap(), path.to_str().unwrap()], &quick()[..], more].concat())
         };
         let out = other(&[]);
         assert!(out.status.success(), "{}", said(&out));
@@ -206,7 +207,7 @@ fn the_last_frame_is_shown_also_where_the_header_counts_in_ticks() {
         let input = clip(&format!("ticks-{rate}.mp4"), 1.0, "", &[&FAST[..], &more].concat());
         for (name, more) in [("a.mov", &[][..]), ("a.mp4", &["--background", "white"]), ("a.webm", &[])] {
             let path = folder.join(name);
-            convert(&input, &path, &[&TINY, more, &["--overwrite"]].concat());
+            convert(&input, &path, &[&quick()[..], more, &["--overwrite"]].concat());
             let got = times(&path);
             assert_eq!(got.len(), 30, "{rate} {name}");
             assert!((seconds(&path) - 1.0).abs() < 0.02, "{rate} {name}: {} s", seconds(&path));
@@ -229,7 +230,8 @@ fn frames_with_one_time_are_all_there_and_can_be_decoded() {
         ("a.webp", &[]),
     ] {
         let path = folder.join(name);
-        let out = bgremove(&[&[input.to_str().unwrap(), path.to_str().unwrap()], &TINY[..], more].concat());
+        let out =
+            bgremove(&[&[input.to_str().unwrap(), path.to_str().unwrap()], &quick()[..], more].concat());
         assert!(out.status.success(), "{name}: {}", said(&out));
         if name == "a.webp" {
             // ffmpeg reads no animated WebP.
@@ -338,7 +340,7 @@ fn no_false_alarm_of_alpha_on_an_opaque_background() {
         for name in ["a.mp4", "a.webm"] {
             let path = folder.join(name);
             let what = [input.to_str().unwrap(), path.to_str().unwrap()];
-            let out = bgremove(&[&what[..], &TINY, &["--background", "white", "--overwrite"]].concat());
+            let out = bgremove(&[&what[..], &quick(), &["--background", "white", "--overwrite"]].concat());
             assert!(out.status.success() && !said(&out).contains("alpha"), "{format} {name}: {}", said(&out));
         }
     }
@@ -351,7 +353,7 @@ fn frames_without_times_get_them_or_are_refused_in_words() {
     let path = folder.join("a.webm");
     let said = refuse(&input, &path, &[], 1);
     assert!(said.contains("--fps"), "{said}");
-    convert(&input, &path, &[&TINY[..], &["--fps", "30"]].concat());
+    convert(&input, &path, &[&quick()[..], &["--fps", "30"]].concat());
     let got = times(&path);
     assert_eq!(got.len(), 30);
     assert!(got.iter().enumerate().all(|(n, t)| (t - n as f64 / 30.0).abs() < 0.002), "{got:?}");
@@ -382,7 +384,7 @@ fn of_several_tracks_the_default_is_taken_and_the_others_are_told_of() {
         {
             let path = folder.join(format!("a.{format}"));
             let always = ["--background", "white", "--overwrite"];
-            let out = bgremove(&[&[&two, path.to_str().unwrap()], &always[..], &TINY, more].concat());
+            let out = bgremove(&[&[&two, path.to_str().unwrap()], &always[..], &quick(), more].concat());
             assert!(out.status.success(), "{}", said(&out));
             assert_eq!(loud(&path), tone, "{format} {more:?}");
             assert!(said(&out).contains("left out"), "{}", said(&out));

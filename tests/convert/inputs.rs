@@ -1,6 +1,7 @@
 //! What people's files are like: turned, uneven in time, interlaced, odd, deep, or broken.
 
 use crate::media::*;
+use crate::quick::quick;
 use std::path::Path;
 
 const FAST: [&str; 4] = ["-c:v", "libx264", "-preset", "veryfast"];
@@ -21,7 +22,7 @@ fn apart(cut: &Frame, whole: &Frame) -> f64 {
 fn phone_video_comes_out_upright() {
     let folder = folder("turned");
     let (w, h) = (160, 90);
-    let source = clip("small.mp4", 2.0, ",scale=160:90", &[&FAST[..], &["-c:a", "aac"]].concat());
+    let source = clip("small.mp4", 1.0, ",scale=160:90", &[&FAST[..], &["-c:a", "aac"]].concat());
     let upright = frames(&source);
     for turn in ["90", "180", "270"] {
         let input =
@@ -31,7 +32,7 @@ fn phone_video_comes_out_upright() {
             convert(&input, &path, &[]);
             let turned = turn != "180";
             assert_eq!(size(&path), if turned { (h, w) } else { (w, h) });
-            assert_eq!(probe(&path, "v:0", "nb_read_frames"), "60");
+            assert_eq!(probe(&path, "v:0", "nb_read_frames"), "30");
             assert!(
                 !String::from_utf8(tool(
                     "ffprobe",
@@ -43,8 +44,8 @@ fn phone_video_comes_out_upright() {
             );
             // As ffmpeg shows the input, which heeds the turn.
             let shown = frames_turned(&input, w * h * 4);
-            assert_eq!(shown[30].len(), upright[30].len());
-            assert!(apart(&frames(&path)[30], &shown[30]) < 12.0, "{turn} {format}");
+            assert_eq!(shown[15].len(), upright[15].len());
+            assert!(apart(&frames(&path)[15], &shown[15]) < 12.0, "{turn} {format}");
             same_beeps(&path, &input, 0.0);
         }
     }
@@ -79,7 +80,7 @@ fn variable_frame_rate_keeps_its_times() {
         ("a.gif", 0.0051, &[]),
     ] {
         let path = folder.join(name);
-        convert(&input, &path, &[&TINY, more].concat());
+        convert(&input, &path, &[&quick()[..], more].concat());
         let got = times(&path);
         assert_eq!(got.len(), want.len(), "{name}");
         for (got, want) in got.iter().zip(&want) {
@@ -211,7 +212,7 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
     for (input, name) in [(&late, "late"), (&short, "short")] {
         for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
             let path = folder.join(format!("{name}.{format}"));
-            convert(input, &path, &[&TINY, more, &["--timeout", "20"]].concat());
+            convert(input, &path, &[&quick()[..], more, &["--timeout", "20"]].concat());
             assert_eq!(times(&path).len(), 60, "{name} {format}");
             same_beeps(&path, input, 0.0);
         }
@@ -221,16 +222,16 @@ fn sound_that_begins_late_ends_early_or_is_not_there() {
     tool("ffmpeg", &["-v", "error", "-i", short.to_str().unwrap(), "-c", "copy", over.to_str().unwrap()]);
     for (format, more) in [("webm", &[][..]), ("mov", &[]), ("mp4", &["--background", "red"])] {
         let path = folder.join(format!("over.{format}"));
-        convert(&over, &path, &[&TINY, more, &["--start", "1", "--timeout", "20"]].concat());
+        convert(&over, &path, &[&quick()[..], more, &["--start", "1", "--timeout", "20"]].concat());
         // Matroska's times are whole milliseconds: the first frame may be that before.
         assert!((30..=31).contains(&times(&path).len()), "{format}: {:?}", times(&path));
     }
     for more in [&[][..], &["--background", "red", "--format", "mp4"]] {
         let path = folder.join("silent.webm");
-        convert(&silent(), &path, &[&TINY, more, &["--overwrite"]].concat());
+        convert(&silent(), &path, &[&quick()[..], more, &["--overwrite"]].concat());
         assert!(!has_sound(&path));
         let path = folder.join("dropped.webm");
-        convert(&plain(), &path, &[&TINY, more, &["--overwrite", "--audio", "drop"]].concat());
+        convert(&plain(), &path, &[&quick()[..], more, &["--overwrite", "--audio", "drop"]].concat());
         assert!(!has_sound(&path));
     }
 }
@@ -286,7 +287,8 @@ fn damaged_files_are_told_of_in_words() {
     let data = picture.windows(4).position(|w| w == b"IDAT").unwrap() + 4;
     picture[data..].iter_mut().enumerate().for_each(|(n, b)| *b ^= n as u8 | 1);
     // Matroska frames without a single whole one; their headers stay.
-    let mut frames = make("whole.mkv", &["-c:v", "libvpx", "-deadline", "realtime", "-frames:v", "5"]);
+    let mut frames =
+        make("whole.mkv", &["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-frames:v", "5"]);
     let cluster = frames.windows(4).position(|w| w == [0x1F, 0x43, 0xB6, 0x75]).unwrap() + 40;
     frames[cluster..].iter_mut().for_each(|b| *b = 0xFF);
     // GStreamer's words are not asked for: its decodebin loses those of decoders now and then.
@@ -370,8 +372,7 @@ fn a_missing_decoder_is_named() {
         let ranks: Vec<String> = decoders.iter().map(|d| format!("{d}:NONE")).collect();
         std::process::Command::new(env!("CARGO_BIN_EXE_bgremove"))
             .args(["convert".as_ref(), input, folder.join(output).as_path()])
-            .args(TINY)
-            .args(["--model", "light"])
+            .args(quick())
             .env("GST_PLUGIN_FEATURE_RANK", ranks.join(","))
             .output()
             .unwrap()
@@ -423,7 +424,7 @@ fn a_picture_becomes_a_video_of_one_frame() {
 fn transport_streams_whose_clock_jumps() {
     let (folder, made) = (folder("clock"), crate::media::folder("clock-inputs"));
     let path = |name: &str| made.join(name);
-    let small = ["--size", "96x96", "--timeout", "20", "--overwrite"];
+    let small = [&quick()[..], &["--timeout", "20", "--overwrite"]].concat();
     let run = |input: &Path, more: &[&str]| {
         let out = folder.join("a.mov");
         let all = [&[input.to_str().unwrap(), out.to_str().unwrap()], &small[..], more].concat();
@@ -475,7 +476,7 @@ fn what_begins_before_nought_is_told_where_sound_is_kept() {
         [("a.webm", &[][..], true), ("b.webm", &["--audio", "drop"], false), ("a.gif", &[], false)]
     {
         let out = folder.join(name);
-        let all = [&[input.to_str().unwrap(), out.to_str().unwrap(), "--size", "96x96"], more].concat();
+        let all = [&[input.to_str().unwrap(), out.to_str().unwrap()], &quick()[..], more].concat();
         let done = bgremove(&all);
         assert!(
             done.status.success() && said(&done).contains("before its nought") == told,

@@ -2,6 +2,7 @@
 
 use crate::media::*;
 use crate::onnx::{Onnx, Type};
+use crate::quick::quick;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -122,7 +123,7 @@ fn sources_of_all_kinds() {
         tool("ffmpeg", &[&head[..], options, &[text(&path)]].concat());
         path
     };
-    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-g", "40", "-c:a", "libopus"];
+    let vp8 = ["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-g", "40", "-c:a", "libopus"];
     for input in [
         from("a.webm", &[], &vp8),
         from("late.mkv", &[], &["-c", "copy", "-output_ts_offset", "3.21"]),
@@ -155,7 +156,7 @@ fn uneven_frames_in_mov_and_mp4() {
     let every = ",loop=loop=1:size=120,select='not(eq(mod(n\\,7)\\,3))'";
     let input = clip("uneven.mp4", 4.0, every, &[&["-vsync", "vfr"], &H264[..]].concat());
     for (format, more) in [("mov", &[][..]), ("mp4", &["--background", "green"])] {
-        let more = [&TINY, more].concat();
+        let more = [&quick()[..], more].concat();
         let name = |n: &str| folder.join(format!("{n}.{format}"));
         let (whole, joined) = (name("whole"), name("joined"));
         convert(&input, &whole, &more);
@@ -174,11 +175,7 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     let input = clip("join.mp4", 4.0, LOOP, &H264);
     let output = folder.join("a.webm");
     let make = |share: &str, more: &[&str]| {
-        run(
-            "convert",
-            &[&[text(&input), text(&output), "--size", "96x96", "--part", share], more].concat(),
-            &[],
-        )
+        run("convert", &[&[text(&input), text(&output), "--part", share], &quick()[..], more].concat(), &[])
     };
     let refused = |word: &str| {
         let out = run("join", &[text(&output)], &[]);
@@ -190,7 +187,7 @@ fn what_is_no_whole_is_refused_and_what_is_whole_is_kept() {
     assert!(make("1/3", &[]).status.success() && make("3/3", &[]).status.success());
     refused("number 2 is missing");
     // The index of an array job counts from nought.
-    let auto = [text(&input), text(&output), "--size", "96x96", "--part", "auto/3"];
+    let auto = [&[text(&input), text(&output), "--part", "auto/3"], &quick()[..]].concat();
     assert!(run("convert", &auto, &[("JOB_COMPLETION_INDEX", "1")]).status.success());
     let second = part(&output, 2, 3);
     let bytes = std::fs::read(&second).unwrap();
@@ -250,15 +247,10 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
     let path = format!("{}:{}", tool.display(), std::env::var("PATH").unwrap());
     let cluster = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/cluster");
     let whole = folder.join("whole.webm");
-    convert(&input, &whole, &TINY);
+    convert(&input, &whole, &quick());
     let engine = |script: &str, output: &Path, more: &[&str], environment: &[(&str, &str)]| {
         let mut shell = Command::new("bash");
-        shell
-            .arg(cluster.join(script))
-            .args([text(&input), text(output)])
-            .args(more)
-            .args(TINY)
-            .args(["--model", "light"]);
+        shell.arg(cluster.join(script)).args([text(&input), text(output)]).args(more).args(quick());
         let out = shell.env("PATH", &path).envs(environment.iter().copied()).output().unwrap();
         assert!(out.status.success(), "{script}: {}", said(&out));
     };
@@ -266,7 +258,7 @@ fn gnu_parallel_and_slurms_script_make_the_same() {
         // Spaces and colours are handed on as they are.
         let output = folder.join("by parallel.webm");
         let opaque = folder.join("opaque.webm");
-        convert(&input, &opaque, &[&TINY[..], &["--background", "#00b140"]].concat());
+        convert(&input, &opaque, &[&quick()[..], &["--background", "#00b140"]].concat());
         engine("parallel.sh", &output, &["3", "--background", "#00b140"], &[]);
         assert_eq!(packets(&output, "v:0", false), packets(&opaque, "v:0", false));
     } else {

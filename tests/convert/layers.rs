@@ -2,6 +2,7 @@
 
 use crate::behaviour::files;
 use crate::media::*;
+use crate::quick::quick;
 use crate::record::record;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -127,7 +128,7 @@ fn nothing_waits_for_itself() {
             .map(|(l, f)| also(l, &folder, &format!("{name}-{f}")));
         let output = folder.join(format!("{name}.mp4"));
         let more = ["--also", &a, "--also", &b, "--also", &c, "--background", "white", "--timeout", "40"];
-        convert(input, &output, &[&more[..], &TINY].concat());
+        convert(input, &output, &[&more[..], &quick()].concat());
         assert_eq!(has_sound(&output), name == "long");
         let seen = times(&output);
         assert_eq!(seen.len(), count, "{name}");
@@ -158,13 +159,13 @@ fn all_or_nothing() {
     let said = refuse(
         &broken,
         &folder.join("a.webm"),
-        &[&TINY[..], &["--timeout", "20", "--also", &a, "--also", &b]].concat(),
+        &[&quick()[..], &["--timeout", "20", "--also", &a, "--also", &b]].concat(),
         1,
     );
     assert!(said.contains("less came out"), "{said}");
     // What is there stays, each file on its own, and is replaced where that is said.
     std::fs::write(folder.join("m.mp4"), "mine").unwrap();
-    let more = [&TINY[..], &["--also", &a]].concat();
+    let more = [&quick()[..], &["--also", &a]].concat();
     let out = bgremove(&[&[text(&silent()), text(&folder.join("a.webm"))], &more[..]].concat());
     assert!(
         !out.status.success() && crate::media::said(&out).contains("m.mp4 exists"),

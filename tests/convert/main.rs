@@ -14,6 +14,7 @@ mod media;
 mod onnx;
 mod parts;
 mod pipes;
+mod quick;
 #[path = "../common/record.rs"]
 mod record;
 mod report;

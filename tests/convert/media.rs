@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 use std::time::SystemTime;
 
 pub const WIDTH: usize = 320;
 pub const HEIGHT: usize = 180;
 pub const FPS: f64 = 30.0;
-/// For tests that look at times, sound and words, and not at pixels: VP9 with alpha takes a tenth of the time for these.
+/// Where little hangs on pixels: VP9 with alpha takes a tenth of the time for these.
 pub const TINY: [&str; 2] = ["--size", "96x96"];
-/// And where nothing hangs on the mattes at all, a mask may serve eight frames, which halves what is left.
-pub const SELDOM: [&str; 2] = ["--set", "inference-interval=8"];
 
 /// A folder for one test, empty.
 pub fn folder(test: &str) -> PathBuf {
@@ -152,31 +150,50 @@ pub fn refuse(input: &Path, output: &Path, more: &[&str], code: i32) -> String {
 /// A section of what ffprobe prints: the whole file's, or a stream's.
 type Section = HashMap<String, String>;
 
-/// What ffprobe says of a file and then of each of its streams. It is asked once of each file: a start of it takes a tenth
-/// of a second.
-fn sections(path: &Path) -> Arc<Vec<Section>> {
-    type Known = HashMap<(PathBuf, u64, SystemTime), Arc<Vec<Section>>>;
+/// What ffprobe says of a file and then of each of its streams.
+type Sections = Arc<Vec<Section>>;
+
+/// What it has said of files, so that it is asked once of each: a start of it takes a tenth of a second.
+fn known() -> MutexGuard<'static, HashMap<(PathBuf, u64, SystemTime), Sections>> {
+    type Known = HashMap<(PathBuf, u64, SystemTime), Sections>;
     static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
-    let known = || KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+    KNOWN.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn key(path: &Path) -> (PathBuf, u64, SystemTime) {
     let file = path.metadata().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let key = (path.to_path_buf(), file.len(), file.modified().unwrap());
-    if let Some(sections) = known().get(&key) {
+    (path.to_path_buf(), file.len(), file.modified().unwrap())
+}
+
+fn sections(path: &Path) -> Sections {
+    if let Some(sections) = known().get(&key(path)) {
         return Arc::clone(sections);
     }
-    let out = tool("ffprobe", &["-v", "error", "-show_format", "-show_streams", text(path)]);
-    let (mut format, mut streams, mut within) = (Section::new(), Vec::new(), Vec::new());
+    ask(path, &[]).0
+}
+
+/// Asks ffprobe of a file, its streams and what `more` says; gives the frames' sections besides.
+fn ask(path: &Path, more: &[&str]) -> (Sections, Vec<Section>) {
+    let all = [&["-v", "error", "-show_format", "-show_streams"], more, &[text(path)]].concat();
+    let out = tool("ffprobe", &all);
+    let (mut format, mut streams, mut frames) = (Section::new(), Vec::new(), Vec::new());
+    let mut within = Vec::new();
     for line in String::from_utf8(out).unwrap().lines() {
         match line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             Some(end) if end.starts_with('/') => drop(within.pop()),
-            Some("STREAM") => {
-                streams.push(Section::new());
-                within.push("STREAM".to_string());
+            Some(begin) => {
+                match begin {
+                    "STREAM" => streams.push(Section::new()),
+                    "FRAME" => frames.push(Section::new()),
+                    _ => {}
+                }
+                within.push(begin.to_string());
             }
-            Some(begin) => within.push(begin.to_string()),
             None => {
                 // What lies deeper is about side data.
                 let section = match within.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                     ["STREAM"] => streams.last_mut().unwrap(),
+                    ["FRAME"] => frames.last_mut().unwrap(),
                     ["FORMAT"] => &mut format,
                     _ => continue,
                 };
@@ -187,8 +204,8 @@ fn sections(path: &Path) -> Arc<Vec<Section>> {
         }
     }
     let sections = Arc::new([vec![format], streams].concat());
-    known().insert(key, Arc::clone(&sections));
-    sections
+    known().insert(key(path), Arc::clone(&sections));
+    (sections, frames)
 }
 
 /// A figure of a stream (`v:0`, `a`, …) as ffprobe tells it; of several streams a line each.
@@ -235,24 +252,10 @@ pub fn times(path: &Path) -> Vec<f64> {
 
 /// The same; none where the file does not say.
 pub fn times_if_said(path: &Path) -> Option<Vec<f64>> {
-    let out = tool(
-        "ffprobe",
-        &[
-            "-v",
-            "error",
-            "-select_streams",
-            "v:0",
-            "-show_entries",
-            "frame=pts_time",
-            "-of",
-            "csv=p=0",
-            text(path),
-        ],
-    );
-    let lines = String::from_utf8(out).unwrap();
-    // Lines about side data are empty.
-    let lines = lines.lines().map(|l| l.trim_end_matches(',')).filter(|l| !l.is_empty());
-    lines.map(|l| l.parse().ok()).collect()
+    let (sections, frames) = ask(path, &["-show_frames", "-show_entries", "frame=stream_index,pts_time"]);
+    let video = sections[1..].iter().find(|s| s["codec_type"] == "video")?["index"].clone();
+    let frames = frames.iter().filter(|f| f["stream_index"] == video);
+    frames.map(|f| f["pts_time"].parse().ok()).collect()
 }
 
 /// A decoded frame as R, G, B, A.
@@ -314,8 +317,12 @@ pub fn pictures(folder: &Path) -> Vec<Frame> {
 /// Peak signal to noise ratio in decibels.
 pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     assert_eq!(a.len(), b.len());
-    let squares = a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
-    let mean = squares.sum::<f64>() / a.len() as f64;
+    // Whole numbers, which the compiler makes vectors of.
+    let squares = a
+        .chunks(1 << 16)
+        .zip(b.chunks(1 << 16))
+        .map(|(a, b)| u64::from(a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>()));
+    let mean = squares.sum::<u64>() as f64 / a.len() as f64;
     if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
 }
 

@@ -1,13 +1,15 @@
 //! Parts of files that have no index, and of files of which an edit list shows a part.
 
 use crate::media::*;
+use crate::quick::quick;
 use std::path::{Path, PathBuf};
 
 const LOOP: &str = ",loop=loop=1:size=120";
 const H264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-g", "90", "-c:a", "aac"];
-const SMALL: [&str; 6] = ["--size", "96x96", "--background", "blur", "--timeout", "20"];
-/// Where frames are counted and sound is heard, and no picture is looked at.
-const QUICK: [&str; 8] = [TINY[0], TINY[1], SELDOM[0], SELDOM[1], "--background", "white", "--timeout", "20"];
+/// Of all that is tested here, mattes are no part: frames are counted and told apart, and sound is heard.
+fn fast() -> Vec<&'static str> {
+    [&quick()[..], &["--background", "white", "--timeout", "20"]].concat()
+}
 
 /// Which of the frames of the whole the pictures are.
 fn places(part: &[Frame], whole: &[Frame]) -> Vec<usize> {
@@ -19,7 +21,7 @@ fn places(part: &[Frame], whole: &[Frame]) -> Vec<usize> {
 /// The pictures of a part of a file, each for itself.
 fn shown(input: &Path, folder: &Path, more: &[&str]) -> Vec<Frame> {
     let alone = ["--format", "png", "--set", "temporal-smoothing=0", "--overwrite"];
-    convert(input, &folder.join("frames"), &[&SMALL[..], &alone, more].concat());
+    convert(input, &folder.join("frames"), &[&fast()[..], &alone, more].concat());
     pictures(&folder.join("frames"))
 }
 
@@ -35,7 +37,20 @@ fn a_part_is_found_without_an_index() {
         std::fs::write(&path, tool("ffmpeg", &all)).unwrap();
         path
     };
-    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-g", "60", "-c:a", "libopus", "-f", "webm"];
+    let vp8 = [
+        "-c:v",
+        "libvpx",
+        "-threads",
+        "1",
+        "-deadline",
+        "realtime",
+        "-g",
+        "60",
+        "-c:a",
+        "libopus",
+        "-f",
+        "webm",
+    ];
     let frag = [&H264[..], &["-movflags", "frag_keyframe+empty_moov", "-f", "mp4"]].concat();
     let avi = made.join("a.avi");
     let mpeg4 = ["-c:v", "mpeg4", "-g", "60", "-c:a", "libmp3lame", avi.to_str().unwrap()];
@@ -53,7 +68,7 @@ fn a_part_is_found_without_an_index() {
         let whole = shown(&input, &folder, &[]);
         assert!((119..=120).contains(&whole.len()), "{}: {}", input.display(), whole.len());
         // A gap in its sound would end qtmux.
-        convert(&input, &folder.join("whole.mov"), &[&QUICK[..], &["--overwrite"]].concat());
+        convert(&input, &folder.join("whole.mov"), &[&fast()[..], &["--overwrite"]].concat());
         // By the times in this one, 45 ms are missing after its first packet of sound, which ffmpeg closes up.
         let exact = if input.ends_with("frag.mp4") { 0.08 } else { 0.034 };
         for (start, first) in [("1.4", 42), ("2.2", 66)] {
@@ -68,7 +83,7 @@ fn a_part_is_found_without_an_index() {
             formats.rotate_left(1);
             for format in &formats[..2] {
                 let path = folder.join(format!("a.{format}"));
-                convert(&input, &path, &[&QUICK[..], &part, &["--overwrite"]].concat());
+                convert(&input, &path, &[&fast()[..], &part, &["--overwrite"]].concat());
                 let start: f64 = start.parse().unwrap();
                 assert!((30..=31).contains(&times(&path).len()), "{} {format}", input.display());
                 assert!((seconds(&path) - 1.0).abs() < 0.08, "{}: {} s", input.display(), seconds(&path));
@@ -85,7 +100,7 @@ fn a_part_is_found_without_an_index() {
         if input.ends_with("pipe.webm") {
             // As many as there are in that time, though the sound's priming has moved them by 7 ms.
             let path = folder.join("exact.mov");
-            convert(&input, &path, &[&QUICK[..], &["--start", "1.5", "--duration", "1"]].concat());
+            convert(&input, &path, &[&fast()[..], &["--start", "1.5", "--duration", "1"]].concat());
             let got = times(&path);
             assert_eq!((got.len(), got[0]), (30, 0.0), "{got:?}");
         }
@@ -100,7 +115,7 @@ fn a_part_within_a_picture_that_is_shown_for_long() {
     let folder = folder("slides");
     let input = clip("slides.flv", 4.0, ",fps=1/2", &["-an", "-c:v", "flv"]);
     let path = folder.join("a.webm");
-    convert(&input, &path, &[&QUICK[..], &["--start", "0.6", "--duration", "1"]].concat());
+    convert(&input, &path, &[&fast()[..], &["--start", "0.6", "--duration", "1"]].concat());
     assert_eq!(times(&path), [0.0]);
 }
 
@@ -137,7 +152,7 @@ fn what_an_edit_list_shows_is_all_there() {
         let want: usize = probe(&input, "v:0", "nb_read_frames").parse().unwrap();
         for format in ["mov", "webm", "mp4"] {
             let path = folder.join(format!("{cut}.{format}"));
-            convert(&input, &path, &QUICK);
+            convert(&input, &path, &fast());
             let got = times(&path);
             // Of a cut within a frame the rest of that is shown.
             assert!((want..=want + 1).contains(&got.len()), "{cut} {format}: {} of {want}", got.len());
@@ -219,12 +234,12 @@ fn edit_lists_of_several_parts() {
         std::fs::write(&input, with_edits(&source, edits)).unwrap();
         for format in ["mov", "webm"] {
             if ["back", "twice", "slow"].contains(&name) {
-                let said = refuse(&input, &none.join(format!("a.{format}")), &SMALL, 1);
+                let said = refuse(&input, &none.join(format!("a.{format}")), &fast(), 1);
                 assert!(said.contains("edit list") && said.contains("ffmpeg -i IN"), "{name}: {said}");
                 continue;
             }
             let path = folder.join(format!("{name}.{format}"));
-            convert(&input, &path, &QUICK);
+            convert(&input, &path, &fast());
             // ffmpeg is no help here: it shows whole packets at the ends of pieces.
             let (mut at, mut want, mut beeps) = (0, 0, Vec::new());
             for (length, from, _) in edits.iter().map(|e| (e.0 as i32, e.1, e.2)) {

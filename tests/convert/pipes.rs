@@ -1,6 +1,7 @@
 //! Frames through pipes, and a folder that is watched.
 
 use crate::media::*;
+use crate::quick::quick;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -130,7 +131,7 @@ fn frames_go_out_through_a_pipe() {
             assert!(worst > 25.0, "{size}: {worst} dB");
         }
     }
-    let out = bgremove(&[&[text(&input), "-", "--format", "webm", "--json"], &TINY[..]].concat());
+    let out = bgremove(&[&[text(&input), "-", "--format", "webm", "--json"], &quick()[..]].concat());
     let film = folder.join("a.webm");
     std::fs::write(&film, &out.stdout).unwrap();
     assert_eq!(frames(&film).len(), 30);
@@ -150,9 +151,8 @@ fn a_folder_that_is_watched() {
     let (inside, out) = (folder("inbox"), folder("inbox-out"));
     let start = || {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
-        let what =
-            ["convert", "--watch", text(&inside), "-o", text(&out), "--model", "light", "--size", "96x96"];
-        tool.args(what).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        tool.args(["convert", "--watch", text(&inside), "-o", text(&out)]).args(quick());
+        tool.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let until = |what: &str, done: &dyn Fn() -> bool| {
         let begin = Instant::now();

@@ -2,6 +2,7 @@
 
 use crate::behaviour::{end, files, interrupt, start};
 use crate::media::*;
+use crate::quick::quick;
 use crate::record::record;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -136,16 +137,15 @@ fn of_several_inputs() {
     let whole = folder.join("whole.mp4");
     std::fs::copy(silent(), &whole).unwrap();
     let (out, records) = (folder.join("out"), folder.join("records"));
-    let run = bgremove(&[
+    let all = [
         broken.to_str().unwrap(),
         whole.to_str().unwrap(),
         "--output-folder",
         out.to_str().unwrap(),
         "--report",
         records.to_str().unwrap(),
-        TINY[0],
-        TINY[1],
-    ]);
+    ];
+    let run = bgremove(&[&all[..], &quick()].concat());
     assert_eq!(run.status.code(), Some(1));
     assert_eq!(
         (files(&out), files(&records)),

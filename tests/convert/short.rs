@@ -1,6 +1,7 @@
 //! What the source promised and what came out.
 
 use crate::media::*;
+use crate::quick::quick;
 use crate::record::record;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,9 @@ use std::path::{Path, PathBuf};
 const LOOP: &str = ",loop=loop=1:size=120";
 const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
 /// What is tested are lengths and words.
-const SMALL: [&str; 6] = [TINY[0], TINY[1], SELDOM[0], SELDOM[1], "--timeout", "20"];
+fn small() -> Vec<&'static str> {
+    [&quick()[..], &["--timeout", "20"]].concat()
+}
 
 /// Six seconds with sound.
 fn six(name: &str, options: &[&str]) -> PathBuf {
@@ -34,7 +37,7 @@ fn events(out: &std::process::Output) -> Vec<Value> {
 fn a_source_that_breaks_off_is_no_success() {
     let (folder, made) = (folder("breaks-off"), folder("breaks-off-inputs"));
     let first = [&H264[..], &["-movflags", "+faststart"]].concat();
-    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    let vp8 = ["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-c:a", "libopus"];
     for (name, options, outputs, why) in [
         ("six.mp4", &first[..], &["a.webm", "a.mp4", "a.mov", "a.gif", "a.webp", "a.png"][..], "breaks off"),
         ("six.mkv", &H264, &["a.webm", "a.gif"], "breaks off"),
@@ -44,17 +47,17 @@ fn a_source_that_breaks_off_is_no_success() {
     ] {
         let cut = third(&six(name, options), &made);
         for output in outputs {
-            let more = [&SMALL[..], &["--background", "white"]].concat();
+            let more = [&small()[..], &["--background", "white"]].concat();
             let said = refuse(&cut, &folder.join(output), &more, 1);
             let wanted = ["less came out than it promises", why, "--duration", " of 6.0"];
             assert!(wanted.iter().all(|w| said.contains(w)), "{name} to {output}: {said}");
             assert_eq!(said.trim().lines().filter(|l| !l.contains("left out")).count(), 1, "{said}");
         }
         // What it says helps.
-        let said = refuse(&cut, &folder.join("a.webm"), &SMALL, 1);
+        let said = refuse(&cut, &folder.join("a.webm"), &small(), 1);
         let least = said.split_once("--duration ").unwrap().1.split(' ').next().unwrap();
         let path = folder.join("a.webm");
-        convert(&cut, &path, &[&SMALL[..], &["--duration", least]].concat());
+        convert(&cut, &path, &[&small()[..], &["--duration", least]].concat());
         assert!((seconds(&path) - least.parse::<f64>().unwrap()).abs() < 0.1, "{name}: {}", seconds(&path));
         std::fs::remove_file(path).unwrap();
     }
@@ -63,7 +66,7 @@ fn a_source_that_breaks_off_is_no_success() {
     let (output, report) = (folder.join("a.webm"), made.join("report.json"));
     let all =
         [cut.to_str().unwrap(), output.to_str().unwrap(), "--json", "--report", report.to_str().unwrap()];
-    let out = bgremove(&[&all[..], &SMALL].concat());
+    let out = bgremove(&[&all[..], &small()].concat());
     assert_eq!(out.status.code(), Some(1));
     let last = events(&out).pop().unwrap();
     assert_eq!((last["event"].as_str(), last["code"].as_str()), (Some("error"), Some("convert/short")));
@@ -89,26 +92,26 @@ fn what_is_a_little_short_is_said_and_kept() {
     with_length(&clip("two.mkv", 2.0, "", &H264), &input, Some(2400.0));
     let (output, report) = (folder.join("a.webm"), folder.join("report.json"));
     let all = [input.to_str().unwrap(), output.to_str().unwrap(), "--report", report.to_str().unwrap()];
-    let out = bgremove(&[&all[..], &SMALL].concat());
+    let out = bgremove(&[&all[..], &small()].concat());
     assert!(out.status.success(), "{}", said(&out));
     assert!(said(&out).contains("warning: less came out than it promises"), "{}", said(&out));
     assert!(said(&out).contains("(convert/short)"), "{}", said(&out));
     assert_eq!(times(&output).len(), 60);
     let warnings = record(&report)["warnings"].clone();
     assert!(warnings.as_array().unwrap().iter().any(|w| w["code"] == "convert/short"), "{warnings}");
-    let out = bgremove(&[&all[..], &SMALL, &["--json", "--overwrite"]].concat());
+    let out = bgremove(&[&all[..], &small(), &["--json", "--overwrite"]].concat());
     let events = events(&out);
     let warning = events.iter().find(|e| e["event"] == "warning").unwrap();
     assert_eq!(warning["code"], "convert/short");
     // What was asked for is there.
-    let out = bgremove(&[&all[..], &SMALL, &["--duration", "1.5", "--overwrite"]].concat());
+    let out = bgremove(&[&all[..], &small(), &["--duration", "1.5", "--overwrite"]].concat());
     assert!(out.status.success() && !said(&out).contains("promises"), "{}", said(&out));
 }
 
 #[test]
 fn nothing_is_said_of_whole_sources() {
     let (folder, made) = (folder("whole"), folder("whole-inputs"));
-    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    let vp8 = ["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-c:a", "libopus"];
     let vp9 = ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus"];
     let mp3 = ["-c:v", "mpeg4", "-c:a", "libmp3lame"];
     let frag = [&H264[..], &["-movflags", "frag_keyframe+empty_moov"]].concat();
@@ -174,7 +177,7 @@ fn nothing_is_said_of_whole_sources() {
         let output = folder.join(output);
         let all =
             [two_sounds.to_str().unwrap(), output.to_str().unwrap(), "--audio-track", track, "--overwrite"];
-        let out = bgremove(&[&all[..], &SMALL].concat());
+        let out = bgremove(&[&all[..], &small()].concat());
         assert!(out.status.success() && !said(&out).contains("promises"), "{track}: {}", said(&out));
     }
     let mut wrong = Vec::new();
@@ -185,7 +188,7 @@ fn nothing_is_said_of_whole_sources() {
             let output = folder.join(outputs[(n + m * 2) % outputs.len()]);
             let all =
                 [input.to_str().unwrap(), output.to_str().unwrap(), "--background", "white", "--overwrite"];
-            let out = bgremove(&[&all[..], &SMALL, more].concat());
+            let out = bgremove(&[&all[..], &small(), more].concat());
             if !out.status.success() || said(&out).contains("promises") {
                 wrong.push(format!("{} to {} {more:?}: {}", input.display(), output.display(), said(&out)));
             }
@@ -197,14 +200,14 @@ fn nothing_is_said_of_whole_sources() {
 #[test]
 fn an_unknown_length_is_shown_as_unknown() {
     let (folder, made) = (folder("unknown"), folder("unknown-inputs"));
-    let vp8 = ["-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"];
+    let vp8 = ["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-c:a", "libopus"];
     let recorded = made.join("recorded.webm");
     with_length(&clip("two.webm", 2.0, "", &vp8), &recorded, None);
     let raw = clip("raw.h264", 2.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
     let output = folder.join("a.webm");
     for (input, known) in [(&recorded, false), (&raw, false), (&plain(), true)] {
         let what = [input.to_str().unwrap(), output.to_str().unwrap(), "--overwrite", "--json"];
-        let out = bgremove(&[&what[..], &SMALL].concat());
+        let out = bgremove(&[&what[..], &small()].concat());
         assert!(out.status.success(), "{}", said(&out));
         let text = String::from_utf8(out.stdout).unwrap();
         let events: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
@@ -218,10 +221,11 @@ fn an_unknown_length_is_shown_as_unknown() {
         }
         // On a terminal.
         let line = format!(
-            "{} convert {} {} --overwrite --size 96x96 --model light",
+            "{} convert {} {} --overwrite {}",
             env!("CARGO_BIN_EXE_bgremove"),
             input.display(),
-            output.display()
+            output.display(),
+            quick().join(" ")
         );
         let Ok(out) = std::process::Command::new("script").args(["-qec", &line, "/dev/null"]).output() else {
             crate::skip::skip("an_unknown_length_is_shown_as_unknown", "`script` does not run");

@@ -54,31 +54,10 @@ fn first(path: &Path, what: &str) -> String {
     probe(path, "v:0", what).lines().next().unwrap_or_default().trim_end_matches(',').to_string()
 }
 
-/// Seconds at which beeps begin.
-fn beeps(path: &Path) -> Vec<f64> {
-    // Silence before a late start and in gaps is written out, so that places are times.
-    let gaps = "aresample=async=48000:min_hard_comp=0.01:first_pts=0";
-    let all = [
-        "-v",
-        "error",
-        "-i",
-        text(path),
-        "-map",
-        "0:a:0",
-        "-af",
-        gaps,
-        "-f",
-        "s16le",
-        "-ac",
-        "1",
-        "-ar",
-        "48000",
-        "-",
-    ];
-    let bytes = tool("ffmpeg", &all);
-    let begin = figure(path, "start_time").unwrap_or(0.0);
+/// Seconds at which beeps begin in samples of 16 bits, 48,000 a second, of which the first is at `begin`.
+fn beeps(samples: &[u8], begin: f64) -> Vec<f64> {
     let mut out: Vec<f64> = Vec::new();
-    for (n, sample) in bytes.as_chunks::<2>().0.iter().enumerate() {
+    for (n, sample) in samples.as_chunks::<2>().0.iter().enumerate() {
         let time = begin + n as f64 / 48_000.0;
         let is_loud = i16::from_le_bytes(*sample).unsigned_abs() > 6_000;
         if is_loud && out.last().is_none_or(|last| time - last > 0.5) {
@@ -113,27 +92,39 @@ pub fn look(path: &Path) -> Seen {
     if path.extension().is_some_and(|e| e == "webp") {
         return webp(path);
     }
-    let (frames, (w, h)) = decoded(path);
+    // First, since it tells all else as well.
+    let times = times_if_said(path);
+    let has_sound = !probe(path, "a:0", "codec_name").is_empty();
+    let (frames, (w, h), samples) = decoded(path, has_sound);
     let aspect = first(path, "sample_aspect_ratio");
     let aspect =
         aspect.split_once(':').and_then(|(a, b)| Some(a.parse::<f64>().ok()? / b.parse::<f64>().ok()?));
-    let has_sound = !probe(path, "a:0", "codec_name").is_empty();
+    let begin = figure(path, "start_time").unwrap_or(0.0);
     Seen {
         frames: frames.iter().map(|f| Look::new(f, w, h)).collect(),
-        times: times_if_said(path),
+        times,
         size: (w as f64 * aspect.filter(|a| *a > 0.0).unwrap_or(1.0), h as f64),
-        beeps: has_sound.then(|| beeps(path)),
+        beeps: samples.map(|s| beeps(&s, begin)),
         length: figure(path, "duration"),
     }
 }
 
-/// The frames of the first video of a file, upright, as R, G, B, A.
-pub fn decoded(path: &Path) -> (Vec<Vec<u8>>, (usize, usize)) {
-    let mut all = vec!["-v", "error"];
+/// Frames as R, G, B, A, and their size; samples of the sound.
+type Decoded = (Vec<Vec<u8>>, (usize, usize), Option<Vec<u8>>);
+
+/// The frames of the first video of a file, upright, and the first sound: one start of ffmpeg, which takes a tenth of a second.
+fn decoded(path: &Path, has_sound: bool) -> Decoded {
+    let mut all = vec!["-v", "error", "-y"];
     all.extend(decoder(&first(path, "codec_name")));
     // Netpbm's PAM says its size in each picture's header, whatever turns the frames.
     all.extend(["-i", text(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "image2pipe"]);
     all.extend(["-c:v", "pam", "-pix_fmt", "rgba", "-"]);
+    let sound = path.with_extension("s16le");
+    if has_sound {
+        // Silence before a late start and in gaps is written out, so that places are times.
+        all.extend(["-map", "0:a:0", "-af", "aresample=async=48000:min_hard_comp=0.01:first_pts=0"]);
+        all.extend(["-f", "s16le", "-ac", "1", "-ar", "48000", text(&sound)]);
+    }
     let bytes = tool("ffmpeg", &all);
     let (mut at, mut size, mut frames) = (0, (0, 0), Vec::new());
     while let Some(end) = bytes[at..].windows(7).position(|w| w == b"ENDHDR\n") {
@@ -147,5 +138,5 @@ pub fn decoded(path: &Path) -> (Vec<Vec<u8>>, (usize, usize)) {
         at = from + size.0 * size.1 * 4;
         frames.push(bytes[from..at].to_vec());
     }
-    (frames, size)
+    (frames, size, has_sound.then(|| std::fs::read(sound).unwrap()))
 }

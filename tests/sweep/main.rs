@@ -54,7 +54,7 @@ const FILES: [(&str, &str); 10] = [
     ("a.mp4", "-c:v libx264 -g 4 -bf 2 -c:a aac"),
     ("frag.mp4", "-c:v libx264 -g 3 -movflags frag_keyframe+empty_moov -an"),
     ("a.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -an"),
-    ("a.mkv", "-c:v libvpx -deadline realtime -an"),
+    ("a.mkv", "-c:v libvpx -threads 1 -deadline realtime -an"),
     ("a.mov", "-c:v prores_ks -profile:v 4444 -pix_fmt yuva444p10le -an"),
     ("a.avi", "-c:v mjpeg -c:a pcm_s16le"),
     ("a.ts", "-c:v mpeg2video -c:a mp2"),

@@ -21,7 +21,7 @@ pub fn rows() -> Vec<Kind> {
             "vp9.mp4",
             "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -crf 8 -b:v 0 -pix_fmt yuv420p -c:a aac",
         ),
-        of("vp8.webm", "-c:v libvpx -deadline realtime -crf 4 -b:v 4M -pix_fmt yuv420p -c:a libvorbis"),
+        of("vp8.webm", "-c:v libvpx -threads 1 -deadline realtime -crf 4 -b:v 4M -pix_fmt yuv420p -c:a libvorbis"),
         of("mjpeg.avi", "-c:v mjpeg -q:v 2 -c:a pcm_s16le"),
         of("mjpeg.mov", "-c:v mjpeg -q:v 2 -c:a pcm_s16le"),
         of("prores.mov", "-c:v prores_ks -profile:v 2 -pix_fmt yuv422p10le -c:a pcm_s24le"),

@@ -36,7 +36,7 @@ pub fn rows() -> Vec<Kind> {
         kind("no-times.mjpeg", "-c:v mjpeg -q:v 2").silent().told("all", "its frames have no times: --fps N"),
         kind("raw.m4v", "-c:v mpeg4 -q:v 2").silent(),
         kind("raw.m2v", "-c:v mpeg2video -q:v 2").silent(),
-        kind("vp8.ivf", "-c:v libvpx -deadline realtime -crf 8 -b:v 2M -pix_fmt yuv420p").silent(),
+        kind("vp8.ivf", "-c:v libvpx -threads 1 -deadline realtime -crf 8 -b:v 2M -pix_fmt yuv420p").silent(),
         kind("pictures", "").silent().color(COLOR).told("all", "it is a folder of pictures"),
         kind("picture.png", "-frames:v 1").frames(1, (25, 1)).silent().lasts(0.033),
         kind("picture.jpg", "-frames:v 1 -q:v 2").frames(1, (25, 1)).silent().lasts(0.033),
