@@ -40,6 +40,8 @@ pub mod temporal;
 pub mod video;
 mod webm;
 
+pub use webm::encoder_threads;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

@@ -40,16 +40,6 @@ const VP8: Codec =
 const VP9: Codec =
     Codec { factory: "vp9enc", media_type: "video/x-vp9", cq_level: 24, alpha_cq_level: 4, finest: 0 };
 
-impl Codec {
-    /// The threads of an encoder where nobody says how many. libvpx's of VP8 wait for each other at full speed: with two
-    /// encoders side by side, a decoder and a network, as many as there are processors take tens of times the time of one.
-    fn threads(self) -> u32 {
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let part = if self.factory == VP8.factory { processors / 4 } else { processors };
-        part.clamp(1, 16) as u32
-    }
-}
-
 const DEFAULT_BITRATE: u32 = 0;
 const DEFAULT_KEYFRAME_MAX_DIST: u32 = 128;
 const DEFAULT_CPU_USED: i32 = 4;
@@ -179,7 +169,7 @@ impl AlphaEnc {
         let parts = lock(&self.parts);
         let Ok(Parts { colour, alpha }) = &*parts else { return };
         let threads = match settings.threads {
-            0 => self.codec.threads(),
+            0 => crate::webm::encoder_threads(self.codec.factory),
             threads => threads,
         };
         let pixel_rate = *lock(&self.pixel_rate);

@@ -335,20 +335,12 @@ impl Encoding {
             return;
         }
         // The same settings as the alpha encoders', which take no frames without alpha.
-        // As the alpha encoders choose them; VP8's wait for each other at full speed.
-        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = match self.codec {
-            Codec::Vp9 => processors.min(16),
-            Codec::Vp8 => (processors / 4).clamp(1, 16),
-        };
+        let encoder = format!("{name}enc");
         line.then("videoconvert").then("video/x-raw,format=I420");
-        line.then(&format!("{name}enc"))
-            .name(&self.called("encoder"))
-            .set("deadline", "1000000")
-            .set("cpu-used", "4");
+        line.then(&encoder).name(&self.called("encoder")).set("deadline", "1000000").set("cpu-used", "4");
         line.set("end-usage", "cq").set("cq-level", &level);
         line.set("target-bitrate", &ceiling).set("keyframe-max-dist", "128");
-        line.set("threads", &threads.to_string());
+        line.set("threads", &gstbgremove::encoder_threads(&encoder).to_string());
         match self.codec {
             // With frames held back, GStreamer 1.22's loses the last ones where they are large.
             Codec::Vp9 => line.set("row-mt", "true").set("lag-in-frames", "0"),
