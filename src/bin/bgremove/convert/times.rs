@@ -72,6 +72,8 @@ impl Last {
                 duration = Some(to - from);
                 from
             }
+            // The first begins the stream: of a picture that is all there is, and some decoders give it no time.
+            (None, None) if count == 0 => gst::ClockTime::ZERO,
             (None, None) => return None,
         };
         if let Some(last) = self.pts {
@@ -181,6 +183,12 @@ mod tests {
             assert_eq!(out.iter().map(|o| o.0).collect::<Vec<_>>(), [0, 33, 66, 100]);
             assert_eq!((mended.timed, mended.moved), (timed, 0));
         }
-        assert!(Last::default().mend(None, None, None).is_none());
+    }
+
+    #[test]
+    fn a_picture_needs_no_time_and_a_stream_does() {
+        let mut last = Last::default();
+        assert_eq!(last.mend(None, None, None), Some((gst::ClockTime::ZERO, None)));
+        assert!(last.mend(None, None, None).is_none());
     }
 }
