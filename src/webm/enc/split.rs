@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use gst_video::VideoColorimetry;
 
 use super::keys::{KeyFrames, Request};
 use crate::sync::lock;
@@ -57,6 +58,7 @@ impl Split {
 
         let mut i420 = caps.to_owned();
         i420.make_mut().set("format", gst_video::VideoFormat::I420.to_str());
+        i420.make_mut().set("colorimetry", completed(info.colorimetry()).to_string());
         *lock(&self.state) = Some(State { info, chroma, chroma_stride: stride, since_key: None });
         let event = gst::event::Caps::builder(&i420).seqnum(seqnum).build();
         let alpha = self.alpha.push_event(event.clone());
@@ -329,5 +331,49 @@ impl ElementImpl for Split {
             lock(&self.keys).clear();
         }
         Ok(result)
+    }
+}
+
+/// What of a colorimetry is not known, as it goes with its matrix. The encoders write a matrix only where they know all of
+/// it, and players take BT.601 where none is written.
+fn completed(colorimetry: VideoColorimetry) -> VideoColorimetry {
+    use gst_video::{
+        VideoColorMatrix as Matrix, VideoColorPrimaries as Primaries, VideoTransferFunction as Transfer,
+    };
+    let matrix = colorimetry.matrix();
+    let (transfer, primaries) = match matrix {
+        Matrix::Bt709 => (Transfer::Bt709, Primaries::Bt709),
+        Matrix::Bt601 => (Transfer::Bt601, Primaries::Smpte170m),
+        Matrix::Bt2020 => (Transfer::Bt202012, Primaries::Bt2020),
+        _ => return colorimetry,
+    };
+    VideoColorimetry::new(
+        colorimetry.range(),
+        matrix,
+        Some(colorimetry.transfer()).filter(|t| *t != Transfer::Unknown).unwrap_or(transfer),
+        Some(colorimetry.primaries()).filter(|p| *p != Primaries::Unknown).unwrap_or(primaries),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_matrix_goes_with_is_filled_in_and_what_is_known_stays() {
+        gst::init().unwrap();
+        for (given, want) in [
+            ("2:3:0:0", "bt709"),
+            ("1:3:0:0", "1:3:5:1"),
+            ("2:4:0:0", "bt601"),
+            ("2:6:0:0", "bt2020"),
+            ("2:3:7:0", "2:3:7:1"),
+            ("2:3:0:4", "2:3:5:4"),
+            ("2:0:0:0", "2:0:0:0"),
+            ("sRGB", "sRGB"),
+        ] {
+            let [given, want] = [given, want].map(|c| c.parse::<VideoColorimetry>().unwrap());
+            assert!(completed(given) == want, "{given}: {}, not {want}", completed(given));
+        }
     }
 }
