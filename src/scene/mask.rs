@@ -22,6 +22,10 @@ const COMES: (f32, f32) = (0.2, 0.4);
 const SEED: f32 = 0.6;
 const PART: f32 = 0.5;
 const REACH: u8 = 14;
+/// Farther away something comes back as long as all that has come back makes the subject no larger than so many times
+/// what the network has lately called the subject, the largest; of which it forgets a part in each frame.
+const LARGER: f32 = 1.25;
+const SHRINKS: f32 = 1.0 / 600.0;
 /// Corrections of masks whose samples are finer than cells are at least so many cells wide: edges are better known to
 /// the network.
 const WIDE: f32 = 3.0;
@@ -55,9 +59,16 @@ pub struct Corrector {
     /// How far what differs is from the subject, in samples; 0 for what is not reached.
     grown: Vec<u8>,
     queue: Vec<usize>,
+    /// The largest part of the frame that the network alone has lately called the subject.
+    most: f32,
 }
 
 impl Corrector {
+    /// Forgets the subject.
+    pub fn reset(&mut self) {
+        self.most = 0.0;
+    }
+
     /// Takes in the network's mask.
     pub fn take(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
         let ((mw, mh), (wide, high)) = (size, cells);
@@ -73,6 +84,8 @@ impl Corrector {
             };
             self.spans = [span(mw, wide), span(mh, high)];
         }
+        let subject = mask.iter().filter(|m| **m > SEED).count() as f32 / mask.len() as f32;
+        self.most = subject.max(self.most * (1.0 - SHRINKS));
         by_cell(mask, mw, &self.across, &self.down, &mut self.raw);
         let [own, tmp] = &mut self.tmp;
         own.resize(mask.len(), 0);
@@ -170,7 +183,7 @@ impl Corrector {
         }
     }
 
-    /// Finds what differs and hangs together with the subject.
+    /// Finds what differs and hangs together with the subject: near it, and farther away as long as the subject is not too large.
     fn grow(&mut self, mask: &[f32]) {
         let (mw, mh) = self.size;
         self.grown.clear();
@@ -182,12 +195,13 @@ impl Corrector {
                 self.queue.push(at);
             }
         }
+        let most = (LARGER * self.most * mask.len() as f32) as usize;
         let mut next = 0;
         while let Some(&at) = self.queue.get(next) {
             next += 1;
-            let step = self.grown[at] + 1;
-            if step > REACH {
-                continue;
+            let step = self.grown[at].saturating_add(1);
+            if step > REACH && self.queue.len() >= most {
+                break;
             }
             let (x, y) = (at % mw, at / mw);
             for v in y.saturating_sub(1)..(y + 2).min(mh) {

@@ -57,6 +57,7 @@ impl Scene {
     /// Forgets the scene.
     pub fn reset(&mut self) {
         self.memory.reset();
+        self.corrector.reset();
         self.trusted = false;
         (self.moved, self.pass) = (0, 0);
     }
@@ -80,6 +81,7 @@ impl Scene {
             self.trusted = camera == Camera::Still;
             if camera == Camera::Moved {
                 self.moved += 1;
+                self.corrector.reset();
                 if self.moved >= MOVES {
                     self.pass = ONE_IN - 1;
                     return;

@@ -134,6 +134,44 @@ fn what_was_seen_as_background_goes_and_what_differs_from_it_comes_back() {
 }
 
 #[test]
+fn all_of_a_subject_comes_back_that_the_network_has_seen_before() {
+    let (mut noise, mut scene) = (Noise(10), Scene::new());
+    let walks = |n: usize| disc(12.0 * n.min(41) as f32 - 100.0, 90.0);
+    for n in 0..44 {
+        let p = mixed(Format::I420, &mut noise, walks(n), room);
+        scene.correct(&p.frame(), &mut mask(walks(n)), MW, MH);
+    }
+    // Then the network sees its lowest part, and masks are of another size now and then.
+    let alpha = walks(44);
+    let seen = |x, y| alpha(x, y) * f32::from(u8::from(y > 250.0));
+    let head = [372.0, 100.0, 412.0, 130.0];
+    let half: Vec<f32> = mask(seen).iter().flat_map(|m| [*m; 2]).collect();
+    let p = mixed(Format::I420, &mut noise, alpha, room);
+    scene.correct(&p.frame(), &mut half.clone(), 2 * MW, MH);
+    let p = mixed(Format::I420, &mut noise, alpha, room);
+    let mut corrected = mask(seen);
+    scene.correct(&p.frame(), &mut corrected, MW, MH);
+    assert!(mean(&corrected, head) > 0.9, "{} of the head is back", mean(&corrected, head));
+}
+
+#[test]
+fn a_screen_that_lights_up_beside_the_subject_does_not_become_a_part_of_it() {
+    let mut noise = Noise(11);
+    let mut scene = accustomed(Format::I420, &mut noise, 24);
+    let screen = [456.0, 40.0, 620.0, 320.0];
+    let alpha = disc(place(24), 60.0);
+    let behind = |x, y| if in_box(x, y, screen) { [200.0, 110.0, 150.0] } else { room(x, y) };
+    for _ in 0..4 {
+        let p = mixed(Format::I420, &mut noise, alpha, behind);
+        let mut corrected = mask(alpha);
+        scene.correct(&p.frame(), &mut corrected, MW, MH);
+        // But for what is next to it.
+        let rest = [545.0, 60.0, 620.0, 300.0];
+        assert!(mean(&corrected, rest) < 0.05, "{}", mean(&corrected, rest));
+    }
+}
+
+#[test]
 fn a_camera_that_moves_changes_nothing() {
     let (mut noise, mut scene) = (Noise(2), Scene::new());
     for n in 0..40 {

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes docs/scene.png, a picture of docs/refine.md: a man before a busy room, the camera stands still; a row for each frame and network.
+# Columns: the input, the cut-out without `remember-background`, and with it.
+# Needs `make build runtime models` and `tools/fetch_clips.sh --edges`; `make edges` sees to all of it.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+case ${1:-} in
+'') ;;
+-h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit ;;
+*) die "unknown option $1 (see --help)" ;;
+esac
+begin_sheet
+
+ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf scale=612:1080 -fps_mode passthrough -pix_fmt rgb24 -y "$work/room-%d.png"
+cell="crop=520:540:40:200,scale=iw/2:-1,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
+tag="drawtext=font=DejaVu Sans:fontsize=14:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
+columns=("input" "remember-background=false" "remember-background=true")
+rows=() stack="" n=0
+
+# row MODEL FRAME: chosen on the input, but for light's last, where it is worst.
+row() {
+    local graph how
+    for how in false true; do
+        cut_out room "$2" 60 "$work/$how.png" "$1" execution-provider=cpu "remember-background=$how"
+    done
+    graph="[0:v]$cell,$tag:text='$1, frame $2'[i]"
+    for how in 1 2; do
+        graph+=$(on_colour "$how" 0x00b140 "$cell")
+    done
+    ffmpeg -nostdin -v error -i "$work/room-$2.png" -i "$work/false.png" -i "$work/true.png" \
+        -filter_complex "$graph;[m1]nullsink;[m2]nullsink;[i][c1][c2]hstack=3" -frames:v 1 -y "$work/row-$n.png"
+    rows+=(-i "$work/row-$n.png")
+    stack+="[$n]"
+    n=$((n + 1))
+}
+row light 50
+row light 70
+row light 95
+row human 70
+
+width=268 x=0 labels=""
+for label in "${columns[@]}"; do
+    labels+=",drawtext=font=DejaVu Sans:text='$label':fontsize=14:fontcolor=white:x=$((x + width / 2))-tw/2:y=8"
+    x=$((x + width))
+done
+ffmpeg -nostdin -v error "${rows[@]}" -filter_complex "${stack}vstack=$n,pad=iw:ih+36:0:36:0x202020$labels" \
+    -frames:v 1 -compression_level 100 -pred mixed -y "$work/sheet.png"
+mv -f "$work/sheet.png" docs/scene.png
+say "wrote docs/scene.png"
