@@ -6,7 +6,7 @@
 use crate::compose::{self, Blur, Solid};
 use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
-use crate::matte::Sampler;
+use crate::sample::Sampler;
 use crate::morphology::{dilate, erode, quantise};
 use crate::refine::{Adjuster, Colors, Controls, Foreground, Quality, Refiner};
 use crate::scene::Scene;

@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::worker::{Expected, Job, Worker};
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use crate::temporal::{Carrier, Change, CutDetector};
 use std::collections::VecDeque;
 use std::mem::take;

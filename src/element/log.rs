@@ -2,7 +2,7 @@
 
 use super::imp::BgRemove;
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
 use crate::subjects::{Asked, Found, Wanted};
 use crate::sync::lock;

@@ -14,7 +14,7 @@ use crate::compose::{self, Background};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::layers::Layers;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use crate::paint::{Painter, Prepared};
 use crate::refine::{Adjuster, Colors, Refiner};
 use crate::runtime::Cancel;

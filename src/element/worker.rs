@@ -7,7 +7,8 @@ mod tests;
 mod thread;
 
 use crate::error::Result;
-use crate::matte::{Mask, Matting, Times};
+use crate::mask::Mask;
+use crate::matte::{Matting, Times};
 use crate::models::Network;
 use crate::runtime::Cancel;
 use crate::subjects::{Asked, Found};

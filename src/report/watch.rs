@@ -1,7 +1,7 @@
 //! Watches a stream for what its user would otherwise write to support about.
 
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use std::time::Duration;
 
 /// Less of the frame than this is no subject.

@@ -1,7 +1,8 @@
 //! A mask and its frame's colours in cells, the parts that hang together, and what grows from them.
 
 use crate::frame::Frame;
-use crate::matte::{Mask, Sampler};
+use crate::mask::Mask;
+use crate::sample::Sampler;
 use std::collections::VecDeque;
 
 /// Cells along the frame's longer side: as many as the coarsest network has samples.

@@ -14,7 +14,7 @@ mod track;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use cells::{Cells, NOBODY};
 use std::fmt;
 use track::{Track, Tracks};

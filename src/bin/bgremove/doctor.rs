@@ -1,25 +1,28 @@
 //! `bgremove doctor`: is everything here that bgremove needs, does it work, and how fast is it?
 //!
-//! Whatever might crash or hang is tried in a process of its own (`probe`), so that the page is written
+//! Whatever might crash or hang is tried in a process of its own ([`probe`](crate::probe), answered in [`answer`]), so that the page is written
 //! whatever happens. What is said has been tried: a format is made and read back, a provider loads a network.
 
+mod answer;
 mod check;
 mod formats;
 mod host;
 mod page;
-pub mod probe;
 mod speed;
 
 use crate::choice::{self, Here};
 use crate::convert::line::shell_word;
 use crate::install::{self, State, Watch};
+use crate::probe::{self, Probe};
 use crate::{Failure, print};
 use check::{Check, Mark};
 use gstbgremove::auto;
 use gstbgremove::key;
 use host::Home;
-use probe::Probe;
 use serde_json::{Map, Value, json};
+
+/// The version of tool and plugin.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID"));
 
 /// Looks at the machine.
 #[derive(clap::Args)]
@@ -44,7 +47,7 @@ pub struct Args {
 /// [`Failure::Told`] when a check has failed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(probe) = args.probe {
-        return probe::answer(probe, args.with.as_deref().unwrap_or_default());
+        return answer::answer(probe, args.with.as_deref().unwrap_or_default());
     }
     let home = Home::find();
     let mut checks = Vec::new();
@@ -111,8 +114,8 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
         return folder;
     }
     let what = format!("{version}, {path}");
-    checks.push(if version != probe::VERSION {
-        let why = format!("{what}, is of another version than this tool ({})", probe::VERSION);
+    checks.push(if version != VERSION {
+        let why = format!("{what}, is of another version than this tool ({})", VERSION);
         Check::failed(GROUP, "plugin", why).mend(home.plugin_instead_of(path.as_ref()))
     } else if found["by_pipelines"] == true {
         Check::good(GROUP, "plugin", format!("{what}, loads"))

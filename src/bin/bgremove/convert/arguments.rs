@@ -9,7 +9,7 @@ use super::tracks::TrackChoice;
 use super::values::{at_least_one, property, range, seconds, size, time};
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
-use crate::parts::{self, Ask, PartChoice, Share};
+use super::parts::{self, Ask, PartChoice, Share};
 use gstbgremove::auto;
 use gstbgremove::key;
 use std::path::PathBuf;

@@ -20,6 +20,7 @@ mod layered;
 pub mod line;
 pub(crate) mod output;
 pub(crate) mod packets;
+pub(crate) mod parts;
 mod picture;
 pub(crate) mod plan;
 mod premultiply;
@@ -42,7 +43,7 @@ pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
 use crate::inbox::{self, Come, FileState, Inbox};
-use crate::parts::PartChoice;
+use parts::PartChoice;
 use also::Also;
 use canvas::Canvas;
 use fault::Fault;

@@ -3,7 +3,7 @@
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
 use crate::convert::watch::Watch;
-use crate::parts::mark::{Mark, SourceId};
+use crate::convert::parts::mark::{Mark, SourceId};
 use std::path::{Path, PathBuf};
 
 /// A part and what it says of itself.

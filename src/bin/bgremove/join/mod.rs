@@ -16,7 +16,7 @@ use crate::convert::output::{self, Output};
 use crate::convert::progress::{Progress, Report};
 use crate::convert::watch::Watch;
 use crate::convert::{self, edits, values};
-use crate::parts::mark::SourceId;
+use crate::convert::parts::mark::SourceId;
 use gather::Whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -11,7 +11,7 @@ use crate::convert::progress::{Job, Progress};
 use crate::convert::tracks::TrackChoice;
 use crate::convert::watch::Watch;
 use crate::gstreamer::Running;
-use crate::parts::mark::SourceId;
+use crate::convert::parts::mark::SourceId;
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
