@@ -6,7 +6,7 @@ use super::flow::frames_in_delay;
 use super::loader::{NetworkLoader, PictureLoader};
 use super::log::Log;
 use super::messages::Posted;
-use super::properties::PROPERTIES;
+use super::properties::{PROPERTIES, nanoseconds};
 use super::settings::*;
 use super::state::StreamState;
 use super::timing::Timing;
@@ -202,12 +202,12 @@ impl ObjectImpl for BgRemove {
             "max-inference-rate" => settings.max_rate.to_value(),
             "reuse-threshold" => settings.reuse_threshold.to_value(),
             "lookahead" => settings.lookahead.to_value(),
-            "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
-            "max-mask-age" => settings.max_mask_age.map_or(0, |t| t.as_nanos() as u64).to_value(),
-            "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
+            "matte-delay" => nanoseconds(Some(settings.matte_delay)).to_value(),
+            "max-mask-age" => nanoseconds(settings.max_mask_age).to_value(),
+            "inference-timeout" => nanoseconds(settings.timeout).to_value(),
             "on-error" => settings.on_error.to_value(),
             "job-id" => self.job_id().to_value(),
-            "stats-interval" => settings.stats_interval.map_or(0, |t| t.as_nanos() as u64).to_value(),
+            "stats-interval" => nanoseconds(settings.stats_interval).to_value(),
             "report-location" => settings.report_location.to_value(),
             "write-tags" => settings.write_tags.to_value(),
             #[cfg(feature = "analytics")]

@@ -1,6 +1,6 @@
 //! The element's properties as one plain struct.
 
-use crate::compose::{self, Background, LEAST_BLUR};
+use crate::compose::{self, Background};
 use crate::key;
 use crate::layers::Layers;
 use crate::refine;
@@ -159,8 +159,6 @@ pub const DEFAULT_SUBJECT: &str = "all";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
 /// The green of green screens, as 0xAARRGGBB.
 pub const DEFAULT_COLOR: u32 = 0xff00_b140;
-/// Percent of the frame's height.
-pub const MOST_BLUR: f32 = 50.0;
 
 /// What the properties say. The streaming thread works on a copy.
 #[derive(Clone, Debug)]
@@ -247,7 +245,7 @@ impl Default for Settings {
             shown: DEFAULT_BACKGROUND.into(),
             texts: 0,
             color: DEFAULT_COLOR,
-            blur: LEAST_BLUR,
+            blur: compose::BLUR,
             fit: BackgroundFit::default(),
             output: Output::default(),
             layers: Layers::empty(),

@@ -18,6 +18,7 @@ use crate::{Failure, print};
 use check::{Check, Mark};
 use gstbgremove::auto;
 use gstbgremove::key;
+use gstbgremove::runtime::{Provider, data_folder};
 use host::Home;
 use serde_json::{Map, Value, json};
 
@@ -163,8 +164,9 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     }
     // Other libraries that are installed, and are opened where their provider is asked for.
     let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
-    for (name, folder) in OTHERS.into_iter().filter(|_| !named) {
-        let folder = gstbgremove::runtime::data_folder().join(folder);
+    for other in OTHERS.into_iter().filter(|_| !named) {
+        let (name, Some(folder)) = (other.name(), other.folder()) else { continue };
+        let folder = data_folder().join(folder);
         let library = folder.join("libonnxruntime.so");
         if !folder.is_dir() || std::path::Path::new(path).starts_with(&folder) {
             continue;
@@ -200,9 +202,8 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     runs
 }
 
-/// The providers whose libraries the user may have installed, and where.
-const OTHERS: [(&str, &str); 3] =
-    [("openvino", "runtime-openvino"), ("webgpu", "runtime-webgpu"), ("cuda", "runtime-cuda")];
+/// The providers whose libraries the user may have installed; `make` has a target for each.
+const OTHERS: [Provider; 3] = [Provider::OpenVino, Provider::WebGpu, Provider::Cuda];
 
 /// A provider that a library has, on each of its devices; whether it runs a network. `library`: where it is not the one that is found by
 /// itself.

@@ -90,6 +90,20 @@ impl Format {
         matches!(self, Webm | Mp4).then_some(8)
     }
 
+    /// The names of its codecs for video and sound.
+    pub fn codecs(self, codec: Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
+        match self {
+            Webm if codec == Codec::Vp8 => ("VP8", Some("Opus")),
+            Webm => ("VP9", Some("Opus")),
+            Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
+            Mp4 => ("H.264", Some("AAC")),
+            Gif => ("GIF", None),
+            Webp => ("WebP", None),
+            Png => ("PNG", None),
+            Y4m | Raw => ("raw video", None),
+        }
+    }
+
     /// Whether it can say that pixels are not square.
     pub fn has_pixel_aspect(self) -> bool {
         matches!(self, Webm | Mov | Mp4 | Y4m)

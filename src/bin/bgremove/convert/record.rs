@@ -2,7 +2,6 @@
 //! of the files.
 
 use super::fault::Fault;
-use super::format::Format;
 use super::input::Input;
 use super::line::Line;
 use super::plan::Plan;
@@ -246,22 +245,6 @@ pub struct Written<'a> {
 pub fn probe(path: &Path) -> Result<(), String> {
     let folder = gstbgremove::draft::folder_of(path);
     tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
-}
-
-impl Format {
-    /// The names of its codecs for video and sound.
-    fn codecs(self, codec: super::format::Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Webm if codec == super::format::Codec::Vp8 => ("VP8", Some("Opus")),
-            Self::Webm => ("VP9", Some("Opus")),
-            Self::Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
-            Self::Mp4 => ("H.264", Some("AAC")),
-            Self::Gif => ("GIF", None),
-            Self::Webp => ("WebP", None),
-            Self::Png => ("PNG", None),
-            Self::Y4m | Self::Raw => ("raw video", None),
-        }
-    }
 }
 
 fn object(value: Value) -> Map<String, Value> {
