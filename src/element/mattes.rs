@@ -11,10 +11,11 @@ const CLEAR: usize = 180;
 /// The mattes of a frame, tight and of its size.
 #[derive(Default)]
 pub struct Mattes {
-    /// What of each pixel is the subject, and with the alpha that the frame had before multiplied in.
+    /// The matte of the subject; and the same with the alpha that the frame had before multiplied in.
     subject: [Vec<u8>; 2],
-    /// And what is the background; and that without what lies next to the subject, as it goes before what is remembered.
+    /// The matte of the background, in the same two forms.
     background: [Vec<u8>; 2],
+    /// The background's matte, eroded around the subject, for compositing over the plate.
     clear: [Vec<u8>; 2],
     scratch: Vec<u8>,
     /// What takes no part in a blurred background.

@@ -170,10 +170,9 @@ pub struct Settings {
     pub resolution: u32,
     /// The text of the property.
     pub background: String,
-    /// What is in force: what the text means, or while its picture is being read, what one before it meant; `None`
-    /// until it has been read on the way to READY.
+    /// Active background; the previous one while a new picture loads, `None` until the first has been read on the way to READY.
     pub backdrop: Option<Background>,
-    /// The text of what is in force.
+    /// The text of the active background.
     pub shown: String,
     /// Counts the texts: the picture of an earlier one is not wanted any more.
     pub texts: u64,

@@ -263,8 +263,8 @@ impl StreamState {
                 .is_some_and(|(from, to)| compose::rgb::takes(from, to))
     }
 
-    /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
+    /// Converts the frame's colours into private scratch memory, in the format that goes out, as the settings in force want
+    /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]).
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when the buffer does not hold what its caps say.
@@ -272,8 +272,8 @@ impl StreamState {
         self.converter.convert(input)
     }
 
-    /// Makes of the frame's colours, which are there already or have been put there ([`StreamState::convert`]), the frame that goes out, with edges as
-    /// fine as `quality`. Each byte of `output` is written once, in its final form.
+    /// Makes of the frame's colours, which are there already or have been put there ([`StreamState::convert`]), the
+    /// frame that goes out, with edges as fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.

@@ -6,13 +6,15 @@ use super::exposure;
 use super::memory::{KNOWN, Memory, QUARTERS, STEPS};
 
 /// The change of brightness, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
-/// more, all distances count as so many times less, up to the second.
+/// more, all distances count as so many times less.
 const QUIET: f32 = 0.5;
+/// So many times less at most.
 const MOST_NOISE: f32 = 2.5;
-/// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still; how much of
-/// it has to be as before for the memory to be kept; and how many cells it takes to say so.
+/// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still.
 const TEXTURE: i32 = 4;
+/// How much of it has to be as before for the memory to be kept.
 const LOST: f32 = 0.8;
+/// How many cells with texture it takes to say so.
 const TELLING: usize = 30;
 /// How much of it has to be as before for the camera to stand still.
 const STILL: f32 = 0.9;

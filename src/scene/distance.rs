@@ -5,19 +5,20 @@ use rayon::prelude::*;
 use super::memory::{KNOWN, Memory, QUARTERS, ROWS, STEPS};
 use crate::simd::multiversion;
 
-/// Distance from the mean, in levels (0..255), up to which a cell looks the same, and from which it does not, in little
-/// noise.
+/// Distance from the mean, in levels (0..255), up to which a cell looks the same, in little noise.
 const SAME: f32 = 2.5;
+/// Distance from which on it does not, in little noise.
 const OTHER: f32 = 6.0;
 /// What a tint's distance counts for, against one of brightness.
 pub const TINT: f32 = 1.5;
 /// How far a cell is from the background, in levels, where something else begins to be there, and where it is, in little
-/// noise; and for how many frames the background has to have been seen for that.
+/// noise.
 const DIFFERS: (f32, f32) = (10.0, 24.0);
+/// For how many frames the background has to have been seen for that.
 const SURE: u8 = 10;
-/// A shadow takes this part of the brightness at most, and of the tints the same part. For each level that it takes of
-/// brightness, tints may be off by so much beside that.
+/// A shadow takes this part of the brightness at most, and of the tints the same part.
 const SHADE: f32 = 0.5;
+/// For each level that it takes of brightness, tints may be off by so much beside that.
 const SHADE_TINT: f32 = 0.12;
 
 impl Memory {

@@ -13,23 +13,27 @@ use crate::simd::multiversion;
 
 /// Alpha from which on a cell and all around it are foreground.
 const FOREGROUND: u8 = 242;
-/// Up to this alpha a pixel counts as empty (less is taken away as haze), and from the next on as full. Below the third, a place that
-/// may be a shadow gets no more alpha than it had.
+/// Up to this alpha a pixel counts as empty: less is taken away as haze.
 const EMPTY: u8 = 8;
+/// From this alpha on a pixel counts as full.
 const FULL: u8 = 250;
+/// Below this alpha a place that may be a shadow gets no more than it had.
 const SHADOW: u8 = 128;
-/// Blocks of cells within which the foreground's colour is looked for: near by, and where there is none, farther.
+/// Blocks of cells within which the foreground's colour is looked for.
 const NEAR: usize = 1;
+/// The same where there is none so near.
 const FAR: usize = 3;
-/// The error of a sample's colour in levels, by noise; and of the foreground's.
+/// The error of a sample's colour in levels, by noise.
 const NOISE: f32 = 2.0;
+/// The error of the foreground's colour in levels.
 const NEAR_ERROR: f32 = 8.0;
 /// What of the variance of its first component near by counts for error.
 const VARIES: f32 = 0.25;
 /// What the distance from the line counts for as error.
 const OFF: f32 = 3.0;
-/// The variance of the matte's own error where it is half; and what part of it where it is sure.
+/// The variance of the matte's own error where alpha is a half.
 const ERROR: f32 = 0.09;
+/// What part of it is left where alpha is 0 or 1.
 const SURE: f32 = 0.05;
 
 /// Solves edges; keeps its buffers from frame to frame.

@@ -5,13 +5,15 @@ use rayon::prelude::*;
 use super::memory::{KNOWN, LONG, Memory, OPINIONS, ROWS, STEPS, TURNS};
 use crate::simd::multiversion;
 
-/// The network's mean opinion up to which a cell is background: at first, and how much more after so many frames.
+/// The network's mean opinion up to which a cell is background, at first.
 const EMPTY: f32 = 0.35;
+/// How much more that is later.
 const LATER: f32 = 0.25;
+/// After how many frames it begins to be more, and over how many it grows to that.
 const LATE: (f32, f32) = (8.0, 24.0);
-/// Frames for which something else has to be there, while the network says that it is nothing, to be the background;
-/// how many times as fast that goes where it stands still away from the subject.
+/// Frames for which something else has to be there, while the network says that it is nothing, to be the background.
 const RELEARN: u8 = 60;
+/// How many times as fast that goes where it stands still away from the subject.
 const APART: u8 = 3;
 /// Change of brightness from one frame to the next up to which it stands, in quarters of a level, in little noise.
 const STANDS: u16 = 16;

@@ -6,21 +6,23 @@ use rayon::prelude::*;
 use super::memory::Memory;
 use crate::morphology::{dilate, erode, quantise};
 
-/// Mask above which the subject is there, for what is learnt beside it; and how near beside it nothing is, in pixels of a
-/// 720p frame.
+/// Mask above which the subject is there, for what is learnt beside it.
 const SUBJECT: f32 = 0.7;
+/// So near beside it nothing is learnt, in pixels of a 720p frame.
 const MARGIN: f32 = 8.0;
-/// Mask up to which a place is far from the subject, which it is from so many pixels of a 720p frame on.
+/// Mask up to which nothing of the subject is there.
 const ANYTHING: u8 = 51;
-const FAR: f32 = 20.0;
+/// From so many pixels of a 720p frame on a place is away from the subject.
+const AWAY: f32 = 20.0;
 /// How much of a sample and of those around it has to be background for it to go: from, and how much more for all of it.
 const GOES: (f32, f32) = (0.3, 0.5);
 /// The same for what differs.
 const COMES: (f32, f32) = (0.2, 0.4);
-/// Mask from which on the subject is sure enough for others to hang together with it; how much of a sample has to
-/// differ to be part of it, and over how many samples that may go.
+/// Mask from which on the subject is sure enough for others to hang together with it.
 const SEED: f32 = 0.6;
+/// How much of a sample has to differ to be part of it.
 const PART: f32 = 0.5;
+/// Over how many samples that may go.
 const REACH: u8 = 14;
 /// Corrections of masks whose samples are finer than cells are at least so many cells wide: edges are better known to
 /// the network.
@@ -80,7 +82,7 @@ impl Corrector {
         self.far.resize(mask.len(), 0);
         self.around.resize(mask.len(), 0);
         quantise(mask, own);
-        dilate(own, mw, in_samples(FAR, size), &mut self.far, tmp);
+        dilate(own, mw, in_samples(AWAY, size), &mut self.far, tmp);
     }
 
     /// The network's mask by cell.

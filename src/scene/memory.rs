@@ -18,7 +18,7 @@ pub(super) const QUARTERS: f32 = 4.0;
 pub(super) const KNOWN: u8 = 6;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
-/// Rows of cells of which one takes in a frame, where the mean goes over that many.
+/// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
 pub(super) const TURNS: usize = 4;
 /// Frames over which the network's opinion is averaged, at most.
 pub(super) const OPINIONS: u8 = 250;

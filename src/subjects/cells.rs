@@ -7,8 +7,9 @@ use std::collections::VecDeque;
 
 /// Cells along the frame's longer side: as many as the coarsest network has samples.
 const LONGER: usize = 256;
-/// Mask from which on a cell is a subject's, and up to which nothing is there.
+/// Mask from which on a cell is a subject's.
 const SOLID: f32 = 0.5;
+/// Mask up to which nothing is there.
 const NOTHING: f32 = 0.02;
 /// A part of fewer cells than this share of all is no subject.
 const SPECK: f32 = 0.002;

@@ -14,20 +14,23 @@ use super::{luma_scale, readable};
 use crate::frame::Frame;
 use crate::morphology::{dilate, erode, quantise};
 
-/// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
-/// motions of the blocks around it.
+/// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
+/// Side of a cell, which chooses among the motions of the blocks around it.
 const CELL: usize = 4;
 /// A cell is compared with this many samples around it at each side.
 const MARGIN: usize = 2;
+/// Side of what is compared.
 const PATCH: usize = CELL + 2 * MARGIN;
 // What the sums are made for.
 const _: () = assert!(PATCH == 8);
-/// Mean difference of luma (0..255) up to which a cell has been found, and from which it has not.
+/// Mean difference of luma (0..255) up to which a cell has been found.
 const FOUND: u32 = 5;
+/// Mean difference of luma from which on it has not.
 const LOST: u32 = 16;
-/// How grey the mask becomes where nothing was found, near an edge of it; and how near, in samples of the mask.
+/// How grey the mask becomes where nothing was found, near an edge of it.
 const GREY: f32 = 0.6;
+/// How near that is, in samples of the mask.
 const NEAR: usize = 6;
 /// Mean difference of a tint that makes it another one.
 const OTHER_TINT: u32 = 4;

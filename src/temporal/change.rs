@@ -3,8 +3,9 @@
 use super::readable;
 use crate::frame::Frame;
 
-/// Parts of the picture, across and down.
+/// Parts of the picture, across.
 const COLUMNS: usize = 32;
+/// Parts of the picture, down.
 const ROWS: usize = 18;
 /// Pixels of a part that are looked at, across and down.
 const LOOKS: usize = 8;

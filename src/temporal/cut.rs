@@ -2,7 +2,9 @@
 
 use crate::frame::Frame;
 
+/// Parts of the picture, across and down; each has its histogram.
 const CELLS: usize = 3;
+/// Bins of a histogram.
 const BINS: usize = 32;
 /// Share of the picture that must change its brightness.
 const CHANGE: f32 = 0.4;

@@ -8,12 +8,13 @@ use super::still::Still;
 use super::view::{Grey, Pair, Tints, View, pairs};
 use crate::simd::multiversion;
 
-/// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same, and from which it is
-/// not.
+/// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same.
 const SAME: i32 = 3;
+/// Difference of luma from which on it is another.
 const OTHER: i32 = 7;
-/// Both grow by this factor for each level of noise (its median), and by the other at most.
+/// Both grow by this factor for each level of noise (its median).
 const BESIDE_NOISE: f32 = 2.8;
+/// By this factor they grow at most.
 const MOST: f32 = 3.0;
 
 /// The motion of a frame's blocks, as far as it has been asked for. Blocks lie in rows.
@@ -142,8 +143,9 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits:
     }
 }
 
-/// Samples of a block and one more at each side; and of a row of that, with some that nobody reads.
+/// Samples of a block and one more at each side.
 const SIDE: usize = BLOCK + 2;
+/// Samples of a row of that, with some that nobody reads.
 const PADDED: usize = 32;
 
 /// `SIDE` + 1 rows of `PADDED` samples and the step from one to the next: of the plane where they lie in it, else a copy in

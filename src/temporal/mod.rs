@@ -37,15 +37,17 @@ use view::{View, unshared};
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
-/// Change of the mask that waits for confirmation, and frames that it waits.
+/// Change of the mask that waits for confirmation.
 const JUMP: f32 = 0.4;
+/// Frames that it waits.
 const WAIT: u8 = 2;
-/// By this factor the mask's past counts less where the picture moves than where it stands still, if a sample of the mask spans
-/// [`COARSE`] pixels of a 720p frame. In finer masks it counts less still: a fraction of a pixel, to which motion is known, is
-/// more of their samples.
+/// By this factor the mask's past counts less where the picture moves than where it stands still, in masks as coarse as
+/// [`COARSE`].
 const MOVING: f32 = 0.6;
 /// The same for masks that a [`FrameWindow`] has made of frames on both sides: these follow the motion already.
 const MOVING_AHEAD: f32 = 0.8;
+/// Pixels of a 720p frame that a sample of a coarse mask spans. The past of finer masks counts less still where the picture
+/// moves: motion is known to a fraction of a pixel, which is more of their samples.
 const COARSE: f32 = 5.0;
 /// The past's weight at the default strength.
 const USUAL: f32 = 0.84;
@@ -53,13 +55,16 @@ const USUAL: f32 = 0.84;
 const LONGER: f32 = 10.0;
 /// Frames after the scene has come to rest that count alike.
 const FIRST: u8 = 12;
-/// What the network has to say otherwise on average over so many frames to be heard there.
+/// Mean disagreement of the network, over [`LASTING`] frames, that overrides the mask that is held where the scene stands
+/// still.
 const INSISTS: f32 = 0.25;
+/// Frames that the network's mean opinion goes over.
 const LASTING: f32 = 8.0;
-/// How sure it has to be to be heard at once, where it was of the same mind before.
+/// How near to 0 or 1 the network's mean opinion has to be for a mask that is nearer still to be followed at once.
 const SURE: f32 = 0.05;
-/// For how many frames it is followed then, and the past's weight meanwhile.
+/// Frames for which a network that has insisted is followed.
 const FREE: u8 = 16;
+/// The past's weight in these frames, at most.
 const HEARD: f32 = 0.5;
 /// Change of the matte, of 255, up to which it is held for long: more than that is more than noise.
 const QUIET: i32 = 16;
@@ -168,10 +173,10 @@ impl Smoother {
         self.started.then_some(Steps { field, still, views: (now, before), was: motion_before })
     }
 
-    /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
-    /// `strength` runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that
-    /// noise falls to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask that does not hold as much as
-    /// its size says is left alone.
+    /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement. `strength`
+    /// runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that noise falls
+    /// to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask
+    /// that does not hold as much as its size says is left alone.
     pub fn smooth_mask(
         &mut self,
         frame: &Frame<'_>,

@@ -8,8 +8,9 @@ use super::still::Still;
 const AGE: u8 = 8;
 /// Change of the mask from which on a block's matte is made anew.
 const CHANGE: f32 = 0.05;
-/// Every so many frames it is made anew in any case, some rows of blocks at a time.
+/// Every so many frames it is made anew in any case.
 const ROUND: usize = 8;
+/// Rows of blocks that are made anew together.
 const ROWS: usize = 4;
 
 /// Finds the blocks, frame by frame.

@@ -10,26 +10,32 @@ use crate::simd::multiversion;
 
 /// Frames that the mean goes over, at most.
 pub const LONG: u8 = 64;
-/// Difference from the mean (0..255, averaged over 3×3 cells) up to which a cell stands still, in medians of the noise,
-/// and at least; twice as much is another thing at once, what lies between is one if it stays.
+/// Difference from the mean (0..255, averaged over 3×3 cells) up to which a cell stands still, in medians of the noise; twice as
+/// much is another thing at once, what lies between is one if it stays.
 const OVER_NOISE: f32 = 7.0;
+/// The least that this difference is, however little noise there is.
 const LEAST: f32 = 1.5;
-/// The noise that is taken for some while none is known, and the most that is; how fast that changes.
+/// Noise that is assumed until it is measured.
 const USUAL: f32 = 0.75;
+/// The most noise that is believed.
 const MOST: f32 = 1.5;
+/// Share of a new measurement in the noise.
 const CHANGE: f32 = 0.125;
 /// What nine in ten differ by, in medians.
 const NINE_IN_TEN: f32 = 2.44;
-/// Steps of a level in which means are kept, and of those in which differences are.
+/// Steps of a level in which means are kept.
 const STEPS: i16 = 128;
+/// Steps of a level in which differences from them are.
 const FINE: i32 = 16;
 /// The ninth part of a difference in finer steps, 65536 times.
 const NINTH: i32 = 65536 * FINE / (9 * STEPS as i32);
-/// Frames for which a cell has to stand still before its noise counts, and the part of the picture that has to.
+/// Frames for which a cell has to stand still before its noise counts.
 const SETTLED: u8 = 4;
+/// One in so many of all cells has to, for noise to be measured.
 const PART: usize = 4;
-/// Rows that a thread takes at a time; of how many rows one is looked at for noise.
+/// Rows that a thread takes at a time.
 const ROWS: usize = 64;
+/// Of so many rows one is looked at for noise.
 const EVERY: usize = 16;
 
 /// The mean of the scene, by cells of two samples' side (see [`View`]), and how long it has stood still.

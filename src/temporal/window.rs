@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 /// Frames on each side that count at most.
 pub const REACH: usize = 2;
-/// A difference from the others at which an opinion counts half, and how often the mean is taken anew
-/// (iteratively reweighted least squares with Cauchy's weight; Holland & Welsch, 1977).
+/// A difference from the others at which an opinion counts half (iteratively reweighted least squares with Cauchy's weight;
+/// Holland & Welsch, 1977).
 const APART: f32 = 0.2;
+/// How often the mean is taken anew.
 const ROUNDS: usize = 2;
 /// Samples of the mask that a thread takes at a time.
 const PART: usize = 16 * 1024;
@@ -49,7 +50,7 @@ pub struct FrameWindow {
     marks: Vec<u8>,
     /// Where the mask's columns lie in luma.
     columns: Vec<usize>,
-    /// Says of nothing that it stands still: what has until now may move in the next frame.
+    /// Always empty: what has stood still until now may move in the next frame, so that lookahead must not rely on it.
     still: Still,
 }
 

@@ -1,11 +1,12 @@
 //! Colours of the foreground alone: in the band a pixel's colour is a mix with the old background, which shows as a
 //! fringe on a new one.
 //!
-//! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F
-//! and the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added
-//! back: F + w·(I − α·F − (1−α)·B), where w is α, and below a quarter 4·α². The means come from a pyramid of cells instead of wide blurs, from near by
-//! where there is enough to see and from ever farther off where there is not; cells away from the band are not
-//! looked at. Each component is its own plane at its own resolution; no colour space is left or entered.
+//! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F and
+//! the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added back:
+//! F + w·(I − α·F − (1−α)·B), where w is α, and below a quarter 4·α². The means come from a pyramid of
+//! cells instead of wide blurs, from near by where there is enough to see and from ever farther off where there is not;
+//! cells away from the band are not looked at. Each component is its own plane at its own resolution; no colour space
+//! is left or entered.
 
 mod gather;
 mod outward;

@@ -171,7 +171,7 @@ pub fn convert(
     input.read_tags();
     account.tagged(&input);
     let rate = input.facts.rate;
-    // What has stalled may hold what would be asked.
+    // Return first: a stalled element may hold locks that the next queries need.
     let (state, came, counts) = played?;
     // A part of it ends where it is told to.
     if let Some(text) =
@@ -233,7 +233,7 @@ pub fn convert(
             true => text,
             false => format!("{text}; in place are {}", layered::places(&settings.also)),
         };
-        // What lies beside goes with what is there.
+        // Restore the old file's sidecar: the old file has stayed in its place.
         let back = old.map_or(Ok(()), mark::Old::put_back);
         Fault::output(match back {
             Ok(()) => text,

@@ -1,4 +1,4 @@
-//! `bgremove convert`: a clip without its background, as a file of any of six formats.
+//! `bgremove convert`: a clip without its background, as one of six file formats, or as Y4M or raw frames for a pipe.
 //!
 //! Thin: it builds a pipeline of public elements, which `--print-pipeline` prints, and looks after it: the input
 //! waits at its first frame until everything is known ([`input`], [`plan`]), the result is written under
@@ -86,8 +86,9 @@ pub(crate) struct Settings {
     pub background: Background,
     /// Further properties of bgremove.
     pub set: Vec<(String, String)>,
-    /// Least and most of the input: from where, how long.
+    /// Where in the input to start.
     pub start: gst::ClockTime,
+    /// How much of it to convert; `None` to its end.
     pub duration: Option<gst::ClockTime>,
     /// The box that frames are fitted into.
     pub size: Option<(u32, u32)>,
