@@ -32,10 +32,10 @@ pub enum Camera {
 }
 
 impl Memory {
-    /// Whether the camera stands where it stood, as far as the cells show that of which `far` says that nothing of the
-    /// subject is near. Forgets the scene if it has moved.
-    pub fn judge(&mut self, far: impl Fn(usize, usize) -> bool + Copy) -> Camera {
-        self.follow_exposure(far);
+    /// Judges the camera's motion from the cells that `away_from_subject` says are away from the subject. Forgets the scene if
+    /// it has moved.
+    pub fn judge(&mut self, away_from_subject: impl Fn(usize, usize) -> bool + Copy) -> Camera {
+        self.follow_exposure(away_from_subject);
         let (wide, grey) = (self.wide, &self.cells.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
         // How much the brightness of cells without texture changes from one frame that is taken in to the next, in quarters of a
@@ -44,13 +44,13 @@ impl Memory {
         let mut flat = 0usize;
         let limit = self.limit();
         for y in (1..self.high.saturating_sub(1)).step_by(EVERY.0) {
-            for x in (1..wide.saturating_sub(1)).step_by(EVERY.1).filter(|&x| far(x, y)) {
+            for x in (1..wide.saturating_sub(1)).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
                 let at = y * wide + x;
                 let dx = i32::from(grey[at + 1]) - i32::from(grey[at - 1]);
                 let dy = i32::from(grey[at + wide]) - i32::from(grey[at - wide]);
                 if dx * dx + dy * dy > 16 * TEXTURE * TEXTURE {
                     all += 1;
-                    same += usize::from(self.cells.far[at] < limit);
+                    same += usize::from(self.cells.distance[at] < limit);
                 } else {
                     flat += 1;
                     // Beside its neighbours: what moves changes them alike.
@@ -81,11 +81,11 @@ impl Memory {
 
     /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's
     /// exposure or white balance, or a lamp's.
-    fn follow_exposure(&mut self, far: impl Fn(usize, usize) -> bool) {
+    fn follow_exposure(&mut self, away_from_subject: impl Fn(usize, usize) -> bool) {
         let (wide, cells) = (self.wide, &self.cells);
         let mut pairs: [Vec<(f32, f32)>; 3] = Default::default();
         for y in (1..self.high).step_by(EVERY.0) {
-            for x in (0..wide).step_by(EVERY.1).filter(|&x| far(x, y)) {
+            for x in (0..wide).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
                 let at = y * wide + x;
                 if cells.run[at] >= 4 || cells.seen[at] >= KNOWN {
                     for (pairs, (now, mean)) in

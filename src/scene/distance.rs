@@ -27,12 +27,12 @@ impl Memory {
         let (yuv, planes, wide, black) = (self.yuv, self.planes, self.wide, self.black);
         let k = &mut self.cells;
         let (now, mean) = (&k.now, &k.mean);
-        let parts = k.far.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
-        parts.enumerate().for_each_init(Vec::new, |scratch, (part, (far, shade))| {
+        let parts = k.distance.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
+        parts.enumerate().for_each_init(Vec::new, |scratch, (part, (distance, shade))| {
             scratch.resize(3 * wide, 0i16);
             let (a, rest) = scratch.split_at_mut(wide);
             let (b, c) = rest.split_at_mut(wide);
-            for (y, (far, shade)) in far.chunks_exact_mut(wide).zip(shade.chunks_exact_mut(wide)).enumerate()
+            for (y, (distance, shade)) in distance.chunks_exact_mut(wide).zip(shade.chunks_exact_mut(wide)).enumerate()
             {
                 let row = (part * ROWS + y) * wide..(part * ROWS + y + 1) * wide;
                 for (k, off) in [&mut *a, &mut *b, &mut *c].into_iter().enumerate().take(planes) {
@@ -41,10 +41,10 @@ impl Memory {
                 let off = [&*a, &*b, &*c];
                 let was = mean.each_ref().map(|m| &m[row.clone()]);
                 if yuv {
-                    distances(off, far);
+                    distances(off, distance);
                     shades(off, was, black, shade);
                 } else {
-                    distances_of_rgb(off, far);
+                    distances_of_rgb(off, distance);
                     shades_of_rgb(off, was, shade);
                 }
             }
@@ -66,8 +66,8 @@ impl Memory {
         // `other_from` times the first slope, and 255 times the second, are at most 28,000 at any noise.
         let slope = |span: f32| (64.0 * 255.0 / span) as u16;
         let ramps = [(other_from as u16, slope(other_from - same_to)), (first as u16, slope(all - first))];
-        let [far, seen, held, shade] = [&k.far, &k.seen, &k.held, &k.shade].map(|v| &v[row.clone()]);
-        likeness(far, seen, held, shade, ramps, same, other);
+        let [distance, seen, held, shade] = [&k.distance, &k.seen, &k.held, &k.shade].map(|v| &v[row.clone()]);
+        likeness(distance, seen, held, shade, ramps, same, other);
     }
 }
 
@@ -150,12 +150,12 @@ multiversion! {
 
 multiversion! {
     /// See [`Memory::compared`]; `ramps`: where each begins, and 64 times what a step counts for.
-    fn likeness(far: &[u8], seen: &[u8], held: &[u8], shade: &[u8], ramps: [(u16, u16); 2], same: &mut [u8], other: &mut [u8]) {
+    fn likeness(distance: &[u8], seen: &[u8], held: &[u8], shade: &[u8], ramps: [(u16, u16); 2], same: &mut [u8], other: &mut [u8]) {
         let n = same.len();
-        let (far, seen, held, shade, other) = (&far[..n], &seen[..n], &held[..n], &shade[..n], &mut other[..n]);
+        let (distance, seen, held, shade, other) = (&distance[..n], &seen[..n], &held[..n], &shade[..n], &mut other[..n]);
         let [(last, down), (first, up)] = ramps;
         for i in 0..n {
-            let d = u16::from(far[i]);
+            let d = u16::from(distance[i]);
             let alike = ((last.saturating_sub(d) * down) >> 6).min(255) as u8;
             let differs = ((d.saturating_sub(first) * up) >> 6).min(255) as u8;
             same[i] = if (held[i] != 0) & (seen[i] >= KNOWN) { alike } else { 0 };

@@ -33,7 +33,7 @@ impl Memory {
         let [a, b, c] = &mut self.mean;
         let rows = |m| <[i16]>::par_chunks_mut(m, 4 * part);
         // Planes that are not there have no parts; theirs are made up.
-        let parts = k.far.len().div_ceil(part);
+        let parts = k.distance.len().div_ceil(part);
         let mut spare: [Vec<i16>; 2] = Default::default();
         let [d, e] = &mut spare;
         if planes < 3 {
@@ -47,7 +47,7 @@ impl Memory {
         let [p, q, r] = &mut k.mean;
         let cell_means = p.par_chunks_mut(part).zip(q.par_chunks_mut(part)).zip(r.par_chunks_mut(part));
         let known = k.said.par_chunks_mut(part).zip(counts).zip(means.zip(cell_means));
-        let (far, grey, before, now) = (&k.far, &k.now[luma], &k.before, &self.now);
+        let (distance, grey, before, now) = (&k.distance, &k.now[luma], &k.before, &self.now);
         let cells_now = &k.now;
         known.enumerate().for_each_init(Vec::new, |scratch, (n, ((said, counts), (means, ((p, q), r))))| {
             let mut cell_means = [p, q, r];
@@ -61,7 +61,7 @@ impl Memory {
                 let all = n * part + y * wide;
                 let all = all..all + wide;
                 let seen_now = Seen {
-                    far: &far[all.clone()],
+                    distance: &distance[all.clone()],
                     raw: &raw[all.clone()],
                     near: &near[all.clone()],
                     grey: &grey[all.clone()],
@@ -99,7 +99,7 @@ impl Memory {
 /// What is seen of a row of cells; see [`Cells`](super::memory::Cells).
 #[derive(Clone, Copy)]
 struct Seen<'a> {
-    far: &'a [u8],
+    distance: &'a [u8],
     raw: &'a [f32],
     near: &'a [u8],
     grey: &'a [u16],
@@ -114,7 +114,7 @@ multiversion! {
     fn learn(now: Seen<'_>, said: &mut [f32], counts: [&mut [u8]; 4], rates: &mut [i16]) {
         let n = rates.len();
         let [run, seen, held, stood] = counts.map(|v| &mut v[..n]);
-        let (far, raw, near, said) = (&now.far[..n], &now.raw[..n], &now.near[..n], &mut said[..n]);
+        let (distance, raw, near, said) = (&now.distance[..n], &now.raw[..n], &now.near[..n], &mut said[..n]);
         let (grey, before) = (&now.grey[..n], &now.before[..n]);
         for i in 0..n {
             let known = seen[i] >= KNOWN;
@@ -142,7 +142,7 @@ multiversion! {
             let rate = (32767.0 / f32::from(long.min(LONG)) + 8_388_608.0).to_bits() as i16;
             let rate = if learnt | !known { rate } else { 0 };
 
-            let other = far[i] >= now.limit;
+            let other = distance[i] >= now.limit;
             run[i] = if other { 0 } else { long };
             said[i] = if other { raw } else { opinion };
             held[i] = u8::from(!other & holds);

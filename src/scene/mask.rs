@@ -42,9 +42,11 @@ pub struct Corrector {
     spans: [Vec<(usize, usize)>; 2],
     /// The network's mask by cell.
     raw: Vec<f32>,
-    /// The most of the mask around each sample; not 0 around the subject; that by cell.
-    far: Vec<u8>,
+    /// The most of the mask within [`AWAY`] of each sample.
+    dilated: Vec<u8>,
+    /// Not 0 around the subject, by sample of the mask.
     around: Vec<u8>,
+    /// The same by cell.
     near: Vec<u8>,
     tmp: [Vec<u8>; 2],
     /// How far cells are background, and how far they differ from it, 0 to 255.
@@ -79,10 +81,10 @@ impl Corrector {
         let [own, tmp] = &mut self.tmp;
         own.resize(mask.len(), 0);
         tmp.resize(mask.len(), 0);
-        self.far.resize(mask.len(), 0);
+        self.dilated.resize(mask.len(), 0);
         self.around.resize(mask.len(), 0);
         quantise(mask, own);
-        dilate(own, mw, in_samples(AWAY, size), &mut self.far, tmp);
+        dilate(own, mw, in_samples(AWAY, size), &mut self.dilated, tmp);
     }
 
     /// The network's mask by cell.
@@ -90,9 +92,9 @@ impl Corrector {
         &self.raw
     }
 
-    /// Whether the subject is far from a cell.
-    pub fn far(&self, x: usize, y: usize) -> bool {
-        self.far[self.down[y] * self.size.0 + self.across[x]] < ANYTHING
+    /// Whether a cell is away from the subject.
+    pub fn is_away_from_subject(&self, x: usize, y: usize) -> bool {
+        self.dilated[self.down[y] * self.size.0 + self.across[x]] < ANYTHING
     }
 
     /// Not 0 where the subject is near, by cell.

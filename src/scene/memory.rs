@@ -29,7 +29,7 @@ pub(super) const ROWS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     /// How far the frame is from the mean, in quarters of a level.
-    pub far: Vec<u8>,
+    pub distance: Vec<u8>,
     /// Not 0 where it is the mean in a shadow.
     pub shade: Vec<u8>,
     /// The network's mean opinion over the frames for which the cell has looked the same; how many these are, up to
@@ -51,7 +51,7 @@ pub(super) struct Cells {
 impl Cells {
     fn resize(&mut self, n: usize) {
         for v in
-            [&mut self.far, &mut self.shade, &mut self.run, &mut self.seen, &mut self.held, &mut self.stood]
+            [&mut self.distance, &mut self.shade, &mut self.run, &mut self.seen, &mut self.held, &mut self.stood]
         {
             v.clear();
             v.resize(n, 0);

@@ -77,7 +77,7 @@ impl Scene {
         in_pool(|| {
             self.memory.take(frame);
             self.corrector.take(mask, (mask_w, mask_h), self.memory.grid());
-            let camera = self.memory.judge(|x, y| self.corrector.far(x, y));
+            let camera = self.memory.judge(|x, y| self.corrector.is_away_from_subject(x, y));
             self.trusted = camera == Camera::Still;
             if camera == Camera::Moved {
                 self.moved += 1;
