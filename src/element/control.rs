@@ -113,7 +113,7 @@ impl BgRemove {
         }
         read_subject(&settings.subject, settings.is_key())?;
         if settings.is_key() {
-            // ONNX Runtime is wanted for a garbage mask only.
+            // ONNX Runtime is wanted for a garbage matte only.
             if KeyOptions::read(&settings)?.look_for_network()? {
                 runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
             }

@@ -21,7 +21,7 @@ impl Means {
         }
     }
 
-    /// The network that has a part in its mattes, be it only a garbage mask.
+    /// The network that has a part in its mattes, be it only a garbage matte.
     pub fn any_network(&self) -> Option<&Network> {
         match self {
             Means::Network(network) => Some(network.as_ref()),

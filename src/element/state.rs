@@ -49,7 +49,7 @@ pub enum MatteSource {
         missing: u8,
         /// Said afterwards: whether there is one.
         found: bool,
-        /// A garbage mask that fails leaves the last one in force, and does not hide or show the whole frame.
+        /// A garbage matte that fails leaves the last one in force, and does not hide or show the whole frame.
         holds: bool,
         /// Ends its run.
         cancel: Cancel,

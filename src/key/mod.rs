@@ -18,7 +18,7 @@ mod tests;
 use crate::frame::{Frame, FrameMut};
 use alpha::Maker;
 use colour::{Difference, Numbers, Primary};
-pub use garbage::Garbage;
+pub use garbage::GarbageMatte;
 use rows::Rows;
 use screen::{Kind, Lines, Model};
 

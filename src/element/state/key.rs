@@ -65,7 +65,7 @@ impl StreamState {
         // After the colours: what is cut off there is no mix with the screen.
         if *found
             && let Means::Key(keying) = &mut self.means
-            && let Err(e) = keying.cut(&frame, self.mattes.matte_mut(), cancel)
+            && let Err(e) = keying.apply_garbage_matte(&frame, self.mattes.matte_mut(), cancel)
         {
             *failure = Some(e);
             if !*holds {

@@ -6,7 +6,7 @@ mod stream;
 
 use super::Settings;
 use super::color;
-use super::cut::Cut;
+use super::trim::Trim;
 use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
@@ -125,25 +125,25 @@ impl Input {
         let is_matroska = header.family == Family::Matroska;
         decoder.connect_pad_added(move |_, pad| {
             let ended = Arc::new(AtomicBool::new(false));
-            let mut cutter = None;
+            let mut trimmer = None;
             let id = track_id(pad);
             let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
             if range.is_some() || shown.is_some() {
                 let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
                 let ended = Arc::clone(&ended);
-                let cut = Cut::new(start, stop, shown.as_deref());
-                let cut = cut.with_standing(range.and_then(|r| r.standing));
+                let trim = Trim::new(start, stop, shown.as_deref());
+                let trim = trim.with_standing(range.and_then(|r| r.standing));
                 let begin = range.and_then(|r| r.exact);
                 if let Some(begin) = begin.filter(|_| is_matroska) {
                     demux::begin_at(pad, begin);
                 }
-                let cut = cut.exact(begin.is_some());
-                cutter = Some(cut.apply(pad, &alive, move |pad| {
+                let trim = trim.exact(begin.is_some());
+                trimmer = Some(trim.apply(pad, &alive, move |pad| {
                     ended.store(true, Ordering::SeqCst);
                     hand_on_the_end(pad);
                 }));
             }
-            lock(&into).push(Stream::new(pad, ended, cutter));
+            lock(&into).push(Stream::new(pad, ended, trimmer));
         });
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
         watch.touch();
@@ -207,8 +207,8 @@ impl Input {
             let again = range.filter(|r| r.standing.is_none() && failure.is_none() && path.is_file());
             let end =
                 header.end(track_id(&video)).and_then(|l| gst::ClockTime::try_from(l).ok()).or(duration);
-            let cutter = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.cutter.clone());
-            if let (Some(range), Some(standing)) = (again, cutter.and_then(|c| c.standing(end))) {
+            let trimmer = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.trimmer.clone());
+            if let (Some(range), Some(standing)) = (again, trimmer.and_then(|c| c.standing(end))) {
                 drop(pipeline);
                 return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watch);
             }
@@ -376,7 +376,7 @@ impl Input {
     fn begin(&self) -> Option<gst::ClockTime> {
         let streams = lock(&self.streams);
         let taken = streams.iter().filter(|s| s.pad == self.video || self.audio.as_ref() == Some(&s.pad));
-        let is_whole = !self.sought && streams.iter().all(|s| s.cutter.is_none());
+        let is_whole = !self.sought && streams.iter().all(|s| s.trimmer.is_none());
         let begin = taken.filter_map(|s| *lock(&s.pts)).min();
         let begin = if self.sought { self.clock } else { begin.filter(|_| is_whole) };
         begin.filter(|_| self.header.family == Family::Matroska)
@@ -384,7 +384,7 @@ impl Input {
 
     /// The picture that stands where the part begins, if it was opened in one.
     pub fn standing(&self) -> Option<(i64, i64)> {
-        lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing(None)
+        lock(&self.streams).iter().find(|s| s.pad == self.video)?.trimmer.as_ref()?.standing(None)
     }
 
     /// How many bytes bare frames had, when all of them have been read.
