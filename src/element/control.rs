@@ -5,7 +5,7 @@ use super::choice::{choose, read_subject, trial};
 use super::flow::frame_duration;
 use super::imp::{BgRemove, CAT};
 use super::keying::KeyOptions;
-use super::log::Log;
+use super::journal::Journal;
 use super::means::{Loaded, Means};
 use super::pool;
 use super::settings::*;
@@ -102,7 +102,7 @@ impl BgRemove {
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
         // Failures have a job, too.
-        *lock(&self.log) = Log::new(&settings.job_id);
+        *lock(&self.journal) = Journal::new(&settings.job_id);
         if settings.backdrop.is_none() {
             let backdrop = compose::parse(&settings.background)?;
             self.change(|s| {

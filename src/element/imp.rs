@@ -4,7 +4,7 @@ use super::caps::{self, SINK, SRC};
 use super::choice::Settled;
 use super::flow::frames_in_delay;
 use super::loader::{NetworkLoader, PictureLoader};
-use super::log::Log;
+use super::journal::Journal;
 use super::messages::Posted;
 use super::properties::{PROPERTIES, nanoseconds};
 use super::settings::*;
@@ -61,7 +61,7 @@ pub struct BgRemove {
     /// How many frames can be queued before upstream's pool runs out, by the allocation query.
     pub(super) promised_buffers: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
-    pub(super) log: Mutex<Log>,
+    pub(super) journal: Mutex<Journal>,
     pub(super) warnings_posted: Mutex<Vec<Posted>>,
     /// The providers that `auto` skipped and that a warning has named.
     pub(super) skipped_providers: Mutex<Vec<String>>,
@@ -292,7 +292,7 @@ impl BaseTransformImpl for BgRemove {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stats) = Stats::default();
-        *lock(&self.log) = Log::new(&self.settings().job_id);
+        *lock(&self.journal) = Journal::new(&self.settings().job_id);
         gst::info!(CAT, imp = self, "job {}", self.job_id());
         *lock(&self.timing) = Timing::default();
         *lock(&self.flow_error) = None;
@@ -455,7 +455,7 @@ impl BaseTransformImpl for BgRemove {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.stats).frames_in += 1;
-        lock(&self.log).reopen();
+        lock(&self.journal).reopen();
         if let Some(refused) = self.take_flow_error() {
             return Err(refused);
         }

@@ -14,7 +14,7 @@ mod inspect;
 mod keying;
 mod layers;
 mod loader;
-mod log;
+mod journal;
 mod mattes;
 mod means;
 mod messages;

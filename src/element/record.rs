@@ -17,7 +17,7 @@ impl BgRemove {
     /// Keeps what went wrong, and writes the record.
     pub(super) fn incident(&self, code: String, symptom: &str, debug: &str) {
         let elements = self.pipeline();
-        lock(&self.log).incident = Some(Incident {
+        lock(&self.journal).incident = Some(Incident {
             time: Some(SystemTime::now()),
             code,
             symptom: symptom.to_string(),
@@ -39,11 +39,11 @@ impl BgRemove {
     pub(super) fn take_record(&self, outcome: Outcome) -> Option<Record> {
         self.settings().report_location.as_ref()?;
         {
-            let mut log = lock(&self.log);
-            if log.written.is_some() {
+            let mut journal = lock(&self.journal);
+            if journal.written.is_some() {
                 return None;
             }
-            log.written = Some(outcome);
+            journal.written = Some(outcome);
         }
         let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
         Some(self.record(outcome, duration))
@@ -80,7 +80,7 @@ impl BgRemove {
         let src = self.obj().src_pad().clone();
         let caps = |pad: &gst::Pad| pad.current_caps().map_or(Value::Null, |c| c.to_string().into());
         let stats = structure(&self.stats_structure());
-        let log = lock(&self.log);
+        let journal = lock(&self.journal);
         let mut input = object(json!({ "caps": caps(&sink) }));
         if let Some(info) = sink.current_caps().and_then(|c| VideoInfo::from_caps(&c).ok()) {
             input.insert("width".into(), info.width().into());
@@ -89,7 +89,7 @@ impl BgRemove {
             input.insert("framerate".into(), format!("{}/{}", info.fps().numer(), info.fps().denom()).into());
             input.insert("colorimetry".into(), info.colorimetry().to_string().into());
         }
-        if let Some(tags) = &log.tags {
+        if let Some(tags) = &journal.tags {
             let text = |v: Option<String>| v.map_or(Value::Null, Value::String);
             input.insert(
                 "codec".into(),
@@ -104,21 +104,21 @@ impl BgRemove {
                 tags.get::<gst::tags::Bitrate>().map_or(Value::Null, |v| v.get().into()),
             );
         }
-        let started = log.started;
-        let warnings = log
+        let started = journal.started;
+        let warnings = journal
             .warnings
             .iter()
             .map(|s| json!({ "code": s.code, "text": s.text, "first": utc(s.first), "count": s.count }));
         let ns = |t: std::time::Duration| t.as_nanos() as u64;
-        let subjects = log.sightings.iter().map(|s| {
+        let subjects = journal.sightings.iter().map(|s| {
             json!({
                 "number": s.number, "first_ns": ns(s.first), "last_ns": ns(s.last), "masks": s.seen, "kept": s.chosen,
                 "largest": plain(&s.area.to_value()),
             })
         });
         let subjects: Vec<Value> = subjects.collect();
-        let (warnings, notes, incident) = (warnings.collect(), log.notes.clone(), log.incident.clone());
-        drop(log);
+        let (warnings, notes, incident) = (warnings.collect(), journal.notes.clone(), journal.incident.clone());
+        drop(journal);
         if let Some(duration) = duration {
             input.insert("duration_ns".into(), duration.nseconds().into());
         }

@@ -61,7 +61,7 @@ impl BgRemove {
         {
             let mut stats = lock(&self.stats);
             stats.cuts += u64::from(submitted.cut);
-            stats.resets += u64::from(submitted.starts_scene);
+            stats.resets += u64::from(submitted.breaks_history);
         }
         let low_priority = settings.is_async(live);
         worker.set_low_priority(low_priority);
@@ -93,7 +93,7 @@ impl BgRemove {
                 buffer: buffer.clone(),
                 asked: state.ask(&settings),
                 info: state.input.clone(),
-                starts_scene: submitted.starts_scene,
+                breaks_history: submitted.breaks_history,
                 cut: submitted.cut,
                 ahead: Vec::new(),
                 #[cfg(test)]
@@ -113,8 +113,8 @@ impl BgRemove {
                 worker.submit(job, low_priority);
             }
         }
-        let Submitted { number, starts_scene, reuses, .. } = submitted;
-        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, starts_scene, reuses });
+        let Submitted { number, breaks_history, reuses, .. } = submitted;
+        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, breaks_history, reuses });
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -176,10 +176,10 @@ impl BgRemove {
         };
         drop(input);
         let Some(held) = state.flow.pop_frame() else { return Ok(None) };
-        if held.starts_scene {
+        if held.breaks_history {
             state.flow.forget_before(held.number);
             state.forget();
-            lock(&self.log).cut();
+            lock(&self.journal).break_history();
         }
         // Several results may have come; the newest decides.
         let (mut failed, mut times) = (None, None);

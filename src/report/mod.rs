@@ -2,8 +2,8 @@
 
 mod record;
 mod stats;
-mod watch;
+mod monitor;
 
 pub use record::{Incident, Outcome, Record, save, utc};
 pub(crate) use stats::Stats;
-pub(crate) use watch::{MaskSummary, Watch, blockiness};
+pub(crate) use monitor::{MaskSummary, MatteMonitor, blockiness};
