@@ -119,11 +119,11 @@ impl ObjectImpl for BgRemove {
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
             "background-color" => self.change(|s| {
                 s.color = value.get().unwrap_or_default();
-                s.look_elsewhere();
+                s.update_background_from_property();
             }),
             "background-blur" => self.change(|s| {
                 s.blur = value.get().unwrap_or_default();
-                s.look_elsewhere();
+                s.update_background_from_property();
             }),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
@@ -369,10 +369,10 @@ impl BaseTransformImpl for BgRemove {
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) => {
-                self.worker().inspect(|w| w.flush());
+                self.worker().inspect(|w| w.flush_start());
             }
             gst::EventView::FlushStop(_) => {
-                self.worker().inspect(|w| w.flushed());
+                self.worker().inspect(|w| w.flush_stop());
                 self.reset();
             }
             gst::EventView::StreamStart(_) => {
@@ -461,7 +461,7 @@ impl BaseTransformImpl for BgRemove {
         }
         // A controller may set a background that needs other caps, which the parent's `submit_input_buffer` negotiates. So its
         // values for this frame are taken before that, unless frames are queued, which still need the old caps.
-        self.follow_controllers(|| {
+        self.sync_controlled_properties(|| {
             let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.queued() == 0);
             buffer.pts().filter(|_| alone)
         });

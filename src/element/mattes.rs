@@ -73,11 +73,11 @@ impl Mattes {
         &self.cover
     }
 
-    /// What is not the subject is the background. Of a frame of which nothing of either is known (`whole`) the same is shown.
-    pub fn find_background(&mut self, frame: &Frame<'_>, whole: Option<u8>) {
+    /// What is not the subject is the background. Of a frame of which nothing of either is known the same (`uniform`) is shown.
+    pub fn find_background(&mut self, frame: &Frame<'_>, uniform: Option<u8>) {
         let [matte, alpha] = &mut self.background;
         matte.clear();
-        match whole {
+        match uniform {
             None => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
             Some(a) => matte.resize(self.subject[0].len(), a),
         }

@@ -16,7 +16,7 @@ mod layers;
 mod loader;
 mod journal;
 mod mattes;
-mod means;
+mod engine;
 mod messages;
 mod network;
 mod pool;

@@ -51,8 +51,8 @@ impl BgRemove {
         input: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
-        state.follow(settings);
-        if state.means.is_key() || !state.needs_copy(settings) {
+        state.apply_settings(settings);
+        if state.engine.is_key() || !state.needs_copy(settings) {
             return Ok(Duration::ZERO);
         }
         let begin = Instant::now();
@@ -95,7 +95,7 @@ impl BgRemove {
         let pending = if reuses_masks { worker.pending_frames() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
         // Only in a live stream that waits for no mask do frames have to be on time: their edges are as fine as that allows.
-        let keyed = state.means.is_key();
+        let keyed = state.engine.is_key();
         let hurries = live && settings.is_async(live) && !keyed;
         let quality = if hurries { state.effort.quality(settings.refine) } else { settings.refine };
         let begin = Instant::now();
@@ -116,11 +116,11 @@ impl BgRemove {
             let mut source = match chosen.mask {
                 Some(mask) => MatteSource::Mask(held.number, mask),
                 None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
-                    MatteSource::Whole(255)
+                    MatteSource::Uniform(255)
                 }
-                None => MatteSource::Whole(0),
+                None => MatteSource::Uniform(0),
             };
-            let hidden = matches!(source, MatteSource::Whole(0));
+            let hidden = matches!(source, MatteSource::Uniform(0));
             let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
             let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
             spent.temporal += carrying;

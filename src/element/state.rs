@@ -8,7 +8,7 @@ use super::effort::Effort;
 use super::flow::Flow;
 use super::layers::Layering;
 use super::mattes::Mattes;
-use super::means::Means;
+use super::engine::MatteEngine;
 use super::settings::*;
 use crate::compose::{self, Background};
 use crate::error::Error;
@@ -43,7 +43,7 @@ pub enum MatteSource {
     /// The number of the frame, and the network's mask for it, smoothed in place.
     Mask(u64, Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
-    Whole(u8),
+    Uniform(u8),
     /// The screen's colour; where there is no screen, this alpha everywhere.
     Key {
         missing: u8,
@@ -74,7 +74,7 @@ pub struct StreamState {
     pub input: VideoInfo,
     output: VideoInfo,
     /// The network in use or what stands for one, and the settings that it was loaded for.
-    pub means: Means,
+    pub engine: MatteEngine,
     pub loaded: Arc<Settings>,
     /// Whether the network was to run at a low priority at the last frame.
     pub low_priority: Option<bool>,
@@ -110,7 +110,7 @@ impl StreamState {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
-        means: Means,
+        engine: MatteEngine,
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
@@ -129,7 +129,7 @@ impl StreamState {
         Self {
             input: input.clone(),
             output: output.clone(),
-            means,
+            engine,
             loaded,
             low_priority: None,
             wanted: Wanted::All,
@@ -155,7 +155,7 @@ impl StreamState {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let new = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
+        let new = Self::new(&self.input, output, self.engine, self.loaded, Some(self.in_force));
         Self {
             siting: self.siting,
             window: self.window,
@@ -192,7 +192,7 @@ impl StreamState {
         self.window.reset();
         self.smoother.reset();
         self.scene.reset();
-        if let Means::Key(keying) = &mut self.means {
+        if let MatteEngine::Key(keying) = &mut self.engine {
             keying.reset();
         }
     }
@@ -203,21 +203,21 @@ impl StreamState {
         self.forget();
     }
 
-    /// Takes down what upstream has found in a frame, if it has found anything.
-    pub fn hear(&mut self, regions: Vec<Region>) {
+    /// Stores the regions that upstream has found in a frame, if it has found any.
+    pub fn store_regions(&mut self, regions: Vec<Region>) {
         if !regions.is_empty() {
             self.regions = regions;
         }
     }
 
-    /// Who is to be kept in a frame that the network is asked about.
-    pub fn ask(&mut self, settings: &Settings) -> Asked {
+    /// Whom the network is asked to keep in a frame; takes the stored regions.
+    pub fn take_request(&mut self, settings: &Settings) -> Asked {
         let regions = std::mem::take(&mut self.regions);
-        Asked { wanted: settings.wanted.clone(), number: settings.choices, regions }
+        Asked { wanted: settings.wanted.clone(), number: settings.subject_serial, regions }
     }
 
-    /// Shows the window a frame with the network's mask of it, unless it knows it.
-    pub fn show(&mut self, number: u64, buffer: &gst::BufferRef, mask: &Mask) {
+    /// Adds a frame and the network's mask of it to the window, unless it is there.
+    pub fn add_to_window(&mut self, number: u64, buffer: &gst::BufferRef, mask: &Mask) {
         if self.window.knows(number) {
             return;
         }
@@ -228,12 +228,12 @@ impl StreamState {
         }
     }
 
-    /// Takes the newest settings as far as the negotiated caps can hold what they give. The others wait for the
+    /// Applies the newest settings as far as the negotiated caps can hold what they give. The others wait for the
     /// renegotiation that they have asked for.
-    pub fn follow(&mut self, settings: &Settings) {
+    pub fn apply_settings(&mut self, settings: &Settings) {
         let kind = settings.kind();
         let Some(background) =
-            settings.backdrop.as_ref().filter(|_| caps_hold(&self.input, &self.output, kind))
+            settings.active_background.as_ref().filter(|_| caps_hold(&self.input, &self.output, kind))
         else {
             return;
         };
@@ -293,7 +293,7 @@ impl StreamState {
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
-        let whole = matches!(source, MatteSource::Whole(_));
+        let uniform = matches!(source, MatteSource::Uniform(_));
         {
             let own_colors;
             let colors = if !self.needs_copy(settings) {
@@ -328,7 +328,7 @@ impl StreamState {
                 }
                 OutputKind::Transparent => {
                     // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                    let fades = !settings.decontaminate && !whole;
+                    let fades = !settings.decontaminate && !uniform;
                     let kept = if fades { Colors::Faded } else { Colors::Shared };
                     let side = self.mattes.subject();
                     let first = if side.had_alpha || settings.decontaminate { which } else { kept };
@@ -404,7 +404,7 @@ impl StreamState {
                 compose::clear_haze(self.mattes.matte_mut());
                 temporal
             }
-            MatteSource::Whole(alpha) => {
+            MatteSource::Uniform(alpha) => {
                 self.forget();
                 self.mattes.matte_mut().fill(*alpha);
                 Duration::ZERO
@@ -414,11 +414,11 @@ impl StreamState {
         };
         self.mattes.finish(frame);
         if self.in_force.inverse || !settings.layers.is_empty() {
-            let whole = match source {
+            let uniform = match source {
                 MatteSource::Mask(..) | MatteSource::Key { found: true, .. } => None,
-                MatteSource::Whole(a) | MatteSource::Key { missing: a, .. } => Some(*a),
+                MatteSource::Uniform(a) | MatteSource::Key { missing: a, .. } => Some(*a),
             };
-            self.mattes.find_background(frame, whole);
+            self.mattes.find_background(frame, uniform);
         }
         temporal
     }
@@ -439,7 +439,7 @@ impl StreamState {
     ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
-        let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
+        let recurrent = self.engine.network().is_some_and(|n| !n.spec.states.is_empty());
         // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
         // hardly larger than the mask, motion is not known finely enough to carry it along.
         let steadies = !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height;

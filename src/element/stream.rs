@@ -2,7 +2,7 @@
 
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::imp::{BgRemove, CAT};
-use super::means::Means;
+use super::engine::MatteEngine;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::StreamState;
@@ -65,7 +65,7 @@ impl BgRemove {
         }
         let low_priority = settings.is_async(live);
         worker.set_low_priority(low_priority);
-        if state.means.network().is_some_and(|n| !n.fits_priority(low_priority))
+        if state.engine.network().is_some_and(|n| !n.fits_priority(low_priority))
             && state.low_priority != Some(low_priority)
         {
             // The session's threads cannot change their priority, so another session is loaded.
@@ -82,16 +82,16 @@ impl BgRemove {
             buffer
         };
         // A key needs nothing made beforehand.
-        let infer = submitted.infer && !state.means.is_key();
+        let infer = submitted.infer && !state.engine.is_key();
         if let Wanted::Meta(_) = settings.wanted {
-            state.hear(regions(&buffer, &state.input));
+            state.store_regions(regions(&buffer, &state.input));
         }
         let requested = infer.then(Instant::now);
         if infer {
             let job = Job {
                 number: submitted.number,
                 buffer: buffer.clone(),
-                asked: state.ask(&settings),
+                asked: state.take_request(&settings),
                 info: state.input.clone(),
                 breaks_history: submitted.breaks_history,
                 cut: submitted.cut,
@@ -105,7 +105,7 @@ impl BgRemove {
             }
             // Frames are shown ahead without a prompt, so not to a network that needs one.
             let remembers =
-                state.means.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
+                state.engine.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
             // What is live cannot make up for the time that this takes.
             let begins = submitted.first && remembers && settings.lookahead > 0 && !low_priority && !live;
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
@@ -122,7 +122,7 @@ impl BgRemove {
     /// due, whatever is pending for it.
     pub(super) fn output_frame(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
-        self.follow_controllers(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
+        self.sync_controlled_properties(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
         let settings = self.settings();
         let live = self.known_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
@@ -135,7 +135,7 @@ impl BgRemove {
         if !at_once {
             let due = match is_async {
                 true => state.flow.due(&worker, settings.matte_delay, duration),
-                false if state.means.is_key() => state.flow.due_in_sync(0),
+                false if state.engine.is_key() => state.flow.due_in_sync(0),
                 false => state.flow.due_in_sync(settings.lookahead as usize),
             };
             match due {
@@ -193,7 +193,7 @@ impl BgRemove {
         if let Some(e) = failure.or(failed) {
             self.handle_failure(state, &e, &settings, live)?;
         }
-        self.look_around(state, &worker, &held, &settings, live)?;
+        self.fill_window(state, &worker, &held, &settings, live)?;
         let (buffer, rendered) = self.render(state, &worker, &held, prepare_time, &settings, live)?;
         self.log_frame(&held, times, &rendered);
         // From the second frame on, elements downstream have their caps.
@@ -213,9 +213,9 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// Gives the window the frame that is about to leave and those after it, with their masks, so that its own can be their
+    /// Fills the window with the frame that is about to leave and those after it, and their masks, so that its own can be their
     /// mean. Of the `lookahead` frames the last one is left out: the network is at work on it meanwhile.
-    fn look_around(
+    fn fill_window(
         &self,
         state: &mut StreamState,
         worker: &Worker,
@@ -240,17 +240,17 @@ impl BgRemove {
             }
         }
         self.on_kernel_threads(|| {
-            state.show(held.number, &held.buffer, &own);
+            state.add_to_window(held.number, &held.buffer, &own);
             for (number, buffer) in following {
                 let Some(mask) = worker.mask(number) else { break };
-                state.show(number, &buffer, &mask);
+                state.add_to_window(number, &buffer, &mask);
             }
         });
         Ok(())
     }
 
     /// Sets controlled properties to their values at a frame's stream time. `pts` is called only if there are any.
-    pub(super) fn follow_controllers(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
+    pub(super) fn sync_controlled_properties(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
         let obj = self.obj();
         if !obj.has_active_control_bindings() {
             return;
@@ -364,7 +364,7 @@ impl BgRemove {
             state.wanted = done.asked.wanted;
         }
         if let Some((network, why)) = done.fallback {
-            let before = state.means.network().unwrap_or(&network);
+            let before = state.engine.network().unwrap_or(&network);
             let (was, place) = (before.session.provider.name(), before.session.place());
             self.warn(
                 "provider-failed",
@@ -373,7 +373,7 @@ impl BgRemove {
             );
             self.set_network(Some(network.clone()));
             self.settle(Some(&network));
-            state.means = Means::Network(Box::new(network));
+            state.engine = MatteEngine::Network(Box::new(network));
         }
         match done.mask {
             Ok(mask) => {

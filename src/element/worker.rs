@@ -356,13 +356,13 @@ impl Worker {
         lock(&self.shared.slot).running.as_ref().is_some_and(|r| r.stuck)
     }
 
-    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flushed`].
-    pub fn flush(&self) {
+    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flush_stop`].
+    pub fn flush_start(&self) {
         self.interrupt(|slot| slot.flushing = true);
     }
 
     /// FLUSH_STOP: takes jobs again, unless halted.
-    pub fn flushed(&self) {
+    pub fn flush_stop(&self) {
         let mut slot = lock(&self.shared.slot);
         slot.flushing = false;
         slot.own_run = Cancel::default();

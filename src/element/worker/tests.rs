@@ -23,15 +23,15 @@ fn the_end_of_a_flush_is_not_the_end_of_a_stop() {
     // Nobody has given it a network: the job waits.
     worker.submit(job(0), true);
     assert_eq!(worker.wait(0, soon()), Waited::TimedOut);
-    worker.flush();
+    worker.flush_start();
     assert_eq!(worker.wait(0, soon()), Waited::Interrupted);
-    worker.flushed();
+    worker.flush_stop();
     assert_eq!(worker.wait(0, soon()), Waited::Done, "forgotten");
     worker.submit(job(1), true);
     // A seek is under way while the stream ends.
-    worker.flush();
+    worker.flush_start();
     worker.halt();
-    worker.flushed();
+    worker.flush_stop();
     worker.submit(job(2), true);
     assert_eq!(worker.wait(2, None), Waited::Interrupted);
     worker.resume();
