@@ -12,8 +12,8 @@ mod page;
 mod speed;
 
 use crate::choice::{self, Here};
-use crate::convert::line::shell_word;
-use crate::install::{self, State, Watch};
+use crate::convert::launch_line::shell_word;
+use crate::install::{self, State, Observer};
 use crate::probe::{self, Probe};
 use crate::{Failure, print};
 use check::{Check, Mark};
@@ -275,7 +275,7 @@ fn provider_check(
 
 struct Quiet;
 
-impl Watch for Quiet {
+impl Observer for Quiet {
     fn say(&self, _: &str) {}
     fn stopped(&self) -> bool {
         false

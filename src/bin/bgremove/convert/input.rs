@@ -12,7 +12,7 @@ use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
 use super::tracks::{self, Known, TrackChoice, track_id};
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use crate::gstreamer::Running;
 pub use facts::{Facts, Tags};
 use facts::{facts, tags};
@@ -75,7 +75,7 @@ impl Input {
         path: &Path,
         settings: &Settings,
         range: Option<Range>,
-        watch: &Watch,
+        watchdog: &Watchdog,
     ) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
         let header =
@@ -115,7 +115,7 @@ impl Input {
         let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
         let complete = Arc::new(AtomicBool::new(false));
         let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
-        let alive = watch.clone();
+        let alive = watchdog.clone();
         // qtdemux of 1.22 gets these wrong; the parts that are shown are cut out of all that is decoded.
         let mut tracks = Vec::new();
         if header.has_hidden_parts() {
@@ -146,16 +146,16 @@ impl Input {
             lock(&into).push(Stream::new(pad, ended, trimmer));
         });
         decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
-        watch.touch();
+        watchdog.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
-            return Err(watch
+            return Err(watchdog
                 .failure(&pipeline.0)
                 .unwrap_or_else(|| Fault::damaged("it cannot be opened, and GStreamer does not say why")));
         }
         let all = |media: &str| -> Vec<gst::Pad> {
             lock(&streams).iter().filter(|s| s.is(media)).map(|s| s.pad.clone()).collect()
         };
-        let mut missing = watch.until(&pipeline.0, path.is_file(), || {
+        let mut missing = watchdog.until(&pipeline.0, path.is_file(), || {
             let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
             complete.load(Ordering::SeqCst) && held()
         })?;
@@ -202,7 +202,7 @@ impl Input {
         };
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
-            let failure = watch.failure(&pipeline.0);
+            let failure = watchdog.failure(&pipeline.0);
             // The part may lie wholly within the time of the frame before it.
             let again = range.filter(|r| r.standing.is_none() && failure.is_none() && path.is_file());
             let end =
@@ -210,7 +210,7 @@ impl Input {
             let trimmer = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.trimmer.clone());
             if let (Some(range), Some(standing)) = (again, trimmer.and_then(|c| c.standing(end))) {
                 drop(pipeline);
-                return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watch);
+                return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watchdog);
             }
             let told = failure.or(range.map(|_| none_within()));
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
@@ -253,19 +253,19 @@ impl Input {
             _file: file,
             came,
         };
-        input.drop_empty_sound(watch)?;
+        input.drop_empty_sound(watchdog)?;
         Ok(input)
     }
 
     /// Leaves out sound of which nothing is to come: muxers wait for it for ever, or make files that cannot be read.
-    fn drop_empty_sound(&mut self, watch: &Watch) -> Result<(), Fault> {
+    fn drop_empty_sound(&mut self, watchdog: &Watchdog) -> Result<(), Fault> {
         let Some(audio) = self.audio.clone() else { return Ok(()) };
         let found =
             |what: &dyn Fn(&Stream) -> bool| lock(&self.streams).iter().any(|s| s.pad == audio && what(s));
         // What comes late, behind frames that wait here, is not waited for.
         let begin = Instant::now();
         while !found(&Stream::settled) && begin.elapsed() < SOUND {
-            if let Some(message) = watch.next(&self.pipeline.0)?
+            if let Some(message) = watchdog.next(&self.pipeline.0)?
                 && let gst::MessageView::Error(e) = message.view()
             {
                 return Err(e.into());
@@ -286,7 +286,7 @@ impl Input {
 
     /// Goes to a moment, and ends at another; whether that is where it is then. What has no index has to be decoded from
     /// its beginning.
-    pub fn seek(&mut self, range: Range, watch: &Watch) -> Result<bool, Fault> {
+    pub fn seek(&mut self, range: Range, watchdog: &Watchdog) -> Result<bool, Fault> {
         let start = range.start;
         if let Some(length) = self.duration.filter(|d| *d <= start && self.is_contained()) {
             let end = length.nseconds() as f64 / 1e9;
@@ -317,7 +317,7 @@ impl Input {
             return Ok(false);
         }
         let video = self.video.clone();
-        watch.until(&self.pipeline.0, self.path.is_file(), || {
+        watchdog.until(&self.pipeline.0, self.path.is_file(), || {
             lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
@@ -325,7 +325,7 @@ impl Input {
         if none {
             return Ok(false);
         }
-        self.drop_empty_sound(watch)?;
+        self.drop_empty_sound(watchdog)?;
         Ok(self.is_at(start))
     }
 
@@ -347,18 +347,18 @@ impl Input {
     }
 
     /// Links the streams to what takes them, and lets them go.
-    pub fn release(&self, rest: &gst::Bin) -> Result<(), String> {
+    pub fn release(&self, output_bin: &gst::Bin) -> Result<(), String> {
         let odd = |e: &dyn std::fmt::Display| format!("the pipeline cannot be put together: {e}");
         let begin = self.begin();
         for (pad, name) in [(Some(&self.video), "video"), (self.audio.as_ref(), "audio")] {
             if let (Some(pad), Some(begin)) = (pad, begin) {
                 demux::begin_at(pad, begin);
             }
-            let (Some(pad), Some(first)) = (pad, rest.by_name(name)) else { continue };
+            let (Some(pad), Some(first)) = (pad, output_bin.by_name(name)) else { continue };
             let target = first.static_pad("sink").ok_or_else(|| odd(&name))?;
             let ghost = gst::GhostPad::builder_with_target(&target).map_err(|e| odd(&e))?.name(name).build();
             ghost.set_active(true).map_err(|e| odd(&e))?;
-            rest.add_pad(&ghost).map_err(|e| odd(&e))?;
+            output_bin.add_pad(&ghost).map_err(|e| odd(&e))?;
             pad.link(&ghost).map_err(|e| odd(&e))?;
         }
         for stream in lock(&self.streams).iter_mut() {

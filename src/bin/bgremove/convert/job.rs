@@ -8,16 +8,16 @@ use super::layered::{self, Layered};
 use super::output::Output;
 use super::picture;
 use super::plan::Plan;
-use super::probes::{Given, follow, look};
+use super::probes::{EncoderCounters, check_frames, count_frames};
 use super::progress::{Job, Progress};
 use super::raw;
-use super::record::{Account, Written};
-use super::short::{Came, Promise, Span};
+use super::record::{ConvertRecord, WrittenFiles};
+use super::shortfall::{Delivered, ExpectedContent, Span};
 use super::times;
 use super::ts;
 use super::uneven::uneven;
-use super::watch::Watch;
-use super::{Settings, Task, short};
+use super::watchdog::Watchdog;
+use super::{Settings, Task, shortfall};
 use super::parts::mark::{self, There};
 use super::parts::{self, Slice};
 use gst::prelude::*;
@@ -28,10 +28,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// Prints the pipeline for an input.
-pub fn print(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
+pub fn print(settings: &Settings, input: &Path, output: &Path, watchdog: &Watchdog) -> Result<String, Fault> {
     refuse(input)?;
-    let mut opened = Input::open(input, settings, None, watch)?;
-    opened.facts.uneven = makes_mp4(settings) && input.is_file() && uneven(input, watch);
+    let mut opened = Input::open(input, settings, None, watchdog)?;
+    opened.facts.uneven = makes_mp4(settings) && input.is_file() && uneven(input, watchdog);
     Ok(Plan::new(settings, &opened.facts).map_err(Fault::settings)?.print(settings, input, output)?)
 }
 
@@ -50,16 +50,16 @@ fn refuse(path: &Path) -> Result<(), Fault> {
 pub fn convert(
     settings: &Settings,
     task: &Task,
-    watch: &Watch,
+    watchdog: &Watchdog,
     job: &Job<'_>,
-    account: &mut Account<'_>,
+    record: &mut ConvertRecord<'_>,
 ) -> Result<(), Fault> {
     let mut overwrite = settings.overwrite;
     if settings.resume {
         match parts::there(settings, task).map_err(Fault::output)? {
             There::Whole => {
                 job.kept();
-                account.kept();
+                record.kept();
                 return Ok(());
             }
             There::Broken => overwrite = true,
@@ -74,10 +74,10 @@ pub fn convert(
     let result = begin(&task.output, settings.format, overwrite).map_err(Fault::output)?;
     if result.swept > 0 {
         let text = format!("{} unfinished parts of conversions that were ended are taken away", result.swept);
-        note(job, account, &text);
+        note(job, record, &text);
     }
     let layered = Layered::begin(settings).map_err(Fault::output)?;
-    let even = !makes_mp4(settings) || !task.input.is_file() || !uneven(&task.input, watch);
+    let even = !makes_mp4(settings) || !task.input.is_file() || !uneven(&task.input, watchdog);
     let stop = settings.duration.map(|d| settings.start + d);
     let range = (settings.start > gst::ClockTime::ZERO || stop.is_some()).then_some(Range {
         start: settings.start,
@@ -99,54 +99,54 @@ pub fn convert(
         let text = "it is no regular file and is read once: its header is not looked at, and what GStreamer gets wrong in \
                     it (edit lists, turned Matroska, animated pictures) is neither mended nor told";
         if settings.raw.is_none() {
-            note(job, account, text);
+            note(job, record, text);
         }
     } else if settings.raw.is_none() {
         let stop = stop.map(|t| t.nseconds() as f64 / 1e9);
-        if let Some(text) = ts::check(&task.input, stop, watch)? {
+        if let Some(text) = ts::check(&task.input, stop, watchdog)? {
             job.warning(ts::CODE, &text);
-            account.warning(ts::CODE, &text);
+            record.warning(ts::CODE, &text);
         }
     }
-    let opened = Input::open(&task.input, settings, at_once, watch);
+    let opened = Input::open(&task.input, settings, at_once, watchdog);
     let mut input = opened.map_err(|fault| picture::explain(&task.input, fault))?;
     input.facts.uneven = !even;
-    account.opened(&input);
-    let slice = settings.part.as_ref().map(|part| part.slice(settings, &input, watch)).transpose()?;
+    record.opened(&input);
+    let slice = settings.part.as_ref().map(|part| part.slice(settings, &input, watchdog)).transpose()?;
     let range = slice.as_ref().map_or(range, Slice::range);
     let mut plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
-    account.planned(&plan);
+    record.planned(&plan);
     if input.facts.hlg {
         let text = "HDR video (hybrid log-gamma) becomes ordinary video; bright parts may look flat";
-        note(job, account, text);
+        note(job, record, text);
     }
     if input.facts.channels.is_some() && settings.sound_wanted() && !settings.format.has_sound() {
-        note(job, account, &format!("its sound is left out: {} holds none", settings.format.name()));
+        note(job, record, &format!("its sound is left out: {} holds none", settings.format.name()));
     }
     if let Some(range) = range.filter(|_| at_once.is_none()) {
-        if !input.seek(range, watch)? {
+        if !input.seek(range, watchdog)? {
             drop(input);
-            input = Input::open(&task.input, settings, Some(range), watch)?;
+            input = Input::open(&task.input, settings, Some(range), watchdog)?;
             // A picture that stands where the part begins is only known by the one after it.
             if let Some(standing) = input.standing() {
                 drop(input);
                 let range = Range { standing: Some(standing), ..range };
-                input = Input::open(&task.input, settings, Some(range), watch)?;
+                input = Input::open(&task.input, settings, Some(range), watchdog)?;
             }
             input.facts.uneven = !even;
         }
         // Its sound may be over by then.
         plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
-        account.planned(&plan);
+        record.planned(&plan);
     }
     if input.header.before > 0.0 && plan.sound() {
         let text = format!(
             "it begins {:.3} s before its nought, which GStreamer takes for nought: sound may come so much later",
             input.header.before
         );
-        note(job, account, &text);
+        note(job, record, &text);
     }
-    input.left_out.iter().for_each(|text| note(job, account, text));
+    input.left_out.iter().for_each(|text| note(job, record, text));
     let end = match (stop, input.duration) {
         (Some(stop), Some(length)) => Some(stop.min(length)),
         (stop, length) => stop.or(length),
@@ -158,45 +158,45 @@ pub fn convert(
     }
     job.started(plan.width, plan.height, total, plan.sound());
 
-    let rest = plan.run(settings, result.path(), &layered.paths())?.launch()?;
+    let output_bin = plan.run(settings, result.path(), &layered.paths())?.launch()?;
     if settings.format == Format::Y4m
         && let Some(pad) =
-            rest.downcast_ref::<gst::Bin>().and_then(|b| b.by_name("encoder")?.static_pad("sink"))
+            output_bin.downcast_ref::<gst::Bin>().and_then(|b| b.by_name("encoder")?.static_pad("sink"))
     {
         raw::pack(&pad);
     }
-    let cropped = slice.as_ref().map(|slice| parts::crop(&rest, slice)).transpose()?;
-    let played = play(&input, rest, &plan, (settings, total), watch, job, account);
-    account.played(&input.pipeline.0);
+    let cropped = slice.as_ref().map(|slice| parts::crop(&output_bin, slice)).transpose()?;
+    let played = play(&input, output_bin, &plan, (settings, total), watchdog, job, record);
+    record.played(&input.pipeline.0);
     input.read_tags();
-    account.tagged(&input);
+    record.tagged(&input);
     let rate = input.facts.rate;
     // Return first: a stalled element may hold locks that the next queries need.
-    let (state, came, counts) = played?;
+    let (state, delivered, counts) = played?;
     // A part of it ends where it is told to.
     if let Some(text) =
         settings.raw.as_ref().filter(|_| range.is_none()).and_then(|raw| raw.check(input.bytes()))
     {
-        job.warning(short::CODE, &text);
-        account.warning(short::CODE, &text);
+        job.warning(shortfall::CODE, &text);
+        record.warning(shortfall::CODE, &text);
     }
-    let (mut promise, part) = promise(&input, range);
+    let (mut expected, part) = expected(&input, range);
     // The file is closed before it is looked at.
     drop(input);
     if state.frames == 0 {
         return Err(Fault::damaged("not a single frame came out of it"));
     }
-    promise.look(&task.input, part, &came, rate, watch)?;
+    expected.look(&task.input, part, &delivered, rate, watchdog)?;
     // Of a part, frames that warm up are not encoded.
     let thinned = settings.fps.is_some() || slice.is_some();
-    if let Some(short) = promise.short(&came, part, rate, thinned) {
-        if short.substantial {
-            return Err(short.into());
+    if let Some(shortfall) = expected.shortfall(&delivered, part, rate, thinned) {
+        if shortfall.substantial {
+            return Err(shortfall.into());
         }
-        job.warning(short::CODE, &short.text);
-        account.warning(short::CODE, &short.text);
+        job.warning(shortfall::CODE, &shortfall.text);
+        record.warning(shortfall::CODE, &shortfall.text);
     }
-    layered::compare(&settings.also, &counts, &plan, came.encoded)?;
+    layered::compare(&settings.also, &counts, &plan, delivered.encoded)?;
     if makes_mp4(settings) {
         let first = if settings.format == Format::Mp4 { edits::mend(result.path()) } else { Ok(()) };
         first
@@ -212,7 +212,7 @@ pub fn convert(
         if !overwrite && task.output.exists() {
             if settings.resume && parts::there(settings, task).map_err(Fault::output)? == There::Whole {
                 job.kept();
-                account.kept();
+                record.kept();
                 return Ok(());
             }
             return Err(Fault::output(format!(
@@ -221,10 +221,10 @@ pub fn convert(
             )));
         }
         old = Some(mark::Old::of(&task.output).map_err(Fault::output)?);
-        let made = parts::Made { settings, task, slice, stream: account.stream() };
+        let made = parts::Made { settings, task, slice, stream: record.stream() };
         if let Some(text) = part.mark(&made, cropped, result.path()).map_err(Fault::output)? {
             job.warning(parts::CODE, &text);
-            account.warning(parts::CODE, &text);
+            record.warning(parts::CODE, &text);
         }
     }
     let sizes = layered.finish(&settings.also).map_err(Fault::output)?;
@@ -244,7 +244,7 @@ pub fn convert(
         return Err(Fault::output(format!("nothing was written to {}", task.output.display())));
     }
     let bytes = bytes.unwrap_or(0);
-    account.written(&Written { frames: state.frames, bytes, layers: &sizes });
+    record.written(&WrittenFiles { frames: state.frames, bytes, layers: &sizes });
     for (also, bytes) in settings.also.iter().zip(&sizes) {
         job.layer(also.layer.nick(), &also.path, state.frames, *bytes);
     }
@@ -253,67 +253,67 @@ pub fn convert(
 }
 
 /// What the input says is in the part of it that is asked for.
-fn promise(input: &Input, range: Option<Range>) -> (Promise, Span) {
+fn expected(input: &Input, range: Option<Range>) -> (ExpectedContent, Span) {
     let seconds = |t: gst::ClockTime| t.nseconds() as f64 / 1e9;
     let part = Span {
         start: range.map_or(0.0, |r| seconds(r.start)),
         stop: range.and_then(|r| r.stop).map_or(f64::INFINITY, seconds),
     };
-    (Promise::new(input, part), part)
+    (ExpectedContent::new(input, part), part)
 }
 
 /// Tells the user, and keeps it for the record.
-fn note(job: &Job<'_>, account: &mut Account<'_>, text: &str) {
+fn note(job: &Job<'_>, record: &mut ConvertRecord<'_>, text: &str) {
     job.note(text);
-    account.note(text);
+    record.note(text);
 }
 
 /// Plays the input through the rest of the pipeline, to the end.
 fn play(
     input: &Input,
-    rest: gst::Element,
+    output_bin: gst::Element,
     plan: &Plan,
     (settings, total): (&Settings, Option<f64>),
-    watch: &Watch,
+    watchdog: &Watchdog,
     job: &Job<'_>,
-    account: &mut Account<'_>,
-) -> Result<(Progress, Came, Vec<Arc<layered::Count>>), Fault> {
+    record: &mut ConvertRecord<'_>,
+) -> Result<(Progress, Delivered, Vec<Arc<layered::Count>>), Fault> {
     let odd = |text: String| Fault::from(text);
-    let rest = rest.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
-    let given = Arc::new(Given::default());
+    let output_bin = output_bin.downcast::<gst::Bin>().map_err(|_| odd("the pipeline is but one element".into()))?;
+    let counters = Arc::new(EncoderCounters::default());
     let still = input.facts.rate == 0.0 && input.tags.container.is_none();
-    look(&rest, plan, still, &given, watch)?;
-    follow(&rest, plan, input.facts.rate, &given)?;
-    let counts = layered::follow(&rest, plan, &settings.also, watch)?;
-    let video = rest.by_name("video").and_then(|e| e.static_pad("sink"));
-    let wrong = Arc::clone(&given);
+    check_frames(&output_bin, plan, still, &counters, watchdog)?;
+    count_frames(&output_bin, plan, input.facts.rate, &counters)?;
+    let counts = layered::count_layers(&output_bin, plan, &settings.also, watchdog)?;
+    let video = output_bin.by_name("video").and_then(|e| e.static_pad("sink"));
+    let wrong = Arc::clone(&counters);
     let times = video.map(|pad| {
         times::mend(&pad, settings.fps, move |fault| {
             lock(&wrong.wrong).get_or_insert(fault);
         })
     });
     let pipeline = &input.pipeline.0;
-    pipeline.add(&rest).map_err(|e| odd(e.to_string()))?;
+    pipeline.add(&output_bin).map_err(|e| odd(e.to_string()))?;
     // Awake before the first frame is let go, else that would be refused.
     let unfit = || {
-        let told = watch.failure(pipeline);
+        let told = watchdog.failure(pipeline);
         told.unwrap_or_else(|| odd(format!("it cannot be converted, and GStreamer does not say why: {LOOK}")))
     };
-    rest.sync_state_with_parent().map_err(|_| unfit())?;
-    input.release(&rest)?;
-    watch.touch();
+    output_bin.sync_state_with_parent().map_err(|_| unfit())?;
+    input.release(&output_bin)?;
+    watchdog.touch();
     pipeline.set_state(gst::State::Playing).map_err(|_| unfit())?;
     let began = Instant::now();
     let state = || Progress {
-        frames: given.frames.load(Ordering::Relaxed),
-        seconds: given.until.load(Ordering::Relaxed) as f64 / 1e9,
+        frames: counters.frames.load(Ordering::Relaxed),
+        seconds: counters.until.load(Ordering::Relaxed) as f64 / 1e9,
         total,
         worked: began.elapsed().as_secs_f64(),
     };
     loop {
-        let message = watch.next(pipeline)?;
+        let message = watchdog.next(pipeline)?;
         // Before the message is: an error, and even the end, may follow from it.
-        if let Some(wrong) = lock(&given.wrong).take() {
+        if let Some(wrong) = lock(&counters.wrong).take() {
             return Err(wrong);
         }
         match message.as_ref().map(|m| m.view()) {
@@ -323,27 +323,27 @@ fn play(
                 job.note(w.error().message());
                 // Those of bgremove are in its own part of the record.
                 if !ours {
-                    account.note(w.error().message());
+                    record.note(w.error().message());
                 }
             }
             // What was said before the work turned out otherwise.
             Some(gst::MessageView::Info(i)) => {
                 let model = i.details().and_then(|d| d.get::<String>("model").ok());
                 if model.is_some() && model.as_deref() != settings.chosen().map(|c| c.model) {
-                    note(job, account, i.error().message());
+                    note(job, record, i.error().message());
                 }
             }
             Some(gst::MessageView::Eos(_)) => {
                 // Of such a track mp4mux makes a file that cannot be read.
-                if plan.sound() && !given.sound.load(Ordering::Relaxed) {
+                if plan.sound() && !counters.sound.load(Ordering::Relaxed) {
                     return Err(Fault::input(
                         "nothing of its sound could be decoded: --audio drop leaves it out",
                     ));
                 }
                 job.progress(&state());
                 let notes = times.map(|t| t.mended().notes()).unwrap_or_default();
-                notes.iter().for_each(|text| note(job, account, text));
-                return Ok((state(), given.came(plan.sound()), counts));
+                notes.iter().for_each(|text| note(job, record, text));
+                return Ok((state(), counters.delivered(plan.sound()), counts));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! after it is not waited for. Right for any file, where seeking is right only in some; and slower.
 
 use super::header::Piece;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use gst::prelude::*;
 use gstbgremove::sync::lock;
 use std::sync::{Arc, Mutex};
@@ -95,11 +95,11 @@ impl Trim {
     pub fn apply(
         self,
         pad: &gst::Pad,
-        watch: &Watch,
+        watchdog: &Watchdog,
         end: impl Fn(&gst::Pad) + Send + Sync + 'static,
     ) -> Arc<Trimmer> {
         let state = Mutex::new(State::default());
-        let trimmer = Arc::new(Trimmer { trim: self, state, watch: watch.clone(), end: Box::new(end) });
+        let trimmer = Arc::new(Trimmer { trim: self, state, watchdog: watchdog.clone(), end: Box::new(end) });
         let own = Arc::clone(&trimmer);
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(what, move |pad, info| match &mut info.data {
@@ -129,7 +129,7 @@ impl Trim {
 pub struct Trimmer {
     trim: Trim,
     state: Mutex<State>,
-    watch: Watch,
+    watchdog: Watchdog,
     end: Box<dyn Fn(&gst::Pad) + Send + Sync>,
 }
 
@@ -137,7 +137,7 @@ impl Trimmer {
     /// Whether some of a frame on its way through the pad is taken. Probes that block are asked before others, and so
     /// have to ask this.
     pub fn takes(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
-        self.watch.touch();
+        self.watchdog.touch();
         let mut state = lock(&self.state);
         match state.left(&self.trim, buffer) {
             _ if state.ended => false,
