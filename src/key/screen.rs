@@ -33,7 +33,7 @@ pub type Front = [f32; 5];
 
 /// The screen and what stands before it, cell by cell.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub struct ScreenModel {
     /// The screen.
     pub back: Grid<5>,
     /// The foreground near the screen.
@@ -137,7 +137,7 @@ pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary,
     best.filter(|(mass, ..)| *mass >= least * all).map(|(_, primary, mean)| (primary, mean))
 }
 
-impl Model {
+impl ScreenModel {
     /// A screen that is even, of this difference.
     pub fn new(rows: &Rows<'_>, difference: f32) -> Self {
         let (wide, high) = (rows.width.div_ceil(rows.side), rows.height.div_ceil(rows.side));

@@ -2,7 +2,7 @@
 
 use super::colour::{Difference, Numbers};
 use super::grid::{Cell, Grid, LANES, Ramps, Sloped, Slopes, along, any_around, numbers, put, room};
-use super::screen::{Kind, Model};
+use super::screen::{Kind, ScreenModel};
 use crate::frame::{Component, FrameMut};
 use crate::refine::{alpha_row, runs};
 use crate::simd::multiversion;
@@ -26,7 +26,7 @@ pub struct Tints {
 
 impl Tints {
     /// For a frame whose numbers may not be those that the model was made of.
-    pub fn new(model: &Model, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Self {
+    pub fn new(model: &ScreenModel, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Self {
         let (wide, high) = (model.back.wide, model.back.high);
         let other = |c: [f32; 3]| if made_of == to { c } else { to.components(made_of.rgb(c)) };
         let mixed: Vec<bool> = kinds.iter().map(|k| *k == Kind::Mixed).collect();

@@ -2,7 +2,7 @@ use super::alpha::close;
 use super::colour::{Difference, Numbers, Primary};
 use super::grid::{Grid, Ramps, Sloped, along};
 use super::rows::Rows;
-use super::screen::{self, Model};
+use super::screen::{self, ScreenModel};
 use super::*;
 use crate::frame::testing::{Picture, noise};
 use crate::frame::{Color, Format};
@@ -291,7 +291,7 @@ fn a_model_holds_what_plain_sums_give() {
     let (primary, mean) = screen::find(&rows, None).unwrap();
     assert!(primary == Primary::Green && (mean - 94.0).abs() < 4.0, "{primary:?} {mean}");
     let difference = Difference::new(&frame, primary);
-    let mut model = Model::new(&rows, mean);
+    let mut model = ScreenModel::new(&rows, mean);
     model.look(&rows, &difference, true).unwrap();
     let d: Vec<f32> = (0..w * h).map(|i| f32::from(90 + value(i, 5) % 9)).collect();
     let mean = d.iter().sum::<f32>() / d.len() as f32;

@@ -8,7 +8,7 @@
 mod catalogue;
 mod explain;
 mod hints;
-mod keys;
+mod hint_keys;
 mod network;
 mod npy;
 mod prompt;

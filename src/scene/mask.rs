@@ -63,7 +63,7 @@ pub struct Corrector {
 
 impl Corrector {
     /// Takes in the network's mask.
-    pub fn take(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
+    pub fn update(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
         let ((mw, mh), (wide, high)) = (size, cells);
         if (self.size, self.cells) != (size, cells) {
             (self.size, self.cells) = (size, cells);

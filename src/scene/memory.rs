@@ -133,7 +133,7 @@ impl Memory {
     }
 
     /// Takes in a frame, and finds how far it is from the background.
-    pub fn take(&mut self, frame: &Frame<'_>) {
+    pub fn update(&mut self, frame: &Frame<'_>) {
         if !self.fits(frame) {
             self.resize(frame);
         }

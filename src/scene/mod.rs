@@ -75,8 +75,8 @@ impl Scene {
             return;
         }
         in_pool(|| {
-            self.memory.take(frame);
-            self.corrector.take(mask, (mask_w, mask_h), self.memory.grid());
+            self.memory.update(frame);
+            self.corrector.update(mask, (mask_w, mask_h), self.memory.grid());
             let camera = self.memory.judge(|x, y| self.corrector.is_away_from_subject(x, y));
             self.trusted = camera == Camera::Still;
             if camera == Camera::Moved {

@@ -38,7 +38,7 @@ pub struct Cells {
 
 impl Cells {
     /// Takes a mask, and the frame that it is of.
-    pub fn take(&mut self, mask: &Mask, frame: &Frame<'_>) {
+    pub fn update(&mut self, mask: &Mask, frame: &Frame<'_>) {
         let longer = frame.width.max(frame.height).max(1);
         let side = |n: usize| ((n * LONGER) as f64 / longer as f64).round().max(1.0) as usize;
         (self.width, self.height) = (side(frame.width), side(frame.height));

@@ -237,7 +237,7 @@ impl Subjects {
             self.regions = Default::default();
         }
         let before = (self.cells.width, self.cells.height);
-        self.cells.take(mask, frame);
+        self.cells.update(mask, frame);
         if before != (self.cells.width, self.cells.height) {
             self.reset();
         }

@@ -91,7 +91,7 @@ impl Carrier {
         }
         std::mem::swap(&mut self.now, &mut self.before);
         std::mem::swap(&mut self.motion, &mut self.motion_before);
-        self.now.take(frame, self.scale);
+        self.now.update(frame, self.scale);
         if !std::mem::replace(&mut self.started, true) {
             self.motion.fill(Motion::default());
             return;

@@ -166,7 +166,7 @@ impl Smoother {
         weight(strength).filter(|_| readable(frame))?;
         in_pool(|| {
             self.look(frame);
-            self.still.take(&self.now);
+            self.still.update(&self.now);
         });
         self.begun = true;
         let Self { field, still, now, before, motion_before, .. } = self;
@@ -192,7 +192,7 @@ impl Smoother {
         if !std::mem::take(&mut self.begun) {
             in_pool(|| {
                 self.look(frame);
-                self.still.take(&self.now);
+                self.still.update(&self.now);
             });
         }
         self.rest.disturb();
@@ -279,7 +279,7 @@ impl Smoother {
         }
         match seen {
             Some(view) if view.is_of(frame, self.scale) => self.now = view,
-            _ => unshared(&mut self.now).take(frame, self.scale),
+            _ => unshared(&mut self.now).update(frame, self.scale),
         }
         self.field.clear(w.div_ceil(self.scale), h.div_ceil(self.scale));
         self.asked.clear();

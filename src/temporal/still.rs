@@ -66,7 +66,7 @@ impl Still {
     }
 
     /// Takes in a frame.
-    pub fn take(&mut self, view: &View) {
+    pub fn update(&mut self, view: &View) {
         let luma = view.luma();
         let (width, height) = (luma.width.div_ceil(2), luma.height.div_ceil(2));
         self.luma.resize(width * height, 0);
@@ -251,9 +251,9 @@ mod tests {
     use crate::frame::testing::noise;
     use crate::frame::{Format, Frame};
 
-    fn take(still: &mut Still, view: &mut View, frame: &Frame<'_>) {
-        view.take(frame, 2);
-        still.take(view);
+    fn update(still: &mut Still, view: &mut View, frame: &Frame<'_>) {
+        view.update(frame, 2);
+        still.update(view);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
                         .enumerate()
                         .for_each(|(i, v)| *v = if i % 97 < 90 { 100 + *v / 16 } else { *v });
                 }
-                take(&mut still, &mut view, &p.frame());
+                update(&mut still, &mut view, &p.frame());
                 let (cw, ch) = (still.width, still.height);
                 let tints = view.tint();
                 let mut planes = vec![still.luma.clone()];
@@ -339,7 +339,7 @@ mod tests {
         for (sigma, speed) in [(0, 0.1), (0, 0.5), (4, 0.1), (12, 0.2)] {
             let (mut still, mut view) = (Still::default(), View::default());
             for n in 0..80 {
-                take(&mut still, &mut view, &draw(n, sigma, speed).frame());
+                update(&mut still, &mut view, &draw(n, sigma, speed).frame());
             }
             let stands = |x: usize, y: usize| still.age(x / 2, y / 2) >= SETTLED;
             let edge = (320.0 + 79.0 * speed) as usize;
@@ -359,7 +359,7 @@ mod tests {
         for (w, h) in [(1, 1), (3, 1), (1, 70), (481, 3), (17, 33)] {
             let (mut still, mut view) = (Still::default(), View::default());
             for n in 0..6 {
-                take(&mut still, &mut view, &noise(Format::Yuy2, w, h, n).frame());
+                update(&mut still, &mut view, &noise(Format::Yuy2, w, h, n).frame());
             }
             still.age((w - 1) / 2, (h - 1) / 2);
             assert_eq!(still.noise(), still.noise());

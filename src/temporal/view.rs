@@ -35,7 +35,7 @@ pub struct View {
 
 impl View {
     /// Takes in a frame at `1 / scale` of its size; it must be [`readable`].
-    pub fn take(&mut self, frame: &Frame<'_>, scale: usize) {
+    pub fn update(&mut self, frame: &Frame<'_>, scale: usize) {
         debug_assert!(readable(frame));
         (self.width, self.height) = (frame.width.div_ceil(scale), frame.height.div_ceil(scale));
         let (width, height) = (self.width, self.height);

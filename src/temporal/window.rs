@@ -93,7 +93,7 @@ impl FrameWindow {
         }
         let mut seen = self.spare.pop().unwrap_or_default();
         seen.number = number;
-        in_pool(|| unshared(&mut seen.view).take(frame, self.scale));
+        in_pool(|| unshared(&mut seen.view).update(frame, self.scale));
         seen.mask.clear();
         seen.mask.extend_from_slice(mask);
         self.seen.push_back(seen);

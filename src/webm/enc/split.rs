@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::{KeyFrames, Request};
+use super::key_frames::{KeyFrames, Request};
 use crate::sync::lock;
 use crate::video;
 
