@@ -128,8 +128,8 @@ impl Keyer {
         }
         let to = Numbers::of(&view);
         let difference = Difference::new(&view, known.primary);
-        let tints = spill::Tints::new(&known.model, &known.kinds, made_of, &to);
-        spill::clean(frame, alpha, &tints, &difference, known.side);
+        let colors = spill::SpillColors::new(&known.model, &known.kinds, made_of, &to);
+        spill::clean(frame, alpha, &colors, &difference, known.side);
     }
 
     /// The screen's colour where it was seen last, R'G'B' of 0..255: the mean of the frame.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::exposure;
 use super::memory::{KNOWN, Memory, QUARTERS, STEPS};
 
-/// The change of brightness, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
+/// The change of luma, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
 /// more, all distances count as so many times less.
 const QUIET: f32 = 0.5;
 /// So many times less at most.
@@ -38,7 +38,7 @@ impl Memory {
         self.follow_exposure(away_from_subject);
         let (wide, grey) = (self.wide, &self.cells.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
-        // How much the brightness of cells without texture changes from one frame that is taken in to the next, in quarters of a
+        // How much the luma of cells without texture changes from one frame that is taken in to the next, in quarters of a
         // level. (Noise makes √6 times as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
         let mut flat = 0usize;
@@ -79,7 +79,7 @@ impl Memory {
         if all >= TELLING && same as f32 >= STILL * all as f32 { Camera::Still } else { Camera::Unsure }
     }
 
-    /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's
+    /// Follows a change of the whole picture's brightness or colour cast, plane by plane a gain and an offset: the camera's
     /// exposure or white balance, or a lamp's.
     fn follow_exposure(&mut self, away_from_subject: impl Fn(usize, usize) -> bool) {
         let (wide, cells) = (self.wide, &self.cells);

@@ -9,17 +9,17 @@ use crate::simd::multiversion;
 const SAME: f32 = 2.5;
 /// Distance from which on it does not, in little noise.
 const OTHER: f32 = 6.0;
-/// What a tint's distance counts for, against one of brightness.
-pub const TINT: f32 = 1.5;
+/// What a distance in chroma counts for, against one in luma.
+pub const CHROMA_WEIGHT: f32 = 1.5;
 /// How far a cell is from the background, in levels, where something else begins to be there, and where it is, in little
 /// noise.
 const DIFFERS: (f32, f32) = (10.0, 24.0);
 /// For how many frames the background has to have been seen for that.
 const SURE: u8 = 10;
-/// A shadow takes this part of the brightness at most, and of the tints the same part.
+/// A shadow takes this part of luma at most, and of chroma the same part.
 const SHADE: f32 = 0.5;
-/// For each level that it takes of brightness, tints may be off by so much beside that.
-const SHADE_TINT: f32 = 0.12;
+/// For each level that it takes of luma, chroma may be off by so much beside that.
+const SHADE_CHROMA: f32 = 0.12;
 
 impl Memory {
     /// Finds how far the frame is from the background.
@@ -71,20 +71,20 @@ impl Memory {
     }
 }
 
-/// A difference of red, green and blue as one of brightness and tints (BT.601).
-pub fn brightness_and_tints([r, g, b]: [f32; 3]) -> [f32; 3] {
+/// A difference of red, green and blue as one of luma and chroma (BT.601).
+pub fn luma_and_chroma([r, g, b]: [f32; 3]) -> [f32; 3] {
     let y = 0.299 * r + 0.587 * g + 0.114 * b;
     [y, 0.564 * (b - y), 0.713 * (r - y)]
 }
 
-/// Whether what had some brightness and tints, beside black, and is so far off now, is the same in a shadow: all of it
+/// Whether what had some luma and chroma, beside black, and is so far off now, is the same in a shadow: all of it
 /// darker by one part. Any unit will do; [`SAME`] is in [`STEPS`].
 #[inline(always)]
 fn shade(off: [f32; 3], was: [f32; 3]) -> u8 {
     let part = -off[0] / was[0].max(1.0);
     let [u, v] = [off[1] + part * was[1], off[2] + part * was[2]];
-    let least = (SHADE_TINT * -off[0]).max(SAME * STEPS as f32);
-    u8::from((part > 0.0) & (part < SHADE) & (TINT * TINT * (u * u + v * v) < least * least))
+    let least = (SHADE_CHROMA * -off[0]).max(SAME * STEPS as f32);
+    u8::from((part > 0.0) & (part < SHADE) & (CHROMA_WEIGHT * CHROMA_WEIGHT * (u * u + v * v) < least * least))
 }
 
 multiversion! {
@@ -104,8 +104,8 @@ multiversion! {
         let n = out.len();
         let ([a, b, c], [p, q, r]) = (off.map(|o| &o[..n]), was.map(|w| &w[..n]));
         for i in 0..n {
-            let off = brightness_and_tints([a[i], b[i], c[i]].map(f32::from));
-            out[i] = shade(off, brightness_and_tints([p[i], q[i], r[i]].map(f32::from)));
+            let off = luma_and_chroma([a[i], b[i], c[i]].map(f32::from));
+            out[i] = shade(off, luma_and_chroma([p[i], q[i], r[i]].map(f32::from)));
         }
     }
 }
@@ -119,15 +119,15 @@ multiversion! {
     }
 }
 
-/// About the length (to a tenth) of a distance in brightness and tints in [`STEPS`], in quarters of a level: of two that
+/// About the length (to a tenth) of a distance in luma and chroma in [`STEPS`], in quarters of a level: of two that
 /// stand at right angles the longer and three eighths of the shorter.
 #[inline(always)]
 fn length([a, b, c]: [i16; 3]) -> u8 {
     let both = |a: i16, b: i16| a.max(b) + ((a.min(b) * 3) >> 3);
     // So that nothing overflows.
     let [a, b, c] = [a, b, c].map(|v| v.abs().min(4096));
-    let tint = both(b, c);
-    (both(a, tint + (tint >> 1)) >> 4).min(255) as u8
+    let chroma = both(b, c);
+    (both(a, chroma + (chroma >> 1)) >> 4).min(255) as u8
 }
 
 multiversion! {
@@ -143,7 +143,7 @@ multiversion! {
     fn distances_of_rgb(off: [&[i16]; 3], out: &mut [u8]) {
         let [a, b, c] = off.map(|o| &o[..out.len()]);
         for (i, o) in out.iter_mut().enumerate() {
-            *o = length(brightness_and_tints([a[i], b[i], c[i]].map(f32::from)).map(|v| v as i16));
+            *o = length(luma_and_chroma([a[i], b[i], c[i]].map(f32::from)).map(|v| v as i16));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::distance::{TINT, brightness_and_tints};
+use super::distance::{CHROMA_WEIGHT, luma_and_chroma};
 use super::memory::Memory;
 use super::sums::Sums;
 use crate::morphology::{dilate, erode};
@@ -124,8 +124,8 @@ impl Edge {
 fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], variance: f32, was: f32) -> f32 {
     let less = |a: [f32; 3], b: [f32; 3]| {
         let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-        let [y, u, v] = if memory.yuv() { d } else { brightness_and_tints(d) };
-        [y, TINT * u, TINT * v]
+        let [y, u, v] = if memory.yuv() { d } else { luma_and_chroma(d) };
+        [y, CHROMA_WEIGHT * u, CHROMA_WEIGHT * v]
     };
     let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
     let (line, here) = (less(near, behind), less(now, behind));

@@ -15,7 +15,7 @@ const LATE: (f32, f32) = (8.0, 24.0);
 const RELEARN: u8 = 60;
 /// How many times as fast that goes where it stands still away from the subject.
 const APART: u8 = 3;
-/// Change of brightness from one frame to the next up to which it stands, in quarters of a level, in little noise.
+/// Change of luma from one frame to the next up to which it stands, in quarters of a level, in little noise.
 const STANDS: u16 = 16;
 /// Cells whose means follow together.
 const RUN: usize = 32;
@@ -104,7 +104,7 @@ struct Seen<'a> {
     near: &'a [u8],
     grey: &'a [u16],
     before: &'a [u16],
-    /// The distance from which on a cell does not look the same, and the change of brightness up to which it stands.
+    /// The distance from which on a cell does not look the same, and the change of luma up to which it stands.
     limit: u8,
     stands: u16,
 }

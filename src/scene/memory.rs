@@ -42,7 +42,7 @@ pub(super) struct Cells {
     pub held: Vec<u8>,
     /// For how many frames something else has been there that the network takes for nothing.
     pub stood: Vec<u8>,
-    /// The frame's colours there, and the brightness of the one taken in before, in quarters of a level; the background's in [`STEPS`].
+    /// The frame's colours there, and the luma of the one taken in before, in quarters of a level; the background's in [`STEPS`].
     pub now: [Vec<u16>; 3],
     pub before: Vec<u16>,
     pub mean: [Vec<i16>; 3],
@@ -58,7 +58,7 @@ impl Cells {
         }
         self.said.clear();
         self.said.resize(n, 0.0);
-        // Planes that are not there have no tint: 128 in quarters.
+        // Planes that are not there have no chroma: 128 in quarters.
         for v in self.now.iter_mut().chain([&mut self.before]) {
             v.clear();
             v.resize(n, 512);
@@ -86,10 +86,10 @@ pub struct Memory {
     pub scale: usize,
     pub(super) wide: usize,
     pub(super) high: usize,
-    /// Colour planes: three, or one; whether they are brightness and tints.
+    /// Colour planes: three, or one; whether they are luma and chroma.
     pub(super) planes: usize,
     pub(super) yuv: bool,
-    /// The brightness of black.
+    /// The luma of black.
     pub(super) black: f32,
     /// The frame, and the background in [`STEPS`], by sample.
     pub(super) now: [Vec<u8>; 3],
@@ -122,7 +122,7 @@ impl Memory {
         self.planes
     }
 
-    /// Whether colours are brightness and tints.
+    /// Whether colours are luma and chroma.
     pub fn yuv(&self) -> bool {
         self.yuv
     }
@@ -164,7 +164,7 @@ impl Memory {
         self.compare();
     }
 
-    /// The plane that stands for brightness: itself, or green.
+    /// The luma plane; of RGB green, which stands for it.
     pub(super) fn luma(&self) -> usize {
         usize::from(!self.yuv)
     }

@@ -84,7 +84,7 @@ mod tests {
             data[y * *stride + 100..][..10].fill(255);
         }
         assert!(change.since_kept(&second.frame()).unwrap() > 0.2);
-        // The same in a tint alone.
+        // The same in one chroma plane alone.
         let mut third = first.clone();
         let (data, stride) = &mut third.planes[2];
         for y in 25..30 {

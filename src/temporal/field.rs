@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::BLOCK;
 use super::motion::{self, Motion};
 use super::still::Still;
-use super::view::{Grey, Pair, Tints, View, pairs};
+use super::view::{Grey, Pair, Chroma, View, pairs};
 use crate::simd::multiversion;
 
 /// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same.
@@ -54,7 +54,7 @@ impl Field {
         noise: f32,
         wanted: impl Fn(usize, usize) -> bool + Sync,
     ) {
-        let (luma, tints) = pairs(now, there);
+        let (luma, chroma) = pairs(now, there);
         let (lw, lh, wide) = (luma.0.width, luma.0.height, self.wide);
         let limits = Limits::of(noise);
         let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
@@ -74,11 +74,11 @@ impl Field {
                         Motion::default()
                     } else {
                         let seeds = motion::seeds(was, by * wide + bx, wide, last);
-                        // Things of equal brightness do not move for it; that they look otherwise is seen below.
+                        // Things of equal luma do not move for it; that they look otherwise is seen below.
                         motion::search(luma, &[], area, &seeds)
                     };
                     motion[bx] = last;
-                    agree_in_all(luma, tints, area, last, limits, same);
+                    agree_in_all(luma, chroma, area, last, limits, same);
                     all[bx] = sure(area, same);
                 }
             },
@@ -171,10 +171,10 @@ fn around<'a>(
     (copy, PADDED)
 }
 
-/// As [`agree`], in brightness and in both tints: what differs in one is another thing.
+/// As [`agree`], in luma and in both chroma planes: what differs in one is another thing.
 fn agree_in_all(
     luma: Pair<'_>,
-    tints: Tints<'_>,
+    chroma: Chroma<'_>,
     area: motion::Area,
     m: Motion,
     limits: Limits,
@@ -182,15 +182,15 @@ fn agree_in_all(
 ) {
     agree(luma, area, m, limits, out);
     // Most blocks are done with that.
-    if !motion::differs(tints.all(), area, m, 1) {
+    if !motion::differs(chroma.all(), area, m, 1) {
         return;
     }
     let [.., w, h] = area;
     let half = motion::halved(area);
     let part = Motion { x: m.x / 2, y: m.y / 2 };
     let mut same = [0u8; BLOCK * BLOCK];
-    for &tint in tints.all() {
-        agree(tint, half, part, limits, &mut same);
+    for &plane in chroma.all() {
+        agree(plane, half, part, limits, &mut same);
         for (v, out) in out.chunks_exact_mut(BLOCK).enumerate().take(h) {
             for (u, out) in out.iter_mut().enumerate().take(w) {
                 *out = (*out).min(same[v / 2 * BLOCK + u / 2]);

@@ -537,7 +537,7 @@ fn readable(frame: &Frame<'_>) -> bool {
     frame.width > 0 && frame.height > 0 && frame.holds(&guide(frame))
 }
 
-/// The component that stands for brightness: luma, or green.
+/// The luma component; of RGB green, which stands for it.
 fn guide(frame: &Frame<'_>) -> Component {
     let layout = frame.format.layout();
     layout.color[if frame.format.is_yuv() || layout.colors == 1 { 0 } else { 1 }]

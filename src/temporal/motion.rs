@@ -19,8 +19,8 @@ impl Motion {
 
 /// Price of a sample of displacement, in summed differences: noise must not pay for motion.
 const PRICE: u32 = 8;
-/// What a sample of a tint counts for, against one of brightness.
-pub const TINT: u32 = 2;
+/// What a sample of chroma counts for, against one of luma.
+pub const CHROMA_WEIGHT: u32 = 2;
 /// Standing still wins if it costs no more than this a sample over the best.
 const STILL_BONUS: f32 = 0.75;
 
@@ -54,18 +54,18 @@ pub fn seeds(before: &[Motion], at: usize, wide: usize, beside: Motion) -> [Moti
 /// VCIP 2002), to a quarter sample by a symmetric V through the sums beside the best (Haller & Nayar's equiangular
 /// line fit).
 ///
-/// `luma`: brightness now and before; `tints`: if they count as well, at half the size.
-pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
+/// `luma`: now and before; `chroma`: if it counts as well, at half the size.
+pub fn search(luma: Pair<'_>, chroma: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
     let cost = |(x, y): (i32, i32)| -> u32 {
         let Some(sum) = sad(luma.0, luma.1, area, x, y) else { return u32::MAX };
         let half = halved(area);
         // A quarter as many samples, and of less contrast.
-        let tints: u32 = tints
+        let chroma: u32 = chroma
             .iter()
             .filter_map(|&(now, before)| sad(now, before, half, x.div_euclid(2), y.div_euclid(2)))
-            .map(|sum| TINT * sum)
+            .map(|sum| CHROMA_WEIGHT * sum)
             .sum();
-        sum + tints + PRICE * (x.unsigned_abs() + y.unsigned_abs())
+        sum + chroma + PRICE * (x.unsigned_abs() + y.unsigned_abs())
     };
     let still = cost((0, 0));
     let mut best = ((0, 0), still);
@@ -107,12 +107,12 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
     Motion { x: (4 * x + fx) as i16, y: (4 * y + fy) as i16 }
 }
 
-/// Whether tints, at half the size, differ by more than `mean` a sample where a motion of brightness leads.
-pub fn differs(tints: &[Pair<'_>], area: Area, m: Motion, mean: u32) -> bool {
+/// Whether chroma planes, at half the size, differ by more than `mean` a sample where a motion of luma leads.
+pub fn differs(chroma: &[Pair<'_>], area: Area, m: Motion, mean: u32) -> bool {
     let half = halved(area);
     let (x, y) = ((i32::from(m.x) + 2) >> 2, (i32::from(m.y) + 2) >> 2);
     let most = mean * (half[2] * half[3]) as u32;
-    tints.iter().any(|&(now, before)| {
+    chroma.iter().any(|&(now, before)| {
         sad(now, before, half, x.div_euclid(2), y.div_euclid(2)).is_some_and(|sum| sum > most)
     })
 }

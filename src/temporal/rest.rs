@@ -47,7 +47,7 @@ impl Rest {
         &self.kept
     }
 
-    /// Finds what is kept of a frame whose brightness is looked at in `luma` samples.
+    /// Finds what is kept of a frame whose luma is looked at in `luma` samples.
     pub fn find(&mut self, still: &Still, (lw, lh): (usize, usize), now: &Steadied<'_>) {
         let (mw, mh) = now.size;
         let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));

@@ -44,7 +44,7 @@ pub struct Still {
     width: usize,
     height: usize,
     luma: Vec<u8>,
-    /// Brightness and tints, in steps of [`STEPS`]; and what they are off by now.
+    /// Luma and chroma, in steps of [`STEPS`]; and what they are off by now.
     mean: [Vec<i16>; 3],
     off: [Vec<i16>; 3],
     /// By how much a cell differs from its mean, in steps of [`FINE`].
@@ -54,7 +54,7 @@ pub struct Still {
     /// The median of what a cell differs by: over the last frames, and in this one, if that can be told.
     noise: f32,
     seen: Option<f32>,
-    /// Whether the second tint is looked at next; one at a time will do.
+    /// Whether the second chroma plane is looked at next; one at a time will do.
     second: bool,
     started: bool,
 }
@@ -76,8 +76,8 @@ impl Still {
             }
         });
         let own = std::mem::take(&mut self.luma);
-        let tints = view.tint();
-        let planes = [Some(&own[..]), tints.map(|t| t[0].data), tints.map(|t| t[1].data)];
+        let chroma = view.chroma();
+        let planes = [Some(&own[..]), chroma.map(|t| t[0].data), chroma.map(|t| t[1].data)];
         let grey = |data| Grey { data, width, height };
         self.compare(planes.map(|p| p.map(grey)));
         self.luma = own;
@@ -166,7 +166,7 @@ impl Still {
         self.seen.filter(|_| self.started).map_or(0.0, |seen| seen.min(self.noise))
     }
 
-    /// Whether all cells of an area of the view's brightness, of even corners, stand still.
+    /// Whether all cells of an area of the view's luma, of even corners, stand still.
     pub fn all(&self, [x, y, w, h]: Area) -> bool {
         if !self.started {
             return false;
@@ -181,12 +181,12 @@ impl Still {
         self.started
     }
 
-    /// For how many frames the samples of row `y` of the view's brightness have been the same, by twos.
+    /// For how many frames the samples of row `y` of the view's luma have been the same, by twos.
     pub fn ages(&self, y: usize) -> &[u8] {
         &self.age[y / 2 * self.width..][..self.width]
     }
 
-    /// For how many frames the sample `x, y` of the view's brightness has been the same.
+    /// For how many frames the sample `x, y` of the view's luma has been the same.
     pub fn age(&self, x: usize, y: usize) -> u8 {
         self.ages(y)[x / 2]
     }
@@ -272,9 +272,9 @@ mod tests {
                 }
                 update(&mut still, &mut view, &p.frame());
                 let (cw, ch) = (still.width, still.height);
-                let tints = view.tint();
+                let chroma = view.chroma();
                 let mut planes = vec![still.luma.clone()];
-                planes.extend(tints.iter().flatten().map(|t| t.data.to_vec()));
+                planes.extend(chroma.iter().flatten().map(|t| t.data.to_vec()));
                 if n == 0 {
                     for (mean, plane) in mean.iter_mut().zip(&planes) {
                         *mean = plane.iter().map(|&v| i16::from(v) * STEPS).collect();
@@ -292,7 +292,7 @@ mod tests {
                         let sum: i32 = (0..9).map(|j| off(k, x + j % 3 - 1, y + j / 3 - 1)).sum();
                         ((sum.abs() * NINTH) >> 16).min(255) as u8
                     };
-                    // Brightness and one of the tints in turn.
+                    // Luma and one of the chroma planes in turn.
                     let which: Vec<usize> =
                         [0, 1 + (n as usize) % 2].into_iter().filter(|&k| k < planes.len()).collect();
                     let differs: Vec<u8> =

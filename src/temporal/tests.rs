@@ -19,7 +19,7 @@ impl Noise {
 const W: usize = 640;
 const H: usize = 480;
 
-/// A disc of brightness 180 on 60, and its matte.
+/// A disc of luma 180 on 60, and its matte.
 fn disc(cx: f32, cy: f32, radius: f32) -> (Vec<f32>, Vec<u8>) {
     let a = |i: usize| (radius - ((i % W) as f32 - cx).hypot((i / W) as f32 - cy) + 0.5).clamp(0.0, 1.0);
     let luma = (0..W * H).map(|i| 60.0 + 120.0 * a(i)).collect();
@@ -105,7 +105,7 @@ fn a_moving_disc_leaves_nothing_behind() {
 
 /// Contrasts in one component alone, down to small ones: what moves in any of them leaves nothing behind.
 #[test]
-fn a_disc_of_another_tint_leaves_nothing_behind() {
+fn a_disc_of_another_chroma_leaves_nothing_behind() {
     for format in [Format::I420, Format::Nv12, Format::Yuy2, Format::Rgba, Format::Bgr] {
         for component in 0..3 {
             for contrast in [20.0, 40.0, -60.0, 100.0] {
