@@ -21,17 +21,17 @@ pub struct SpillColors {
     others: Sloped<6>,
     /// Cells with anything to clean.
     touched: Vec<bool>,
-    wide: usize,
+    grid_width: usize,
 }
 
 impl SpillColors {
     /// For a frame whose numbers may not be those that the model was made of.
     pub fn new(model: &ScreenModel, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Self {
-        let (wide, high) = (model.back.wide, model.back.high);
+        let (grid_width, grid_height) = (model.back.width, model.back.height);
         let other = |c: [f32; 3]| if made_of == to { c } else { to.components(made_of.rgb(c)) };
         let mixed: Vec<bool> = kinds.iter().map(|k| *k == Kind::Mixed).collect();
-        let near = any_around(&any_around(&mixed, wide), wide);
-        let (mut first, mut others) = (Grid::new(wide, high, [0.0; 2]), Grid::new(wide, high, [0.0; 6]));
+        let near = any_around(&any_around(&mixed, grid_width), grid_width);
+        let (mut first, mut others) = (Grid::new(grid_width, grid_height, [0.0; 2]), Grid::new(grid_width, grid_height, [0.0; 6]));
         for (i, (first, others)) in first.cells.iter_mut().zip(&mut others.cells).enumerate() {
             let of = |c: &Cell<5>| other([c[2], c[3], c[4]]);
             let (b, f) = (of(&model.back.cells[i]), of(&model.front.cells[i]));
@@ -40,8 +40,8 @@ impl SpillColors {
             *first = [b[0], f[0]];
             *others = [b[1], b[2], f[1], f[2], if near[i] { 1.0 } else { 0.0 }, may];
         }
-        let touched = any_around(&near, wide);
-        Self { first: Sloped::new(&first), others: Sloped::new(&others), touched, wide }
+        let touched = any_around(&near, grid_width);
+        Self { first: Sloped::new(&first), others: Sloped::new(&others), touched, grid_width }
     }
 }
 
@@ -85,7 +85,7 @@ pub fn clean(frame: &mut FrameMut<'_>, alpha: &[u8], colors: &SpillColors, diffe
     let ramps = [Ramps::new(side), Ramps::new(side >> sub.0)];
     let strip = Strip { layout: &layout.color, sub, size, strides, side, ramps, alpha, colors, difference };
     strips.into_par_iter().enumerate().for_each_init(Local::default, |l, (row, mut planes)| {
-        for cells in runs(&colors.touched[row * colors.wide..][..colors.wide]) {
+        for cells in runs(&colors.touched[row * colors.grid_width..][..colors.grid_width]) {
             for y in (row * side..((row + 1) * side).min(size.1)).step_by(1 << sub.1) {
                 strip.clean(y, &cells, &mut planes, l);
             }

@@ -83,8 +83,8 @@ struct Level {
     width: usize,
     height: usize,
     /// Cells.
-    wide: usize,
-    high: usize,
+    grid_width: usize,
+    grid_height: usize,
     window: Option<Window>,
     contrast: f32,
     /// alpha = model[0..3]·colour + model[3], by cell.
@@ -271,17 +271,17 @@ impl Refiner {
         for n in 0..count {
             let step = count - 1 - n; // 0 is the coarsest
             let scale = finest << n;
-            let (wide, high) = (width.div_ceil(2), height.div_ceil(2));
-            let zeros = || vec![0.0; wide * high];
+            let (grid_width, grid_height) = (width.div_ceil(2), height.div_ceil(2));
+            let zeros = || vec![0.0; grid_width * grid_height];
             let (mut cells, mut samples) = (Stretch::default(), Stretch::default());
-            cells.prepare(mask_w, w as f32 / (2 * scale) as f32, wide);
+            cells.prepare(mask_w, w as f32 / (2 * scale) as f32, grid_width);
             samples.prepare(mask_w, w as f32 / scale as f32, width);
             self.levels.push(Level {
                 scale,
                 width,
                 height,
-                wide,
-                high,
+                grid_width,
+                grid_height,
                 window: Some(Window::new(2.0 * RADII[step.min(2)] * ratio + 1.0)),
                 contrast: if n == 0 && count > 2 {
                     LAST_CONTRAST
@@ -292,7 +292,7 @@ impl Refiner {
                 cells,
                 samples,
             });
-            (width, height) = (wide, high);
+            (width, height) = (grid_width, grid_height);
         }
         self.strips.plan(w, h, finest, count);
         false

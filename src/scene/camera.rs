@@ -36,18 +36,18 @@ impl Memory {
     /// it has moved.
     pub fn judge(&mut self, away_from_subject: impl Fn(usize, usize) -> bool + Copy) -> Camera {
         self.follow_exposure(away_from_subject);
-        let (wide, grey) = (self.wide, &self.cells.now[self.luma()]);
+        let (grid_width, grey) = (self.grid_width, &self.cells.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
         // How much the luma of cells without texture changes from one frame that is taken in to the next, in quarters of a
         // level. (Noise makes √6 times as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
         let mut flat = 0usize;
         let limit = self.limit();
-        for y in (1..self.high.saturating_sub(1)).step_by(EVERY.0) {
-            for x in (1..wide.saturating_sub(1)).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
-                let at = y * wide + x;
+        for y in (1..self.grid_height.saturating_sub(1)).step_by(EVERY.0) {
+            for x in (1..grid_width.saturating_sub(1)).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
+                let at = y * grid_width + x;
                 let dx = i32::from(grey[at + 1]) - i32::from(grey[at - 1]);
-                let dy = i32::from(grey[at + wide]) - i32::from(grey[at - wide]);
+                let dy = i32::from(grey[at + grid_width]) - i32::from(grey[at - grid_width]);
                 if dx * dx + dy * dy > 16 * TEXTURE * TEXTURE {
                     all += 1;
                     same += usize::from(self.cells.distance[at] < limit);
@@ -82,11 +82,11 @@ impl Memory {
     /// Follows a change of the whole picture's brightness or colour cast, plane by plane a gain and an offset: the camera's
     /// exposure or white balance, or a lamp's.
     fn follow_exposure(&mut self, away_from_subject: impl Fn(usize, usize) -> bool) {
-        let (wide, cells) = (self.wide, &self.cells);
+        let (grid_width, cells) = (self.grid_width, &self.cells);
         let mut pairs: [Vec<(f32, f32)>; 3] = Default::default();
-        for y in (1..self.high).step_by(EVERY.0) {
-            for x in (0..wide).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
-                let at = y * wide + x;
+        for y in (1..self.grid_height).step_by(EVERY.0) {
+            for x in (0..grid_width).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
+                let at = y * grid_width + x;
                 if cells.run[at] >= 4 || cells.seen[at] >= KNOWN {
                     for (pairs, (now, mean)) in
                         pairs.iter_mut().zip(cells.now.iter().zip(&cells.mean)).take(self.planes)

@@ -24,17 +24,17 @@ const SHADE_CHROMA: f32 = 0.12;
 impl Memory {
     /// Finds how far the frame is from the background.
     pub(super) fn compare(&mut self) {
-        let (yuv, planes, wide, black) = (self.yuv, self.planes, self.wide, self.black);
+        let (yuv, planes, grid_width, black) = (self.yuv, self.planes, self.grid_width, self.black);
         let k = &mut self.cells;
         let (now, mean) = (&k.now, &k.mean);
-        let parts = k.distance.par_chunks_mut(wide * ROWS).zip(k.shade.par_chunks_mut(wide * ROWS));
+        let parts = k.distance.par_chunks_mut(grid_width * ROWS).zip(k.shade.par_chunks_mut(grid_width * ROWS));
         parts.enumerate().for_each_init(Vec::new, |scratch, (part, (distance, shade))| {
-            scratch.resize(3 * wide, 0i16);
-            let (a, rest) = scratch.split_at_mut(wide);
-            let (b, c) = rest.split_at_mut(wide);
-            for (y, (distance, shade)) in distance.chunks_exact_mut(wide).zip(shade.chunks_exact_mut(wide)).enumerate()
+            scratch.resize(3 * grid_width, 0i16);
+            let (a, rest) = scratch.split_at_mut(grid_width);
+            let (b, c) = rest.split_at_mut(grid_width);
+            for (y, (distance, shade)) in distance.chunks_exact_mut(grid_width).zip(shade.chunks_exact_mut(grid_width)).enumerate()
             {
-                let row = (part * ROWS + y) * wide..(part * ROWS + y + 1) * wide;
+                let row = (part * ROWS + y) * grid_width..(part * ROWS + y + 1) * grid_width;
                 for (k, off) in [&mut *a, &mut *b, &mut *c].into_iter().enumerate().take(planes) {
                     apart(&now[k][row.clone()], &mean[k][row.clone()], off);
                 }
@@ -60,7 +60,7 @@ impl Memory {
     /// stands there, 0 to 255.
     pub fn compared(&self, y: usize, same: &mut [u8], other: &mut [u8]) {
         let k = &self.cells;
-        let row = y * self.wide..(y + 1) * self.wide;
+        let row = y * self.grid_width..(y + 1) * self.grid_width;
         let [same_to, other_from] = [SAME, OTHER].map(|l| l * self.noise * QUARTERS);
         let [first, all] = [DIFFERS.0, DIFFERS.1].map(|l| l * self.noise * QUARTERS);
         // `other_from` times the first slope, and 255 times the second, are at most 28,000 at any noise.

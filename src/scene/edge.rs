@@ -55,31 +55,31 @@ pub struct Edge {
 impl Edge {
     /// Solves `alpha`, rows of `width`.
     pub fn solve(&mut self, memory: &Memory, width: usize, alpha: &mut [u8]) {
-        let (wide, high) = memory.grid();
-        let n = wide * high;
+        let (grid_width, grid_height) = memory.grid();
+        let n = grid_width * grid_height;
         let side = 2 * memory.scale;
         for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.tmp] {
             v.resize(n, 0);
         }
-        let parts = self.least.par_chunks_mut(wide).zip(self.most.par_chunks_mut(wide));
+        let parts = self.least.par_chunks_mut(grid_width).zip(self.most.par_chunks_mut(grid_width));
         parts.zip(alpha.par_chunks(width * side)).for_each_init(
             Default::default,
             |scratch, ((least, most), rows)| {
                 extremes(rows, width, side, least, most, scratch);
             },
         );
-        erode(&self.least, wide, 1, &mut self.low, &mut self.tmp);
+        erode(&self.least, grid_width, 1, &mut self.low, &mut self.tmp);
         let low = &self.low;
-        self.sums.fill((wide, high), |at| low[at] >= FOREGROUND, |at| memory.color(at));
+        self.sums.fill((grid_width, grid_height), |at| low[at] >= FOREGROUND, |at| memory.color(at));
         self.change.resize(4 * n, 0);
         self.changes.resize(n, 0);
         let (least, most, sums) = (&self.least, &self.most, &self.sums);
         let seen = &*alpha;
-        let parts = self.change.par_chunks_mut(4 * wide).zip(self.changes.par_chunks_mut(wide));
+        let parts = self.change.par_chunks_mut(4 * grid_width).zip(self.changes.par_chunks_mut(grid_width));
         parts.enumerate().for_each(|(y, (change, changes))| {
             change.fill(0);
             for (x, changes) in changes.iter_mut().enumerate() {
-                let at = y * wide + x;
+                let at = y * grid_width + x;
                 let band = most[at] > EMPTY && least[at] < FULL && memory.knows(at);
                 let shadow = most[at] < SHADOW && memory.shaded(at);
                 let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
@@ -92,24 +92,24 @@ impl Edge {
                 for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let (u, v) = (2 * x + column, 2 * y + row);
                     let was = mean(seen, width, memory.scale, u, v);
-                    let (now, behind) = memory.sample(v * 2 * wide + u);
+                    let (now, behind) = memory.sample(v * 2 * grid_width + u);
                     let solved = solve(memory, [now, behind, near], variance, was);
                     let solved = if shadow { solved.min(was) } else { solved };
-                    change[row * 2 * wide + u] = ((solved - was) * 255.0 * 64.0) as i16;
+                    change[row * 2 * grid_width + u] = ((solved - was) * 255.0 * 64.0) as i16;
                 }
             }
         });
         // Stretching reaches into the cells beside.
-        dilate(&self.changes, wide, 1, &mut self.low, &mut self.tmp);
+        dilate(&self.changes, grid_width, 1, &mut self.low, &mut self.tmp);
         let (change, near, scale) = (&self.change, &self.low, memory.scale);
-        let samples = (2 * wide, 2 * high);
-        alpha.par_chunks_mut(width * side).zip(near.par_chunks(wide)).enumerate().for_each_init(
+        let samples = (2 * grid_width, 2 * grid_height);
+        alpha.par_chunks_mut(width * side).zip(near.par_chunks(grid_width)).enumerate().for_each_init(
             Vec::new,
             |scratch, (y, (rows, near))| {
                 let mut x = 0;
                 while let Some(from) = near[x..].iter().position(|n| *n != 0) {
                     let from = x + from;
-                    x = near[from..].iter().position(|n| *n == 0).map_or(wide, |to| from + to);
+                    x = near[from..].iter().position(|n| *n == 0).map_or(grid_width, |to| from + to);
                     for (v, row) in rows.chunks_exact_mut(width).enumerate() {
                         let pixels = &mut row[from * side..(x * side).min(width)];
                         stretch(change, samples, scale, (2 * from, y * side + v), scratch, pixels);

@@ -25,8 +25,8 @@ const ANEW: i16 = i16::MIN;
 impl Memory {
     /// Learns: `raw` is the network's mask by cell, 0..1; `near` is 0 where nothing of the subject is near.
     pub fn learn(&mut self, raw: &[f32], near: &[u8]) {
-        let (wide, limit, planes) = (self.wide, self.limit(), self.planes);
-        let part = wide * ROWS;
+        let (grid_width, limit, planes) = (self.grid_width, self.limit(), self.planes);
+        let part = grid_width * ROWS;
         let (turn, luma) = (usize::from(self.frames), self.luma());
         let stands = (f32::from(STANDS) * self.noise) as u16;
         let k = &mut self.cells;
@@ -54,12 +54,12 @@ impl Memory {
             let (((run, seen), held), stood) = counts;
             let ((a, b), c) = means;
             let mut means = [a, b, c];
-            scratch.resize(3 * wide, 0i16);
-            let (rates, wider) = scratch.split_at_mut(wide);
-            for y in 0..said.len() / wide {
-                let cells = y * wide..(y + 1) * wide;
-                let all = n * part + y * wide;
-                let all = all..all + wide;
+            scratch.resize(3 * grid_width, 0i16);
+            let (rates, wider) = scratch.split_at_mut(grid_width);
+            for y in 0..said.len() / grid_width {
+                let cells = y * grid_width..(y + 1) * grid_width;
+                let all = n * part + y * grid_width;
+                let all = all..all + grid_width;
                 let seen_now = Seen {
                     distance: &distance[all.clone()],
                     raw: &raw[all.clone()],
@@ -80,12 +80,12 @@ impl Memory {
                     *rate *= if *run >= LONG { part } else { 1 };
                 });
                 twice(rates, wider);
-                for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * wide).step_by(2 * RUN)) {
+                for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * grid_width).step_by(2 * RUN)) {
                     if rates.iter().all(|r| *r == 0) {
                         continue;
                     }
                     for (mean, now) in means.iter_mut().zip(now).take(planes) {
-                        for row in [0, 2 * wide] {
+                        for row in [0, 2 * grid_width] {
                             let now = &now[4 * all.start + row + x..][..rates.len()];
                             follow(now, rates, &mut mean[4 * cells.start + row + x..][..rates.len()]);
                         }

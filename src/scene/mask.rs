@@ -64,18 +64,18 @@ pub struct Corrector {
 impl Corrector {
     /// Takes in the network's mask.
     pub fn update(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
-        let ((mw, mh), (wide, high)) = (size, cells);
+        let ((mw, mh), (grid_width, grid_height)) = (size, cells);
         if (self.size, self.cells) != (size, cells) {
             (self.size, self.cells) = (size, cells);
             let place = |cells: usize, samples: usize| {
                 (0..cells).map(move |i| (2 * i + 1) * samples / (2 * cells)).collect::<Vec<_>>()
             };
-            (self.across, self.down) = (place(wide, mw), place(high, mh));
+            (self.across, self.down) = (place(grid_width, mw), place(grid_height, mh));
             let span = |samples: usize, cells: usize| {
                 let end = |i: usize| ((i + 1) * cells).div_ceil(samples).min(cells);
                 (0..samples).map(move |i| (i * cells / samples, end(i))).collect::<Vec<_>>()
             };
-            self.spans = [span(mw, wide), span(mh, high)];
+            self.spans = [span(mw, grid_width), span(mh, grid_height)];
         }
         by_cell(mask, mw, &self.across, &self.down, &mut self.raw);
         let [own, tmp] = &mut self.tmp;
@@ -115,17 +115,17 @@ impl Corrector {
     /// Corrects the mask.
     pub fn correct(&mut self, memory: &Memory, mask: &mut [f32]) {
         let (mw, mh) = self.size;
-        let wide = self.cells.0;
+        let grid_width = self.cells.0;
         self.same.resize(mask.len(), 0.0);
         self.other.resize(mask.len(), 0.0);
-        let cells = wide * self.cells.1;
+        let cells = grid_width * self.cells.1;
         let [same, other] = &mut self.compared;
         same.resize(cells, 0);
         other.resize(cells, 0);
-        let rows = same.par_chunks_mut(wide * ROWS).zip(other.par_chunks_mut(wide * ROWS));
+        let rows = same.par_chunks_mut(grid_width * ROWS).zip(other.par_chunks_mut(grid_width * ROWS));
         rows.enumerate().for_each(|(part, (same, other))| {
             for (y, (same, other)) in
-                same.chunks_exact_mut(wide).zip(other.chunks_exact_mut(wide)).enumerate()
+                same.chunks_exact_mut(grid_width).zip(other.chunks_exact_mut(grid_width)).enumerate()
             {
                 memory.compared(part * ROWS + y, same, other);
             }
@@ -138,8 +138,8 @@ impl Corrector {
                 let (top, bottom) = down[part * ROWS + v];
                 for (out, plane) in [same, other].into_iter().zip(compared) {
                     sums.clear();
-                    sums.resize(wide, 0u32);
-                    for row in plane[top * wide..bottom * wide].chunks_exact(wide) {
+                    sums.resize(grid_width, 0u32);
+                    for row in plane[top * grid_width..bottom * grid_width].chunks_exact(grid_width) {
                         sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
                     }
                     for (out, &(left, right)) in out.iter_mut().zip(across) {

@@ -84,8 +84,8 @@ pub struct Memory {
     pub(super) kind: Option<(Format, usize, usize)>,
     /// Frame pixels in a sample, across.
     pub scale: usize,
-    pub(super) wide: usize,
-    pub(super) high: usize,
+    pub(super) grid_width: usize,
+    pub(super) grid_height: usize,
     /// Colour planes: three, or one; whether they are luma and chroma.
     pub(super) planes: usize,
     pub(super) yuv: bool,
@@ -109,7 +109,7 @@ impl Memory {
 
     /// Cells across and down.
     pub fn grid(&self) -> (usize, usize) {
-        (self.wide, self.high)
+        (self.grid_width, self.grid_height)
     }
 
     /// Whether it is about frames of this kind.
@@ -137,7 +137,7 @@ impl Memory {
         if !self.fits(frame) {
             self.resize(frame);
         }
-        let (width, layout, scale) = (2 * self.wide, frame.format.layout(), self.scale);
+        let (width, layout, scale) = (2 * self.grid_width, frame.format.layout(), self.scale);
         for (c, now) in layout.color[..self.planes].iter().zip(&mut self.now) {
             now.par_chunks_mut(width * 2 * ROWS).enumerate().for_each(|(part, rows)| {
                 for (y, row) in rows.chunks_exact_mut(width).enumerate() {
@@ -148,7 +148,7 @@ impl Memory {
         let luma = self.luma();
         std::mem::swap(&mut self.cells.now[luma], &mut self.cells.before);
         for (now, out) in self.now.iter().zip(&mut self.cells.now).take(self.planes) {
-            let rows = out.par_chunks_mut(self.wide * ROWS).zip(now.par_chunks(2 * width * ROWS));
+            let rows = out.par_chunks_mut(self.grid_width * ROWS).zip(now.par_chunks(2 * width * ROWS));
             rows.for_each(|(out, rows)| {
                 for (out, rows) in out.chunks_exact_mut(width / 2).zip(rows.chunks_exact(2 * width)) {
                     fours(rows, out);
@@ -186,11 +186,11 @@ impl Memory {
         self.kind = Some((frame.format, w, h));
         self.frames = 0;
         self.scale = luma_scale(w, h);
-        (self.wide, self.high) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
+        (self.grid_width, self.grid_height) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
         self.planes = frame.format.layout().colors;
         self.yuv = frame.format.is_yuv() || self.planes == 1;
         self.black = frame.color.scale().1;
-        let cells = self.wide * self.high;
+        let cells = self.grid_width * self.grid_height;
         self.cells.resize(cells);
         for (k, now) in self.now.iter_mut().enumerate() {
             now.clear();

@@ -204,16 +204,16 @@ impl Carrier {
     /// The motion of each block.
     fn search(&mut self) {
         let [lw, lh] = self.luma;
-        let wide = lw.div_ceil(BLOCK);
+        let grid_width = lw.div_ceil(BLOCK);
         let (luma, chroma) = pairs(&self.now, &self.before);
         let was = &self.motion_before;
-        self.motion.par_chunks_mut(wide).enumerate().for_each(|(by, motion)| {
+        self.motion.par_chunks_mut(grid_width).enumerate().for_each(|(by, motion)| {
             let mut last = Motion::default();
             for (bx, motion) in motion.iter_mut().enumerate() {
                 let (x, y) = (bx * BLOCK, by * BLOCK);
                 let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
-                let at = by * wide + bx;
-                let seeds = motion::seeds(was, at, wide, last);
+                let at = by * grid_width + bx;
+                let seeds = motion::seeds(was, at, grid_width, last);
                 last = motion::search(luma, &[], area, &seeds);
                 // Where luma fits and chroma does not, chroma is what tells things apart.
                 if motion::differs(chroma.all(), area, last, OTHER_CHROMA) {
@@ -227,7 +227,7 @@ impl Carrier {
     /// Of the motions of its block and those around, each cell takes the one that fits it best.
     fn choose(&mut self) {
         let ([lw, lh], [cw, ch]) = (self.luma, self.cells);
-        let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
+        let (grid_width, grid_height) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
         let ((luma, chroma), motion) = (pairs(&self.now, &self.before), &self.motion);
         // Samples that a difference is summed over, those of chroma by what they count.
         let samples = PATCH * PATCH + chroma.all().len() * motion::CHROMA_WEIGHT as usize * (PATCH / 2).pow(2);
@@ -239,7 +239,7 @@ impl Carrier {
             for (cx, (step, doubt)) in step.iter_mut().zip(doubt).enumerate() {
                 let bx = cx * CELL / BLOCK;
                 let left = (cx * CELL).saturating_sub(MARGIN).min(lw.saturating_sub(PATCH));
-                let own = motion[by * wide + bx];
+                let own = motion[by * grid_width + bx];
                 // As above: most cells need no look at chroma but this one.
                 let area = [left, top, PATCH.min(lw), PATCH.min(lh)];
                 let uses_chroma = motion::differs(chroma.all(), area, own, OTHER_CHROMA);
@@ -250,11 +250,11 @@ impl Carrier {
                     0 | 1 => b.saturating_sub(1),
                     _ => (b + 1).min(n - 1),
                 };
-                let (sx, sy) = (side(cx, bx, wide), side(cy, by, high.min(ch)));
+                let (sx, sy) = (side(cx, bx, grid_width), side(cy, by, grid_height.min(ch)));
                 let others = [
-                    motion[by * wide + sx],
-                    motion[sy * wide + bx],
-                    motion[sy * wide + sx],
+                    motion[by * grid_width + sx],
+                    motion[sy * grid_width + bx],
+                    motion[sy * grid_width + sx],
                     Motion::default(),
                 ];
                 for m in others {

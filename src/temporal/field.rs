@@ -21,7 +21,7 @@ const MOST: f32 = 3.0;
 #[derive(Debug, Default)]
 pub struct Field {
     /// Blocks in a row.
-    wide: usize,
+    grid_width: usize,
     /// By block: how it moved, and whether that is known yet.
     pub motion: Vec<Motion>,
     pub known: Vec<bool>,
@@ -34,8 +34,8 @@ pub struct Field {
 impl Field {
     /// Nothing is known of a frame of `w · h` samples of luma.
     pub fn clear(&mut self, w: usize, h: usize) {
-        self.wide = w.div_ceil(BLOCK);
-        let blocks = self.wide * h.div_ceil(BLOCK);
+        self.grid_width = w.div_ceil(BLOCK);
+        let blocks = self.grid_width * h.div_ceil(BLOCK);
         self.known.clear();
         self.known.resize(blocks, false);
         self.motion.clear();
@@ -55,11 +55,11 @@ impl Field {
         wanted: impl Fn(usize, usize) -> bool + Sync,
     ) {
         let (luma, chroma) = pairs(now, there);
-        let (lw, lh, wide) = (luma.0.width, luma.0.height, self.wide);
+        let (lw, lh, grid_width) = (luma.0.width, luma.0.height, self.grid_width);
         let limits = Limits::of(noise);
-        let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
-        let rows = rows.zip(self.sure.par_chunks_mut(wide));
-        rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
+        let rows = self.motion.par_chunks_mut(grid_width).zip(self.known.par_chunks_mut(grid_width));
+        let rows = rows.zip(self.sure.par_chunks_mut(grid_width));
+        rows.zip(self.same.par_chunks_mut(grid_width * BLOCK * BLOCK)).enumerate().for_each(
             |(by, (((motion, known), all), same))| {
                 let mut last = Motion::default();
                 for (bx, same) in same.chunks_exact_mut(BLOCK * BLOCK).enumerate() {
@@ -73,7 +73,7 @@ impl Field {
                         // Noise may look like motion.
                         Motion::default()
                     } else {
-                        let seeds = motion::seeds(was, by * wide + bx, wide, last);
+                        let seeds = motion::seeds(was, by * grid_width + bx, grid_width, last);
                         // Things of equal luma do not move for it; that they look otherwise is seen below.
                         motion::search(luma, &[], area, &seeds)
                     };

@@ -223,7 +223,7 @@ impl Smoother {
     /// cannot keep to that says so by [`Smoother::keep_nothing`].
     pub(crate) fn kept(&self) -> Option<Kept<'_>> {
         let (side, blocks) = (BLOCK * self.scale, self.rest.kept());
-        (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
+        (!blocks.is_empty()).then(|| Kept { side, grid_width: self.width.div_ceil(side), blocks })
     }
 
     /// Puts what is kept of the last matte into this one (tight rows of the frame's size).
@@ -231,7 +231,7 @@ impl Smoother {
         let Some(kept) = self.kept().filter(|_| alpha.len() == self.alpha.len()) else { return };
         let (w, side) = (self.width, kept.side);
         for (by, (alpha, past)) in alpha.chunks_mut(side * w).zip(self.alpha.chunks(side * w)).enumerate() {
-            restore(alpha, past, w, side, &kept.blocks[by * kept.wide..]);
+            restore(alpha, past, w, side, &kept.blocks[by * kept.grid_width..]);
         }
     }
 
@@ -311,7 +311,7 @@ impl Smoother {
         let (w, h, scale) = (self.width, self.height, self.scale);
         let (mw, mh) = self.mask_size;
         let side = BLOCK * scale;
-        let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+        let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
         // Where a sample's centre lies in luma.
         let place = |u: usize, size: usize, samples: usize| {
             ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
@@ -321,7 +321,7 @@ impl Smoother {
         columns.extend((0..mw).map(|u| place(u, w, mw)));
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
-        wanted.resize(wide * high, false);
+        wanted.resize(grid_width * grid_height, false);
         ACC.with_borrow_mut(|acc| {
             acc.clear();
             acc.resize(mw, 0);
@@ -329,15 +329,15 @@ impl Smoother {
             for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
                 let by = place(v, h, mh) / BLOCK;
                 if by != at {
-                    mark(acc, &columns, &mut wanted[at * wide..][..wide]);
+                    mark(acc, &columns, &mut wanted[at * grid_width..][..grid_width]);
                     acc.fill(0);
                     at = by;
                 }
                 unsure(row, past, acc);
             }
-            mark(acc, &columns, &mut wanted[at * wide..][..wide]);
+            mark(acc, &columns, &mut wanted[at * grid_width..][..grid_width]);
         });
-        self.track(|bx, by| wanted[by * wide + bx]);
+        self.track(|bx, by| wanted[by * grid_width + bx]);
         self.asked.copy_from_slice(&wanted);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
@@ -356,7 +356,7 @@ impl Smoother {
             for (row, (((mask, waiting), otherwise), free)) in rows.enumerate() {
                 let v = n * (part / mw) + row;
                 let y = place(v, h, mh);
-                let blocks = y / BLOCK * wide;
+                let blocks = y / BLOCK * grid_width;
                 let samples = columns.iter().zip(mask).zip(waiting).zip(otherwise).zip(free);
                 for (u, ((((&x, here), wait), otherwise), free)) in samples.enumerate() {
                     let block = blocks + x / BLOCK;
@@ -401,16 +401,16 @@ impl Smoother {
     fn blend_matte(&mut self, alpha: &mut [u8], weight: f32) {
         let (w, h, scale) = (self.width, self.height, self.scale);
         let side = BLOCK * scale;
-        let wide = w.div_ceil(side);
+        let grid_width = w.div_ceil(side);
         let past = &self.alpha;
         let mut busy = std::mem::take(&mut self.wanted);
         busy.clear();
         busy.resize(self.field.known.len(), false);
         let parts = alpha.par_chunks_mut(side * w).zip(past.par_chunks(side * w));
-        let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
+        let parts = busy.par_chunks_mut(grid_width).zip(self.mixed.par_chunks_mut(grid_width)).zip(parts);
         let kept = self.rest.kept();
         parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
-            let kept = kept.get(by * wide..).unwrap_or_default();
+            let kept = kept.get(by * grid_width..).unwrap_or_default();
             restore(alpha, past, w, side, kept);
             ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
             // A block that is of one value, and was of the same, has nothing to do; nor has one that is kept.
@@ -421,7 +421,7 @@ impl Smoother {
                 *was = now;
             }
         });
-        self.track(|bx, by| busy[by * wide + bx]);
+        self.track(|bx, by| busy[by * grid_width + bx]);
         self.asked.iter_mut().zip(&busy).for_each(|(asked, busy)| *asked |= busy);
         let Field { motion, same, sure, .. } = &self.field;
         let asked = &self.asked;
@@ -430,12 +430,12 @@ impl Smoother {
             let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
             weight * (1.0 - far / STILL).max(0.0) * sure[at]
         };
-        let high = asked.len() / wide;
+        let grid_height = asked.len() / grid_width;
         // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
         // none keeps more of the past than it would by itself.
         let corner = |cx: usize, cy: usize| {
-            let around = (cy.saturating_sub(1)..(cy + 1).min(high))
-                .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(wide)).map(move |x| y * wide + x));
+            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height))
+                .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(grid_width)).map(move |x| y * grid_width + x));
             around.filter(|&at| asked[at]).map(block).fold(f32::MAX, f32::min).min(weight)
         };
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
@@ -452,11 +452,11 @@ impl Smoother {
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let (mut keep, mut hold) = ([0u8; BLOCK * 4], [0u8; BLOCK * 4]);
-            for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
+            for bx in (0..grid_width).filter(|bx| busy[by * grid_width + bx]) {
                 let corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| corner(bx + x, by + y));
                 let weighs = corners.iter().any(|c| *c > 0.0);
                 let x = bx * side..((bx + 1) * side).min(w);
-                let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
+                let same = &same[(by * grid_width + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
                 for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
                     let (row, past) = (&mut row[x.clone()], &mut past[x.clone()]);
                     if weighs {
@@ -467,7 +467,7 @@ impl Smoother {
                             let down = at(y / scale);
                             let (left, right) = (a + (c - a) * down, b + (d - b) * down);
                             let mut held = [0.0; BLOCK];
-                            if holds && motion[by * wide + bx] == Motion::default() {
+                            if holds && motion[by * grid_width + bx] == Motion::default() {
                                 // What is held of the mask is of the matte.
                                 let v = (by * BLOCK + y / scale).min(lh - 1);
                                 let ages = &still.ages(v)[bx * BLOCK / 2..];
@@ -482,8 +482,8 @@ impl Smoother {
                                     }
                                 }
                             }
-                            let wide = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
-                            for (x, ((keep, hold), &held)) in wide.zip(&held).enumerate() {
+                            let strips = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
+                            for (x, ((keep, hold), &held)) in strips.zip(&held).enumerate() {
                                 let (same, usual) = (f32::from(same[x]), left + (right - left) * at(x));
                                 keep.fill((same * usual + 0.5) as u8);
                                 hold.fill((same * usual.max(held) + 0.5) as u8);

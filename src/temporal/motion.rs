@@ -35,17 +35,17 @@ pub fn halved([x, y, w, h]: Area) -> Area {
     [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)]
 }
 
-/// Where block `at` may have gone: where it and its neighbours, in rows of `wide`, went before, and where the one beside
+/// Where block `at` may have gone: where it and its neighbours, in rows of `grid_width`, went before, and where the one beside
 /// it goes now.
-pub fn seeds(before: &[Motion], at: usize, wide: usize, beside: Motion) -> [Motion; 6] {
+pub fn seeds(before: &[Motion], at: usize, grid_width: usize, beside: Motion) -> [Motion; 6] {
     let near = |i: Option<usize>| i.and_then(|i| before.get(i)).copied().unwrap_or_default();
     [
         beside,
         near(Some(at)),
         near(at.checked_sub(1)),
         near(Some(at + 1)),
-        near(at.checked_sub(wide)),
-        near(Some(at + wide)),
+        near(at.checked_sub(grid_width)),
+        near(Some(at + grid_width)),
     ]
 }
 
@@ -134,13 +134,13 @@ fn sad(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: Area, dx: i32, dy: i32) ->
 }
 
 macro_rules! sad {
-    ($name:ident, $wide:literal) => {
+    ($name:ident, $width:literal) => {
         multiversion! {
             /// The sum of absolute differences of two rectangles; `size` is width, height and stride.
             pub fn $name(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
                 let mut sum = 0;
                 for row in 0..size.1 {
-                    let (a, b) = (&a[row * size.2..][..$wide], &b[row * size.2..][..$wide]);
+                    let (a, b) = (&a[row * size.2..][..$width], &b[row * size.2..][..$width]);
                     let mut part = 0u16;
                     for (&a, &b) in a.iter().zip(b) {
                         part += u16::from(a.abs_diff(b));

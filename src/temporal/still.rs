@@ -171,9 +171,9 @@ impl Still {
         if !self.started {
             return false;
         }
-        let (x, wide) = (x / 2, w.div_ceil(2));
+        let (x, width) = (x / 2, w.div_ceil(2));
         let mut rows = self.age.chunks_exact(self.width).skip(y / 2).take(h.div_ceil(2));
-        rows.all(|row| row[x..x + wide].iter().all(|&age| age >= SETTLED))
+        rows.all(|row| row[x..x + width].iter().all(|&age| age >= SETTLED))
     }
 
     /// Whether it has seen the last frame.

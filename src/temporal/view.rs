@@ -49,11 +49,11 @@ impl View {
         let parts = chroma_components(frame).filter(|parts| parts.iter().all(|c| frame.holds(c)));
         self.has_chroma = parts.is_some();
         let Some(parts) = parts else { return };
-        let wide = width.div_ceil(2);
+        let half_width = width.div_ceil(2);
         for (c, chroma) in parts.iter().zip(&mut self.chroma) {
-            chroma.resize(wide * height.div_ceil(2), 0);
-            chroma.par_chunks_mut(wide * 16).enumerate().for_each_init(Vec::new, |two, (part, rows)| {
-                for (y, out) in rows.chunks_exact_mut(wide).enumerate() {
+            chroma.resize(half_width * height.div_ceil(2), 0);
+            chroma.par_chunks_mut(half_width * 16).enumerate().for_each_init(Vec::new, |two, (part, rows)| {
+                for (y, out) in rows.chunks_exact_mut(half_width).enumerate() {
                     let y = part * 16 + y;
                     // Where the component is as coarse as that, there is nothing to average.
                     if (scale << 1) == (1 << c.hsub) && c.hsub == c.vsub {

@@ -116,7 +116,7 @@ impl FrameWindow {
     fn blend_at(&mut self, at: usize, mask: &mut [f32], steps: Option<Steps<'_>>) {
         let ((w, h), scale, (mw, mh)) = (self.size, self.scale, self.mask_size);
         let side = BLOCK * scale;
-        let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+        let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
         let now = &self.seen[at];
         let neighbours: Vec<Option<&Seen>> = (0..2 * REACH)
@@ -133,7 +133,7 @@ impl FrameWindow {
         self.columns.clear();
         self.columns.extend((0..mw).map(|u| place(u, w, mw)));
         self.wanted.clear();
-        self.wanted.resize(wide * high, false);
+        self.wanted.resize(grid_width * grid_height, false);
         self.marks.clear();
         self.marks.resize(mw, 0);
         for v in 0..mh {
@@ -142,10 +142,10 @@ impl FrameWindow {
             for there in neighbours.iter().flatten() {
                 unsure(&now.mask[row(now)], &there.mask[row(there)], &mut self.marks);
             }
-            mark(&self.marks, &self.columns, &mut self.wanted[place(v, h, mh) / BLOCK * wide..][..wide]);
+            mark(&self.marks, &self.columns, &mut self.wanted[place(v, h, mh) / BLOCK * grid_width..][..grid_width]);
         }
         let wanted = &self.wanted;
-        let wants = |bx: usize, by: usize| wanted[by * wide + bx];
+        let wants = |bx: usize, by: usize| wanted[by * grid_width + bx];
         let [first, second, third, fourth] = &mut self.fields;
         let steps = steps.filter(|s| {
             neighbours[0]
@@ -190,7 +190,7 @@ impl FrameWindow {
                 let v = n * (part / mw) + row;
                 let y = place(v, h, mh);
                 for (u, (here, &x)) in mask.iter_mut().zip(&self.columns).enumerate() {
-                    let block = y / BLOCK * wide + x / BLOCK;
+                    let block = y / BLOCK * grid_width + x / BLOCK;
                     if !wanted[block] {
                         continue;
                     }
