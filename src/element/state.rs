@@ -1,12 +1,13 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 mod key;
+mod painting;
 
 use super::caps::MATTE_COLORIMETRY;
 use super::convert::{FormatConverter, lie_alike, no_memory};
 use super::effort::Effort;
 use super::flow::Flow;
-use super::layers::Layering;
+use super::layers::{LayerColors, LayerSource, Layering};
 use super::mattes::Mattes;
 use super::engine::MatteEngine;
 use super::settings::*;
@@ -24,6 +25,7 @@ use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{FrameWindow, Smoother};
 use crate::video;
 use gst_video::{VideoFrameRef, VideoInfo};
+use painting::Painting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,10 +99,8 @@ pub struct StreamState {
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
     converter: FormatConverter,
-    /// A frame's colours in the format that came in, for a key; and those that it has not cleaned in the format that goes out,
-    /// for layers.
+    /// A frame's colours in the format that came in, for a key.
     copy: Option<gst::Buffer>,
-    layer_converter: Option<FormatConverter>,
     pub in_force: InForce,
     prepared: Option<Prepared>,
     layering: Layering,
@@ -146,7 +146,6 @@ impl StreamState {
             mattes: Mattes::new(input.width() as usize, input.height() as usize, input.has_alpha()),
             converter: FormatConverter::new(input, output),
             copy: None,
-            layer_converter: None,
             in_force,
             prepared: None,
             layering: Layering::default(),
@@ -294,97 +293,66 @@ impl StreamState {
         let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
         let uniform = matches!(source, MatteSource::Uniform(_));
-        {
-            let own_colors;
-            let colors = if !self.needs_copy(settings) {
-                frame
-            } else if self.paints_in_rgb(settings) {
-                let cleaned = self.copy.as_deref().ok_or_else(no_memory)?;
-                own_colors =
-                    VideoFrameRef::from_buffer_ref_readable(cleaned, &self.input).map_err(|_| no_memory())?;
-                video::read(&own_colors, &self.input).ok_or_else(no_memory)?
-            } else {
-                let scratch = self.converter.converted().ok_or_else(no_memory)?;
-                own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
-                    .map_err(|_| no_memory())?;
-                video::read(&own_colors, &self.output).ok_or_else(no_memory)?
-            };
-            let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-                .map_err(|_| Error::unreadable("the outgoing buffer"))?;
-            let mut out = video::write(&mut out_frame, &self.output)
-                .ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
-            let which = match settings.decontaminate {
+        let own_colors;
+        let colors = if !self.needs_copy(settings) {
+            frame
+        } else if self.paints_in_rgb(settings) {
+            let cleaned = self.copy.as_deref().ok_or_else(no_memory)?;
+            own_colors =
+                VideoFrameRef::from_buffer_ref_readable(cleaned, &self.input).map_err(|_| no_memory())?;
+            video::read(&own_colors, &self.input).ok_or_else(no_memory)?
+        } else {
+            let scratch = self.converter.converted().ok_or_else(no_memory)?;
+            own_colors =
+                VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| no_memory())?;
+            video::read(&own_colors, &self.output).ok_or_else(no_memory)?
+        };
+        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
+            .map_err(|_| Error::unreadable("the outgoing buffer"))?;
+        let mut out = video::write(&mut out_frame, &self.output)
+            .ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
+        let (cleans, lies) = (self.cleans(settings), self.lies_as_it_goes_out());
+        let par = self.input.par();
+        let painting = Painting {
+            in_force: &self.in_force,
+            aspect: f64::from(par.numer()) / f64::from(par.denom()),
+            decontaminate: settings.decontaminate,
+            which: match settings.decontaminate {
                 // Cleaned already.
-                true if self.cleans(settings) => Colors::Own,
+                true if cleans => Colors::Own,
                 true => Colors::All,
                 false => Colors::Shared,
-            };
-            match self.in_force.kind {
-                OutputKind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
-                OutputKind::Transparent if self.in_force.inverse => {
-                    // Whatever is asked for: of the subject nothing is to be left.
-                    let own = (Colors::All, Colors::Shared);
-                    self.painter.transparent(&colors, self.mattes.background(), own, &mut out);
-                }
-                OutputKind::Transparent => {
-                    // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                    let fades = !settings.decontaminate && !uniform;
-                    let kept = if fades { Colors::Faded } else { Colors::Shared };
-                    let side = self.mattes.subject();
-                    let first = if side.had_alpha || settings.decontaminate { which } else { kept };
-                    self.painter.transparent(&colors, side, (first, kept), &mut out);
-                }
-                OutputKind::Opaque => {
-                    let par = self.input.par();
-                    let aspect = f64::from(par.numer()) / f64::from(par.denom());
-                    let prepared = self.prepared.get_or_insert_with(|| {
-                        Prepared::new(&self.in_force.background, self.in_force.fit.into(), aspect, &out)
-                    });
-                    // Neither the subject nor what was hidden before takes part in a blur.
-                    if self.in_force.inverse {
-                        self.mattes.find_clear(&frame);
-                    } else if prepared.is_blur() {
-                        self.mattes.find_cover(&frame);
-                    }
-                    let backdrop = prepared.look(&colors, self.mattes.cover());
-                    if self.in_force.inverse {
-                        let plate = self.scene.plate(&frame, (out.format, out.color), backdrop);
-                        self.painter.plain(&colors, self.mattes.clear(), &plate, &mut out);
-                    } else {
-                        self.painter.opaque(&colors, self.mattes.subject(), which, backdrop, &mut out);
-                    }
-                }
+            },
+            // A frame that goes out untouched keeps its colours, whatever alpha it came with.
+            kept: if settings.decontaminate || uniform { Colors::Shared } else { Colors::Faded },
+            painter: &mut self.painter,
+            mattes: &mut self.mattes,
+            scene: &mut self.scene,
+            prepared: &mut self.prepared,
+        };
+        painting.paint(&frame, &colors, &mut out);
+        drop(out_frame);
+        video::clear_rest(output, &self.output);
+        if !settings.layers.is_empty() {
+            if settings.layers.contains(Layers::PLATE) {
+                self.mattes.find_clear(&frame);
             }
-            drop(out_frame);
-            video::clear_rest(output, &self.output);
-            if !settings.layers.is_empty() {
-                if settings.layers.contains(Layers::PLATE) {
-                    self.mattes.find_clear(&frame);
-                }
-                let uncleaned;
-                let other;
-                let colors = match self.in_force.kind {
-                    OutputKind::Matte => None,
+            let source = LayerSource {
+                input,
+                frame: &frame,
+                colors: match self.in_force.kind {
+                    OutputKind::Matte => LayerColors::Missing,
                     // The background's colours are the frame's, not those that a key has cleaned.
-                    _ if !self.cleans(settings) => Some(&colors),
-                    _ if self.lies_as_it_goes_out() => Some(&frame),
-                    _ => {
-                        let converter = self
-                            .layer_converter
-                            .get_or_insert_with(|| FormatConverter::new(&self.input, &self.output));
-                        converter.convert(input)?;
-                        let scratch = converter.converted().ok_or_else(no_memory)?;
-                        uncleaned = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
-                            .map_err(|_| no_memory())?;
-                        other = video::read(&uncleaned, &self.output).ok_or_else(no_memory)?;
-                        Some(&other)
-                    }
-                };
-                let of = (&frame, colors);
-                let infos = [&self.input, &self.output];
-                let sides = (&self.mattes, &mut self.scene);
-                self.layering.attach(settings.layers, (input, of), infos, sides, output)?;
-            }
+                    _ if !cleans => LayerColors::Given(&colors),
+                    _ if lies => LayerColors::Given(&frame),
+                    _ => LayerColors::Converted,
+                },
+                input_info: &self.input,
+                output_info: &self.output,
+                mattes: &self.mattes,
+                scene: &mut self.scene,
+            };
+            self.layering.attach(settings.layers, source, output)?;
         }
         let refine = (refined - start).saturating_sub(temporal);
         Ok(Spent { refine, temporal, compose: refined.elapsed() })
