@@ -112,40 +112,10 @@ impl Input {
                 gst::Element::link_many([&source, &parser, &decoder]).map_err(odd)?;
             }
         }
-        let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
-        let complete = Arc::new(AtomicBool::new(false));
-        let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
-        let alive = watchdog.clone();
-        // qtdemux of 1.22 gets these wrong; the parts that are shown are cut out of all that is decoded.
-        let mut tracks = Vec::new();
         if header.has_hidden_parts() {
             change(&source, header.without_edits());
-            tracks.clone_from(&header.tracks);
         }
-        let is_matroska = header.family == Family::Matroska;
-        decoder.connect_pad_added(move |_, pad| {
-            let ended = Arc::new(AtomicBool::new(false));
-            let mut trimmer = None;
-            let id = track_id(pad);
-            let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
-            if range.is_some() || shown.is_some() {
-                let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
-                let ended = Arc::clone(&ended);
-                let trim = Trim::new(start, stop, shown.as_deref());
-                let trim = trim.with_standing(range.and_then(|r| r.standing));
-                let begin = range.and_then(|r| r.exact);
-                if let Some(begin) = begin.filter(|_| is_matroska) {
-                    demux::begin_at(pad, begin);
-                }
-                let trim = trim.exact(begin.is_some());
-                trimmer = Some(trim.apply(pad, &alive, move |pad| {
-                    ended.store(true, Ordering::SeqCst);
-                    hand_on_the_end(pad);
-                }));
-            }
-            lock(&into).push(Stream::new(pad, ended, trimmer));
-        });
-        decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
+        let (streams, complete) = hold_streams(&decoder, &header, range, watchdog);
         watchdog.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
             return Err(watchdog
@@ -171,35 +141,11 @@ impl Input {
         };
         let (videos, sounds) = (all("video/x-raw"), all("audio/x-raw"));
         if videos.is_empty() {
-            // A package helps there; the file that the other text advises would be H.264, which may be what is missing.
-            if let Some(decoder) = missing.iter().find(|m| m.is_known_video) {
-                return Err(Fault::new(
-                    "core/missing-plugin",
-                    format!(
-                        "GStreamer lacks a plugin for its video (no {}): install it ({})",
-                        decoder.name,
-                        fault::PACKAGES
-                    ),
-                ));
-            }
             let is_unknown = unknown.load(Ordering::SeqCst) || header.tracks.iter().any(|t| t.is_video);
-            return Err(Fault::input(match sounds.is_empty() {
-                _ if is_unknown => NO_DECODER,
-                false => "it holds sound but no video: name a file with video",
-                true => "it holds no video that can be decoded: name a file with video",
-            }));
+            return Err(no_video(&missing, is_unknown, sounds.is_empty()));
         }
         let video = choose(&videos, settings.video_track.as_ref(), "video", "--video-track")?;
-        let duration = match header.family {
-            // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
-            Family::Isom if header.has_hidden_parts() => {
-                header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
-            }
-            Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
-            // Of a raw stream the length would be a guess.
-            _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
-            _ => None,
-        };
+        let duration = length(&header, &pipeline.0, &video);
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
             let failure = watchdog.failure(&pipeline.0);
@@ -226,16 +172,10 @@ impl Input {
             format!("a stream of it is left out: GStreamer has no {} ({})", decoder.name, fault::PACKAGES)
         }));
         color::complete(&video);
-        let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
-        if facts.turned.is_none()
-            && let Some((how, quarter)) = demux::turn(&header, &video)
-        {
-            (facts.turned, facts.quarter) = (Some(how), quarter);
-        }
-        if facts.turned.is_none() && facts.rate == 0.0 && tags.container.is_none() {
-            // decodebin of 1.22 leaves out jpegparse, which would tell.
-            (facts.turned, facts.quarter) = picture::turn(path).unwrap_or((None, false));
+        let mut facts = facts(&video, audio.as_ref())?;
+        if facts.turned.is_none() {
+            (facts.turned, facts.quarter) = turned(path, &header, &video, &facts, &tags);
         }
         let mut input = Self {
             path: path.to_path_buf(),
@@ -433,6 +373,96 @@ impl Input {
 /// There is video in a codec that no plugin is for.
 const NO_DECODER: &str = "GStreamer does not know the codec of its video: make another file of it first: ffmpeg -i IN -c:v libx264 -crf 12 \
      -c:a flac OUT.mkv";
+
+/// Holds each stream of a decoder at its first frame, or at the first one in a range, as it comes; and whether all have come.
+///
+/// qtdemux of 1.22 gets edit lists wrong; the parts that are shown are cut out of all that is decoded.
+fn hold_streams(
+    decoder: &gst::Element,
+    header: &Header,
+    range: Option<Range>,
+    watchdog: &Watchdog,
+) -> (Arc<Mutex<Vec<Stream>>>, Arc<AtomicBool>) {
+    let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
+    let complete = Arc::new(AtomicBool::new(false));
+    let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
+    let alive = watchdog.clone();
+    let tracks = if header.has_hidden_parts() { header.tracks.clone() } else { Vec::new() };
+    let is_matroska = header.family == Family::Matroska;
+    decoder.connect_pad_added(move |_, pad| {
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut trimmer = None;
+        let id = track_id(pad);
+        let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
+        if range.is_some() || shown.is_some() {
+            let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
+            let ended = Arc::clone(&ended);
+            let trim = Trim::new(start, stop, shown.as_deref());
+            let trim = trim.with_standing(range.and_then(|r| r.standing));
+            let begin = range.and_then(|r| r.exact);
+            if let Some(begin) = begin.filter(|_| is_matroska) {
+                demux::begin_at(pad, begin);
+            }
+            let trim = trim.exact(begin.is_some());
+            trimmer = Some(trim.apply(pad, &alive, move |pad| {
+                ended.store(true, Ordering::SeqCst);
+                hand_on_the_end(pad);
+            }));
+        }
+        lock(&into).push(Stream::new(pad, ended, trimmer));
+    });
+    decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
+    (streams, complete)
+}
+
+/// Why no video was decoded; `is_unknown`: there is some, of a codec that nothing knows.
+fn no_video(missing: &[fault::Missing], is_unknown: bool, is_silent: bool) -> Fault {
+    // A package helps there; the file that the other text advises would be H.264, which may be what is missing.
+    if let Some(decoder) = missing.iter().find(|m| m.is_known_video) {
+        let (name, packages) = (&decoder.name, fault::PACKAGES);
+        return Fault::new(
+            "core/missing-plugin",
+            format!("GStreamer lacks a plugin for its video (no {name}): install it ({packages})"),
+        );
+    }
+    Fault::input(match is_silent {
+        _ if is_unknown => NO_DECODER,
+        false => "it holds sound but no video: name a file with video",
+        true => "it holds no video that can be decoded: name a file with video",
+    })
+}
+
+/// The length of an input, if it is known.
+fn length(header: &Header, pipeline: &gst::Pipeline, video: &gst::Pad) -> Option<gst::ClockTime> {
+    match header.family {
+        // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
+        Family::Isom if header.has_hidden_parts() => {
+            header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
+        }
+        Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
+        // Of a raw stream the length would be a guess.
+        _ if is_contained(pipeline) => video.query_duration::<gst::ClockTime>(),
+        _ => None,
+    }
+}
+
+/// How frames are turned where GStreamer does not say so, and whether by a quarter.
+fn turned(
+    path: &Path,
+    header: &Header,
+    video: &gst::Pad,
+    facts: &Facts,
+    tags: &Tags,
+) -> (Option<&'static str>, bool) {
+    if let Some((how, quarter)) = demux::turn(header, video) {
+        return (Some(how), quarter);
+    }
+    if facts.rate == 0.0 && tags.container.is_none() {
+        // decodebin of 1.22 leaves out jpegparse, which would tell.
+        return picture::turn(path).unwrap_or((None, false));
+    }
+    (facts.turned, facts.quarter)
+}
 
 /// There is nothing in the range.
 fn none_within() -> Fault {
