@@ -3,6 +3,7 @@
 use super::imp::BgRemove;
 use super::properties::PROPERTIES;
 use crate::key;
+use crate::models::Network;
 use crate::report::{Incident, Outcome, Record, save, utc};
 use crate::sync::lock;
 use gst::prelude::*;
@@ -76,34 +77,9 @@ impl BgRemove {
 
     /// What is known of this run; `duration` is the whole input's.
     pub(super) fn record(&self, outcome: Outcome, duration: Option<gst::ClockTime>) -> Record {
-        let sink = self.obj().sink_pad().clone();
-        let src = self.obj().src_pad().clone();
-        let caps = |pad: &gst::Pad| pad.current_caps().map_or(Value::Null, |c| c.to_string().into());
         let stats = structure(&self.stats_structure());
         let journal = lock(&self.journal);
-        let mut input = object(json!({ "caps": caps(&sink) }));
-        if let Some(info) = sink.current_caps().and_then(|c| VideoInfo::from_caps(&c).ok()) {
-            input.insert("width".into(), info.width().into());
-            input.insert("height".into(), info.height().into());
-            input.insert("format".into(), info.format().to_string().into());
-            input.insert("framerate".into(), format!("{}/{}", info.fps().numer(), info.fps().denom()).into());
-            input.insert("colorimetry".into(), info.colorimetry().to_string().into());
-        }
-        if let Some(tags) = &journal.tags {
-            let text = |v: Option<String>| v.map_or(Value::Null, Value::String);
-            input.insert(
-                "codec".into(),
-                text(tags.get::<gst::tags::VideoCodec>().map(|v| v.get().to_string())),
-            );
-            input.insert(
-                "container".into(),
-                text(tags.get::<gst::tags::ContainerFormat>().map(|v| v.get().to_string())),
-            );
-            input.insert(
-                "bitrate".into(),
-                tags.get::<gst::tags::Bitrate>().map_or(Value::Null, |v| v.get().into()),
-            );
-        }
+        let mut input = self.input_json(journal.tags.as_ref());
         let started = journal.started;
         let warnings = journal
             .warnings
@@ -123,36 +99,6 @@ impl BgRemove {
             input.insert("duration_ns".into(), duration.nseconds().into());
         }
         let network = lock(&self.network).clone();
-        let mut model = object(json!({ "name": self.active_model() }));
-        if let Some(chosen) = lock(&self.chosen).as_ref() {
-            model.insert("reason".into(), chosen.reason.clone().into());
-        }
-        let keyed = self.settings().is_key();
-        if keyed {
-            model.insert("title".into(), key::TITLE.into());
-            if let Some(network) = &network {
-                model.insert("garbage_sha256".into(), network.provenance().sha256.into());
-            }
-        } else if let Some(network) = &network {
-            let known = network.provenance();
-            model.insert("title".into(), known.title.into());
-            model.insert("licence".into(), known.licence.into());
-            model.insert("sha256".into(), known.sha256.into());
-            model.insert("bytes".into(), known.bytes.into());
-            if let Some(decoder) = &network.decoder {
-                model.insert("decoder_sha256".into(), decoder.sha256.clone().into());
-            }
-        }
-        let runtime = (*lock(&self.runtime)).filter(|_| !keyed || network.is_some()).map(|r| {
-            json!({
-                "name": "ONNX Runtime",
-                "version": r.version(),
-                "library": r.path.display().to_string(),
-                "provider": network.as_ref().map(|n| n.session.provider.name()),
-                "provider_reason": network.as_ref().map(|n| n.reason.clone()),
-                "device": network.as_ref().map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
-            })
-        });
         let (major, minor, micro, _) = gst::version();
         Record {
             job_id: self.job_id(),
@@ -164,11 +110,11 @@ impl BgRemove {
                 "version": env!("CARGO_PKG_VERSION"),
                 "gstreamer": format!("{major}.{minor}.{micro}"),
             })),
-            model,
-            runtime: runtime.map(object).unwrap_or_default(),
+            model: self.model_json(network.as_ref()),
+            runtime: self.runtime_json(network.as_ref()),
             settings: self.properties_json(),
             input,
-            output: object(json!({ "caps": caps(&src) })),
+            output: object(json!({ "caps": caps(self.obj().src_pad()) })),
             stats,
             warnings,
             subjects,
@@ -176,6 +122,73 @@ impl BgRemove {
             incident,
             ..Record::default()
         }
+    }
+
+    /// What comes in, and what upstream's tags say of it.
+    fn input_json(&self, tags: Option<&gst::TagList>) -> Map<String, Value> {
+        let obj = self.obj();
+        let mut input = object(json!({ "caps": caps(obj.sink_pad()) }));
+        if let Some(info) = obj.sink_pad().current_caps().and_then(|c| VideoInfo::from_caps(&c).ok()) {
+            input.insert("width".into(), info.width().into());
+            input.insert("height".into(), info.height().into());
+            input.insert("format".into(), info.format().to_string().into());
+            input.insert("framerate".into(), format!("{}/{}", info.fps().numer(), info.fps().denom()).into());
+            input.insert("colorimetry".into(), info.colorimetry().to_string().into());
+        }
+        if let Some(tags) = tags {
+            let text = |v: Option<String>| v.map_or(Value::Null, Value::String);
+            input.insert(
+                "codec".into(),
+                text(tags.get::<gst::tags::VideoCodec>().map(|v| v.get().to_string())),
+            );
+            input.insert(
+                "container".into(),
+                text(tags.get::<gst::tags::ContainerFormat>().map(|v| v.get().to_string())),
+            );
+            input.insert(
+                "bitrate".into(),
+                tags.get::<gst::tags::Bitrate>().map_or(Value::Null, |v| v.get().into()),
+            );
+        }
+        input
+    }
+
+    /// What makes the mattes.
+    fn model_json(&self, network: Option<&Network>) -> Map<String, Value> {
+        let mut model = object(json!({ "name": self.active_model() }));
+        if let Some(chosen) = lock(&self.chosen).as_ref() {
+            model.insert("reason".into(), chosen.reason.clone().into());
+        }
+        if self.settings().is_key() {
+            model.insert("title".into(), key::TITLE.into());
+            if let Some(network) = network {
+                model.insert("garbage_sha256".into(), network.provenance().sha256.into());
+            }
+        } else if let Some(network) = network {
+            let known = network.provenance();
+            model.insert("title".into(), known.title.into());
+            model.insert("licence".into(), known.licence.into());
+            model.insert("sha256".into(), known.sha256.into());
+            model.insert("bytes".into(), known.bytes.into());
+            if let Some(decoder) = &network.decoder {
+                model.insert("decoder_sha256".into(), decoder.sha256.clone().into());
+            }
+        }
+        model
+    }
+
+    /// What the network runs on; empty where none is needed.
+    fn runtime_json(&self, network: Option<&Network>) -> Map<String, Value> {
+        let needed = !self.settings().is_key() || network.is_some();
+        let Some(runtime) = (*lock(&self.runtime)).filter(|_| needed) else { return Map::new() };
+        object(json!({
+            "name": "ONNX Runtime",
+            "version": runtime.version(),
+            "library": runtime.path.display().to_string(),
+            "provider": network.map(|n| n.session.provider.name()),
+            "provider_reason": network.map(|n| n.reason.clone()),
+            "device": network.map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
+        }))
     }
 
     /// The properties as they are set.
@@ -187,6 +200,10 @@ impl BgRemove {
             .map(|p| (p.name().replace('-', "_"), plain(&self.obj().property_value(p.name()))))
             .collect()
     }
+}
+
+fn caps(pad: &gst::Pad) -> Value {
+    pad.current_caps().map_or(Value::Null, |c| c.to_string().into())
 }
 
 /// A value as JSON; a structure becomes text.
