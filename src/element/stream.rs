@@ -8,6 +8,7 @@ use super::settings::{OnError, Settings};
 use super::state::StreamState;
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, ErrorKind};
+use crate::matte::Times;
 use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
@@ -132,21 +133,8 @@ impl BgRemove {
         let (number, requested, input) = (oldest.number, oldest.requested, oldest.buffer.clone());
         let duration = state.flow.frame_duration(state.input.fps());
         let is_async = settings.is_async(live);
-        if !at_once {
-            let due = match is_async {
-                true => state.flow.due(&worker, settings.matte_delay, duration),
-                false if state.engine.is_key() => state.flow.due_in_sync(0),
-                false => state.flow.due_in_sync(settings.lookahead as usize),
-            };
-            match due {
-                Due::Now => {}
-                Due::Later => return Ok(None),
-                Due::By(until) => {
-                    if worker.wait(number, Some(until)) == Waited::Interrupted {
-                        return Err(gst::FlowError::Flushing);
-                    }
-                }
-            }
+        if !at_once && !is_due(state, &worker, number, &settings, is_async)? {
+            return Ok(None);
         }
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
@@ -181,15 +169,7 @@ impl BgRemove {
             state.forget();
             lock(&self.journal).break_history();
         }
-        // Several results may have come; the newest decides.
-        let (mut failed, mut times) = (None, None);
-        for done in worker.take(number) {
-            times = Some(done.times);
-            // It may have come after its timeout, while `prepare_frame` was at work.
-            let own = !is_async && done.number == number;
-            let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
-            failed = late.map(timeout_error).or_else(|| self.receive_mask(state, done));
-        }
+        let (times, failed) = self.receive_masks(state, &worker, number, &settings, is_async);
         if let Some(e) = failure.or(failed) {
             self.handle_failure(state, &e, &settings, live)?;
         }
@@ -343,6 +323,26 @@ impl BgRemove {
         }
     }
 
+    /// Takes the results for frames up to `number`. Several may have come: returns what the newest took, and its failure.
+    fn receive_masks(
+        &self,
+        state: &mut StreamState,
+        worker: &Worker,
+        number: u64,
+        settings: &Settings,
+        is_async: bool,
+    ) -> (Option<Times>, Option<Error>) {
+        let (mut times, mut failed) = (None, None);
+        for done in worker.take(number) {
+            times = Some(done.times);
+            // It may have come after its timeout, while `prepare_frame` was at work.
+            let own = !is_async && done.number == number;
+            let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
+            failed = late.map(timeout_error).or_else(|| self.receive_mask(state, done));
+        }
+        (times, failed)
+    }
+
     /// Takes a result of the network's thread; returns its failure, if it is one.
     fn receive_mask(&self, state: &mut StreamState, done: JobResult) -> Option<Error> {
         let mut stats = lock(&self.stats);
@@ -437,6 +437,29 @@ impl BgRemove {
             }
         };
         *lock(&self.flow_error) = Some(refused);
+    }
+}
+
+/// Whether the oldest frame, of this number, leaves now; in async mode it is waited for until its time is up.
+fn is_due(
+    state: &StreamState,
+    worker: &Worker,
+    number: u64,
+    settings: &Settings,
+    is_async: bool,
+) -> Result<bool, gst::FlowError> {
+    let due = match is_async {
+        true => state.flow.due(worker, settings.matte_delay, state.flow.frame_duration(state.input.fps())),
+        false if state.engine.is_key() => state.flow.due_in_sync(0),
+        false => state.flow.due_in_sync(settings.lookahead as usize),
+    };
+    match due {
+        Due::Now => Ok(true),
+        Due::Later => Ok(false),
+        Due::By(until) => match worker.wait(number, Some(until)) {
+            Waited::Interrupted => Err(gst::FlowError::Flushing),
+            Waited::Done | Waited::TimedOut => Ok(true),
+        },
     }
 }
 
