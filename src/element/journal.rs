@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Frames between two checks for compression.
 const CHECK_EVERY: u64 = 60;
-/// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
+/// Blocks stand out so much where compression is heavy (see [`blockiness`]).
 const BLOCKY: f32 = 2.0;
+/// So few bits are spent on a pixel there.
 const FEW_BITS: f64 = 0.012;
 /// How long nobody of those that are wanted is to be seen before that is said.
 const MISSING: Duration = Duration::from_millis(500);

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 const FOUND: f32 = 0.3;
 /// Rows of square cells that a mask is brought to: where it ends is coarse.
 const ROWS: usize = 72;
-/// So many cells around it, a tenth of the frame's height, everything is left as it is keyed; over twice so many more it fades.
+/// So many cells around it, a tenth of the frame's height, everything is left as it is keyed.
 const REACH: usize = 7;
+/// Over twice so many more it fades.
 const FADE: usize = 3;
 /// Where something was found it may be for so many masks more, so that what a network loses for a moment does not blink.
 const HOLD: u8 = 8;

@@ -52,14 +52,16 @@ pub enum Quality {
     Best,
 }
 
-/// Contrast after each level, coarsest first; the last also closes a one percent haze.
+/// Contrast after each level but the last, coarsest first.
 const CONTRAST: [f32; 2] = [1.9, 1.3];
+/// Contrast after the last level, which also closes a one percent haze.
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
 const RADII: [f32; 3] = [3.0, 4.0, 2.5];
-/// From this size of the coarsest window's samples on, in pixels, and of the mask's, the finest level is at half the frame's
-/// resolution, at a quarter of the work; finer masks would lose by it (docs/refine.md).
+/// From this size of the coarsest window's samples on, in pixels, the finest level is at half the frame's resolution, at a
+/// quarter of the work.
 const HALF_FROM: f32 = 5.6;
+/// And from this size of the mask's samples on: finer masks would lose by it (docs/refine.md).
 const COARSE_MASK: f32 = 3.0;
 /// Smallest and largest radius of the coarsest windows in samples of the mask.
 const MASK_REACH: (f32, f32) = (5.0, 10.0);

@@ -68,8 +68,9 @@ pub struct ProgressOutput {
     aside: bool,
 }
 
-/// How often lines and JSON tell of progress.
+/// How often lines tell of progress.
 const LINES: Duration = Duration::from_secs(10);
+/// How often JSON does.
 const EVENTS: Duration = Duration::from_millis(500);
 
 /// Prints to standard error. That nobody reads it is no error; `eprintln!` would panic.

@@ -18,8 +18,9 @@ pub const CODE: &str = "convert/short";
 const SLACK: f64 = 0.1;
 /// So many frames that an index has may not come out: those that refer to others before a cut.
 const FRAMES: u64 = 2;
-/// What is missing is substantial beyond both of these: seconds, and a part of what was promised.
+/// What is missing is substantial if it is more seconds than this.
 const SECONDS: f64 = 0.5;
+/// And a larger part of what was promised.
 const PART: f64 = 0.05;
 /// Packets lie out of order by less, in seconds.
 const LATER: f64 = 10.0;

@@ -9,8 +9,9 @@ use std::path::Path;
 /// The code of the warning.
 pub const CODE: &str = "convert/clock";
 
-/// A packet, which begins with this.
+/// Bytes of a packet.
 const PACKET: usize = 188;
+/// The byte that it begins with.
 const SYNC: u8 = 0x47;
 /// So many seconds without its clock tsdemux of 1.22 takes for a break, and closes it up: what comes after has other
 /// times, and of sound that went on meanwhile some is lost.
