@@ -155,7 +155,8 @@ mod tests {
             let (bg, text) = (bg.clone(), text.to_string());
             soon("setting a background", move || bg.set_property("background", text));
         };
-        let now = || (bg.property::<String>("background"), bg.imp().settings().active_background.clone().unwrap());
+        let now =
+            || (bg.property::<String>("background"), bg.imp().settings().active_background.clone().unwrap());
         let red = Background::Color([255, 0, 0]);
 
         // While it is read, it is what is wanted, and what was there before is in force.

@@ -1,8 +1,8 @@
 //! Which network is loaded for a stream: the one that `model` names, or the one that `auto` resolves to.
 
+use super::engine::{Loaded, MatteEngine};
 use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
-use super::engine::{Loaded, MatteEngine};
 use super::settings::Settings;
 use crate::auto::{self, Best, Candidate, Chosen, Figure, Trial, Unknown};
 use crate::error::{Error, ErrorKind};

@@ -2,11 +2,11 @@
 
 use super::caps;
 use super::choice::{choose, read_subject, trial};
+use super::engine::{Loaded, MatteEngine};
 use super::flow::frame_duration;
 use super::imp::{BgRemove, CAT};
-use super::keying::KeyOptions;
 use super::journal::Journal;
-use super::engine::{Loaded, MatteEngine};
+use super::keying::KeyOptions;
 use super::pool;
 use super::settings::*;
 use super::state::StreamState;
@@ -230,7 +230,8 @@ impl BgRemove {
             input.height(),
             output.format(),
             match &state.engine {
-                MatteEngine::Network(network) => format!("network '{}' {:?}", network.name, network.spec.size),
+                MatteEngine::Network(network) =>
+                    format!("network '{}' {:?}", network.name, network.spec.size),
                 MatteEngine::Key(_) => "keyed".into(),
             }
         );

@@ -3,8 +3,8 @@
 use super::caps::{self, SINK, SRC};
 use super::choice::Settled;
 use super::flow::frames_in_delay;
-use super::loader::{NetworkLoader, PictureLoader};
 use super::journal::Journal;
+use super::loader::{NetworkLoader, PictureLoader};
 use super::messages::Posted;
 use super::properties::{PROPERTIES, nanoseconds};
 use super::settings::*;

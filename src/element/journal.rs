@@ -3,7 +3,7 @@
 use super::imp::BgRemove;
 use crate::frame::Frame;
 use crate::mask::Mask;
-use crate::report::{Incident, MaskSummary, Outcome, MatteMonitor, blockiness};
+use crate::report::{Incident, MaskSummary, MatteMonitor, Outcome, blockiness};
 use crate::subjects::{Asked, Found, Wanted};
 use crate::sync::lock;
 use gst::prelude::*;

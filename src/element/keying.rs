@@ -138,7 +138,12 @@ impl Keying {
     ///
     /// # Errors
     /// When that fails, or `cancel` is called; what it found before is applied.
-    pub fn apply_garbage_matte(&mut self, frame: &Frame<'_>, matte: &mut [u8], cancel: &Cancel) -> Result<(), Error> {
+    pub fn apply_garbage_matte(
+        &mut self,
+        frame: &Frame<'_>,
+        matte: &mut [u8],
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
         let Some((matting, garbage)) = &mut self.garbage else { return Ok(()) };
         let done = matting.run(frame, None, cancel).map(|mask| {
             garbage.see(&mask.data, mask.width, frame.width as f32 / frame.height as f32);

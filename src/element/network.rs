@@ -1,7 +1,7 @@
 //! Which network runs: loaded beside the running one when a property asks for another, and installed between two frames.
 
-use super::imp::{BgRemove, CAT};
 use super::engine::Loaded;
+use super::imp::{BgRemove, CAT};
 use super::settings::{DEFAULT_SUBJECT, Settings};
 use crate::error::Error;
 use crate::matte::Matting;

@@ -93,7 +93,8 @@ impl BgRemove {
             })
         });
         let subjects: Vec<Value> = subjects.collect();
-        let (warnings, notes, incident) = (warnings.collect(), journal.notes.clone(), journal.incident.clone());
+        let (warnings, notes, incident) =
+            (warnings.collect(), journal.notes.clone(), journal.incident.clone());
         drop(journal);
         if let Some(duration) = duration {
             input.insert("duration_ns".into(), duration.nseconds().into());

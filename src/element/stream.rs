@@ -1,8 +1,8 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
+use super::engine::MatteEngine;
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::imp::{BgRemove, CAT};
-use super::engine::MatteEngine;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::StreamState;

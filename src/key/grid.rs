@@ -280,7 +280,10 @@ mod tests {
                 grid.doubled_row(y, &mut Vec::new(), &mut out);
                 for (x, got) in out.iter().enumerate() {
                     let want = between(&grid, x as f32, y as f32, 2);
-                    assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3), "{width}x{height} {x},{y}");
+                    assert!(
+                        got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3),
+                        "{width}x{height} {x},{y}"
+                    );
                 }
             }
             for side in [8, 16] {

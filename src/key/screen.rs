@@ -175,7 +175,8 @@ impl ScreenModel {
         let full: Vec<f32> = (0..sums.len())
             .map(|i| {
                 let side = |at: usize, n: usize| rows.side.min(n - at * rows.side);
-                (side(i % grid_width, rows.width) * side(i / grid_width, rows.height).div_ceil(rows.step)) as f32
+                (side(i % grid_width, rows.width) * side(i / grid_width, rows.height).div_ceil(rows.step))
+                    as f32
             })
             .collect();
         let pure: Vec<bool> = sums

@@ -31,7 +31,8 @@ impl SpillColors {
         let other = |c: [f32; 3]| if made_of == to { c } else { to.components(made_of.rgb(c)) };
         let mixed: Vec<bool> = kinds.iter().map(|k| *k == Kind::Mixed).collect();
         let near = any_around(&any_around(&mixed, grid_width), grid_width);
-        let (mut first, mut others) = (Grid::new(grid_width, grid_height, [0.0; 2]), Grid::new(grid_width, grid_height, [0.0; 6]));
+        let (mut first, mut others) =
+            (Grid::new(grid_width, grid_height, [0.0; 2]), Grid::new(grid_width, grid_height, [0.0; 6]));
         for (i, (first, others)) in first.cells.iter_mut().zip(&mut others.cells).enumerate() {
             let of = |c: &Cell<5>| other([c[2], c[3], c[4]]);
             let (b, f) = (of(&model.back.cells[i]), of(&model.front.cells[i]));
@@ -59,7 +60,13 @@ struct Local {
 
 /// Puts the foreground's own colours into the cells near the edge. `side`: frame pixels in a cell. `alpha`: as keyed,
 /// in tight rows.
-pub fn clean(frame: &mut FrameMut<'_>, alpha: &[u8], colors: &SpillColors, difference: &Difference, side: usize) {
+pub fn clean(
+    frame: &mut FrameMut<'_>,
+    alpha: &[u8],
+    colors: &SpillColors,
+    difference: &Difference,
+    side: usize,
+) {
     let layout = frame.format.layout();
     let size = (frame.width, frame.height);
     let sub = layout.color.iter().fold((0, 0), |(h, v), c| (h.max(c.hsub), v.max(c.vsub)));

@@ -7,8 +7,8 @@
 
 mod catalogue;
 mod explain;
-mod hints;
 mod hint_keys;
+mod hints;
 mod network;
 mod npy;
 mod prompt;

@@ -106,7 +106,12 @@ impl Blocks {
             }
         }
         for (block, front) in self.front.iter_mut().enumerate().filter(|(block, _)| !self.kept[*block]) {
-            *front = band.solid(block % self.grid_width, block / self.grid_width, self.grid_width, self.grid_height) > 127;
+            *front = band.solid(
+                block % self.grid_width,
+                block / self.grid_width,
+                self.grid_width,
+                self.grid_height,
+            ) > 127;
         }
         self.live.copy_from_slice(&self.core);
         for ((solved, &core), _) in
@@ -116,7 +121,9 @@ impl Blocks {
         }
         {
             let to = &mut self.need;
-            for (row, out) in self.core.chunks_exact(self.grid_width).zip(self.tmp.chunks_exact_mut(self.grid_width)) {
+            for (row, out) in
+                self.core.chunks_exact(self.grid_width).zip(self.tmp.chunks_exact_mut(self.grid_width))
+            {
                 out.fill(false);
                 for run in runs(row) {
                     out[run.start.saturating_sub(reach)..(run.end + reach).min(row.len())].fill(true);
@@ -158,8 +165,8 @@ impl Blocks {
             for run in runs(&core[by * self.grid_width..][..self.grid_width]) {
                 let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
                 for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
-                    let cells =
-                        &mut cells[(y / CELL - by * PARTS) * grid_width..][PARTS * run.start..PARTS * run.end];
+                    let cells = &mut cells[(y / CELL - by * PARTS) * grid_width..]
+                        [PARTS * run.start..PARTS * run.end];
                     look(y, x, &mut |even, odd| {
                         for (cell, (e, o)) in
                             cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2)))

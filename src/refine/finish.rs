@@ -114,7 +114,12 @@ impl Refiner {
                 enlarge::widen_between(pair, f, x0 / scale - from, scale, row, tmp);
             }
             if luma.step == 1 {
-                write_one(&enlarged[0], &enlarged[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);
+                write_one(
+                    &enlarged[0],
+                    &enlarged[1],
+                    &frame.planes[luma.plane].row(y)[luma.offset + x0..],
+                    out,
+                );
             } else {
                 let bytes = &mut bytes[0];
                 bytes.resize(out.len(), 0);

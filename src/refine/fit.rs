@@ -63,7 +63,8 @@ impl Refiner {
                         end = (start + 1..blocks.grid_width)
                             .find(|&bx| !near(bx) || blocks.solid(bx, by) != value)
                             .unwrap_or(blocks.grid_width);
-                        let x = (start * side / per).min(grid_width)..(end * side).div_ceil(per).min(grid_width);
+                        let x =
+                            (start * side / per).min(grid_width)..(end * side).div_ceil(per).min(grid_width);
                         for y in rows.clone() {
                             for slope in [&mut *a, &mut *b, &mut *c] {
                                 slope[y * grid_width..][x.clone()].fill(0.0);
@@ -75,7 +76,14 @@ impl Refiner {
                 marks.clear();
                 (block_rows.0..block_rows.1).for_each(|row| marks.extend_from_slice(busy(row)));
                 // Rows of the area count from its first block on.
-                let area = Area { y: (y0, y1), first: block_rows.0, side, per, grid_width: blocks.grid_width, marks };
+                let area = Area {
+                    y: (y0, y1),
+                    first: block_rows.0,
+                    side,
+                    per,
+                    grid_width: blocks.grid_width,
+                    marks,
+                };
                 let source = match coarse {
                     Some(coarse) => Source::Models(coarse),
                     None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
@@ -166,7 +174,14 @@ impl Guide for Pixels<'_> {
                 Source::Models(coarse) => {
                     // One model for the four samples of a cell would do a quarter of this, and costs 2 % of Grad.
                     for (rows, plane) in self.models.iter_mut().zip(&coarse.model) {
-                        stretch_pairs(plane, (coarse.grid_width, coarse.grid_height), y, (x, count), rows, self.tmp);
+                        stretch_pairs(
+                            plane,
+                            (coarse.grid_width, coarse.grid_height),
+                            y,
+                            (x, count),
+                            rows,
+                            self.tmp,
+                        );
                     }
                     let model = self.models.each_ref().map(|m| m.each_ref().map(|v| &v[..count]));
                     for k in 0..2 {

@@ -106,8 +106,9 @@ fn what_is_kept_leaves_the_rest_as_it_is() {
             );
             let whole = out.clone();
             for seed in 1..9usize {
-                let blocks: Vec<bool> =
-                    (0..grid_width * grid_height).map(|i| (i * 7919 + seed * 104_729) % 11 < seed + 2).collect();
+                let blocks: Vec<bool> = (0..grid_width * grid_height)
+                    .map(|i| (i * 7919 + seed * 104_729) % 11 < seed + 2)
+                    .collect();
                 out.fill(7);
                 assert!(run(&mut refiner, Some(&blocks), &mut out));
                 let made = (0..w * h).filter(|i| !blocks[i / w / side * grid_width + i % w / side]);

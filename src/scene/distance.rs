@@ -27,12 +27,14 @@ impl Memory {
         let (yuv, planes, grid_width, black) = (self.yuv, self.planes, self.grid_width, self.black);
         let k = &mut self.cells;
         let (now, mean) = (&k.now, &k.mean);
-        let parts = k.distance.par_chunks_mut(grid_width * ROWS).zip(k.shade.par_chunks_mut(grid_width * ROWS));
+        let parts =
+            k.distance.par_chunks_mut(grid_width * ROWS).zip(k.shade.par_chunks_mut(grid_width * ROWS));
         parts.enumerate().for_each_init(Vec::new, |scratch, (part, (distance, shade))| {
             scratch.resize(3 * grid_width, 0i16);
             let (a, rest) = scratch.split_at_mut(grid_width);
             let (b, c) = rest.split_at_mut(grid_width);
-            for (y, (distance, shade)) in distance.chunks_exact_mut(grid_width).zip(shade.chunks_exact_mut(grid_width)).enumerate()
+            for (y, (distance, shade)) in
+                distance.chunks_exact_mut(grid_width).zip(shade.chunks_exact_mut(grid_width)).enumerate()
             {
                 let row = (part * ROWS + y) * grid_width..(part * ROWS + y + 1) * grid_width;
                 for (k, off) in [&mut *a, &mut *b, &mut *c].into_iter().enumerate().take(planes) {
@@ -66,7 +68,8 @@ impl Memory {
         // `other_from` times the first slope, and 255 times the second, are at most 28,000 at any noise.
         let slope = |span: f32| (64.0 * 255.0 / span) as u16;
         let ramps = [(other_from as u16, slope(other_from - same_to)), (first as u16, slope(all - first))];
-        let [distance, seen, held, shade] = [&k.distance, &k.seen, &k.held, &k.shade].map(|v| &v[row.clone()]);
+        let [distance, seen, held, shade] =
+            [&k.distance, &k.seen, &k.held, &k.shade].map(|v| &v[row.clone()]);
         likeness(distance, seen, held, shade, ramps, same, other);
     }
 }
@@ -84,7 +87,9 @@ fn shade(off: [f32; 3], was: [f32; 3]) -> u8 {
     let part = -off[0] / was[0].max(1.0);
     let [u, v] = [off[1] + part * was[1], off[2] + part * was[2]];
     let least = (SHADE_CHROMA * -off[0]).max(SAME * STEPS as f32);
-    u8::from((part > 0.0) & (part < SHADE) & (CHROMA_WEIGHT * CHROMA_WEIGHT * (u * u + v * v) < least * least))
+    u8::from(
+        (part > 0.0) & (part < SHADE) & (CHROMA_WEIGHT * CHROMA_WEIGHT * (u * u + v * v) < least * least),
+    )
 }
 
 multiversion! {

@@ -50,9 +50,14 @@ pub(super) struct Cells {
 
 impl Cells {
     fn resize(&mut self, n: usize) {
-        for v in
-            [&mut self.distance, &mut self.shade, &mut self.run, &mut self.seen, &mut self.held, &mut self.stood]
-        {
+        for v in [
+            &mut self.distance,
+            &mut self.shade,
+            &mut self.run,
+            &mut self.seen,
+            &mut self.held,
+            &mut self.stood,
+        ] {
             v.clear();
             v.resize(n, 0);
         }

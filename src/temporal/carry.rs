@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::field::fetch;
 use super::motion::{self, Motion};
-use super::view::{Pair, Chroma, View, pairs};
+use super::view::{Chroma, Pair, View, pairs};
 use super::{luma_scale, readable};
 use crate::frame::Frame;
 use crate::morphology::{dilate, erode, quantise};
@@ -230,7 +230,8 @@ impl Carrier {
         let (grid_width, grid_height) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
         let ((luma, chroma), motion) = (pairs(&self.now, &self.before), &self.motion);
         // Samples that a difference is summed over, those of chroma by what they count.
-        let samples = PATCH * PATCH + chroma.all().len() * motion::CHROMA_WEIGHT as usize * (PATCH / 2).pow(2);
+        let samples =
+            PATCH * PATCH + chroma.all().len() * motion::CHROMA_WEIGHT as usize * (PATCH / 2).pow(2);
         let weight = samples as u32;
         let rows = self.step.par_chunks_mut(cw).zip(self.doubt.par_chunks_mut(cw));
         rows.enumerate().for_each(|(cy, (step, doubt))| {
@@ -301,7 +302,14 @@ fn lengthen(track: &mut Track, spare: &mut Vec<Track>, step: &[[i16; 2]], doubt:
 }
 
 /// The sum of absolute differences between a patch and where it was, in luma, and in chroma if it counts.
-fn difference(luma: Pair<'_>, chroma: Chroma<'_>, uses_chroma: bool, left: usize, top: usize, m: Motion) -> u32 {
+fn difference(
+    luma: Pair<'_>,
+    chroma: Chroma<'_>,
+    uses_chroma: bool,
+    left: usize,
+    top: usize,
+    m: Motion,
+) -> u32 {
     let (now, before) = luma;
     let sum = patch_difference::<PATCH>(now.data, before.data, now.width, now.height, left, top, m);
     if !uses_chroma {

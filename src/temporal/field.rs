@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::BLOCK;
 use super::motion::{self, Motion};
 use super::still::Still;
-use super::view::{Grey, Pair, Chroma, View, pairs};
+use super::view::{Chroma, Grey, Pair, View, pairs};
 use crate::simd::multiversion;
 
 /// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same.

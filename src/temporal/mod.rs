@@ -434,8 +434,9 @@ impl Smoother {
         // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
         // none keeps more of the past than it would by itself.
         let corner = |cx: usize, cy: usize| {
-            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height))
-                .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(grid_width)).map(move |x| y * grid_width + x));
+            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height)).flat_map(|y| {
+                (cx.saturating_sub(1)..(cx + 1).min(grid_width)).map(move |x| y * grid_width + x)
+            });
             around.filter(|&at| asked[at]).map(block).fold(f32::MAX, f32::min).min(weight)
         };
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));

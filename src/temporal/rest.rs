@@ -84,7 +84,8 @@ impl Rest {
             }
         }
         // With all that are beside it, whose changes its edges would follow.
-        for (calm, out) in self.calm.chunks_exact(grid_width).zip(self.wide_calm.chunks_exact_mut(grid_width)) {
+        for (calm, out) in self.calm.chunks_exact(grid_width).zip(self.wide_calm.chunks_exact_mut(grid_width))
+        {
             for (bx, out) in out.iter_mut().enumerate() {
                 *out = calm[bx.saturating_sub(1)..(bx + 2).min(grid_width)].iter().all(|c| *c);
             }

@@ -432,7 +432,8 @@ fn a_matte_is_kept_where_nothing_changes() {
         let before = smoother.alpha.clone();
         let mut alpha: Vec<u8> =
             truth.iter().map(|&a| if a == 255 { 255 } else { a.saturating_add((n % 7) as u8) }).collect();
-        for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * grid_width + i % W / 32]) {
+        for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * grid_width + i % W / 32])
+        {
             *a = 99;
         }
         smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);

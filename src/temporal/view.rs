@@ -52,28 +52,32 @@ impl View {
         let half_width = width.div_ceil(2);
         for (c, chroma) in parts.iter().zip(&mut self.chroma) {
             chroma.resize(half_width * height.div_ceil(2), 0);
-            chroma.par_chunks_mut(half_width * 16).enumerate().for_each_init(Vec::new, |two, (part, rows)| {
-                for (y, out) in rows.chunks_exact_mut(half_width).enumerate() {
-                    let y = part * 16 + y;
-                    // Where the component is as coarse as that, there is nothing to average.
-                    if (scale << 1) == (1 << c.hsub) && c.hsub == c.vsub {
-                        component_row(frame, c, scale << 1, y, 0, out);
-                        continue;
+            chroma.par_chunks_mut(half_width * 16).enumerate().for_each_init(
+                Vec::new,
+                |two, (part, rows)| {
+                    for (y, out) in rows.chunks_exact_mut(half_width).enumerate() {
+                        let y = part * 16 + y;
+                        // Where the component is as coarse as that, there is nothing to average.
+                        if (scale << 1) == (1 << c.hsub) && c.hsub == c.vsub {
+                            component_row(frame, c, scale << 1, y, 0, out);
+                            continue;
+                        }
+                        two.resize(2 * width, 0);
+                        for (dy, row) in two.chunks_exact_mut(width).enumerate() {
+                            component_row(frame, c, scale, (2 * y + dy).min(height - 1), 0, row);
+                        }
+                        halve_plane(two, width, 2, 0, 0, out);
                     }
-                    two.resize(2 * width, 0);
-                    for (dy, row) in two.chunks_exact_mut(width).enumerate() {
-                        component_row(frame, c, scale, (2 * y + dy).min(height - 1), 0, row);
-                    }
-                    halve_plane(two, width, 2, 0, 0, out);
-                }
-            });
+                },
+            );
         }
     }
 
     /// Whether it is of a frame of this size and kind.
     pub fn is_of(&self, frame: &Frame<'_>, scale: usize) -> bool {
         (self.width, self.height) == (frame.width.div_ceil(scale), frame.height.div_ceil(scale))
-            && self.has_chroma == chroma_components(frame).is_some_and(|parts| parts.iter().all(|c| frame.holds(c)))
+            && self.has_chroma
+                == chroma_components(frame).is_some_and(|parts| parts.iter().all(|c| frame.holds(c)))
     }
 
     /// Luma.

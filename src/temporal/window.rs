@@ -142,7 +142,11 @@ impl FrameWindow {
             for there in neighbours.iter().flatten() {
                 unsure(&now.mask[row(now)], &there.mask[row(there)], &mut self.marks);
             }
-            mark(&self.marks, &self.columns, &mut self.wanted[place(v, h, mh) / BLOCK * grid_width..][..grid_width]);
+            mark(
+                &self.marks,
+                &self.columns,
+                &mut self.wanted[place(v, h, mh) / BLOCK * grid_width..][..grid_width],
+            );
         }
         let wanted = &self.wanted;
         let wants = |bx: usize, by: usize| wanted[by * grid_width + bx];

@@ -8,7 +8,7 @@ mod verdict;
 
 use gstbgremove::measure::{self, Size, Steady, SteadyFrame, Truth, TruthFrame};
 use moments::Moments;
-use play::{Remover, Decoder, Setting};
+use play::{Decoder, Remover, Setting};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use truth::Mattes;

@@ -13,7 +13,7 @@ mod speed;
 
 use crate::choice::{self, Here};
 use crate::convert::launch_line::shell_word;
-use crate::install::{self, State, Observer};
+use crate::install::{self, Observer, State};
 use crate::probe::{self, Probe};
 use crate::{Failure, print};
 use check::{Check, Mark};

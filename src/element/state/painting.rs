@@ -47,9 +47,8 @@ impl Painting<'_> {
     /// The subject on its background, or the room without the subject.
     fn opaque(self, frame: &Frame<'_>, colors: &Frame<'_>, out: &mut FrameMut<'_>) {
         let InForce { inverse, background, fit, .. } = self.in_force;
-        let prepared = self
-            .prepared
-            .get_or_insert_with(|| Prepared::new(background, (*fit).into(), self.aspect, out));
+        let prepared =
+            self.prepared.get_or_insert_with(|| Prepared::new(background, (*fit).into(), self.aspect, out));
         // Neither the subject nor what was hidden before takes part in a blur.
         if *inverse {
             self.mattes.find_clear(frame);

@@ -19,7 +19,8 @@ impl Foreground {
         let [front, back] = &mut cells.grounds;
         rows(front, grid_width).zip(rows(back, grid_width)).enumerate().for_each(|(cy, (front, back))| {
             let mut grounds = [front, back];
-            let (need, band) = (&need[cy * grid_width..][..grid_width], &band[cy * grid_width..][..grid_width]);
+            let (need, band) =
+                (&need[cy * grid_width..][..grid_width], &band[cy * grid_width..][..grid_width]);
             grounds.iter_mut().flatten().for_each(|row| row.fill(0.0));
             for cx in (0..grid_width).filter(|&cx| need[cx] && !band[cx]) {
                 let (front, means) = solid(frame, alpha, side, (cx, cy));
@@ -41,7 +42,8 @@ impl Foreground {
 /// The rows of foreground or background: of its weights, and of its colours.
 fn rows(ground: &mut Ground, grid_width: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
     let Ground { weight, color: [a, b, c] } = ground;
-    let colors = a.par_chunks_mut(grid_width).zip(b.par_chunks_mut(grid_width)).zip(c.par_chunks_mut(grid_width));
+    let colors =
+        a.par_chunks_mut(grid_width).zip(b.par_chunks_mut(grid_width)).zip(c.par_chunks_mut(grid_width));
     weight.par_chunks_mut(grid_width).zip(colors).map(|(weight, ((a, b), c))| [weight, a, b, c])
 }
 

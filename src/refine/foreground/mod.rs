@@ -193,7 +193,10 @@ impl Foreground {
         self.need.fill(false);
         for y in 0..grid_height {
             for near in y.saturating_sub(REACH)..(y + REACH + 1).min(grid_height) {
-                let (from, to) = (&self.wide_need[near * grid_width..][..grid_width], &mut self.need[y * grid_width..][..grid_width]);
+                let (from, to) = (
+                    &self.wide_need[near * grid_width..][..grid_width],
+                    &mut self.need[y * grid_width..][..grid_width],
+                );
                 to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
             }
         }
@@ -232,7 +235,14 @@ impl Foreground {
                             let line = &mut l.rows[0];
                             line.resize(grid_width, 0.0);
                             for (y, row) in color.chunks_exact_mut(grid_width).enumerate() {
-                                stretch_row(from, (coarse.grid_width, coarse.grid_height), 2, (0, y), line, &mut l.tmp);
+                                stretch_row(
+                                    from,
+                                    (coarse.grid_width, coarse.grid_height),
+                                    2,
+                                    (0, y),
+                                    line,
+                                    &mut l.tmp,
+                                );
                                 complete(row, &weight[y * grid_width..][..grid_width], line);
                             }
                         });

@@ -56,10 +56,12 @@ impl Outward {
 impl Foreground {
     /// Finds the cells with pixels that get colours; whether there are any. `band` is marked.
     pub(super) fn mark_outward(&mut self, width: usize, alpha: &[u8]) -> bool {
-        let (side, grid_width, grid_height) = (self.side, self.levels[0].grid_width, self.levels[0].grid_height);
+        let (side, grid_width, grid_height) =
+            (self.side, self.levels[0].grid_width, self.levels[0].grid_height);
         let Outward { radius, cells, visible, .. } = &mut self.outward;
         let first = |cx: usize, cy: usize| alpha[cy * side * width + cx * side];
-        for (cy, (seen, band)) in visible.chunks_exact_mut(grid_width).zip(self.band.chunks_exact(grid_width)).enumerate()
+        for (cy, (seen, band)) in
+            visible.chunks_exact_mut(grid_width).zip(self.band.chunks_exact(grid_width)).enumerate()
         {
             for (cx, (seen, &band)) in seen.iter_mut().zip(band).enumerate() {
                 *seen = band || first(cx, cy) != 0;
@@ -110,7 +112,9 @@ impl Foreground {
                 tile.resize(all * n, 0);
                 for (near, row) in tile.chunks_exact_mut(n).enumerate() {
                     // Beyond the frame nothing is visible.
-                    let Some(y) = (first + near).checked_sub(radius).filter(|y| *y < grid_height) else { continue };
+                    let Some(y) = (first + near).checked_sub(radius).filter(|y| *y < grid_height) else {
+                        continue;
+                    };
                     let of = |y: usize| &alpha[y.min(height - 1) * width..][2 * from..(2 * to).min(width)];
                     line.clear();
                     line.resize(n + 2 * radius, 0);
@@ -136,7 +140,10 @@ impl Foreground {
         };
         let near = |v: usize, most: usize| v.saturating_sub(radius)..(v + radius + 1).min(most);
         (0..grid_width * grid_height)
-            .map(|i| near(i / grid_width, grid_height).any(|y| near(i % grid_width, grid_width).any(|x| seen(x, y))))
+            .map(|i| {
+                near(i / grid_width, grid_height)
+                    .any(|y| near(i % grid_width, grid_width).any(|x| seen(x, y)))
+            })
             .collect()
     }
 }

@@ -25,7 +25,12 @@ impl Place<'_> {
         let (l, r) = (first.saturating_sub(1), (last + 1).min(cells.grid_width));
         out.resize(last - first + 2, 0.0);
         let pad = first - l;
-        mix(&plane[at * cells.grid_width..][l..r], &plane[below * cells.grid_width..][l..r], f, &mut out[1 - pad..]);
+        mix(
+            &plane[at * cells.grid_width..][l..r],
+            &plane[below * cells.grid_width..][l..r],
+            f,
+            &mut out[1 - pad..],
+        );
         let n = last - first;
         if pad == 0 {
             out[0] = out[1];

@@ -29,7 +29,8 @@ impl Area<'_> {
         let last = self.marks.len() / self.grid_width - 1;
         let block = |y: usize| (y * self.per / self.side).saturating_sub(self.first).min(last);
         // Rows outside of the area are not asked for.
-        let (from, to) = (y.saturating_sub(reach).max(self.y.0), (y + reach).min(grid_height - 1).min(self.y.1 - 1));
+        let (from, to) =
+            (y.saturating_sub(reach).max(self.y.0), (y + reach).min(grid_height - 1).min(self.y.1 - 1));
         out.clear();
         row.clear();
         row.resize(self.grid_width, false);

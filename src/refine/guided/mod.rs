@@ -177,7 +177,14 @@ pub fn filter(
         for &(x0, x1) in &runs {
             let (count, at) = (x1 - x0, pad + x0);
             let whole = count.next_multiple_of(LANES);
-            s.models.stack(y, grid_height, window, stride, (at - reach, at + whole + reach), &mut s.column_sums);
+            s.models.stack(
+                y,
+                grid_height,
+                window,
+                stride,
+                (at - reach, at + whole + reach),
+                &mut s.column_sums,
+            );
             let [a, b, c, d, old] = &mut s.out;
             let span = Span { stride, at, count: whole, window };
             mean(&s.column_sums, span, [&mut *a, &mut *b, &mut *c, &mut *d]);

@@ -89,10 +89,11 @@ fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
         .collect();
     [0, 1, 2, 3].map(|k| {
         let each = |i: usize| {
-            let (sum, weight) = cells(i % grid_width, i / grid_width).fold((0.0, 0.0), |(s, t), (u, v, part)| {
-                let m = &models[v * grid_width + u];
-                (s + part * m[k], t + part * m[4])
-            });
+            let (sum, weight) =
+                cells(i % grid_width, i / grid_width).fold((0.0, 0.0), |(s, t), (u, v, part)| {
+                    let m = &models[v * grid_width + u];
+                    (s + part * m[k], t + part * m[4])
+                });
             (sum / weight) as f32
         };
         (0..grid_width * grid_height).map(each).collect()

@@ -86,8 +86,12 @@ fn draw(
         if d > 0.0 { [fade(200.0), fade(40.0), fade(30.0)] } else { [fade(20.0), fade(90.0), fade(190.0)] }
     };
     let difference = alphas[0].iter().zip(&alphas[1]).flat_map(ink).collect();
-    let pictures =
-        [rgb(input.bytes.clone())?, rgb(over(&removed[0].bytes))?, rgb(over(&removed[1].bytes))?, rgb(difference)?];
+    let pictures = [
+        rgb(input.bytes.clone())?,
+        rgb(over(&removed[0].bytes))?,
+        rgb(over(&removed[1].bytes))?,
+        rgb(difference)?,
+    ];
     let (x, y, w, h) = place(alphas, size);
     let mut whole: [String; 4] = Default::default();
     let mut near: [String; 4] = Default::default();

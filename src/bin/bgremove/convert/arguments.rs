@@ -3,13 +3,13 @@
 use super::also::{self, Also};
 use super::canvas;
 use super::format::{Codec, Format};
+use super::parts::{self, Ask, PartChoice, Share};
 use super::raw::{self, Raw};
 use super::subjects;
 use super::tracks::TrackChoice;
 use super::values::{at_least_one, property, range, seconds, size, time};
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
-use super::parts::{self, Ask, PartChoice, Share};
 use gstbgremove::auto;
 use gstbgremove::key;
 use std::path::{Path, PathBuf};

@@ -6,12 +6,12 @@ mod stream;
 
 use super::Settings;
 use super::color;
-use super::trim::Trim;
 use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
 use super::tracks::{self, Known, TrackChoice, track_id};
+use super::trim::Trim;
 use super::watchdog::Watchdog;
 use crate::gstreamer::Running;
 pub use facts::{Facts, Tags};
@@ -156,7 +156,12 @@ impl Input {
             let trimmer = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.trimmer.clone());
             if let (Some(range), Some(standing)) = (again, trimmer.and_then(|c| c.standing(end))) {
                 drop(pipeline);
-                return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watchdog);
+                return Self::open(
+                    path,
+                    settings,
+                    Some(Range { standing: Some(standing), ..range }),
+                    watchdog,
+                );
             }
             let told = failure.or(range.map(|_| none_within()));
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));

@@ -15,8 +15,8 @@ pub mod format;
 pub(crate) mod header;
 pub(crate) mod input;
 mod job;
-mod layered;
 pub mod launch_line;
+mod layered;
 pub(crate) mod output;
 pub(crate) mod packets;
 pub(crate) mod parts;
@@ -43,7 +43,6 @@ pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
 use crate::inbox::{self, Come, FileState, Inbox};
-use parts::PartChoice;
 use also::Also;
 use canvas::Canvas;
 use fault::Fault;
@@ -54,6 +53,7 @@ use gstbgremove::compose;
 use gstbgremove::models;
 use gstbgremove::sync::lock;
 use launch_line::LaunchLine;
+use parts::PartChoice;
 use progress::ProgressOutput;
 use raw::Raw;
 use record::ConvertRecord;
@@ -319,7 +319,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             ProgressOutput::new(false).chosen(&chosen);
         }
         let watchdog = Watchdog::new(stop, args.timeout());
-        let lines = subjects::preview(&settings, &input, picture, &watchdog).map_err(|e| failure(&input, &e))?;
+        let lines =
+            subjects::preview(&settings, &input, picture, &watchdog).map_err(|e| failure(&input, &e))?;
         crate::print(&lines);
         return Ok(());
     }

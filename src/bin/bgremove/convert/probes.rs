@@ -96,7 +96,12 @@ fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + 
 }
 
 /// Counts what comes in, and what goes into the file.
-pub fn count_frames(output_bin: &gst::Bin, plan: &Plan, rate: f64, counters: &Arc<EncoderCounters>) -> Result<(), String> {
+pub fn count_frames(
+    output_bin: &gst::Bin,
+    plan: &Plan,
+    rate: f64,
+    counters: &Arc<EncoderCounters>,
+) -> Result<(), String> {
     let pad = |element: &str, pad: &str| output_bin.by_name(element).and_then(|e| e.static_pad(pad));
     let missing = |name: &str| format!("the pipeline has no element '{name}'");
     let frame = if rate > 0.0 { 1.0 / rate } else { 0.0 };

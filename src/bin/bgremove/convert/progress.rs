@@ -195,9 +195,9 @@ impl Job<'_> {
     /// Something that is not as it should be.
     pub fn warning(&self, code: &str, text: &str) {
         match self.out.way {
-            Way::Json => self
-                .out
-                .event(&json!({"event": "warning", "input": self.input, "code": code, "text": text})),
+            Way::Json => {
+                self.out.event(&json!({"event": "warning", "input": self.input, "code": code, "text": text}))
+            }
             _ => self.line(&format!("{}: warning: {text} ({code})", self.input)),
         }
     }

@@ -127,7 +127,9 @@ impl ExpectedContent {
 
     /// Whether nothing is said that could be held against what came.
     fn kept_at_first_sight(&self, delivered: &Delivered, slack: f64) -> bool {
-        self.whole.is_none_or(|whole| delivered.sound.unwrap_or(delivered.video).min(delivered.video) + slack >= whole)
+        self.whole.is_none_or(|whole| {
+            delivered.sound.unwrap_or(delivered.video).min(delivered.video) + slack >= whole
+        })
     }
 
     /// Looks what is in the file, where the header says only how long the whole is, and that is not what came.
@@ -198,7 +200,13 @@ impl ExpectedContent {
 
     /// What is missing. `rate` is the source's frames a second, 0 where that is not known; `thinned` says that frames
     /// were asked to be left out.
-    pub fn shortfall(&self, delivered: &Delivered, part: Span, rate: f64, thinned: bool) -> Option<Shortfall> {
+    pub fn shortfall(
+        &self,
+        delivered: &Delivered,
+        part: Span,
+        rate: f64,
+        thinned: bool,
+    ) -> Option<Shortfall> {
         let (slack, rate) = (slack(rate), if rate > 0.0 { rate } else { 30.0 });
         // What was promised, what came, how much that may differ, in seconds; in words.
         let mut read = Vec::new();
@@ -223,7 +231,8 @@ impl ExpectedContent {
             let text = format!("{written} of {} frames that were encoded", delivered.encoded);
             made.push((seconds(delivered.encoded), seconds(written), 0.5 / rate, text));
         }
-        let is_short = |(promised, delivered, slack, _): &(f64, f64, f64, String)| delivered + slack < *promised;
+        let is_short =
+            |(promised, delivered, slack, _): &(f64, f64, f64, String)| delivered + slack < *promised;
         read.retain(is_short);
         made.retain(is_short);
         let missing: Vec<_> = read.iter().chain(&made).collect();
@@ -280,7 +289,12 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_said_and_what_is_substantial_fails() {
-        let expected = ExpectedContent { video: Some(6.0), sound: Some(5.5), frames: Some(180), ..ExpectedContent::default() };
+        let expected = ExpectedContent {
+            video: Some(6.0),
+            sound: Some(5.5),
+            frames: Some(180),
+            ..ExpectedContent::default()
+        };
         let shortfall = |c: &Delivered| expected.shortfall(c, ALL, 30.0, false);
         for (video, sound) in [(6.0, 5.5), (5.95, 5.42), (6.1, 5.6)] {
             assert_eq!(shortfall(&delivered(video, Some(sound))), None, "{video} {sound}");

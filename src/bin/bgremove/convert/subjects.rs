@@ -46,7 +46,12 @@ pub fn keep(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// The input cannot be read, there is no such network, or the picture cannot be written.
-pub fn preview(settings: &Settings, input: &Path, output: &Path, watchdog: &Watchdog) -> Result<String, Fault> {
+pub fn preview(
+    settings: &Settings,
+    input: &Path,
+    output: &Path,
+    watchdog: &Watchdog,
+) -> Result<String, Fault> {
     let start = settings.start;
     let range = (start > gst::ClockTime::ZERO).then_some(Range {
         start,

@@ -2,7 +2,7 @@
 //!
 //! Nothing is unpacked to disk, so a package cannot write where it should not.
 
-use super::{Error, Result, Observer};
+use super::{Error, Observer, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};

@@ -1,6 +1,6 @@
 //! Gets a pinned package through the ordinary client of its registry, and checks that it is the one.
 
-use super::{Client, Error, Package, Result, Observer, sha256, stop};
+use super::{Client, Error, Observer, Package, Result, sha256, stop};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

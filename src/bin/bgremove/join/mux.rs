@@ -7,11 +7,11 @@ use crate::convert::fault::Fault;
 use crate::convert::format::{Codec, Encoding};
 use crate::convert::input::Input;
 use crate::convert::launch_line::LaunchLine;
+use crate::convert::parts::mark::SourceId;
 use crate::convert::progress::{Job, Progress};
 use crate::convert::tracks::TrackChoice;
 use crate::convert::watchdog::Watchdog;
 use crate::gstreamer::Running;
-use crate::convert::parts::mark::SourceId;
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,13 @@ use std::time::Instant;
 const WAITING: u64 = 32 << 20;
 
 /// Writes the whole; how many frames it has.
-pub fn join(whole: &Whole, source: &Path, output: &Path, watchdog: &Watchdog, job: &Job<'_>) -> Result<u64, Fault> {
+pub fn join(
+    whole: &Whole,
+    source: &Path,
+    output: &Path,
+    watchdog: &Watchdog,
+    job: &Job<'_>,
+) -> Result<u64, Fault> {
     let sound = if whole.first().sound { open(whole, source, watchdog)? } else { None };
     let channels = sound.as_ref().and_then(|input| input.facts.channels);
     let encoding = Encoding {

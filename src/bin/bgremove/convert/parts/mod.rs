@@ -75,7 +75,12 @@ impl PartChoice {
     ///
     /// # Errors
     /// It cannot be read or written.
-    pub fn mark(&self, made: &Made<'_>, written: &WrittenFrames, content: &Path) -> Result<Option<String>, String> {
+    pub fn mark(
+        &self,
+        made: &Made<'_>,
+        written: &WrittenFrames,
+        content: &Path,
+    ) -> Result<Option<String>, String> {
         let (settings, output) = (made.settings, &made.task.output);
         let unwritten =
             |e: std::io::Error| format!("what is to be known of {} cannot be written: {e}", output.display());
