@@ -1,6 +1,6 @@
 //! `bgremove doctor`: is everything here that bgremove needs, does it work, and how fast is it?
 //!
-//! Whatever might crash or hang is tried in a process of its own ([`probe`](crate::probe), answered in [`answer`]), so
+//! Whatever might crash or hang is tried in a process of its own ([`probe`], answered in [`answer`]), so
 //! that the page is written whatever happens. What is said has been tried: a format is made and read back, a provider
 //! loads a network.
 
