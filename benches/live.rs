@@ -12,7 +12,8 @@
 
 use gst::prelude::*;
 use gstbgremove::frame::{Color, Format, Frame, Plane};
-use gstbgremove::matte::{Mask, Matting};
+use gstbgremove::mask::Mask;
+use gstbgremove::matte::Matting;
 use gstbgremove::measure::{Size, Truth, TruthFrame, from_bytes};
 use gstbgremove::models::{self, Network};
 use gstbgremove::refine::{Quality, Refiner};

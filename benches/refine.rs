@@ -6,7 +6,8 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use gst::prelude::*;
 use gstbgremove::frame::{Color, Format, Frame, FrameMut, Plane, PlaneMut};
-use gstbgremove::matte::{Mask, Matting};
+use gstbgremove::mask::Mask;
+use gstbgremove::matte::Matting;
 use gstbgremove::models::{self, Network};
 use gstbgremove::refine::{Colors, Foreground, Quality, Refiner};
 use gstbgremove::runtime::{self, Provider};

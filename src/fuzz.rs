@@ -5,9 +5,11 @@
 
 use crate::compose::{self, Backdrop as _, Background, Blur, Image, Picture, Solid};
 use crate::frame::{Format, FrameMut};
+use crate::mask::Mask;
 use crate::models::{self, Hints, Spec};
 use crate::refine::{Adjuster, Colors, Controls, Foreground, Quality, Refiner};
 use crate::runtime::{Element, Port, Value, View, onnx};
+use crate::sample::Sampler;
 use crate::scene::Scene;
 use crate::temporal::{CutDetector, Smoother};
 use crate::webm::writer::{
@@ -201,7 +203,7 @@ pub fn network(data: &[u8]) {
         // Refused before memory is asked for.
         assert!(Value::length(&port.least_shape()).is_none_or(|n| n <= 1 << 28));
     }
-    let mut mask = matte::Mask::default();
+    let mut mask = Mask::default();
     let mut known = matte::Known::default();
     for _ in 0..3 {
         let shape: Vec<i64> = {
@@ -363,7 +365,7 @@ pub fn frames(data: &[u8]) {
     let mut matte = vec![0; (w * h) as usize];
     let (mut smoother, mut scene) = (Smoother::new(), Scene::new());
     let _ = CutDetector::new().is_cut(&frame);
-    let _ = matte::Sampler::default().sample(&frame, mw, mh);
+    let _ = Sampler::default().sample(&frame, mw, mh);
     let controls = Controls {
         black_point: f32::from(b.u8()) / 255.0,
         white_point: f32::from(b.u8()) / 255.0,

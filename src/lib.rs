@@ -17,6 +17,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod key;
 pub mod layers;
+pub mod mask;
 pub mod matte;
 // For the tool, the tests and the benches.
 #[cfg(any(feature = "cli", test))]
@@ -29,6 +30,7 @@ mod ready;
 pub mod refine;
 pub mod report;
 pub mod runtime;
+mod sample;
 mod scene;
 mod simd;
 #[cfg(test)]

@@ -69,8 +69,8 @@ pub struct Painter {
 }
 
 impl Painter {
-    /// A side with its alpha; `colors` lie as in `out`, or are brought there by [`compose::rgb`]. `first`: which samples get the side's own colours where both mix; `kept`: where a frame's own
-    /// alpha hides what is beside them.
+    /// A side with its alpha; `colors` lie as in `out`, or are brought there by [`compose::rgb`]. `first`: which samples
+    /// get the side's own colours where both mix; `kept`: where a frame's own alpha hides what is beside them.
     pub fn transparent(
         &mut self,
         colors: &Frame<'_>,

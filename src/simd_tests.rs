@@ -6,9 +6,9 @@
 use crate::compose::{self, Blur, Solid};
 use crate::frame::Format;
 use crate::frame::testing::{Picture, noise};
-use crate::matte::Sampler;
 use crate::morphology::{dilate, erode, quantise};
 use crate::refine::{Adjuster, Colors, Controls, Foreground, Quality, Refiner};
+use crate::sample::Sampler;
 use crate::scene::Scene;
 use crate::simd::same_at_each_width;
 use crate::temporal::{Carrier, Change, CutDetector, Smoother};

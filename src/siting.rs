@@ -13,18 +13,22 @@ use rayon::prelude::*;
 const BLOCK: usize = 8;
 /// Of so many rows, columns and rows of blocks one is looked at.
 const EVERY: usize = 8;
-/// Variance, in levels², from which on a block has an edge, and the part of it that luma has to explain.
+/// Variance, in levels², from which on a block has an edge.
 const EDGE: f32 = 6.0;
+/// The part of it that luma has to explain.
 const EXPLAINED: f32 = 0.6;
 /// Blocks with edges that it takes to say where chroma lies.
 const ENOUGH: f32 = 300.0;
-/// The first frames are looked at, later one in so many; what was seen before counts by so much less each time.
+/// So many frames are all looked at.
 const FIRST: u32 = 4;
+/// Later one in so many is.
 const ONE_IN: u32 = 16;
+/// What was seen before counts by so much less each time.
 const KEPT: f32 = 0.9;
-/// How far from the middle chroma has to be found, in samples, to be moved; and to be moved no longer. Where it lies beside the
-/// middle by a quarter, blur has it found somewhat nearer.
+/// How far from the middle chroma has to be found, in samples, to be moved. Where it lies beside the middle by a quarter, blur
+/// has it found somewhat nearer.
 const FROM: f32 = -0.09;
+/// How near to it, to be moved no longer.
 const UNTIL: f32 = -0.05;
 /// Chroma a quarter of a sample further on, of 64: a cubic filter, sharper by what the coder's own has taken.
 const TAPS: [i16; 4] = [-9, 63, 12, -2];

@@ -352,3 +352,19 @@ fn needs(
 fn holds(format: Format, plane: usize, size: (usize, usize), bytes: usize, stride: usize) -> bool {
     needs(format, plane, size, stride).is_some_and(|(_, least)| bytes >= least)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn with_alpha_a_format_keeps_its_colour_model() {
+        let is_yuv = |f| format(f).unwrap().is_yuv();
+        for from in SINK_FORMATS {
+            let nearest = alpha_formats(from)[0];
+            assert_eq!(is_yuv(nearest), is_yuv(from), "{from} becomes {nearest}");
+            let has_alpha = format(from).unwrap().has_alpha();
+            assert!(!has_alpha || nearest == from, "{from} becomes {nearest}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ fn codes() -> BTreeSet<String> {
             }
         }
     }
-    let source = read("src/report/watch.rs");
+    let source = read("src/report/monitor.rs");
     found.extend(source.split("(_) => \"").skip(1).map(|s| s.split('"').next().unwrap().to_string()));
     assert!(found.len() >= 10, "{found:?}");
     found

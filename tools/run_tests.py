@@ -27,7 +27,7 @@ WAITS = "live apps soak cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
 LONG = "convert corpus sweep".split()
 # The lib's tests of what has kernels are run again with less of the processor's instructions.
-KERNELS = "compose:: key:: refine:: scene:: temporal:: matte:: morphology::".split()
+KERNELS = "compose:: key:: refine:: scene:: temporal:: matte:: sample:: morphology::".split()
 SIMD = ["plain", "avx2"]
 # A third of what others get of a busy core: enough that a conversion does not stall.
 NICE = 5

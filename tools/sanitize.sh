@@ -41,7 +41,7 @@ threads() {
     # not instrumented, and its locks are not seen either.
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=thread CARGO_TARGET_DIR=$ROOT/build/tsan \
         cargo test -Zbuild-std --target "$host" --no-default-features --lib -- \
-        shelf:: run::tests worker:: loader threads simd morphology:: refine:: compose:: temporal:: matte::
+        shelf:: run::tests worker:: loader threads simd morphology:: refine:: compose:: temporal:: matte:: sample::
     say "ThreadSanitizer has found nothing"
 }
 

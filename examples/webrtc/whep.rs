@@ -6,7 +6,8 @@
 //! | `POST /whep`, an offer (`application/sdp`) | 201, the answer, and where the viewer is found (`Location`) |
 //! | `DELETE` of that | 200; the viewer has gone |
 //!
-//! No header lets pages of other sites ask, and the server answers to addresses and `localhost` only: what a camera sees is for those who open this server's own page.
+//! No header lets pages of other sites ask, and the server answers to addresses and `localhost` only: what a camera sees
+//! is for those who open this server's own page.
 
 use crate::peer::{Network, Peer};
 use crate::{Error, Stream};

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 /// The value of `model` that leaves the choice to the machine.
 pub const AUTO: &str = "auto";
-/// The best one for people, if it is installed; and the one that is built in.
+/// The best one for people, if it is installed.
 pub const BEST: &str = "human";
+/// The one that is built in.
 pub const LIGHT: &str = "light";
 
 /// What installs the best one.

@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 
 /// Rows of the frame that is tried.
 const ROWS: usize = 1080;
-/// Runs that count, at most; and how many do where they take longer than that together.
+/// Runs that count, at most.
 const RUNS: usize = 5;
+/// Runs that count where so many take longer than [`LONG`] together.
 const FEW: usize = 3;
+/// See [`FEW`].
 const LONG: Duration = Duration::from_secs(1);
 /// A provider on which a run takes so many times as long as on the fastest one is run no more.
 const BEATEN: u32 = 2;

@@ -29,8 +29,11 @@ impl Background {
 /// still be made out, with 3 % they cannot.
 pub const LEAST_BLUR: f32 = 3.0;
 
-/// The strength of a plain `blur`: standard deviation in percent of the frame's height.
-const BLUR: f32 = 3.0;
+/// The most blur, in percent of the frame's height.
+pub const MOST_BLUR: f32 = 50.0;
+
+/// The strength of a plain `blur`, in percent of the frame's height: the background stays as clear as is safe.
+pub const BLUR: f32 = LEAST_BLUR;
 
 /// What a text means before any file has been read.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,11 +95,11 @@ pub fn meaning(text: &str) -> Result<Meaning> {
     }
     if let Some(percent) = text.strip_prefix("blur:") {
         return match percent.trim_end_matches('%').parse::<f32>() {
-            Ok(p) if (LEAST_BLUR..=50.0).contains(&p) => Ok(Meaning::Known(Background::Blur(p))),
-            _ => Err(refuse(
-                "the strength is a percentage of the frame's height, 3 to 50, as in blur:5; less would leave what is \
-                 written on a wall to be read",
-            )),
+            Ok(p) if (LEAST_BLUR..=MOST_BLUR).contains(&p) => Ok(Meaning::Known(Background::Blur(p))),
+            _ => Err(refuse(&format!(
+                "the strength is a percentage of the frame's height, {LEAST_BLUR} to {MOST_BLUR}, as in blur:5; less \
+                 would leave what is written on a wall to be read"
+            ))),
         };
     }
     if let Some(color) = color(text) {
@@ -178,7 +181,7 @@ mod tests {
             ("rgb(1,2,3)", Background::Color([1, 2, 3])),
             ("rebeccapurple", Background::Color([0x66, 0x33, 0x99])),
             ("white", Background::Color([255; 3])),
-            ("blur", Background::Blur(3.0)),
+            ("blur", Background::Blur(BLUR)),
             ("blur:7.5", Background::Blur(7.5)),
         ] {
             assert_eq!(parse(text).unwrap(), want, "{text}");

@@ -10,8 +10,8 @@ pub(crate) mod rgb;
 
 #[cfg(test)]
 pub(crate) use background::hook;
+pub(crate) use background::{BLUR, LEAST_BLUR, MOST_BLUR, Meaning, meaning, open};
 pub use background::{Background, parse};
-pub(crate) use background::{LEAST_BLUR, Meaning, meaning, open};
 pub(crate) use blur::Blur;
 pub(crate) use picture::{Fit, Image, Picture};
 

@@ -8,8 +8,9 @@ use gst_analytics::prelude::*;
 use gst_analytics::{AnalyticsODMtd, AnalyticsRelationMeta, RelTypes, ffi};
 use gst_video::{VideoFormat, VideoFrameFlags, VideoInfo, VideoMeta};
 
-/// The ids of the regions, which are the mask's values, and their classes. The n-th class goes with the n-th id.
+/// The ids of the regions, which are the mask's values.
 const REGIONS: [u32; 2] = [0, 1];
+/// Their classes; the n-th goes with the n-th id.
 const CLASSES: [&str; 2] = ["background", "foreground"];
 /// "Not known", as GStreamer's documentation has it for classes of a semantic segmentation.
 const NO_CONFIDENCE: [f32; 2] = [-1.0; 2];

@@ -20,17 +20,17 @@ impl BgRemove {
             return;
         }
         *lock(&self.rejected_background) = None;
-        if self.settings().elsewhere(&text).is_some() {
+        if self.settings().background_from_property(&text).is_some() {
             return self.change(|s| {
-                let backdrop = s.elsewhere(&text);
-                s.put(text, backdrop);
+                let background = s.background_from_property(&text);
+                s.activate_background(text, background);
             });
         }
         match compose::meaning(&text) {
-            Ok(Meaning::Known(backdrop)) => self.change(|s| s.put(text, Some(backdrop))),
+            Ok(Meaning::Known(background)) => self.change(|s| s.activate_background(text, Some(background))),
             Ok(Meaning::Picture(path)) if !early => self.load_picture(text, path),
-            Ok(Meaning::Picture(_)) => self.change(|s| s.put(text, None)),
-            Err(_) if early => self.change(|s| s.put(text, None)),
+            Ok(Meaning::Picture(_)) => self.change(|s| s.activate_background(text, None)),
+            Err(_) if early => self.change(|s| s.activate_background(text, None)),
             Err(e) => {
                 let kept = self.settings().background.clone();
                 *lock(&self.rejected_background) = Some(text);
@@ -42,14 +42,14 @@ impl BgRemove {
     fn load_picture(&self, text: String, path: PathBuf) {
         let mut number = 0;
         self.change(|s| {
-            s.texts += 1;
+            s.background_serial += 1;
             s.background.clone_from(&text);
-            number = s.texts;
+            number = s.background_serial;
         });
         let own = self.obj().downgrade();
         let asked = self.picture_loader.request(number, move || {
             let Some(obj) = own.upgrade() else { return };
-            if obj.imp().settings().texts == number {
+            if obj.imp().settings().background_serial == number {
                 obj.imp().picture_loaded(number, compose::open(&text, &path));
             }
         });
@@ -69,9 +69,9 @@ impl BgRemove {
         // It may be refused by downstream: then the old background stays.
         let took = picture.is_some_and(|picture| {
             self.try_change(|s| {
-                wanted = s.texts == number;
+                wanted = s.background_serial == number;
                 if wanted {
-                    s.put(s.background.clone(), Some(picture));
+                    s.activate_background(s.background.clone(), Some(picture));
                 }
             })
         });
@@ -80,11 +80,11 @@ impl BgRemove {
         }
         let mut kept = String::new();
         self.change(|s| {
-            wanted = s.texts == number;
+            wanted = s.background_serial == number;
             if wanted {
                 *lock(&self.rejected_background) = Some(std::mem::take(&mut s.background));
-                s.background.clone_from(&s.shown);
-                kept.clone_from(&s.shown);
+                s.background.clone_from(&s.active_background_text);
+                kept.clone_from(&s.active_background_text);
             }
         });
         if !wanted {
@@ -155,7 +155,8 @@ mod tests {
             let (bg, text) = (bg.clone(), text.to_string());
             soon("setting a background", move || bg.set_property("background", text));
         };
-        let now = || (bg.property::<String>("background"), bg.imp().settings().backdrop.clone().unwrap());
+        let now =
+            || (bg.property::<String>("background"), bg.imp().settings().active_background.clone().unwrap());
         let red = Background::Color([255, 0, 0]);
 
         // While it is read, it is what is wanted, and what was there before is in force.
@@ -187,7 +188,7 @@ mod tests {
         release.send(()).unwrap();
         until("both are read", || bg.imp().picture_loader.is_idle());
         assert_eq!(bg.property::<String>("background"), good);
-        assert_eq!(bg.imp().settings().shown, good);
+        assert_eq!(bg.imp().settings().active_background_text, good);
 
         // Back in NULL while one is read: it is read anew on the way to READY.
         set(&slow);
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(bg.property::<String>("background"), slow);
         release.send(()).unwrap();
         bg.set_state(gst::State::Ready).unwrap();
-        assert_eq!(bg.imp().settings().shown, slow);
+        assert_eq!(bg.imp().settings().active_background_text, slow);
         bg.set_state(gst::State::Null).unwrap();
         // And there a bad one fails, without taking the process with it.
         set(&bad);

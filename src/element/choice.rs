@@ -1,8 +1,8 @@
 //! Which network is loaded for a stream: the one that `model` names, or the one that `auto` resolves to.
 
+use super::engine::{Loaded, MatteEngine};
 use super::imp::{BgRemove, CAT};
 use super::keying::Keying;
-use super::means::{Loaded, Means};
 use super::settings::Settings;
 use crate::auto::{self, Best, Candidate, Chosen, Figure, Trial, Unknown};
 use crate::error::{Error, ErrorKind};
@@ -61,7 +61,7 @@ impl LoadRequest {
         if self.settings.is_key() {
             read_subject(&self.settings.subject, true)?;
             let keying = Keying::load(&self.settings, self.folder.as_deref(), self.aspect)?;
-            return Ok(Loaded { means: Means::Key(Box::new(keying)), chosen: None });
+            return Ok(Loaded { engine: MatteEngine::Key(Box::new(keying)), chosen: None });
         }
         let runtime = runtime::open_for(self.folder.as_deref(), self.settings.provider.wanted())?;
         NetworkRequest { runtime, of: self }.load(&Wait { beside, cancel, interrupted: &interrupted })
@@ -77,7 +77,7 @@ struct NetworkRequest<'a> {
 impl NetworkRequest<'_> {
     fn load(&self, wait: &Wait<'_>) -> Result<Loaded, Error> {
         if self.of.settings.model != auto::AUTO {
-            return Ok(Loaded { means: self.load_named(&self.of.settings.model, wait)?, chosen: None });
+            return Ok(Loaded { engine: self.load_named(&self.of.settings.model, wait)?, chosen: None });
         }
         if let Some(chosen) = &self.of.pinned {
             return self.load_chosen(chosen.clone(), wait);
@@ -109,14 +109,14 @@ impl NetworkRequest<'_> {
         };
         if unsettled {
             // Interrupted: this network serves until `auto` is resolved later.
-            return Ok(Ok(Loaded { means: self.load_named(chosen.model, wait)?, chosen: None }));
+            return Ok(Ok(Loaded { engine: self.load_named(chosen.model, wait)?, chosen: None }));
         }
         if chosen.model != auto::BEST {
             return self.load_chosen(chosen, wait).map(Ok);
         }
         match (self.load_by(chosen.model, figure.as_ref(), wait), figure) {
             // The figure is of another provider, and worth nothing here.
-            (Ok(Means::Network(network)), Some(Figure { provider, .. }))
+            (Ok(MatteEngine::Network(network)), Some(Figure { provider, .. }))
                 if provider != network.session.provider.name() =>
             {
                 // Another element may have measured it again already.
@@ -127,22 +127,22 @@ impl NetworkRequest<'_> {
                 }
                 Ok(Err(Chosen::unsteady(&provider, network.session.provider.name())))
             }
-            (Ok(means), _) => Ok(Ok(Loaded { means, chosen: Some(chosen) })),
+            (Ok(engine), _) => Ok(Ok(Loaded { engine, chosen: Some(chosen) })),
             // Its file is damaged. The built-in network cannot be.
             (Err(e), _) => self.load_chosen(Chosen::unusable(&e.text), wait).map(Ok),
         }
     }
 
     fn load_chosen(&self, chosen: Chosen, wait: &Wait<'_>) -> Result<Loaded, Error> {
-        Ok(Loaded { means: self.load_named(chosen.model, wait)?, chosen: Some(chosen) })
+        Ok(Loaded { engine: self.load_named(chosen.model, wait)?, chosen: Some(chosen) })
     }
 
-    fn load_named(&self, model: &str, wait: &Wait<'_>) -> Result<Means, Error> {
+    fn load_named(&self, model: &str, wait: &Wait<'_>) -> Result<MatteEngine, Error> {
         self.load_by(model, None, wait)
     }
 
     /// `figure`: what it was chosen by, which may be kept nowhere.
-    fn load_by(&self, model: &str, figure: Option<&Figure>, wait: &Wait<'_>) -> Result<Means, Error> {
+    fn load_by(&self, model: &str, figure: Option<&Figure>, wait: &Wait<'_>) -> Result<MatteEngine, Error> {
         let trial = self.trial(model)?;
         let low_priority = self.of.low_priority;
         let settled = self.of.settled.as_ref().filter(|(source, _)| *source == trial.network.choice().source);
@@ -153,7 +153,7 @@ impl NetworkRequest<'_> {
                 trial.load_fastest(low_priority, wait.beside, PATIENCE, wait.cancel, wait.interrupted)
             }
         };
-        network.map(|network| Means::Network(Box::new(network)))
+        network.map(|network| MatteEngine::Network(Box::new(network)))
     }
 
     /// How long a run of the best network takes: as kept on disk, or measured.
@@ -247,13 +247,13 @@ impl BgRemove {
     }
 
     /// Sets the network in use, if it is one, and why it was chosen; posts a message if that is new.
-    pub(super) fn install_network(&self, means: &Means, chosen: Option<Chosen>) {
-        if means.any_network().is_some() {
+    pub(super) fn install_network(&self, engine: &MatteEngine, chosen: Option<Chosen>) {
+        if engine.any_network().is_some() {
             // Opened for it, if not before.
             *lock(&self.runtime) = runtime::open(None).ok();
         }
-        self.set_network(means.any_network().cloned());
-        self.settle(means.network());
+        self.set_network(engine.any_network().cloned());
+        self.settle(engine.network());
         let news = {
             let mut known = lock(&self.chosen);
             let news = chosen.as_ref().filter(|c| known.as_ref() != Some(*c)).cloned();

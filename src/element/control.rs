@@ -2,11 +2,11 @@
 
 use super::caps;
 use super::choice::{choose, read_subject, trial};
+use super::engine::{Loaded, MatteEngine};
 use super::flow::frame_duration;
 use super::imp::{BgRemove, CAT};
+use super::journal::Journal;
 use super::keying::KeyOptions;
-use super::log::Log;
-use super::means::{Loaded, Means};
 use super::pool;
 use super::settings::*;
 use super::state::StreamState;
@@ -94,7 +94,7 @@ impl BgRemove {
     fn choose_subject(&self, text: String, wanted: Wanted) {
         self.change(|s| {
             (s.subject, s.wanted) = (text, wanted);
-            s.choices += 1;
+            s.subject_serial += 1;
         });
     }
 
@@ -102,18 +102,18 @@ impl BgRemove {
     pub(super) fn prepare(&self) -> Result<(), Error> {
         let settings = self.settings();
         // Failures have a job, too.
-        *lock(&self.log) = Log::new(&settings.job_id);
-        if settings.backdrop.is_none() {
-            let backdrop = compose::parse(&settings.background)?;
+        *lock(&self.journal) = Journal::new(&settings.job_id);
+        if settings.active_background.is_none() {
+            let background = compose::parse(&settings.background)?;
             self.change(|s| {
-                if s.texts == settings.texts {
-                    s.put(s.background.clone(), Some(backdrop));
+                if s.background_serial == settings.background_serial {
+                    s.activate_background(s.background.clone(), Some(background));
                 }
             });
         }
         read_subject(&settings.subject, settings.is_key())?;
         if settings.is_key() {
-            // ONNX Runtime is wanted for a garbage mask only.
+            // ONNX Runtime is wanted for a garbage matte only.
             if KeyOptions::read(&settings)?.look_for_network()? {
                 runtime::open_for(self.folder().as_deref(), settings.provider.wanted())?;
             }
@@ -145,7 +145,7 @@ impl BgRemove {
         *lock(&self.worker) = Some(Arc::new(Worker::start()?));
         // The background may have been set meanwhile.
         let settings = self.settings();
-        if settings.backdrop.is_none() {
+        if settings.active_background.is_none() {
             self.set_background(settings.background.clone());
         }
         Ok(())
@@ -164,8 +164,8 @@ impl BgRemove {
         self.network_loader.cancel();
         // A picture that is still being read is read again on the way back to READY.
         self.change(|s| {
-            if s.background != s.shown {
-                s.put(s.background.clone(), None);
+            if s.background != s.active_background_text {
+                s.activate_background(s.background.clone(), None);
             }
         });
     }
@@ -204,20 +204,20 @@ impl BgRemove {
                 let stream = (self.query_live().unwrap_or_default(), frame_duration(input.fps()));
                 let wanted = self.load_request(Arc::clone(&loaded), aspect, stream);
                 let interrupted = || self.worker().is_none_or(|w| w.is_interrupted());
-                let Loaded { means, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
+                let Loaded { engine, chosen } = match (wanted.load(false, &cancel, interrupted), &old) {
                     (Ok(loaded), _) => loaded,
                     // The network that runs is still in memory, though its file may be gone.
                     (Err(e), Some(old)) => {
                         gst::warning!(CAT, imp = self, "{e} The one that runs goes on.");
-                        Loaded { means: old.means.again(), chosen: lock(&self.chosen).clone() }
+                        Loaded { engine: old.engine.again(), chosen: lock(&self.chosen).clone() }
                     }
                     (Err(e), None) => return Err(e),
                 };
-                self.log_provider(means.any_network());
-                self.install_network(&means, chosen);
-                self.set_worker_network(means.network(), &loaded);
+                self.log_provider(engine.any_network());
+                self.install_network(&engine, chosen);
+                self.set_worker_network(engine.network(), &loaded);
                 let in_force = old.as_ref().map(|old| old.in_force.clone());
-                let new = StreamState::new(input, output, means, loaded, in_force);
+                let new = StreamState::new(input, output, engine, loaded, in_force);
                 old.into_iter().fold(new, StreamState::with_buffers_of)
             }
         };
@@ -229,12 +229,13 @@ impl BgRemove {
             input.width(),
             input.height(),
             output.format(),
-            match &state.means {
-                Means::Network(network) => format!("network '{}' {:?}", network.name, network.spec.size),
-                Means::Key(_) => "keyed".into(),
+            match &state.engine {
+                MatteEngine::Network(network) =>
+                    format!("network '{}' {:?}", network.name, network.spec.size),
+                MatteEngine::Key(_) => "keyed".into(),
             }
         );
-        state.follow(&self.settings());
+        state.apply_settings(&self.settings());
         let duration = state.flow.frame_duration(input.fps());
         *guard = Some(state);
         drop(guard);

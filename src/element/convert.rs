@@ -1,4 +1,4 @@
-//! The colours of frames in another pixel format, in memory of our own.
+//! The colours of frames in another pixel format, in private memory.
 
 use crate::compose;
 use crate::error::{Error, ErrorKind};
@@ -6,8 +6,7 @@ use crate::frame::Format;
 use crate::video;
 use gst_video::{VideoConverter, VideoConverterConfig, VideoFrameRef, VideoInfo};
 
-/// Brings frames from one format to another, until it is known what of them is seen. Downstream's memory gets nothing
-/// that is not known to be seen.
+/// Converts frames into private scratch memory, so that hidden pixels never reach downstream's buffer.
 pub struct FormatConverter {
     from: VideoInfo,
     to: VideoInfo,

@@ -3,7 +3,7 @@
 use super::settings::Settings;
 use super::worker::{Expected, Job, Worker};
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use crate::temporal::{Carrier, Change, CutDetector};
 use std::collections::VecDeque;
 use std::mem::take;
@@ -26,7 +26,7 @@ pub struct QueuedFrame {
     /// When this frame was submitted to the network, if it was.
     pub requested: Option<Instant>,
     /// Masks and history of earlier frames do not hold for it: a cut, a gap, a discontinuity.
-    pub starts_scene: bool,
+    pub breaks_history: bool,
     /// The frame whose mask it reuses, since the settings skip inference for this one.
     pub reuses: Option<u64>,
 }
@@ -115,7 +115,7 @@ pub struct Submitted {
     pub infer: bool,
     /// It is the first one that this network sees of the scene.
     pub first: bool,
-    pub starts_scene: bool,
+    pub breaks_history: bool,
     pub cut: bool,
     /// The frame whose mask it reuses, if the network does not run.
     pub reuses: Option<u64>,
@@ -225,7 +225,7 @@ impl Flow {
         // Live sources set DISCONT at every lost packet, where the cut detector is the better judge. In reverse
         // playback each group of pictures begins with it, though nothing is missing.
         let breaks = discont && !settings.is_async(live) && self.rate > 0.0;
-        let starts_scene = number > 0 && (cut || gap || breaks);
+        let breaks_history = number > 0 && (cut || gap || breaks);
         if let Some(request) = &mut self.last_request {
             request.frames += 1;
         }
@@ -241,8 +241,8 @@ impl Flow {
         });
         let reuse = settings.reuse_threshold > 0.0
             && self.change.since_kept(frame).is_some_and(|c| c <= settings.reuse_threshold);
-        let infer = starts_scene || (due && !reuse);
-        let first = starts_scene || self.last_request.is_none();
+        let infer = breaks_history || (due && !reuse);
+        let first = breaks_history || self.last_request.is_none();
         if infer {
             self.last_request = Some(LastRequest { number, time, at: now.at, frames: 0 });
             if settings.reuse_threshold > 0.0 {
@@ -250,7 +250,7 @@ impl Flow {
             }
         }
         let reuses = self.last_request.map(|request| request.number).filter(|_| !infer);
-        Submitted { number, infer, first, starts_scene, cut, reuses }
+        Submitted { number, infer, first, breaks_history, cut, reuses }
     }
 
     /// Keeps a job back if its frame `begins` a scene of a network that remembers: that is shown the next frames first, so that it
@@ -327,7 +327,7 @@ impl Flow {
             Item::Frame(held) => Some(held),
             Item::Event(_) => None,
         });
-        let alike = frames.take(most).take_while(|held| !held.starts_scene && held.requested.is_some());
+        let alike = frames.take(most).take_while(|held| !held.breaks_history && held.requested.is_some());
         alike.map(|held| (held.number, held.buffer.clone())).collect()
     }
 

@@ -3,10 +3,10 @@
 use super::caps::{self, SINK, SRC};
 use super::choice::Settled;
 use super::flow::frames_in_delay;
+use super::journal::Journal;
 use super::loader::{NetworkLoader, PictureLoader};
-use super::log::Log;
 use super::messages::Posted;
-use super::properties::PROPERTIES;
+use super::properties::{PROPERTIES, nanoseconds};
 use super::settings::*;
 use super::state::StreamState;
 use super::timing::Timing;
@@ -61,7 +61,7 @@ pub struct BgRemove {
     /// How many frames can be queued before upstream's pool runs out, by the allocation query.
     pub(super) promised_buffers: Mutex<usize>,
     pub(super) stats: Mutex<Stats>,
-    pub(super) log: Mutex<Log>,
+    pub(super) journal: Mutex<Journal>,
     pub(super) warnings_posted: Mutex<Vec<Posted>>,
     /// The providers that `auto` skipped and that a warning has named.
     pub(super) skipped_providers: Mutex<Vec<String>>,
@@ -119,11 +119,11 @@ impl ObjectImpl for BgRemove {
             "background" => self.set_background(string(value, DEFAULT_BACKGROUND)),
             "background-color" => self.change(|s| {
                 s.color = value.get().unwrap_or_default();
-                s.look_elsewhere();
+                s.update_background_from_property();
             }),
             "background-blur" => self.change(|s| {
                 s.blur = value.get().unwrap_or_default();
-                s.look_elsewhere();
+                s.update_background_from_property();
             }),
             "background-fit" => self.change(|s| s.fit = value.get().unwrap_or_default()),
             "output" => self.change(|s| s.output = value.get().unwrap_or_default()),
@@ -202,12 +202,12 @@ impl ObjectImpl for BgRemove {
             "max-inference-rate" => settings.max_rate.to_value(),
             "reuse-threshold" => settings.reuse_threshold.to_value(),
             "lookahead" => settings.lookahead.to_value(),
-            "matte-delay" => (settings.matte_delay.as_nanos() as u64).to_value(),
-            "max-mask-age" => settings.max_mask_age.map_or(0, |t| t.as_nanos() as u64).to_value(),
-            "inference-timeout" => settings.timeout.map_or(0, |t| t.as_nanos() as u64).to_value(),
+            "matte-delay" => nanoseconds(Some(settings.matte_delay)).to_value(),
+            "max-mask-age" => nanoseconds(settings.max_mask_age).to_value(),
+            "inference-timeout" => nanoseconds(settings.timeout).to_value(),
             "on-error" => settings.on_error.to_value(),
             "job-id" => self.job_id().to_value(),
-            "stats-interval" => settings.stats_interval.map_or(0, |t| t.as_nanos() as u64).to_value(),
+            "stats-interval" => nanoseconds(settings.stats_interval).to_value(),
             "report-location" => settings.report_location.to_value(),
             "write-tags" => settings.write_tags.to_value(),
             #[cfg(feature = "analytics")]
@@ -292,7 +292,7 @@ impl BaseTransformImpl for BgRemove {
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
         *lock(&self.stats) = Stats::default();
-        *lock(&self.log) = Log::new(&self.settings().job_id);
+        *lock(&self.journal) = Journal::new(&self.settings().job_id);
         gst::info!(CAT, imp = self, "job {}", self.job_id());
         *lock(&self.timing) = Timing::default();
         *lock(&self.flow_error) = None;
@@ -369,10 +369,10 @@ impl BaseTransformImpl for BgRemove {
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::FlushStart(_) => {
-                self.worker().inspect(|w| w.flush());
+                self.worker().inspect(|w| w.flush_start());
             }
             gst::EventView::FlushStop(_) => {
-                self.worker().inspect(|w| w.flushed());
+                self.worker().inspect(|w| w.flush_stop());
                 self.reset();
             }
             gst::EventView::StreamStart(_) => {
@@ -455,13 +455,13 @@ impl BaseTransformImpl for BgRemove {
         buffer: gst::Buffer,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         lock(&self.stats).frames_in += 1;
-        lock(&self.log).reopen();
+        lock(&self.journal).reopen();
         if let Some(refused) = self.take_flow_error() {
             return Err(refused);
         }
         // A controller may set a background that needs other caps, which the parent's `submit_input_buffer` negotiates. So its
         // values for this frame are taken before that, unless frames are queued, which still need the old caps.
-        self.follow_controllers(|| {
+        self.sync_controlled_properties(|| {
             let alone = lock(&self.state).as_ref().is_none_or(|s| s.flow.queued() == 0);
             buffer.pts().filter(|_| alone)
         });

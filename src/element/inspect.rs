@@ -11,12 +11,12 @@ use gst_video::{VideoFormatInfo, VideoInfo};
 impl BgRemove {
     /// New caps: elements downstream may have changed, so they are checked again.
     pub(super) fn recheck_downstream_alpha(&self) {
-        lock(&self.log).alpha_checked = false;
+        lock(&self.journal).alpha_checked = false;
     }
 
     /// Warns, once frames with alpha have gone out, of an element downstream that drops it.
     pub(super) fn check_downstream_alpha(&self) {
-        if std::mem::replace(&mut lock(&self.log).alpha_checked, true) {
+        if std::mem::replace(&mut lock(&self.journal).alpha_checked, true) {
             return;
         }
         let src = self.obj().src_pad().clone();

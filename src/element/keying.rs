@@ -4,7 +4,7 @@ use super::settings::Settings;
 use crate::compose::{self, Background, Meaning};
 use crate::error::{Error, ErrorKind};
 use crate::frame::Frame;
-use crate::key::{self, Garbage, Keyer};
+use crate::key::{self, GarbageMatte, Keyer};
 use crate::matte::Matting;
 use crate::models::{self, Network};
 use crate::runtime::{self, Cancel};
@@ -14,7 +14,7 @@ use std::path::Path;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeyOptions {
     screen: key::Options,
-    /// The network of a garbage mask: a name or a path, as `model` has it.
+    /// The network of a garbage matte: a name or a path, as `model` has it.
     garbage: Option<String>,
 }
 
@@ -86,7 +86,7 @@ fn color(text: &str) -> Result<[u8; 3], String> {
 #[derive(Debug)]
 pub struct Keying {
     pub keyer: Keyer,
-    second: Option<(Box<Matting>, Garbage)>,
+    garbage: Option<(Box<Matting>, GarbageMatte)>,
 }
 
 impl Keying {
@@ -97,33 +97,33 @@ impl Keying {
     /// As for [`KeyOptions::read`], and when there is no such network or it cannot be used.
     pub fn load(settings: &Settings, folder: Option<&Path>, aspect: f64) -> Result<Self, Error> {
         let options = KeyOptions::read(settings)?;
-        let second = match &options.garbage {
+        let garbage = match &options.garbage {
             None => None,
             Some(model) => {
                 let runtime = runtime::open_for(folder, settings.provider.wanted())?;
                 let choice = models::resolve(model, Some(aspect))?;
                 // The stream waits for it.
                 let network = Network::load(runtime, &choice, &settings.target(), settings.threads, false)?;
-                Some(Self::second(network))
+                Some(Self::garbage(network))
             }
         };
-        Ok(Self { keyer: Keyer::new(options.screen), second })
+        Ok(Self { keyer: Keyer::new(options.screen), garbage })
     }
 
-    fn second(network: Network) -> (Box<Matting>, Garbage) {
-        (Box::new(Matting::new(network, 0, false)), Garbage::default())
+    fn garbage(network: Network) -> (Box<Matting>, GarbageMatte) {
+        (Box::new(Matting::new(network, 0, false)), GarbageMatte::default())
     }
 
     /// The same for another stream: a screen is looked for anew.
     pub fn again(&self) -> Self {
-        let network = self.second.as_ref().map(|(matting, _)| matting.network().clone());
-        Self { keyer: Keyer::new(self.keyer.options()), second: network.map(Self::second) }
+        let network = self.garbage.as_ref().map(|(matting, _)| matting.network().clone());
+        Self { keyer: Keyer::new(self.keyer.options()), garbage: network.map(Self::garbage) }
     }
 
     /// Forgets the screen, and where its subject was.
     pub fn reset(&mut self) {
         self.keyer.reset();
-        if let Some((matting, garbage)) = &mut self.second {
+        if let Some((matting, garbage)) = &mut self.garbage {
             matting.reset();
             garbage.reset();
         }
@@ -131,19 +131,24 @@ impl Keying {
 
     /// The second network, if there is one.
     pub fn network(&self) -> Option<&Network> {
-        self.second.as_ref().map(|(matting, _)| matting.network())
+        self.garbage.as_ref().map(|(matting, _)| matting.network())
     }
 
     /// Takes out of a frame's matte what is far from all that the second network finds.
     ///
     /// # Errors
-    /// When that fails, or `cancel` is called; what it found before is cut by.
-    pub fn cut(&mut self, frame: &Frame<'_>, matte: &mut [u8], cancel: &Cancel) -> Result<(), Error> {
-        let Some((matting, garbage)) = &mut self.second else { return Ok(()) };
+    /// When that fails, or `cancel` is called; what it found before is applied.
+    pub fn apply_garbage_matte(
+        &mut self,
+        frame: &Frame<'_>,
+        matte: &mut [u8],
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let Some((matting, garbage)) = &mut self.garbage else { return Ok(()) };
         let done = matting.run(frame, None, cancel).map(|mask| {
             garbage.see(&mask.data, mask.width, frame.width as f32 / frame.height as f32);
         });
-        garbage.cut(matte, frame.width);
+        garbage.apply(matte, frame.width);
         done
     }
 }

@@ -1,7 +1,7 @@
 //! Threads that load a network, or a picture, beside a running stream: one at a time; of the requests that come meanwhile only
 //! the last counts.
 
-use super::means::Loaded;
+use super::engine::Loaded;
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::Cancel;

@@ -11,10 +11,11 @@ const CLEAR: usize = 180;
 /// The mattes of a frame, tight and of its size.
 #[derive(Default)]
 pub struct Mattes {
-    /// What of each pixel is the subject, and with the alpha that the frame had before multiplied in.
+    /// The matte of the subject; and the same with the alpha that the frame had before multiplied in.
     subject: [Vec<u8>; 2],
-    /// And what is the background; and that without what lies next to the subject, as it goes before what is remembered.
+    /// The matte of the background, in the same two forms.
     background: [Vec<u8>; 2],
+    /// The background's matte, eroded around the subject, for compositing over the plate.
     clear: [Vec<u8>; 2],
     scratch: Vec<u8>,
     /// What takes no part in a blurred background.
@@ -72,11 +73,11 @@ impl Mattes {
         &self.cover
     }
 
-    /// What is not the subject is the background. Of a frame of which nothing of either is known (`whole`) the same is shown.
-    pub fn find_background(&mut self, frame: &Frame<'_>, whole: Option<u8>) {
+    /// What is not the subject is the background. Of a frame of which nothing of either is known the same (`uniform`) is shown.
+    pub fn find_background(&mut self, frame: &Frame<'_>, uniform: Option<u8>) {
         let [matte, alpha] = &mut self.background;
         matte.clear();
-        match whole {
+        match uniform {
             None => matte.extend(self.subject[0].iter().map(|a| 255 - a)),
             Some(a) => matte.resize(self.subject[0].len(), a),
         }

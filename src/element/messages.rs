@@ -77,7 +77,7 @@ impl BgRemove {
             match posted.iter_mut().find(|p| p.code == code) {
                 Some(p) if p.at.elapsed() < SELDOM => {
                     p.withheld += 1;
-                    lock(&self.log).count_warning(code);
+                    lock(&self.journal).count_warning(code);
                     return false;
                 }
                 Some(p) => {
@@ -94,7 +94,7 @@ impl BgRemove {
             gst::Structure::builder("bgremove-warning").field("code", code).field("job-id", self.job_id());
         let (details, text) = (fields(details).build(), text(withheld));
         gst::warning!(super::imp::CAT, imp = self, "{details}");
-        lock(&self.log).keep_warning(code, &text);
+        lock(&self.journal).keep_warning(code, &text);
         let message = gst::message::Warning::builder(gst::StreamError::Failed, &text)
             .details(details)
             .src(&*self.obj())

@@ -1,7 +1,7 @@
 //! Which network runs: loaded beside the running one when a property asks for another, and installed between two frames.
 
+use super::engine::Loaded;
 use super::imp::{BgRemove, CAT};
-use super::means::Loaded;
 use super::settings::{DEFAULT_SUBJECT, Settings};
 use crate::error::Error;
 use crate::matte::Matting;
@@ -41,21 +41,21 @@ impl BgRemove {
             return;
         }
         match network {
-            Ok(Loaded { means, chosen }) => {
+            Ok(Loaded { engine, chosen }) => {
                 gst::info!(CAT, imp = self, "model '{}' takes over", wanted.model);
                 if !settings.is_async(self.known_live()) {
                     // Queued frames get the old network's masks.
                     self.drain();
                 }
-                self.log_provider(means.any_network());
-                self.install_network(&means, chosen);
-                self.set_worker_network(means.network(), &wanted);
+                self.log_provider(engine.any_network());
+                self.install_network(&engine, chosen);
+                self.set_worker_network(engine.network(), &wanted);
                 if let Some(state) = lock(&self.state).as_mut() {
                     // Until its first mask comes, the old network's newest mask is carried.
                     state.flow.network_changed();
                     // The smoother would hold on to the old network's matte where nothing moves.
                     state.forget();
-                    (state.means, state.loaded, state.low_priority) = (means, wanted, None);
+                    (state.engine, state.loaded, state.low_priority) = (engine, wanted, None);
                 }
             }
             Err(e) => {

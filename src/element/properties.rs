@@ -1,10 +1,11 @@
 //! The properties as `gst-inspect-1.0` shows them.
 
 use super::settings::*;
-use crate::compose::LEAST_BLUR;
+use crate::compose::{LEAST_BLUR, MOST_BLUR};
 use crate::layers::Layers;
 use gst::prelude::*;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 /// Longest time, in ns, that frames can be held back.
 pub const MAX_MATTE_DELAY: u64 = 10_000_000_000;
@@ -177,7 +178,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                  matte or a newer one; part of the latency",
             )
             .maximum(MAX_MATTE_DELAY)
-            .default_value(0)
+            .default_value(nanoseconds(Some(defaults.matte_delay)))
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt64::builder("max-mask-age")
@@ -186,13 +187,13 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                 "How long (ns) a mask may serve for later frames while a newer one is awaited (0 = three \
                  inferences, and at least half a second)",
             )
-            .default_value(0)
+            .default_value(nanoseconds(defaults.max_mask_age))
             .mutable_playing()
             .build(),
         glib::ParamSpecUInt64::builder("inference-timeout")
             .nick("Inference timeout")
             .blurb("An inference that takes longer (ns) has failed, see on-error (0 = wait for ever)")
-            .default_value(defaults.timeout.map_or(0, |t| t.as_nanos() as u64))
+            .default_value(nanoseconds(defaults.timeout))
             .mutable_playing()
             .build(),
         glib::ParamSpecEnum::builder_with_default("on-error", defaults.on_error)
@@ -248,7 +249,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                 "Which of the devices of execution-provider: a number, or a name or a part of one (empty \
                  = the provider's own choice)",
             )
-            .default_value("")
+            .default_value(defaults.device.as_str())
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("active-execution-provider")
@@ -287,7 +288,7 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecString::builder("job-id")
             .nick("Job ID")
             .blurb("Stands in messages, logs and the report; made up for each run when empty")
-            .default_value("")
+            .default_value(defaults.job_id.as_str())
             .mutable_ready()
             .build(),
         glib::ParamSpecString::builder("report-location")
@@ -306,11 +307,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
         glib::ParamSpecUInt64::builder("stats-interval")
             .nick("Statistics interval")
             .blurb("Post the element message bgremove-stats so often (ns, 0 = not)")
-            .default_value(0)
+            .default_value(nanoseconds(defaults.stats_interval))
             .mutable_playing()
             .build(),
     ]
 });
+
+/// A time as properties have it; `None` is 0.
+pub fn nanoseconds(time: Option<Duration>) -> u64 {
+    time.map_or(0, |t| t.as_nanos() as u64)
+}
 
 /// A number that may change from frame to frame, also by a controller: least, most, default.
 fn float(

@@ -3,6 +3,7 @@
 use super::imp::BgRemove;
 use super::properties::PROPERTIES;
 use crate::key;
+use crate::models::Network;
 use crate::report::{Incident, Outcome, Record, save, utc};
 use crate::sync::lock;
 use gst::prelude::*;
@@ -17,7 +18,7 @@ impl BgRemove {
     /// Keeps what went wrong, and writes the record.
     pub(super) fn incident(&self, code: String, symptom: &str, debug: &str) {
         let elements = self.pipeline();
-        lock(&self.log).incident = Some(Incident {
+        lock(&self.journal).incident = Some(Incident {
             time: Some(SystemTime::now()),
             code,
             symptom: symptom.to_string(),
@@ -39,11 +40,11 @@ impl BgRemove {
     pub(super) fn take_record(&self, outcome: Outcome) -> Option<Record> {
         self.settings().report_location.as_ref()?;
         {
-            let mut log = lock(&self.log);
-            if log.written.is_some() {
+            let mut journal = lock(&self.journal);
+            if journal.written.is_some() {
                 return None;
             }
-            log.written = Some(outcome);
+            journal.written = Some(outcome);
         }
         let duration = self.obj().sink_pad().peer_query_duration::<gst::ClockTime>();
         Some(self.record(outcome, duration))
@@ -76,20 +77,66 @@ impl BgRemove {
 
     /// What is known of this run; `duration` is the whole input's.
     pub(super) fn record(&self, outcome: Outcome, duration: Option<gst::ClockTime>) -> Record {
-        let sink = self.obj().sink_pad().clone();
-        let src = self.obj().src_pad().clone();
-        let caps = |pad: &gst::Pad| pad.current_caps().map_or(Value::Null, |c| c.to_string().into());
         let stats = structure(&self.stats_structure());
-        let log = lock(&self.log);
-        let mut input = object(json!({ "caps": caps(&sink) }));
-        if let Some(info) = sink.current_caps().and_then(|c| VideoInfo::from_caps(&c).ok()) {
+        let journal = lock(&self.journal);
+        let mut input = self.input_json(journal.tags.as_ref());
+        let started = journal.started;
+        let warnings = journal
+            .warnings
+            .iter()
+            .map(|s| json!({ "code": s.code, "text": s.text, "first": utc(s.first), "count": s.count }));
+        let ns = |t: std::time::Duration| t.as_nanos() as u64;
+        let subjects = journal.sightings.iter().map(|s| {
+            json!({
+                "number": s.number, "first_ns": ns(s.first), "last_ns": ns(s.last), "masks": s.seen, "kept": s.chosen,
+                "largest": plain(&s.area.to_value()),
+            })
+        });
+        let subjects: Vec<Value> = subjects.collect();
+        let (warnings, notes, incident) =
+            (warnings.collect(), journal.notes.clone(), journal.incident.clone());
+        drop(journal);
+        if let Some(duration) = duration {
+            input.insert("duration_ns".into(), duration.nseconds().into());
+        }
+        let network = lock(&self.network).clone();
+        let (major, minor, micro, _) = gst::version();
+        Record {
+            job_id: self.job_id(),
+            started,
+            ended: Some(SystemTime::now()),
+            outcome,
+            software: object(json!({
+                "name": "bgremove",
+                "version": env!("CARGO_PKG_VERSION"),
+                "gstreamer": format!("{major}.{minor}.{micro}"),
+            })),
+            model: self.model_json(network.as_ref()),
+            runtime: self.runtime_json(network.as_ref()),
+            settings: self.properties_json(),
+            input,
+            output: object(json!({ "caps": caps(self.obj().src_pad()) })),
+            stats,
+            warnings,
+            subjects,
+            notes,
+            incident,
+            ..Record::default()
+        }
+    }
+
+    /// What comes in, and what upstream's tags say of it.
+    fn input_json(&self, tags: Option<&gst::TagList>) -> Map<String, Value> {
+        let obj = self.obj();
+        let mut input = object(json!({ "caps": caps(obj.sink_pad()) }));
+        if let Some(info) = obj.sink_pad().current_caps().and_then(|c| VideoInfo::from_caps(&c).ok()) {
             input.insert("width".into(), info.width().into());
             input.insert("height".into(), info.height().into());
             input.insert("format".into(), info.format().to_string().into());
             input.insert("framerate".into(), format!("{}/{}", info.fps().numer(), info.fps().denom()).into());
             input.insert("colorimetry".into(), info.colorimetry().to_string().into());
         }
-        if let Some(tags) = &log.tags {
+        if let Some(tags) = tags {
             let text = |v: Option<String>| v.map_or(Value::Null, Value::String);
             input.insert(
                 "codec".into(),
@@ -104,36 +151,21 @@ impl BgRemove {
                 tags.get::<gst::tags::Bitrate>().map_or(Value::Null, |v| v.get().into()),
             );
         }
-        let started = log.started;
-        let warnings = log
-            .warnings
-            .iter()
-            .map(|s| json!({ "code": s.code, "text": s.text, "first": utc(s.first), "count": s.count }));
-        let ns = |t: std::time::Duration| t.as_nanos() as u64;
-        let subjects = log.sightings.iter().map(|s| {
-            json!({
-                "number": s.number, "first_ns": ns(s.first), "last_ns": ns(s.last), "masks": s.seen, "kept": s.chosen,
-                "largest": plain(&s.area.to_value()),
-            })
-        });
-        let subjects: Vec<Value> = subjects.collect();
-        let (warnings, notes, incident) = (warnings.collect(), log.notes.clone(), log.incident.clone());
-        drop(log);
-        if let Some(duration) = duration {
-            input.insert("duration_ns".into(), duration.nseconds().into());
-        }
-        let network = lock(&self.network).clone();
+        input
+    }
+
+    /// What makes the mattes.
+    fn model_json(&self, network: Option<&Network>) -> Map<String, Value> {
         let mut model = object(json!({ "name": self.active_model() }));
         if let Some(chosen) = lock(&self.chosen).as_ref() {
             model.insert("reason".into(), chosen.reason.clone().into());
         }
-        let keyed = self.settings().is_key();
-        if keyed {
+        if self.settings().is_key() {
             model.insert("title".into(), key::TITLE.into());
-            if let Some(network) = &network {
+            if let Some(network) = network {
                 model.insert("garbage_sha256".into(), network.provenance().sha256.into());
             }
-        } else if let Some(network) = &network {
+        } else if let Some(network) = network {
             let known = network.provenance();
             model.insert("title".into(), known.title.into());
             model.insert("licence".into(), known.licence.into());
@@ -143,39 +175,21 @@ impl BgRemove {
                 model.insert("decoder_sha256".into(), decoder.sha256.clone().into());
             }
         }
-        let runtime = (*lock(&self.runtime)).filter(|_| !keyed || network.is_some()).map(|r| {
-            json!({
-                "name": "ONNX Runtime",
-                "version": r.version(),
-                "library": r.path.display().to_string(),
-                "provider": network.as_ref().map(|n| n.session.provider.name()),
-                "provider_reason": network.as_ref().map(|n| n.reason.clone()),
-                "device": network.as_ref().map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
-            })
-        });
-        let (major, minor, micro, _) = gst::version();
-        Record {
-            job_id: self.job_id(),
-            started,
-            ended: Some(SystemTime::now()),
-            outcome,
-            software: object(json!({
-                "name": "bgremove",
-                "version": env!("CARGO_PKG_VERSION"),
-                "gstreamer": format!("{major}.{minor}.{micro}"),
-            })),
-            model,
-            runtime: runtime.map(object).unwrap_or_default(),
-            settings: self.properties_json(),
-            input,
-            output: object(json!({ "caps": caps(&src) })),
-            stats,
-            warnings,
-            subjects,
-            notes,
-            incident,
-            ..Record::default()
-        }
+        model
+    }
+
+    /// What the network runs on; empty where none is needed.
+    fn runtime_json(&self, network: Option<&Network>) -> Map<String, Value> {
+        let needed = !self.settings().is_key() || network.is_some();
+        let Some(runtime) = (*lock(&self.runtime)).filter(|_| needed) else { return Map::new() };
+        object(json!({
+            "name": "ONNX Runtime",
+            "version": runtime.version(),
+            "library": runtime.path.display().to_string(),
+            "provider": network.map(|n| n.session.provider.name()),
+            "provider_reason": network.map(|n| n.reason.clone()),
+            "device": network.map(|n| n.session.device.name.clone()).filter(|d| !d.is_empty()),
+        }))
     }
 
     /// The properties as they are set.
@@ -187,6 +201,10 @@ impl BgRemove {
             .map(|p| (p.name().replace('-', "_"), plain(&self.obj().property_value(p.name()))))
             .collect()
     }
+}
+
+fn caps(pad: &gst::Pad) -> Value {
+    pad.current_caps().map_or(Value::Null, |c| c.to_string().into())
 }
 
 /// A value as JSON; a structure becomes text.

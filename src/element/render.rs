@@ -34,6 +34,14 @@ pub struct Rendered {
     pub waited: Duration,
 }
 
+/// A buffer for the frame that goes out, and what was done for it before.
+struct OutputBuffer {
+    buffer: gst::Buffer,
+    /// How long it was waited for.
+    waited: Duration,
+    prepare_time: Duration,
+}
+
 impl BgRemove {
     /// Runs on the kernels' threads: one hand-over for the frame instead of one for each kernel.
     pub(super) fn on_kernel_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
@@ -51,8 +59,8 @@ impl BgRemove {
         input: &gst::Buffer,
         settings: &Settings,
     ) -> Result<Duration, gst::FlowError> {
-        state.follow(settings);
-        if state.means.is_key() || !state.needs_copy(settings) {
+        state.apply_settings(settings);
+        if state.engine.is_key() || !state.needs_copy(settings) {
             return Ok(Duration::ZERO);
         }
         let begin = Instant::now();
@@ -63,19 +71,22 @@ impl BgRemove {
         Ok(begin.elapsed())
     }
 
-    /// A buffer for the frame that goes out, most often one of downstream's; and how long it was waited for. Only now
-    /// that the frame can be finished: what is written to it is seen by others.
+    /// A buffer for the frame that goes out, most often one of downstream's. Only now that the frame can be finished: what is
+    /// written to it is seen by others.
     fn allocate_output(
         &self,
         worker: &Worker,
         input: &gst::Buffer,
-    ) -> Result<(gst::Buffer, Duration), gst::FlowError> {
+        prepare_time: Duration,
+    ) -> Result<OutputBuffer, gst::FlowError> {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
         let begin = Instant::now();
         match self.parent_prepare_output_buffer(InputBuffer::Readable(input))? {
-            PrepareOutputBufferSuccess::Buffer(buffer) => Ok((buffer, begin.elapsed())),
+            PrepareOutputBufferSuccess::Buffer(buffer) => {
+                Ok(OutputBuffer { buffer, waited: begin.elapsed(), prepare_time })
+            }
             _ => Err(gst::FlowError::Error),
         }
     }
@@ -90,12 +101,12 @@ impl BgRemove {
         settings: &Settings,
         live: bool,
     ) -> Result<(gst::Buffer, Rendered), gst::FlowError> {
-        let (mut buffer, waited) = self.allocate_output(worker, &held.buffer)?;
+        let mut output = self.allocate_output(worker, &held.buffer, prepare_time)?;
         let reuses_masks = settings.reuses_masks(live);
         let pending = if reuses_masks { worker.pending_frames() } else { Vec::new() };
         let limit = settings.max_mask_age(worker.usual());
         // Only in a live stream that waits for no mask do frames have to be on time: their edges are as fine as that allows.
-        let keyed = state.means.is_key();
+        let keyed = state.engine.is_key();
         let hurries = live && settings.is_async(live) && !keyed;
         let quality = if hurries { state.effort.quality(settings.refine) } else { settings.refine };
         let begin = Instant::now();
@@ -103,8 +114,7 @@ impl BgRemove {
             let begin = Instant::now();
             if keyed {
                 let cancel = worker.cancel_of_own_run();
-                let times = (prepare_time, waited);
-                return self.render_keyed(state, held, (&mut buffer, cancel), times, settings, live);
+                return self.render_keyed(state, held, &mut output, cancel, settings, live);
             }
             let chosen = video::view(&held.buffer, &state.input, |frame| {
                 state.flow.select_mask(held, frame, reuses_masks, &pending, limit)
@@ -116,13 +126,14 @@ impl BgRemove {
             let mut source = match chosen.mask {
                 Some(mask) => MatteSource::Mask(held.number, mask),
                 None if settings.policy(live) == OnError::Passthrough && state.flow.failing => {
-                    MatteSource::Whole(255)
+                    MatteSource::Uniform(255)
                 }
-                None => MatteSource::Whole(0),
+                None => MatteSource::Uniform(0),
             };
-            let hidden = matches!(source, MatteSource::Whole(0));
-            let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
-            let mut spent = state.process(settings, quality, &mut source, &held.buffer, output)?;
+            let hidden = matches!(source, MatteSource::Uniform(0));
+            let waited = output.waited;
+            let buffer = output.buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
+            let mut spent = state.process(settings, quality, &mut source, &held.buffer, buffer)?;
             spent.temporal += carrying;
             spent.compose += prepare_time;
             // What has no matte has no segmentation either: nothing is known of such a frame.
@@ -130,7 +141,7 @@ impl BgRemove {
             if settings.segmentation_meta && matted {
                 let begin = Instant::now();
                 let size = (state.input.width(), state.input.height());
-                super::analytics::attach(output, state.alpha(), size)?;
+                super::analytics::attach(buffer, state.alpha(), size)?;
                 spent.compose += begin.elapsed();
             }
             Ok(Rendered { spent, age, carried, matted, hidden, outdated, no_screen: false, waited })
@@ -163,7 +174,7 @@ impl BgRemove {
             let quality = state.effort.quality(settings.refine);
             gst::info!(CAT, imp = self, "edges are drawn as with refine={quality:?} from here on");
         }
-        Ok((buffer, rendered))
+        Ok((output.buffer, rendered))
     }
 
     /// Makes a frame whose matte is its screen's: in its own turn, with no other frame's mask.
@@ -171,8 +182,8 @@ impl BgRemove {
         &self,
         state: &mut StreamState,
         held: &QueuedFrame,
-        (buffer, cancel): (&mut gst::Buffer, Cancel),
-        (prepare_time, waited): (Duration, Duration),
+        output: &mut OutputBuffer,
+        cancel: Cancel,
         settings: &Settings,
         live: bool,
     ) -> Result<Rendered, Error> {
@@ -181,9 +192,9 @@ impl BgRemove {
         let missing = if policy == OnError::Hide { 0 } else { 255 };
         let holds = policy == OnError::Hold;
         let mut source = MatteSource::Key { missing, found: false, holds, cancel, failure: None };
-        let output = buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
-        let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, output)?;
-        spent.compose += prepare_time;
+        let buffer = output.buffer.get_mut().ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
+        let mut spent = state.process(settings, settings.refine, &mut source, &held.buffer, buffer)?;
+        spent.compose += output.prepare_time;
         let (found, failure) = match source {
             MatteSource::Key { found, failure, .. } => (found, failure),
             _ => (false, None),
@@ -200,7 +211,7 @@ impl BgRemove {
         if settings.segmentation_meta && found {
             let begin = Instant::now();
             let size = (state.input.width(), state.input.height());
-            super::analytics::attach(output, state.alpha(), size)?;
+            super::analytics::attach(buffer, state.alpha(), size)?;
             spent.compose += begin.elapsed();
         }
         lock(&self.stats).coverage = state.coverage();
@@ -212,7 +223,7 @@ impl BgRemove {
             hidden: !found && missing == 0,
             outdated: None,
             no_screen: !found && !failed,
-            waited,
+            waited: output.waited,
         })
     }
 

@@ -1,6 +1,6 @@
 //! The element's properties as one plain struct.
 
-use crate::compose::{self, Background, LEAST_BLUR};
+use crate::compose::{self, Background};
 use crate::key;
 use crate::layers::Layers;
 use crate::refine;
@@ -159,8 +159,6 @@ pub const DEFAULT_SUBJECT: &str = "all";
 pub const DEFAULT_BACKGROUND: &str = "transparent";
 /// The green of green screens, as 0xAARRGGBB.
 pub const DEFAULT_COLOR: u32 = 0xff00_b140;
-/// Percent of the frame's height.
-pub const MOST_BLUR: f32 = 50.0;
 
 /// What the properties say. The streaming thread works on a copy.
 #[derive(Clone, Debug)]
@@ -170,15 +168,14 @@ pub struct Settings {
     pub model_options: Option<gst::Structure>,
     /// Short side of the network's input where its file leaves that open, in pixels; 0 for its own choice.
     pub resolution: u32,
-    /// The text of the property.
+    /// The text of the property `background`.
     pub background: String,
-    /// What is in force: what the text means, or while its picture is being read, what one before it meant; `None`
-    /// until it has been read on the way to READY.
-    pub backdrop: Option<Background>,
-    /// The text of what is in force.
-    pub shown: String,
-    /// Counts the texts: the picture of an earlier one is not wanted any more.
-    pub texts: u64,
+    /// Active background; the previous one while a new picture loads, `None` until the first has been read on the way to READY.
+    pub active_background: Option<Background>,
+    /// The text of the active background.
+    pub active_background_text: String,
+    /// Grows with each text of `background`: the picture of an earlier one is not wanted any more.
+    pub background_serial: u64,
     /// What the word `color` stands for: 0xAARRGGBB, whose A is not looked at.
     pub color: u32,
     /// What the word `blur` stands for, in percent of the frame's height.
@@ -194,8 +191,8 @@ pub struct Settings {
     /// The text of the property, and who is meant; all where the text means nobody, which fails on the way to READY.
     pub subject: String,
     pub wanted: Wanted,
-    /// Counts the texts: one that is set again chooses anew.
-    pub choices: u64,
+    /// Grows with each text of `subject`: one that is set again chooses anew.
+    pub subject_serial: u64,
     /// Give a small subject the network's whole resolution.
     pub follow_subject: bool,
     pub refine: Refine,
@@ -243,11 +240,11 @@ impl Default for Settings {
             model_options: None,
             resolution: 0,
             background: DEFAULT_BACKGROUND.into(),
-            backdrop: Some(Background::Transparent),
-            shown: DEFAULT_BACKGROUND.into(),
-            texts: 0,
+            active_background: Some(Background::Transparent),
+            active_background_text: DEFAULT_BACKGROUND.into(),
+            background_serial: 0,
             color: DEFAULT_COLOR,
-            blur: LEAST_BLUR,
+            blur: compose::BLUR,
             fit: BackgroundFit::default(),
             output: Output::default(),
             layers: Layers::empty(),
@@ -256,7 +253,7 @@ impl Default for Settings {
             threads: 0,
             subject: DEFAULT_SUBJECT.into(),
             wanted: Wanted::All,
-            choices: 0,
+            subject_serial: 0,
             follow_subject: true,
             refine: Refine::default(),
             decontaminate: true,
@@ -295,15 +292,15 @@ pub enum OutputKind {
 }
 
 impl Settings {
-    /// Puts a background in force that its text alone says all of, or nothing until READY.
-    pub fn put(&mut self, text: String, backdrop: Option<Background>) {
-        self.texts += 1;
-        self.shown.clone_from(&text);
-        (self.background, self.backdrop) = (text, backdrop);
+    /// Activates a background: one that its text alone says all of or whose picture has been read, or none until READY.
+    pub fn activate_background(&mut self, text: String, background: Option<Background>) {
+        self.background_serial += 1;
+        self.active_background_text.clone_from(&text);
+        (self.background, self.active_background) = (text, background);
     }
 
-    /// What a text means that leaves the rest to another property.
-    pub fn elsewhere(&self, text: &str) -> Option<Background> {
+    /// What a text means that leaves the rest to another property: `color` and `blur`.
+    pub fn background_from_property(&self, text: &str) -> Option<Background> {
         match text.trim() {
             "color" => {
                 let [_, r, g, b] = self.color.to_be_bytes();
@@ -314,10 +311,10 @@ impl Settings {
         }
     }
 
-    /// Takes over what that other property says now, if what is in force leaves it to one.
-    pub fn look_elsewhere(&mut self) {
-        if let Some(backdrop) = self.elsewhere(&self.shown) {
-            self.backdrop = Some(backdrop);
+    /// Takes over what that other property says now, if the active background leaves it to one.
+    pub fn update_background_from_property(&mut self) {
+        if let Some(background) = self.background_from_property(&self.active_background_text) {
+            self.active_background = Some(background);
         }
     }
 
@@ -370,7 +367,7 @@ impl Settings {
     }
 
     pub fn kind(&self) -> OutputKind {
-        match (self.output, &self.backdrop) {
+        match (self.output, &self.active_background) {
             (Output::Matte, _) => OutputKind::Matte,
             (_, Some(b)) if !b.is_transparent() => OutputKind::Opaque,
             // A background that is not read yet: whether it is transparent is plain from its text.

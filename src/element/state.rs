@@ -1,20 +1,21 @@
 //! What happens to a frame, between caps and the end of the stream.
 
 mod key;
+mod painting;
 
 use super::caps::MATTE_COLORIMETRY;
 use super::convert::{FormatConverter, lie_alike, no_memory};
 use super::effort::Effort;
+use super::engine::MatteEngine;
 use super::flow::Flow;
-use super::layers::Layering;
+use super::layers::{LayerColors, LayerSource, Layering};
 use super::mattes::Mattes;
-use super::means::Means;
 use super::settings::*;
 use crate::compose::{self, Background};
 use crate::error::Error;
 use crate::frame::Frame;
 use crate::layers::Layers;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use crate::paint::{Painter, Prepared};
 use crate::refine::{Adjuster, Colors, Refiner};
 use crate::runtime::Cancel;
@@ -24,6 +25,7 @@ use crate::subjects::{Asked, Region, Wanted};
 use crate::temporal::{FrameWindow, Smoother};
 use crate::video;
 use gst_video::{VideoFrameRef, VideoInfo};
+use painting::Painting;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,13 +45,13 @@ pub enum MatteSource {
     /// The number of the frame, and the network's mask for it, smoothed in place.
     Mask(u64, Mask),
     /// The same alpha everywhere: 0 hides the frame, 255 leaves it untouched.
-    Whole(u8),
+    Uniform(u8),
     /// The screen's colour; where there is no screen, this alpha everywhere.
     Key {
         missing: u8,
         /// Said afterwards: whether there is one.
         found: bool,
-        /// A garbage mask that fails leaves the last one in force, and does not hide or show the whole frame.
+        /// A garbage matte that fails leaves the last one in force, and does not hide or show the whole frame.
         holds: bool,
         /// Ends its run.
         cancel: Cancel,
@@ -74,7 +76,7 @@ pub struct StreamState {
     pub input: VideoInfo,
     output: VideoInfo,
     /// The network in use or what stands for one, and the settings that it was loaded for.
-    pub means: Means,
+    pub engine: MatteEngine,
     pub loaded: Arc<Settings>,
     /// Whether the network was to run at a low priority at the last frame.
     pub low_priority: Option<bool>,
@@ -97,10 +99,8 @@ pub struct StreamState {
     mattes: Mattes,
     /// The frame's colours in the format that goes out.
     converter: FormatConverter,
-    /// A frame's colours in the format that came in, for a key; and those that it has not cleaned in the format that goes out,
-    /// for layers.
+    /// A frame's colours in the format that came in, for a key.
     copy: Option<gst::Buffer>,
-    layer_converter: Option<FormatConverter>,
     pub in_force: InForce,
     prepared: Option<Prepared>,
     layering: Layering,
@@ -110,7 +110,7 @@ impl StreamState {
     pub fn new(
         input: &VideoInfo,
         output: &VideoInfo,
-        means: Means,
+        engine: MatteEngine,
         loaded: Arc<Settings>,
         before: Option<InForce>,
     ) -> Self {
@@ -129,7 +129,7 @@ impl StreamState {
         Self {
             input: input.clone(),
             output: output.clone(),
-            means,
+            engine,
             loaded,
             low_priority: None,
             wanted: Wanted::All,
@@ -146,7 +146,6 @@ impl StreamState {
             mattes: Mattes::new(input.width() as usize, input.height() as usize, input.has_alpha()),
             converter: FormatConverter::new(input, output),
             copy: None,
-            layer_converter: None,
             in_force,
             prepared: None,
             layering: Layering::default(),
@@ -155,7 +154,7 @@ impl StreamState {
 
     /// The same with another output format.
     pub fn with_output(self, output: &VideoInfo) -> Self {
-        let new = Self::new(&self.input, output, self.means, self.loaded, Some(self.in_force));
+        let new = Self::new(&self.input, output, self.engine, self.loaded, Some(self.in_force));
         Self {
             siting: self.siting,
             window: self.window,
@@ -192,7 +191,7 @@ impl StreamState {
         self.window.reset();
         self.smoother.reset();
         self.scene.reset();
-        if let Means::Key(keying) = &mut self.means {
+        if let MatteEngine::Key(keying) = &mut self.engine {
             keying.reset();
         }
     }
@@ -203,21 +202,21 @@ impl StreamState {
         self.forget();
     }
 
-    /// Takes down what upstream has found in a frame, if it has found anything.
-    pub fn hear(&mut self, regions: Vec<Region>) {
+    /// Stores the regions that upstream has found in a frame, if it has found any.
+    pub fn store_regions(&mut self, regions: Vec<Region>) {
         if !regions.is_empty() {
             self.regions = regions;
         }
     }
 
-    /// Who is to be kept in a frame that the network is asked about.
-    pub fn ask(&mut self, settings: &Settings) -> Asked {
+    /// Whom the network is asked to keep in a frame; takes the stored regions.
+    pub fn take_request(&mut self, settings: &Settings) -> Asked {
         let regions = std::mem::take(&mut self.regions);
-        Asked { wanted: settings.wanted.clone(), number: settings.choices, regions }
+        Asked { wanted: settings.wanted.clone(), number: settings.subject_serial, regions }
     }
 
-    /// Shows the window a frame with the network's mask of it, unless it knows it.
-    pub fn show(&mut self, number: u64, buffer: &gst::BufferRef, mask: &Mask) {
+    /// Adds a frame and the network's mask of it to the window, unless it is there.
+    pub fn add_to_window(&mut self, number: u64, buffer: &gst::BufferRef, mask: &Mask) {
         if self.window.knows(number) {
             return;
         }
@@ -228,12 +227,12 @@ impl StreamState {
         }
     }
 
-    /// Takes the newest settings as far as the negotiated caps can hold what they give. The others wait for the
+    /// Applies the newest settings as far as the negotiated caps can hold what they give. The others wait for the
     /// renegotiation that they have asked for.
-    pub fn follow(&mut self, settings: &Settings) {
+    pub fn apply_settings(&mut self, settings: &Settings) {
         let kind = settings.kind();
         let Some(background) =
-            settings.backdrop.as_ref().filter(|_| caps_hold(&self.input, &self.output, kind))
+            settings.active_background.as_ref().filter(|_| caps_hold(&self.input, &self.output, kind))
         else {
             return;
         };
@@ -263,8 +262,8 @@ impl StreamState {
                 .is_some_and(|(from, to)| compose::rgb::takes(from, to))
     }
 
-    /// Puts the frame's colours into memory of our own, in the format that goes out, as the settings in force want
-    /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]). Downstream's memory gets nothing that is not known to be seen.
+    /// Converts the frame's colours into private scratch memory, in the format that goes out, as the settings in force want
+    /// them there; not needed where they lie so already and stay ([`StreamState::needs_copy`]).
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when the buffer does not hold what its caps say.
@@ -272,8 +271,8 @@ impl StreamState {
         self.converter.convert(input)
     }
 
-    /// Makes of the frame's colours, which are there already or have been put there ([`StreamState::convert`]), the frame that goes out, with edges as
-    /// fine as `quality`. Each byte of `output` is written once, in its final form.
+    /// Makes of the frame's colours, which are there already or have been put there ([`StreamState::convert`]), the
+    /// frame that goes out, with edges as fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
@@ -293,98 +292,67 @@ impl StreamState {
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
         let temporal = self.find_mattes(settings, quality, source, &frame);
         let refined = Instant::now();
-        let whole = matches!(source, MatteSource::Whole(_));
-        {
-            let own_colors;
-            let colors = if !self.needs_copy(settings) {
-                frame
-            } else if self.paints_in_rgb(settings) {
-                let cleaned = self.copy.as_deref().ok_or_else(no_memory)?;
-                own_colors =
-                    VideoFrameRef::from_buffer_ref_readable(cleaned, &self.input).map_err(|_| no_memory())?;
-                video::read(&own_colors, &self.input).ok_or_else(no_memory)?
-            } else {
-                let scratch = self.converter.converted().ok_or_else(no_memory)?;
-                own_colors = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
-                    .map_err(|_| no_memory())?;
-                video::read(&own_colors, &self.output).ok_or_else(no_memory)?
-            };
-            let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
-                .map_err(|_| Error::unreadable("the outgoing buffer"))?;
-            let mut out = video::write(&mut out_frame, &self.output)
-                .ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
-            let which = match settings.decontaminate {
+        let uniform = matches!(source, MatteSource::Uniform(_));
+        let own_colors;
+        let colors = if !self.needs_copy(settings) {
+            frame
+        } else if self.paints_in_rgb(settings) {
+            let cleaned = self.copy.as_deref().ok_or_else(no_memory)?;
+            own_colors =
+                VideoFrameRef::from_buffer_ref_readable(cleaned, &self.input).map_err(|_| no_memory())?;
+            video::read(&own_colors, &self.input).ok_or_else(no_memory)?
+        } else {
+            let scratch = self.converter.converted().ok_or_else(no_memory)?;
+            own_colors =
+                VideoFrameRef::from_buffer_ref_readable(scratch, &self.output).map_err(|_| no_memory())?;
+            video::read(&own_colors, &self.output).ok_or_else(no_memory)?
+        };
+        let mut out_frame = VideoFrameRef::from_buffer_ref_writable(output, &self.output)
+            .map_err(|_| Error::unreadable("the outgoing buffer"))?;
+        let mut out = video::write(&mut out_frame, &self.output)
+            .ok_or_else(|| Error::unreadable("the outgoing buffer"))?;
+        let (cleans, lies) = (self.cleans(settings), self.lies_as_it_goes_out());
+        let par = self.input.par();
+        let painting = Painting {
+            in_force: &self.in_force,
+            aspect: f64::from(par.numer()) / f64::from(par.denom()),
+            decontaminate: settings.decontaminate,
+            which: match settings.decontaminate {
                 // Cleaned already.
-                true if self.cleans(settings) => Colors::Own,
+                true if cleans => Colors::Own,
                 true => Colors::All,
                 false => Colors::Shared,
-            };
-            match self.in_force.kind {
-                OutputKind::Matte => compose::matte(&mut out, self.mattes.subject().alpha),
-                OutputKind::Transparent if self.in_force.inverse => {
-                    // Whatever is asked for: of the subject nothing is to be left.
-                    let own = (Colors::All, Colors::Shared);
-                    self.painter.transparent(&colors, self.mattes.background(), own, &mut out);
-                }
-                OutputKind::Transparent => {
-                    // A frame that goes out untouched keeps its colours, whatever alpha it came with.
-                    let fades = !settings.decontaminate && !whole;
-                    let kept = if fades { Colors::Faded } else { Colors::Shared };
-                    let side = self.mattes.subject();
-                    let first = if side.had_alpha || settings.decontaminate { which } else { kept };
-                    self.painter.transparent(&colors, side, (first, kept), &mut out);
-                }
-                OutputKind::Opaque => {
-                    let par = self.input.par();
-                    let aspect = f64::from(par.numer()) / f64::from(par.denom());
-                    let prepared = self.prepared.get_or_insert_with(|| {
-                        Prepared::new(&self.in_force.background, self.in_force.fit.into(), aspect, &out)
-                    });
-                    // Neither the subject nor what was hidden before takes part in a blur.
-                    if self.in_force.inverse {
-                        self.mattes.find_clear(&frame);
-                    } else if prepared.is_blur() {
-                        self.mattes.find_cover(&frame);
-                    }
-                    let backdrop = prepared.look(&colors, self.mattes.cover());
-                    if self.in_force.inverse {
-                        let plate = self.scene.plate(&frame, (out.format, out.color), backdrop);
-                        self.painter.plain(&colors, self.mattes.clear(), &plate, &mut out);
-                    } else {
-                        self.painter.opaque(&colors, self.mattes.subject(), which, backdrop, &mut out);
-                    }
-                }
+            },
+            // A frame that goes out untouched keeps its colours, whatever alpha it came with.
+            kept: if settings.decontaminate || uniform { Colors::Shared } else { Colors::Faded },
+            painter: &mut self.painter,
+            mattes: &mut self.mattes,
+            scene: &mut self.scene,
+            prepared: &mut self.prepared,
+        };
+        painting.paint(&frame, &colors, &mut out);
+        drop(out_frame);
+        video::clear_rest(output, &self.output);
+        if !settings.layers.is_empty() {
+            if settings.layers.contains(Layers::PLATE) {
+                self.mattes.find_clear(&frame);
             }
-            drop(out_frame);
-            video::clear_rest(output, &self.output);
-            if !settings.layers.is_empty() {
-                if settings.layers.contains(Layers::PLATE) {
-                    self.mattes.find_clear(&frame);
-                }
-                let uncleaned;
-                let other;
-                let colors = match self.in_force.kind {
-                    OutputKind::Matte => None,
+            let source = LayerSource {
+                input,
+                frame: &frame,
+                colors: match self.in_force.kind {
+                    OutputKind::Matte => LayerColors::Missing,
                     // The background's colours are the frame's, not those that a key has cleaned.
-                    _ if !self.cleans(settings) => Some(&colors),
-                    _ if self.lies_as_it_goes_out() => Some(&frame),
-                    _ => {
-                        let converter = self
-                            .layer_converter
-                            .get_or_insert_with(|| FormatConverter::new(&self.input, &self.output));
-                        converter.convert(input)?;
-                        let scratch = converter.converted().ok_or_else(no_memory)?;
-                        uncleaned = VideoFrameRef::from_buffer_ref_readable(scratch, &self.output)
-                            .map_err(|_| no_memory())?;
-                        other = video::read(&uncleaned, &self.output).ok_or_else(no_memory)?;
-                        Some(&other)
-                    }
-                };
-                let of = (&frame, colors);
-                let infos = [&self.input, &self.output];
-                let sides = (&self.mattes, &mut self.scene);
-                self.layering.attach(settings.layers, (input, of), infos, sides, output)?;
-            }
+                    _ if !cleans => LayerColors::Given(&colors),
+                    _ if lies => LayerColors::Given(&frame),
+                    _ => LayerColors::Converted,
+                },
+                input_info: &self.input,
+                output_info: &self.output,
+                mattes: &self.mattes,
+                scene: &mut self.scene,
+            };
+            self.layering.attach(settings.layers, source, output)?;
         }
         let refine = (refined - start).saturating_sub(temporal);
         Ok(Spent { refine, temporal, compose: refined.elapsed() })
@@ -404,7 +372,7 @@ impl StreamState {
                 compose::clear_haze(self.mattes.matte_mut());
                 temporal
             }
-            MatteSource::Whole(alpha) => {
+            MatteSource::Uniform(alpha) => {
                 self.forget();
                 self.mattes.matte_mut().fill(*alpha);
                 Duration::ZERO
@@ -414,11 +382,11 @@ impl StreamState {
         };
         self.mattes.finish(frame);
         if self.in_force.inverse || !settings.layers.is_empty() {
-            let whole = match source {
+            let uniform = match source {
                 MatteSource::Mask(..) | MatteSource::Key { found: true, .. } => None,
-                MatteSource::Whole(a) | MatteSource::Key { missing: a, .. } => Some(*a),
+                MatteSource::Uniform(a) | MatteSource::Key { missing: a, .. } => Some(*a),
             };
-            self.mattes.find_background(frame, whole);
+            self.mattes.find_background(frame, uniform);
         }
         temporal
     }
@@ -439,7 +407,7 @@ impl StreamState {
     ) -> Duration {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
-        let recurrent = self.means.network().is_some_and(|n| !n.spec.states.is_empty());
+        let recurrent = self.engine.network().is_some_and(|n| !n.spec.states.is_empty());
         // A recurrent network has steadied its mask itself; a second time costs detail. And on frames that are
         // hardly larger than the mask, motion is not known finely enough to carry it along.
         let steadies = !recurrent && mask.width * 2 <= frame.width && mask.height * 2 <= frame.height;

@@ -1,13 +1,14 @@
 //! The streaming thread: a frame is submitted and queued; when its mask is there or its time is up, it is rendered and leaves.
 
+use super::engine::MatteEngine;
 use super::flow::{Due, QueuedFrame, Submitted};
 use super::imp::{BgRemove, CAT};
-use super::means::Means;
 use super::messages::{INTERLACED_TEXT, UNSUITED};
 use super::settings::{OnError, Settings};
 use super::state::StreamState;
 use super::worker::{Job, JobResult, Waited, Worker};
 use crate::error::{Error, ErrorKind};
+use crate::matte::Times;
 use crate::subjects::{Region, Wanted};
 use crate::sync::lock;
 use crate::temporal::REACH;
@@ -61,11 +62,11 @@ impl BgRemove {
         {
             let mut stats = lock(&self.stats);
             stats.cuts += u64::from(submitted.cut);
-            stats.resets += u64::from(submitted.starts_scene);
+            stats.resets += u64::from(submitted.breaks_history);
         }
         let low_priority = settings.is_async(live);
         worker.set_low_priority(low_priority);
-        if state.means.network().is_some_and(|n| !n.fits_priority(low_priority))
+        if state.engine.network().is_some_and(|n| !n.fits_priority(low_priority))
             && state.low_priority != Some(low_priority)
         {
             // The session's threads cannot change their priority, so another session is loaded.
@@ -82,18 +83,18 @@ impl BgRemove {
             buffer
         };
         // A key needs nothing made beforehand.
-        let infer = submitted.infer && !state.means.is_key();
+        let infer = submitted.infer && !state.engine.is_key();
         if let Wanted::Meta(_) = settings.wanted {
-            state.hear(regions(&buffer, &state.input));
+            state.store_regions(regions(&buffer, &state.input));
         }
         let requested = infer.then(Instant::now);
         if infer {
             let job = Job {
                 number: submitted.number,
                 buffer: buffer.clone(),
-                asked: state.ask(&settings),
+                asked: state.take_request(&settings),
                 info: state.input.clone(),
-                starts_scene: submitted.starts_scene,
+                breaks_history: submitted.breaks_history,
                 cut: submitted.cut,
                 ahead: Vec::new(),
                 #[cfg(test)]
@@ -105,7 +106,7 @@ impl BgRemove {
             }
             // Frames are shown ahead without a prompt, so not to a network that needs one.
             let remembers =
-                state.means.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
+                state.engine.network().is_some_and(|n| !n.spec.states.is_empty() && n.spec.prompt.is_none());
             // What is live cannot make up for the time that this takes.
             let begins = submitted.first && remembers && settings.lookahead > 0 && !low_priority && !live;
             // Async: only the newest frame is worth a run. Sync: each frame waits for its own mask.
@@ -113,8 +114,8 @@ impl BgRemove {
                 worker.submit(job, low_priority);
             }
         }
-        let Submitted { number, starts_scene, reuses, .. } = submitted;
-        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, starts_scene, reuses });
+        let Submitted { number, breaks_history, reuses, .. } = submitted;
+        state.flow.queue_frame(QueuedFrame { number, buffer, arrived, requested, breaks_history, reuses });
         Ok(gst::FlowSuccess::Ok)
     }
 
@@ -122,7 +123,7 @@ impl BgRemove {
     /// due, whatever is pending for it.
     pub(super) fn output_frame(&self, at_once: bool) -> Result<Option<gst::Buffer>, gst::FlowError> {
         self.forward_events();
-        self.follow_controllers(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
+        self.sync_controlled_properties(|| lock(&self.state).as_ref()?.flow.oldest()?.buffer.pts());
         let settings = self.settings();
         let live = self.known_live();
         let Some(worker) = self.worker() else { return Err(gst::FlowError::Flushing) };
@@ -132,21 +133,8 @@ impl BgRemove {
         let (number, requested, input) = (oldest.number, oldest.requested, oldest.buffer.clone());
         let duration = state.flow.frame_duration(state.input.fps());
         let is_async = settings.is_async(live);
-        if !at_once {
-            let due = match is_async {
-                true => state.flow.due(&worker, settings.matte_delay, duration),
-                false if state.means.is_key() => state.flow.due_in_sync(0),
-                false => state.flow.due_in_sync(settings.lookahead as usize),
-            };
-            match due {
-                Due::Now => {}
-                Due::Later => return Ok(None),
-                Due::By(until) => {
-                    if worker.wait(number, Some(until)) == Waited::Interrupted {
-                        return Err(gst::FlowError::Flushing);
-                    }
-                }
-            }
+        if !at_once && !is_due(state, &worker, number, &settings, is_async)? {
+            return Ok(None);
         }
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
@@ -176,24 +164,16 @@ impl BgRemove {
         };
         drop(input);
         let Some(held) = state.flow.pop_frame() else { return Ok(None) };
-        if held.starts_scene {
+        if held.breaks_history {
             state.flow.forget_before(held.number);
             state.forget();
-            lock(&self.log).cut();
+            lock(&self.journal).break_history();
         }
-        // Several results may have come; the newest decides.
-        let (mut failed, mut times) = (None, None);
-        for done in worker.take(number) {
-            times = Some(done.times);
-            // It may have come after its timeout, while `prepare_frame` was at work.
-            let own = !is_async && done.number == number;
-            let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
-            failed = late.map(timeout_error).or_else(|| self.receive_mask(state, done));
-        }
+        let (times, failed) = self.receive_masks(state, &worker, number, &settings, is_async);
         if let Some(e) = failure.or(failed) {
             self.handle_failure(state, &e, &settings, live)?;
         }
-        self.look_around(state, &worker, &held, &settings, live)?;
+        self.fill_window(state, &worker, &held, &settings, live)?;
         let (buffer, rendered) = self.render(state, &worker, &held, prepare_time, &settings, live)?;
         self.log_frame(&held, times, &rendered);
         // From the second frame on, elements downstream have their caps.
@@ -213,9 +193,9 @@ impl BgRemove {
         Ok(Some(buffer))
     }
 
-    /// Gives the window the frame that is about to leave and those after it, with their masks, so that its own can be their
+    /// Fills the window with the frame that is about to leave and those after it, and their masks, so that its own can be their
     /// mean. Of the `lookahead` frames the last one is left out: the network is at work on it meanwhile.
-    fn look_around(
+    fn fill_window(
         &self,
         state: &mut StreamState,
         worker: &Worker,
@@ -240,17 +220,17 @@ impl BgRemove {
             }
         }
         self.on_kernel_threads(|| {
-            state.show(held.number, &held.buffer, &own);
+            state.add_to_window(held.number, &held.buffer, &own);
             for (number, buffer) in following {
                 let Some(mask) = worker.mask(number) else { break };
-                state.show(number, &buffer, &mask);
+                state.add_to_window(number, &buffer, &mask);
             }
         });
         Ok(())
     }
 
     /// Sets controlled properties to their values at a frame's stream time. `pts` is called only if there are any.
-    pub(super) fn follow_controllers(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
+    pub(super) fn sync_controlled_properties(&self, pts: impl FnOnce() -> Option<gst::ClockTime>) {
         let obj = self.obj();
         if !obj.has_active_control_bindings() {
             return;
@@ -343,6 +323,26 @@ impl BgRemove {
         }
     }
 
+    /// Takes the results for frames up to `number`. Several may have come: returns what the newest took, and its failure.
+    fn receive_masks(
+        &self,
+        state: &mut StreamState,
+        worker: &Worker,
+        number: u64,
+        settings: &Settings,
+        is_async: bool,
+    ) -> (Option<Times>, Option<Error>) {
+        let (mut times, mut failed) = (None, None);
+        for done in worker.take(number) {
+            times = Some(done.times);
+            // It may have come after its timeout, while `prepare_frame` was at work.
+            let own = !is_async && done.number == number;
+            let late = settings.timeout.filter(|limit| own && done.times.total() > *limit);
+            failed = late.map(timeout_error).or_else(|| self.receive_mask(state, done));
+        }
+        (times, failed)
+    }
+
     /// Takes a result of the network's thread; returns its failure, if it is one.
     fn receive_mask(&self, state: &mut StreamState, done: JobResult) -> Option<Error> {
         let mut stats = lock(&self.stats);
@@ -364,7 +364,7 @@ impl BgRemove {
             state.wanted = done.asked.wanted;
         }
         if let Some((network, why)) = done.fallback {
-            let before = state.means.network().unwrap_or(&network);
+            let before = state.engine.network().unwrap_or(&network);
             let (was, place) = (before.session.provider.name(), before.session.place());
             self.warn(
                 "provider-failed",
@@ -373,7 +373,7 @@ impl BgRemove {
             );
             self.set_network(Some(network.clone()));
             self.settle(Some(&network));
-            state.means = Means::Network(Box::new(network));
+            state.engine = MatteEngine::Network(Box::new(network));
         }
         match done.mask {
             Ok(mask) => {
@@ -437,6 +437,29 @@ impl BgRemove {
             }
         };
         *lock(&self.flow_error) = Some(refused);
+    }
+}
+
+/// Whether the oldest frame, of this number, leaves now; in async mode it is waited for until its time is up.
+fn is_due(
+    state: &StreamState,
+    worker: &Worker,
+    number: u64,
+    settings: &Settings,
+    is_async: bool,
+) -> Result<bool, gst::FlowError> {
+    let due = match is_async {
+        true => state.flow.due(worker, settings.matte_delay, state.flow.frame_duration(state.input.fps())),
+        false if state.engine.is_key() => state.flow.due_in_sync(0),
+        false => state.flow.due_in_sync(settings.lookahead as usize),
+    };
+    match due {
+        Due::Now => Ok(true),
+        Due::Later => Ok(false),
+        Due::By(until) => match worker.wait(number, Some(until)) {
+            Waited::Interrupted => Err(gst::FlowError::Flushing),
+            Waited::Done | Waited::TimedOut => Ok(true),
+        },
     }
 }
 

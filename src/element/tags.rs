@@ -10,11 +10,11 @@ impl BgRemove {
     /// Keeps upstream's tags, and adds our own to a tag event if `write-tags` is set.
     pub(super) fn tag(&self, event: gst::Event) -> gst::Event {
         let gst::EventView::Tag(tag) = event.view() else { return event };
-        let mut log = lock(&self.log);
-        log.tagged |= tag.tag().scope() == gst::TagScope::Stream;
-        let known = log.tags.get_or_insert_with(gst::TagList::new);
+        let mut journal = lock(&self.journal);
+        journal.tagged |= tag.tag().scope() == gst::TagScope::Stream;
+        let known = journal.tags.get_or_insert_with(gst::TagList::new);
         known.make_mut().insert(tag.tag(), gst::TagMergeMode::Replace);
-        drop(log);
+        drop(journal);
         if !self.settings().write_tags || tag.tag().scope() != gst::TagScope::Stream {
             return event;
         }
@@ -25,7 +25,7 @@ impl BgRemove {
 
     /// Before the first frame: pushes our own tags, unless a tag event has carried them.
     pub(super) fn tag_at_start(&self) {
-        let told = std::mem::replace(&mut lock(&self.log).tagged, true);
+        let told = std::mem::replace(&mut lock(&self.journal).tagged, true);
         if !told && self.settings().write_tags {
             let src = self.obj().src_pad().clone();
             // The tags get the sequence number of the stream that has begun.

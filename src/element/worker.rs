@@ -7,7 +7,8 @@ mod tests;
 mod thread;
 
 use crate::error::Result;
-use crate::matte::{Mask, Matting, Times};
+use crate::mask::Mask;
+use crate::matte::{Matting, Times};
 use crate::models::Network;
 use crate::runtime::Cancel;
 use crate::subjects::{Asked, Found};
@@ -31,7 +32,7 @@ pub struct Job {
     /// Who is left in the mask.
     pub asked: Asked,
     /// Before this frame the network forgets the earlier ones.
-    pub starts_scene: bool,
+    pub breaks_history: bool,
     /// It does so because of a cut: who is who is forgotten as well.
     pub cut: bool,
     /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
@@ -92,8 +93,8 @@ struct Slot {
     /// `None` while the thread runs it.
     matting: Option<Matting>,
     pending: VecDeque<Job>,
-    /// A job with `starts_scene` or `cut` was dropped before it ran: the next one takes it over.
-    starts_scene: bool,
+    /// A job with `breaks_history` or `cut` was dropped before it ran: the next one takes it over.
+    breaks_history: bool,
     cut: bool,
     running: Option<Running>,
     done: VecDeque<JobResult>,
@@ -145,7 +146,7 @@ impl Slot {
     fn clear(&mut self) -> VecDeque<Job> {
         self.epoch += 1;
         self.done.clear();
-        (self.waiting, self.starts_scene, self.cut) = (None, false, false);
+        (self.waiting, self.breaks_history, self.cut) = (None, false, false);
         self.abandon();
         std::mem::take(&mut self.pending)
     }
@@ -232,7 +233,7 @@ impl Worker {
             return;
         }
         let older = if replaces { std::mem::take(&mut slot.pending) } else { VecDeque::new() };
-        slot.starts_scene |= older.iter().any(|j| j.starts_scene);
+        slot.breaks_history |= older.iter().any(|j| j.breaks_history);
         slot.cut |= older.iter().any(|j| j.cut);
         // What a detector has found is not lost with a job that is not run.
         if let Some(found) = older.iter().rev().map(|j| &j.asked.regions).find(|r| !r.is_empty())
@@ -336,7 +337,7 @@ impl Worker {
             // Its own job is not run later either.
             let later = slot.pending.iter().take_while(|j| j.number <= number).count();
             dropped.extend(slot.pending.drain(..later));
-            slot.starts_scene |= dropped.iter().any(|j| j.starts_scene);
+            slot.breaks_history |= dropped.iter().any(|j| j.breaks_history);
             slot.cut |= dropped.iter().any(|j| j.cut);
             slot.waiting = slot.waiting.filter(|_| !slot.pending.is_empty());
         }
@@ -355,13 +356,13 @@ impl Worker {
         lock(&self.shared.slot).running.as_ref().is_some_and(|r| r.stuck)
     }
 
-    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flushed`].
-    pub fn flush(&self) {
+    /// FLUSH_START: wakes whoever waits, and drops all jobs, until [`Worker::flush_stop`].
+    pub fn flush_start(&self) {
         self.interrupt(|slot| slot.flushing = true);
     }
 
     /// FLUSH_STOP: takes jobs again, unless halted.
-    pub fn flushed(&self) {
+    pub fn flush_stop(&self) {
         let mut slot = lock(&self.shared.slot);
         slot.flushing = false;
         slot.own_run = Cancel::default();

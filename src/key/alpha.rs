@@ -45,7 +45,7 @@ pub struct Maker {
 impl Maker {
     /// Writes the matte of the whole frame: `out` in tight rows.
     pub fn matte(&mut self, rows: &Rows<'_>, difference: &Difference, lines: &Lines, out: &mut [u8]) {
-        let wide = lines.lines.wide;
+        let grid_width = lines.lines.width;
         let flat = flat(lines);
         let side = rows.side;
         let (terms, ramps) = (Sloped::new(&lines.lines), Ramps::new(side));
@@ -53,7 +53,7 @@ impl Maker {
         self.samples.par_chunks_mut(side * rows.width).enumerate().for_each_init(
             Local::default,
             |l, (row, out)| {
-                each_run(&flat[row * wide..][..wide], |value, (from, to)| {
+                each_run(&flat[row * grid_width..][..grid_width], |value, (from, to)| {
                     let x = from * side..(to * side).min(rows.width);
                     for (y, out) in out.chunks_exact_mut(rows.width).enumerate() {
                         let out = &mut out[x.clone()];
@@ -70,7 +70,7 @@ impl Maker {
         let (width, strip) = (rows.frame.width, side * rows.scale);
         let samples = &self.samples;
         out.par_chunks_mut(strip * width).enumerate().for_each_init(Local::default, |l, (row, out)| {
-            each_run(&flat[row * wide..][..wide], |value, (from, to)| match value {
+            each_run(&flat[row * grid_width..][..grid_width], |value, (from, to)| match value {
                 Some(value) => {
                     let x = from * strip..(to * strip).min(width);
                     out.chunks_exact_mut(width).for_each(|out| out[x.clone()].fill(value));
@@ -139,24 +139,24 @@ fn finish(
     let halo = reach + 1;
     let (x0, x1) = (from * side, (to * side).min(rows.width));
     let (y0, y1) = (row * side, ((row + 1) * side).min(rows.height));
-    let (wide, high) = (x1 - x0 + 2 * halo, y1 - y0 + 2 * halo);
+    let (tile_width, tile_height) = (x1 - x0 + 2 * halo, y1 - y0 + 2 * halo);
     // What of that lies in the frame; its first and last samples go on.
     let (left, right) = (x0.saturating_sub(halo), (x1 + halo).min(rows.width));
     let pad = halo - (x0 - left);
-    l.alpha.resize(high * wide, 0);
-    for (at, alpha) in l.alpha.chunks_exact_mut(wide).enumerate() {
+    l.alpha.resize(tile_height * tile_width, 0);
+    for (at, alpha) in l.alpha.chunks_exact_mut(tile_width).enumerate() {
         let y = (y0 + at).saturating_sub(halo).min(rows.height - 1);
         let from = &samples[y * rows.width..][left..right];
         alpha[..pad].fill(from[0]);
         alpha[pad..][..from.len()].copy_from_slice(from);
         alpha[pad + from.len()..].fill(from[from.len() - 1]);
     }
-    close(&mut l.alpha, wide, high, reach, &mut l.across, &mut l.least);
+    close(&mut l.alpha, tile_width, tile_height, reach, &mut l.across, &mut l.least);
     let width = rows.frame.width;
     let n = x1 - x0;
     if rows.scale == 1 {
         for (y, out) in out.chunks_exact_mut(width).enumerate() {
-            out[x0..x1].copy_from_slice(&l.alpha[(y + halo) * wide + halo..][..n]);
+            out[x0..x1].copy_from_slice(&l.alpha[(y + halo) * tile_width + halo..][..n]);
         }
         return;
     }
@@ -175,7 +175,7 @@ fn finish(
             let (alpha, luma) = (&mut alpha[k], &mut luma[k]);
             alpha.resize(n + 2, 0.0);
             luma.resize(n + 2, 0.0);
-            floats(&l.alpha[(y - y0 + halo + k - 1) * wide + halo - 1..][..n + 2], 1.0 / 255.0, alpha);
+            floats(&l.alpha[(y - y0 + halo + k - 1) * tile_width + halo - 1..][..n + 2], 1.0 / 255.0, alpha);
             let (left, right) = (x0.saturating_sub(1), (x1 + 1).min(rows.width));
             l.luma.resize(right - left, 0);
             rows.read_luma((y + k).saturating_sub(1).min(rows.height - 1), left, &mut l.luma);
@@ -200,28 +200,28 @@ fn finish(
 /// colour. Alpha rises to 255 as the least alpha around goes from 112 to 180.
 pub(super) fn close(
     alpha: &mut [u8],
-    wide: usize,
-    high: usize,
+    tile_width: usize,
+    tile_height: usize,
     reach: usize,
     across: &mut Vec<u8>,
     least: &mut Vec<u8>,
 ) {
     across.resize(alpha.len(), 0);
-    least.resize(wide, 0);
-    for (row, out) in alpha.chunks_exact(wide).zip(across.chunks_exact_mut(wide)) {
+    least.resize(tile_width, 0);
+    for (row, out) in alpha.chunks_exact(tile_width).zip(across.chunks_exact_mut(tile_width)) {
         out.copy_from_slice(row);
         for d in 1..=reach {
             smaller(&mut out[d..], row);
             smaller(out, &row[d..]);
         }
     }
-    for y in reach..high - reach {
-        least.copy_from_slice(&across[y * wide..][..wide]);
+    for y in reach..tile_height - reach {
+        least.copy_from_slice(&across[y * tile_width..][..tile_width]);
         for d in 1..=reach {
-            smaller(least, &across[(y - d) * wide..][..wide]);
-            smaller(least, &across[(y + d) * wide..][..wide]);
+            smaller(least, &across[(y - d) * tile_width..][..tile_width]);
+            smaller(least, &across[(y + d) * tile_width..][..tile_width]);
         }
-        raise(&mut alpha[y * wide..][..wide], least);
+        raise(&mut alpha[y * tile_width..][..tile_width], least);
     }
 }
 

@@ -1,4 +1,5 @@
-//! What stands beside the screen: a coarse mask of a network says where the subject may be, and whatever is far from there goes.
+//! The garbage matte, for what stands beside the screen: a coarse mask of a network says where the subject may be, and whatever
+//! is far from there goes.
 
 use crate::morphology::dilate;
 use rayon::prelude::*;
@@ -7,15 +8,16 @@ use rayon::prelude::*;
 const FOUND: f32 = 0.3;
 /// Rows of square cells that a mask is brought to: where it ends is coarse.
 const ROWS: usize = 72;
-/// So many cells around it, a tenth of the frame's height, everything is left as it is keyed; over twice so many more it fades.
+/// So many cells around it, a tenth of the frame's height, everything is left as it is keyed.
 const REACH: usize = 7;
+/// Over twice so many more it fades.
 const FADE: usize = 3;
 /// Where something was found it may be for so many masks more, so that what a network loses for a moment does not blink.
 const HOLD: u8 = 8;
 
 /// Where the subject may be, of the last masks.
 #[derive(Debug, Default)]
-pub struct Garbage {
+pub struct GarbageMatte {
     width: usize,
     height: usize,
     /// In how many masks from now on a cell may still be the subject's.
@@ -25,7 +27,7 @@ pub struct Garbage {
     scratch: [Vec<u8>; 2],
 }
 
-impl Garbage {
+impl GarbageMatte {
     /// Forgets the masks: another scene begins.
     pub fn reset(&mut self) {
         self.hold.clear();
@@ -62,7 +64,7 @@ impl Garbage {
     }
 
     /// Takes out of a frame's matte, tight and of `width` columns, what is far from all that was found.
-    pub fn cut(&self, matte: &mut [u8], width: usize) {
+    pub fn apply(&self, matte: &mut [u8], width: usize) {
         let height = matte.len() / width.max(1);
         if self.left.is_empty() || height == 0 {
             return;
@@ -77,13 +79,13 @@ impl Garbage {
             line.extend(
                 row(top).iter().zip(row(bottom)).map(|(t, b)| u32::from(*t) * (256 - f) + u32::from(*b) * f),
             );
-            cut_row(line, &columns, out);
+            apply_row(line, &columns, out);
         });
     }
 }
 
 /// A row of pixels times its row of cells. Most of it is all or nothing.
-fn cut_row(line: &[u32], columns: &Axis, out: &mut [u8]) {
+fn apply_row(line: &[u32], columns: &Axis, out: &mut [u8]) {
     const ALL: u32 = 255 * 256;
     let mut x = 0;
     while x < out.len() {
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     /// Each pixel by itself.
-    fn plain(garbage: &Garbage, matte: &mut [u8], width: usize) {
+    fn plain(garbage: &GarbageMatte, matte: &mut [u8], width: usize) {
         let height = matte.len() / width;
         let columns = Axis { cells: garbage.width, pixels: width };
         let rows = Axis { cells: garbage.height, pixels: height };
@@ -174,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_cut_as_pixel_by_pixel() {
+    fn rows_are_applied_as_pixel_by_pixel() {
         for (w, h, mw, mh) in
             [(640, 360, 64, 36), (641, 359, 64, 36), (17, 9, 32, 20), (100, 1, 7, 1), (3, 200, 1, 30)]
         {
             let mask: Vec<f32> =
                 (0..mw * mh).map(|i| f32::from(u8::from((i % mw) * 3 < mw && (i / mw) * 2 >= mh))).collect();
-            let mut garbage = Garbage::default();
+            let mut garbage = GarbageMatte::default();
             garbage.see(&mask, mw, w as f32 / h as f32);
             let matte: Vec<u8> = (0..w * h).map(|i| (i * 7919 % 256) as u8).collect();
             let (mut fast, mut slow) = (matte.clone(), matte);
-            garbage.cut(&mut fast, w);
+            garbage.apply(&mut fast, w);
             plain(&garbage, &mut slow, w);
             assert_eq!(fast, slow, "{w}×{h} of {mw}×{mh}");
         }
@@ -195,10 +197,10 @@ mod tests {
         let (w, h) = (64, 36);
         let mask: Vec<f32> =
             (0..w * h).map(|i| if (24..40).contains(&(i % w)) { 1.0 } else { 0.0 }).collect();
-        let mut garbage = Garbage::default();
-        let whole = |garbage: &Garbage| {
+        let mut garbage = GarbageMatte::default();
+        let whole = |garbage: &GarbageMatte| {
             let mut matte = vec![255; 640 * 360];
-            garbage.cut(&mut matte, 640);
+            garbage.apply(&mut matte, 640);
             matte[180 * 640..][..640].to_vec()
         };
         assert!(whole(&garbage).iter().all(|a| *a == 255), "nothing was seen yet");

@@ -13,17 +13,17 @@ const COARSER: f32 = 0.02;
 #[derive(Clone, Debug, Default)]
 pub struct Grid<const N: usize> {
     /// Cells in a row, and rows.
-    pub wide: usize,
-    /// See `wide`.
-    pub high: usize,
+    pub width: usize,
+    /// See `width`.
+    pub height: usize,
     /// The cells, row by row.
     pub cells: Vec<Cell<N>>,
 }
 
 impl<const N: usize> Grid<N> {
     /// A grid of cells that hold `value`.
-    pub fn new(wide: usize, high: usize, value: Cell<N>) -> Self {
-        Self { wide, high, cells: vec![value; wide * high] }
+    pub fn new(width: usize, height: usize, value: Cell<N>) -> Self {
+        Self { width, height, cells: vec![value; width * height] }
     }
 
     /// Where a cell is weighted less than 1, it takes the rest from its surroundings, from near by where there is
@@ -34,15 +34,15 @@ impl<const N: usize> Grid<N> {
             return;
         }
         let sums = self.cells.iter().zip(weights).map(|(c, &w)| (c.map(|v| v * w), w)).collect();
-        let mut levels: Vec<Level<N>> = vec![Level { wide: self.wide, high: self.high, sums }];
-        while let Some(last) = levels.last().filter(|l| l.wide > 1 || l.high > 1) {
+        let mut levels: Vec<Level<N>> = vec![Level { width: self.width, height: self.height, sums }];
+        while let Some(last) = levels.last().filter(|l| l.width > 1 || l.height > 1) {
             levels.push(last.halved());
         }
         let mut coarse: Option<Grid<N>> = None;
         let mut row = Vec::new();
         for level in levels.iter().rev() {
-            let mut fine = Grid::new(level.wide, level.high, [0.0; N]);
-            let rows = fine.cells.chunks_exact_mut(level.wide).zip(level.sums.chunks_exact(level.wide));
+            let mut fine = Grid::new(level.width, level.height, [0.0; N]);
+            let rows = fine.cells.chunks_exact_mut(level.width).zip(level.sums.chunks_exact(level.width));
             for (y, (out, sums)) in rows.enumerate() {
                 if let Some(coarse) = &coarse {
                     coarse.doubled_row(y, &mut row, out);
@@ -66,14 +66,14 @@ impl<const N: usize> Grid<N> {
 
     /// Row `y` of the grid of twice the resolution, bilinear. `row` is scratch.
     fn doubled_row(&self, y: usize, row: &mut Vec<f32>, out: &mut [Cell<N>]) {
-        let (top, bottom, f) = between(y, 2, self.high);
-        row.resize(self.wide * N, 0.0);
+        let (top, bottom, f) = between(y, 2, self.height);
+        row.resize(self.width * N, 0.0);
         mix(self.row(top).as_flattened(), self.row(bottom).as_flattened(), f, row);
         let (row, _) = row.as_chunks::<N>();
         for (x, out) in out.iter_mut().enumerate() {
             // Three parts of four are the cell's that it lies in.
             let (near, far) =
-                (x / 2, if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(self.wide - 1) });
+                (x / 2, if x % 2 == 0 { (x / 2).saturating_sub(1) } else { (x / 2 + 1).min(self.width - 1) });
             for (out, (near, far)) in out.iter_mut().zip(row[near].iter().zip(&row[far])) {
                 *out = 0.75 * near + 0.25 * far;
             }
@@ -81,37 +81,37 @@ impl<const N: usize> Grid<N> {
     }
 
     fn row(&self, y: usize) -> &[Cell<N>] {
-        &self.cells[y * self.wide..][..self.wide]
+        &self.cells[y * self.width..][..self.width]
     }
 
     /// Each cell is true where it and all that touch it are.
     pub fn all_around(&self, marked: &[bool]) -> Vec<bool> {
-        around(marked, self.wide, |a, b| a & b)
+        around(marked, self.width, |a, b| a & b)
     }
 }
 
 /// Each cell is true where it or one that touches it is.
-pub fn any_around(marked: &[bool], wide: usize) -> Vec<bool> {
-    around(marked, wide, |a, b| a | b)
+pub fn any_around(marked: &[bool], width: usize) -> Vec<bool> {
+    around(marked, width, |a, b| a | b)
 }
 
-fn around(marked: &[bool], wide: usize, both: impl Fn(bool, bool) -> bool) -> Vec<bool> {
+fn around(marked: &[bool], width: usize, both: impl Fn(bool, bool) -> bool) -> Vec<bool> {
     let add = |to: &mut [bool], from: &[bool]| to.iter_mut().zip(from).for_each(|(t, f)| *t = both(*t, *f));
     let mut across = marked.to_vec();
-    for (to, from) in across.chunks_exact_mut(wide).zip(marked.chunks_exact(wide)) {
+    for (to, from) in across.chunks_exact_mut(width).zip(marked.chunks_exact(width)) {
         add(&mut to[1..], from);
         add(to, &from[1..]);
     }
     let mut out = across.clone();
-    add(&mut out[wide..], &across);
-    add(&mut out, &across[wide..]);
+    add(&mut out[width..], &across);
+    add(&mut out, &across[width..]);
     out
 }
 
-/// The two rows of `high`, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
-fn between(y: usize, side: usize, high: usize) -> (usize, usize, f32) {
-    let (top, f) = place(y, (high * side) as f32, high);
-    (top, (top + 1).min(high - 1), f)
+/// The two rows of `height`, `side` samples each, between whose middles sample `y` lies, and how far it is to the second.
+fn between(y: usize, side: usize, height: usize) -> (usize, usize, f32) {
+    let (top, f) = place(y, (height * side) as f32, height);
+    (top, (top + 1).min(height - 1), f)
 }
 
 /// Of a cell the value in its middle, what it differs by from the cell before, and from there to the next.
@@ -120,8 +120,8 @@ pub type Slopes<const N: usize> = [Cell<N>; 3];
 /// A grid to be read along rows of samples.
 #[derive(Debug)]
 pub struct Sloped<const N: usize> {
-    wide: usize,
-    high: usize,
+    width: usize,
+    height: usize,
     cells: Vec<Slopes<N>>,
 }
 
@@ -133,15 +133,15 @@ impl<const N: usize> Sloped<N> {
             let (left, here, right) = (&row[x.saturating_sub(1)], &row[x], &row[(x + 1).min(row.len() - 1)]);
             [*here, std::array::from_fn(|k| here[k] - left[k]), std::array::from_fn(|k| right[k] - here[k])]
         };
-        let rows = grid.cells.chunks_exact(grid.wide);
+        let rows = grid.cells.chunks_exact(grid.width);
         let cells = rows.flat_map(|row| (0..row.len()).map(move |x| slopes(row, x))).collect();
-        Self { wide: grid.wide, high: grid.high, cells }
+        Self { width: grid.width, height: grid.height, cells }
     }
 
     /// The cells `cells` along row `y` of samples, a cell being `side` of them a side.
     pub fn line(&self, y: usize, side: usize, cells: &Range<usize>, out: &mut Vec<Slopes<N>>) {
-        let (top, bottom, f) = between(y, side, self.high);
-        let row = |y: usize| self.cells[y * self.wide..][cells.clone()].as_flattened().as_flattened();
+        let (top, bottom, f) = between(y, side, self.height);
+        let row = |y: usize| self.cells[y * self.width..][cells.clone()].as_flattened().as_flattened();
         out.resize(cells.len(), [[0.0; N]; 3]);
         mix(row(top), row(bottom), f, out.as_flattened_mut().as_flattened_mut());
     }
@@ -218,22 +218,22 @@ pub fn room<T: Copy + Default>(v: &mut Vec<T>, n: usize) -> &mut [T] {
 }
 
 struct Level<const N: usize> {
-    wide: usize,
-    high: usize,
+    width: usize,
+    height: usize,
     /// Values times weights, and weights up to 1.
     sums: Vec<(Cell<N>, f32)>,
 }
 
 impl<const N: usize> Level<N> {
     fn halved(&self) -> Self {
-        let (wide, high) = (self.wide.div_ceil(2), self.high.div_ceil(2));
-        let sums = (0..wide * high)
+        let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
+        let sums = (0..width * height)
             .map(|i| {
-                let (x, y) = (i % wide * 2, i / wide * 2);
+                let (x, y) = (i % width * 2, i / width * 2);
                 let mut sum = ([0.0; N], 0.0);
-                for y in y..(y + 2).min(self.high) {
-                    for x in x..(x + 2).min(self.wide) {
-                        let (value, weight) = &self.sums[y * self.wide + x];
+                for y in y..(y + 2).min(self.height) {
+                    for x in x..(x + 2).min(self.width) {
+                        let (value, weight) = &self.sums[y * self.width + x];
                         sum.0.iter_mut().zip(value).for_each(|(s, v)| *s += v);
                         sum.1 += weight;
                     }
@@ -243,7 +243,7 @@ impl<const N: usize> Level<N> {
                 (sum.0.map(|v| v * scale), sum.1 * scale)
             })
             .collect();
-        Level { wide, high, sums }
+        Level { width, height, sums }
     }
 }
 
@@ -251,10 +251,10 @@ impl<const N: usize> Level<N> {
 mod tests {
     use super::*;
 
-    fn grid(wide: usize, high: usize) -> Grid<3> {
+    fn grid(width: usize, height: usize) -> Grid<3> {
         let value = |i: usize, k: usize| ((i * 7919 + k * 31) % 101) as f32;
-        let cells = (0..wide * high).map(|i| std::array::from_fn(|k| value(i, k))).collect();
-        Grid { wide, high, cells }
+        let cells = (0..width * height).map(|i| std::array::from_fn(|k| value(i, k))).collect();
+        Grid { width, height, cells }
     }
 
     /// Between the middles of cells of `side` samples, bilinear.
@@ -263,8 +263,8 @@ mod tests {
             let v = ((at + 0.5) / side as f32 - 0.5).clamp(0.0, (n - 1) as f32);
             (v as usize, (v as usize + 1).min(n - 1), v.fract())
         };
-        let ((l, r, fx), (t, b, fy)) = (place(x, grid.wide), place(y, grid.high));
-        let cell = |x: usize, y: usize| &grid.cells[y * grid.wide + x];
+        let ((l, r, fx), (t, b, fy)) = (place(x, grid.width), place(y, grid.height));
+        let cell = |x: usize, y: usize| &grid.cells[y * grid.width + x];
         std::array::from_fn(|k| {
             let line = |y: usize| cell(l, y)[k] + (cell(r, y)[k] - cell(l, y)[k]) * fx;
             line(t) + (line(b) - line(t)) * fy
@@ -273,22 +273,25 @@ mod tests {
 
     #[test]
     fn a_grid_is_read_between_its_cells() {
-        for (wide, high) in [(1, 1), (2, 1), (1, 3), (7, 5), (16, 9)] {
-            let grid = grid(wide, high);
-            let mut out = vec![[0.0; 3]; 2 * wide];
-            for y in 0..2 * high {
+        for (width, height) in [(1, 1), (2, 1), (1, 3), (7, 5), (16, 9)] {
+            let grid = grid(width, height);
+            let mut out = vec![[0.0; 3]; 2 * width];
+            for y in 0..2 * height {
                 grid.doubled_row(y, &mut Vec::new(), &mut out);
                 for (x, got) in out.iter().enumerate() {
                     let want = between(&grid, x as f32, y as f32, 2);
-                    assert!(got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3), "{wide}x{high} {x},{y}");
+                    assert!(
+                        got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-3),
+                        "{width}x{height} {x},{y}"
+                    );
                 }
             }
             for side in [8, 16] {
                 for (from, to) in
-                    [(0, wide), (wide / 2, wide), (0, wide.div_ceil(2)), (wide / 3, wide.div_ceil(2))]
+                    [(0, width), (width / 2, width), (0, width.div_ceil(2)), (width / 3, width.div_ceil(2))]
                 {
                     let mut line = Vec::new();
-                    for y in (0..side * high).step_by(3) {
+                    for y in (0..side * height).step_by(3) {
                         Sloped::new(&grid).line(y, side, &(from..to), &mut line);
                         assert_eq!(line.len(), to - from);
                         for (i, [here, before, beyond]) in line.iter().enumerate() {
@@ -300,7 +303,7 @@ mod tests {
                                 let off = (here[k] - want[k]).abs()
                                     + (here[k] - before[k] - left[k]).abs()
                                     + (here[k] + beyond[k] - right[k]).abs();
-                                assert!(off < 1e-2, "{wide}x{high} {from}..{to} {i}: {off}");
+                                assert!(off < 1e-2, "{width}x{height} {from}..{to} {i}: {off}");
                             }
                         }
                     }

@@ -18,9 +18,9 @@ mod tests;
 use crate::frame::{Frame, FrameMut};
 use alpha::Maker;
 use colour::{Difference, Numbers, Primary};
-pub use garbage::Garbage;
+pub use garbage::GarbageMatte;
 use rows::Rows;
-use screen::{Kind, Lines, Model};
+use screen::{Kind, Lines, ScreenModel};
 
 /// The value of the element's `model` that means keying.
 pub const NAME: &str = "key";
@@ -55,7 +55,7 @@ struct Known {
     /// Size and numbers of the frames that it is of.
     made_of: (usize, usize, Numbers),
     primary: Primary,
-    model: Model,
+    model: ScreenModel,
     kinds: Vec<Kind>,
     /// Frame pixels in a cell.
     side: usize,
@@ -106,7 +106,7 @@ impl Keyer {
         let wanted = self.options.color.map(Primary::of).map(|(p, d)| (p, f32::from(d)));
         let (primary, mean) = screen::find(rows, wanted)?;
         let difference = Difference::new(rows.frame, primary);
-        let mut model = Model::new(rows, mean);
+        let mut model = ScreenModel::new(rows, mean);
         // From the brightest parts outwards: each look knows the light better than the one before.
         for _ in 0..3 {
             model.look(rows, &difference, true)?;
@@ -128,8 +128,8 @@ impl Keyer {
         }
         let to = Numbers::of(&view);
         let difference = Difference::new(&view, known.primary);
-        let tints = spill::Tints::new(&known.model, &known.kinds, made_of, &to);
-        spill::clean(frame, alpha, &tints, &difference, known.side);
+        let colors = spill::SpillColors::new(&known.model, &known.kinds, made_of, &to);
+        spill::clean(frame, alpha, &colors, &difference, known.side);
     }
 
     /// The screen's colour where it was seen last, R'G'B' of 0..255: the mean of the frame.

@@ -33,7 +33,7 @@ pub type Front = [f32; 5];
 
 /// The screen and what stands before it, cell by cell.
 #[derive(Clone, Debug)]
-pub struct Model {
+pub struct ScreenModel {
     /// The screen.
     pub back: Grid<5>,
     /// The foreground near the screen.
@@ -96,17 +96,17 @@ pub struct Lines {
 pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary, f32)> {
     const BINS: usize = 64;
     const STEP: usize = 4;
-    let (wide, high) = (rows.width, rows.height);
+    let (width, height) = (rows.width, rows.height);
     let candidates: Vec<Primary> = wanted.map_or(Primary::SCREENS.to_vec(), |(p, _)| vec![p]);
     let differences: Vec<Difference> = candidates.iter().map(|p| Difference::new(rows.frame, *p)).collect();
     let mut counts = vec![[0.0f32; BINS]; candidates.len()];
     let mut all = 0.0;
-    let mut lines: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; wide]);
-    for y in (0..high).step_by(STEP) {
+    let mut lines: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0; width]);
+    for y in (0..height).step_by(STEP) {
         rows.read(y, 0, lines.each_mut().map(|v| &mut v[..]));
-        let edge = y < high / 8 || y >= high - high / 8;
-        for x in (0..wide).step_by(STEP) {
-            let weight = if edge || x < wide / 8 || x >= wide - wide / 8 { 3.0 } else { 1.0 };
+        let edge = y < height / 8 || y >= height - height / 8;
+        for x in (0..width).step_by(STEP) {
+            let weight = if edge || x < width / 8 || x >= width - width / 8 { 3.0 } else { 1.0 };
             all += weight;
             let c = [lines[0][x], lines[1][x], lines[2][x]].map(f32::from);
             for (count, difference) in counts.iter_mut().zip(&differences) {
@@ -137,20 +137,20 @@ pub fn find(rows: &Rows<'_>, wanted: Option<(Primary, f32)>) -> Option<(Primary,
     best.filter(|(mass, ..)| *mass >= least * all).map(|(_, primary, mean)| (primary, mean))
 }
 
-impl Model {
+impl ScreenModel {
     /// A screen that is even, of this difference.
     pub fn new(rows: &Rows<'_>, difference: f32) -> Self {
-        let (wide, high) = (rows.width.div_ceil(rows.side), rows.height.div_ceil(rows.side));
+        let (grid_width, grid_height) = (rows.width.div_ceil(rows.side), rows.height.div_ceil(rows.side));
         let mut back = [0.0; 5];
         back[0] = difference;
         Self {
-            back: Grid::new(wide, high, back),
-            front: Grid::new(wide, high, [0.0; 5]),
-            own: Grid::new(wide, high, [0.0; 2]),
-            sure: vec![0.0; wide * high],
+            back: Grid::new(grid_width, grid_height, back),
+            front: Grid::new(grid_width, grid_height, [0.0; 5]),
+            own: Grid::new(grid_width, grid_height, [0.0; 2]),
+            sure: vec![0.0; grid_width * grid_height],
             mean: difference,
             seen: 0.0,
-            solid: vec![false; wide * high],
+            solid: vec![false; grid_width * grid_height],
         }
     }
 
@@ -158,7 +158,7 @@ impl Model {
     /// so little of the screen is left that another has to be looked for. `first`: what is known is a guess.
     pub fn look(&mut self, rows: &Rows<'_>, difference: &Difference, first: bool) -> Option<Lines> {
         let sums = self.sums(rows, difference, if first { SCREEN_AT_FIRST } else { SCREEN });
-        let (wide, high) = (self.back.wide, self.back.high);
+        let (grid_width, grid_height) = (self.back.width, self.back.height);
         let (seen, mean) = sums.iter().fold((0.0, 0.0), |(n, d), s| (n + s.back[0], d + s.back[1]));
         if seen < 0.002 * (rows.width * rows.height / rows.step) as f32 {
             return None;
@@ -175,7 +175,8 @@ impl Model {
         let full: Vec<f32> = (0..sums.len())
             .map(|i| {
                 let side = |at: usize, n: usize| rows.side.min(n - at * rows.side);
-                (side(i % wide, rows.width) * side(i / wide, rows.height).div_ceil(rows.step)) as f32
+                (side(i % grid_width, rows.width) * side(i / grid_width, rows.height).div_ceil(rows.step))
+                    as f32
             })
             .collect();
         let pure: Vec<bool> = sums
@@ -203,7 +204,7 @@ impl Model {
         }
         // The screen: what is seen of it counts whole where nothing else is near.
         let mut weights = vec![0.0; sums.len()];
-        let mut noise = Grid::new(wide, high, [0.0; 1]);
+        let mut noise = Grid::new(grid_width, grid_height, [0.0; 1]);
         let mut noise_weights = vec![0.0; sums.len()];
         for (i, s) in sums.iter().enumerate() {
             let part = s.back[0] / full[i];
@@ -259,8 +260,8 @@ impl Model {
             sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < SOLID * b[0]).collect();
         let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
         let (_, above) = foreground(rows);
-        let mut lines = Grid::new(wide, high, [0.0; 5]);
-        let mut kinds = Vec::with_capacity(wide * high);
+        let mut lines = Grid::new(grid_width, grid_height, [0.0; 5]);
+        let mut kinds = Vec::with_capacity(grid_width * grid_height);
         for (i, line) in lines.cells.iter_mut().enumerate() {
             let (b, f) = (&self.back.cells[i], &self.front.cells[i]);
             let kind = match (screen[i], solid[i]) {
@@ -276,7 +277,7 @@ impl Model {
             kinds.push(kind);
         }
         self.solid = kinds.iter().map(|k| *k == Kind::Solid).collect();
-        self.own = Grid::new(wide, high, [0.0; 2]);
+        self.own = Grid::new(grid_width, grid_height, [0.0; 2]);
         let mut weights = vec![0.0; sums.len()];
         for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
             let [_, noise, a, b, c] = means(&s.front);
@@ -290,15 +291,15 @@ impl Model {
     }
 
     fn sums(&self, rows: &Rows<'_>, difference: &Difference, screen: f32) -> Vec<Sums> {
-        let (wide, side) = (self.back.wide, rows.side);
+        let (grid_width, side) = (self.back.width, rows.side);
         let (front, _) = foreground(rows);
-        let mut sums = vec![Sums::default(); wide * self.back.high];
-        let line = wide * side;
-        sums.par_chunks_mut(wide).enumerate().for_each_init(
+        let mut sums = vec![Sums::default(); grid_width * self.back.height];
+        let line = grid_width * side;
+        sums.par_chunks_mut(grid_width).enumerate().for_each_init(
             || std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; line * side]),
             |lines, (row, sums)| {
-                let cells = &self.back.cells[row * wide..][..wide];
-                let solid = &self.solid[row * wide..][..wide];
+                let cells = &self.back.cells[row * grid_width..][..grid_width];
+                let solid = &self.solid[row * grid_width..][..grid_width];
                 let mut n = 0;
                 for y in (row * side..((row + 1) * side).min(rows.height)).step_by(rows.step) {
                     rows.read(y, 0, lines.each_mut().map(|v| &mut v[n..n + line]));
@@ -311,9 +312,9 @@ impl Model {
                     .collect();
                 add(difference, lines.each_ref().map(|v| &v[..n]), side, &bounds, sums);
                 // The last column stands over the frame.
-                let over = wide * side - rows.width;
+                let over = grid_width * side - rows.width;
                 if over > 0 {
-                    let last = &mut sums[wide - 1];
+                    let last = &mut sums[grid_width - 1];
                     let part = (side - over) as f32 / side as f32;
                     last.back.iter_mut().chain(&mut last.front).for_each(|v| *v *= part);
                 }

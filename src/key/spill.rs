@@ -2,7 +2,7 @@
 
 use super::colour::{Difference, Numbers};
 use super::grid::{Cell, Grid, LANES, Ramps, Sloped, Slopes, along, any_around, numbers, put, room};
-use super::screen::{Kind, Model};
+use super::screen::{Kind, ScreenModel};
 use crate::frame::{Component, FrameMut};
 use crate::refine::{alpha_row, runs};
 use crate::simd::multiversion;
@@ -13,7 +13,7 @@ use std::ops::Range;
 const DAMPING: f32 = 0.1;
 
 /// What the cells near the edge are cleaned by.
-pub struct Tints {
+pub struct SpillColors {
     /// The first component of the screen and of the foreground.
     first: Sloped<2>,
     /// The two others of the screen, and of the foreground; how much spill is taken out, 0..1, and how far the screen's primary may
@@ -21,17 +21,18 @@ pub struct Tints {
     others: Sloped<6>,
     /// Cells with anything to clean.
     touched: Vec<bool>,
-    wide: usize,
+    grid_width: usize,
 }
 
-impl Tints {
+impl SpillColors {
     /// For a frame whose numbers may not be those that the model was made of.
-    pub fn new(model: &Model, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Self {
-        let (wide, high) = (model.back.wide, model.back.high);
+    pub fn new(model: &ScreenModel, kinds: &[Kind], made_of: &Numbers, to: &Numbers) -> Self {
+        let (grid_width, grid_height) = (model.back.width, model.back.height);
         let other = |c: [f32; 3]| if made_of == to { c } else { to.components(made_of.rgb(c)) };
         let mixed: Vec<bool> = kinds.iter().map(|k| *k == Kind::Mixed).collect();
-        let near = any_around(&any_around(&mixed, wide), wide);
-        let (mut first, mut others) = (Grid::new(wide, high, [0.0; 2]), Grid::new(wide, high, [0.0; 6]));
+        let near = any_around(&any_around(&mixed, grid_width), grid_width);
+        let (mut first, mut others) =
+            (Grid::new(grid_width, grid_height, [0.0; 2]), Grid::new(grid_width, grid_height, [0.0; 6]));
         for (i, (first, others)) in first.cells.iter_mut().zip(&mut others.cells).enumerate() {
             let of = |c: &Cell<5>| other([c[2], c[3], c[4]]);
             let (b, f) = (of(&model.back.cells[i]), of(&model.front.cells[i]));
@@ -40,8 +41,8 @@ impl Tints {
             *first = [b[0], f[0]];
             *others = [b[1], b[2], f[1], f[2], if near[i] { 1.0 } else { 0.0 }, may];
         }
-        let touched = any_around(&near, wide);
-        Self { first: Sloped::new(&first), others: Sloped::new(&others), touched, wide }
+        let touched = any_around(&near, grid_width);
+        Self { first: Sloped::new(&first), others: Sloped::new(&others), touched, grid_width }
     }
 }
 
@@ -59,7 +60,13 @@ struct Local {
 
 /// Puts the foreground's own colours into the cells near the edge. `side`: frame pixels in a cell. `alpha`: as keyed,
 /// in tight rows.
-pub fn clean(frame: &mut FrameMut<'_>, alpha: &[u8], tints: &Tints, difference: &Difference, side: usize) {
+pub fn clean(
+    frame: &mut FrameMut<'_>,
+    alpha: &[u8],
+    colors: &SpillColors,
+    difference: &Difference,
+    side: usize,
+) {
     let layout = frame.format.layout();
     let size = (frame.width, frame.height);
     let sub = layout.color.iter().fold((0, 0), |(h, v), c| (h.max(c.hsub), v.max(c.vsub)));
@@ -83,9 +90,9 @@ pub fn clean(frame: &mut FrameMut<'_>, alpha: &[u8], tints: &Tints, difference: 
         .collect();
     // Those of pixels, and those of samples of chroma.
     let ramps = [Ramps::new(side), Ramps::new(side >> sub.0)];
-    let strip = Strip { layout: &layout.color, sub, size, strides, side, ramps, alpha, tints, difference };
+    let strip = Strip { layout: &layout.color, sub, size, strides, side, ramps, alpha, colors, difference };
     strips.into_par_iter().enumerate().for_each_init(Local::default, |l, (row, mut planes)| {
-        for cells in runs(&tints.touched[row * tints.wide..][..tints.wide]) {
+        for cells in runs(&colors.touched[row * colors.grid_width..][..colors.grid_width]) {
             for y in (row * side..((row + 1) * side).min(size.1)).step_by(1 << sub.1) {
                 strip.clean(y, &cells, &mut planes, l);
             }
@@ -102,7 +109,7 @@ struct Strip<'a> {
     side: usize,
     ramps: [Ramps; 2],
     alpha: &'a [u8],
-    tints: &'a Tints,
+    colors: &'a SpillColors,
     difference: &'a Difference,
 }
 
@@ -118,7 +125,7 @@ impl Strip<'_> {
         // Whole cells, though the last one may stand over the frame.
         let pixels = cells.len() * self.side;
         let samples = pixels >> hsub;
-        self.tints.others.line(y >> vsub, self.side >> vsub, cells, &mut l.others);
+        self.colors.others.line(y >> vsub, self.side >> vsub, cells, &mut l.others);
         let alpha = room(&mut l.alpha, samples);
         alpha_row(self.alpha, self.size, self.sub, (from, y >> vsub), &mut alpha[..n]);
         for (c, to) in of_difference.iter().zip(&mut l.c) {
@@ -131,7 +138,7 @@ impl Strip<'_> {
             clean_chroma(self.difference, c, alpha, &l.others, &self.ramps[1], falls);
         } else {
             let c = [&mut a[..samples], &mut b[..samples], &mut c[..samples]];
-            self.tints.first.line(y, self.side, cells, &mut l.first);
+            self.colors.first.line(y, self.side, cells, &mut l.first);
             clean_colors(self.difference, c, alpha, (&l.first, &l.others), &self.ramps[0]);
         }
         for (c, bytes) in of_difference.iter().zip(&l.c) {
@@ -146,7 +153,7 @@ impl Strip<'_> {
             std::mem::swap(&mut l.falls, &mut l.doubled);
         }
         for y in y..(y + (1 << vsub)).min(self.size.1) {
-            self.tints.first.line(y, self.side, cells, &mut l.first);
+            self.colors.first.line(y, self.side, cells, &mut l.first);
             let (luma, alpha) = (room(&mut l.c[0], pixels), room(&mut l.alpha, pixels));
             alpha_row(self.alpha, self.size, (0, 0), (x.start, y), &mut alpha[..n]);
             load(self.samples(planes, c, y, x.start), c.step, &mut luma[..n]);

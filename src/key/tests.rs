@@ -2,7 +2,7 @@ use super::alpha::close;
 use super::colour::{Difference, Numbers, Primary};
 use super::grid::{Grid, Ramps, Sloped, along};
 use super::rows::Rows;
-use super::screen::{self, Model};
+use super::screen::{self, ScreenModel};
 use super::*;
 use crate::frame::testing::{Picture, noise};
 use crate::frame::{Color, Format};
@@ -214,7 +214,7 @@ fn grids_are_filled_from_their_surroundings() {
 
 #[test]
 fn lines_are_spread_as_the_formula_says() {
-    let grid = Grid { wide: 5, high: 3, cells: (0..15).map(|i| [f32::from(value(i, 3)), 1.0]).collect() };
+    let grid = Grid { width: 5, height: 3, cells: (0..15).map(|i| [f32::from(value(i, 3)), 1.0]).collect() };
     let plain = |x: usize, y: usize, side: usize| {
         let place = |at: usize, n: usize| {
             let v = ((at as f32 + 0.5) / side as f32 - 0.5).clamp(0.0, (n - 1) as f32);
@@ -250,25 +250,25 @@ fn lines_are_spread_as_the_formula_says() {
 
 #[test]
 fn holes_are_closed_as_the_formula_says() {
-    for (wide, high, reach) in [(20, 17, 3), (33, 30, 6), (60, 41, 12)] {
-        let before: Vec<u8> = (0..wide * high)
+    for (grid_width, grid_height, reach) in [(20, 17, 3), (33, 30, 6), (60, 41, 12)] {
+        let before: Vec<u8> = (0..grid_width * grid_height)
             .map(|i| if i % 37 < 20 { 255 } else { 105u8.saturating_add(value(i, 7) / 2) })
             .collect();
         let got = same_at_each_width("close", || {
             let mut alpha = before.clone();
-            close(&mut alpha, wide, high, reach, &mut Vec::new(), &mut Vec::new());
+            close(&mut alpha, grid_width, grid_height, reach, &mut Vec::new(), &mut Vec::new());
             alpha
         });
-        for y in reach..high - reach {
-            for x in reach..wide - reach {
+        for y in reach..grid_height - reach {
+            for x in reach..grid_width - reach {
                 let around =
                     (y - reach..=y + reach).flat_map(|y| (x - reach..=x + reach).map(move |x| (x, y)));
-                let least = around.map(|(x, y)| before[y * wide + x]).min().unwrap();
+                let least = around.map(|(x, y)| before[y * grid_width + x]).min().unwrap();
                 let part = (f32::from(least) - 112.0).clamp(0.0, 68.0) / 68.0;
-                let a = f32::from(before[y * wide + x]);
+                let a = f32::from(before[y * grid_width + x]);
                 let want = a + (255.0 - a) * part;
-                let is = f32::from(got[y * wide + x]);
-                assert!((is - want).abs() <= 1.5, "{wide}x{high} {x},{y}: {is}, not {want}");
+                let is = f32::from(got[y * grid_width + x]);
+                assert!((is - want).abs() <= 1.5, "{grid_width}x{grid_height} {x},{y}: {is}, not {want}");
             }
         }
     }
@@ -291,7 +291,7 @@ fn a_model_holds_what_plain_sums_give() {
     let (primary, mean) = screen::find(&rows, None).unwrap();
     assert!(primary == Primary::Green && (mean - 94.0).abs() < 4.0, "{primary:?} {mean}");
     let difference = Difference::new(&frame, primary);
-    let mut model = Model::new(&rows, mean);
+    let mut model = ScreenModel::new(&rows, mean);
     model.look(&rows, &difference, true).unwrap();
     let d: Vec<f32> = (0..w * h).map(|i| f32::from(90 + value(i, 5) % 9)).collect();
     let mean = d.iter().sum::<f32>() / d.len() as f32;
@@ -329,11 +329,11 @@ fn cleaned(keyer: &Keyer, before: &Picture, alpha: &[u8]) -> Vec<Vec<f32>> {
     let (numbers, made_of) = (Numbers::of(&before.frame()), known.made_of.2);
     let difference = Difference::new(&before.frame(), known.primary);
     let model = &known.model;
-    let (wide, high) = (model.back.wide, model.back.high);
+    let (grid_width, grid_height) = (model.back.width, model.back.height);
     let around = |cell: usize, reach: usize, is: &dyn Fn(usize) -> bool| {
-        let (x, y) = (cell % wide, cell / wide);
+        let (x, y) = (cell % grid_width, cell / grid_width);
         let near = |at: usize, n: usize| at.saturating_sub(reach)..(at + reach + 1).min(n);
-        near(y, high).any(|y| near(x, wide).any(|x| is(y * wide + x)))
+        near(y, grid_height).any(|y| near(x, grid_width).any(|x| is(y * grid_width + x)))
     };
     let near = |cell: usize| around(cell, 2, &|c| known.kinds[c] == Kind::Mixed);
     let colour = |c: &[f32; 5]| {
@@ -346,8 +346,8 @@ fn cleaned(keyer: &Keyer, before: &Picture, alpha: &[u8]) -> Vec<Vec<f32>> {
             let v = ((at as f32 + 0.5) / (known.side >> sub) as f32 - 0.5).clamp(0.0, (n - 1) as f32);
             (v as usize, (v as usize + 1).min(n - 1), v.fract())
         };
-        let ((l, r, fx), (t, b, fy)) = (place(x, hsub, wide), place(y, vsub, high));
-        let row = |y: usize| value(y * wide + l) * (1.0 - fx) + value(y * wide + r) * fx;
+        let ((l, r, fx), (t, b, fy)) = (place(x, hsub, grid_width), place(y, vsub, grid_height));
+        let row = |y: usize| value(y * grid_width + l) * (1.0 - fx) + value(y * grid_width + r) * fx;
         row(t) * (1.0 - fy) + row(b) * fy
     };
     let unmixed = |k: usize, x: usize, y: usize| {
@@ -380,7 +380,7 @@ fn cleaned(keyer: &Keyer, before: &Picture, alpha: &[u8]) -> Vec<Vec<f32>> {
         let value = |i: usize| {
             let (x, y) = (i % cw, i / cw);
             let (px, py) = (x << c.hsub, y << c.vsub);
-            if !around(py / known.side * wide + px / known.side, 1, &near) {
+            if !around(py / known.side * grid_width + px / known.side, 1, &near) {
                 return f32::from(before.sample(c, x, y));
             }
             let (cx, cy) = (px >> hsub, py >> vsub);

@@ -1,21 +1,19 @@
 //! From a frame to the network's mask: sample, normalise, run, read.
 
-mod mask;
 mod output;
 mod prompt;
 mod region;
-mod sample;
 
 use crate::error::Result;
 use crate::frame::Frame;
+use crate::mask::Mask;
 use crate::models::{InputFit, Network, Spec};
 use crate::runtime::{Cancel, Element, Input, Value};
+use crate::sample::Sampler;
 use crate::subjects::{Asked, Found, Subjects, Wanted};
-pub use mask::Mask;
 pub(crate) use output::Known;
 use prompt::Prompter;
 use region::{Look, Region, Tracker};
-pub(crate) use sample::Sampler;
 use std::time::{Duration, Instant};
 
 /// Runs a network on frames and keeps what it remembers from one to the next.

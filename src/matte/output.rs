@@ -1,7 +1,8 @@
 //! What a network gives, read as a mask.
 
-use super::{Mask, Placement};
+use super::Placement;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mask::Mask;
 use crate::models::{Activation, Spec};
 use crate::runtime::View;
 

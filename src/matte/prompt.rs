@@ -4,8 +4,9 @@
 //! nothing. From then on it is told where whoever was kept was in the mask before: a place well inside of them, a box around
 //! them, and the mask itself; a click of a second ago would mean whoever has come there since.
 
-use super::{Mask, Placement};
+use super::Placement;
 use crate::error::Result;
+use crate::mask::Mask;
 use crate::models::{Array, Prompt, label};
 use crate::runtime::{Port, Value};
 use crate::subjects::{Asked, Found, Subjects, Wanted};

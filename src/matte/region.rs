@@ -7,7 +7,7 @@
 //! whole frame is looked at, so that a newcomer is seen; while nobody is seen, one window of a grid
 //! of smaller ones is tried on each frame.
 
-use super::Mask;
+use crate::mask::Mask;
 
 /// A part of a frame, in pixels; `x` and `y` are even, so that subsampled chroma starts there, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

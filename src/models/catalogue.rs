@@ -1,6 +1,6 @@
 //! The presets, and from the value of the `model` property to the file to load.
 
-use super::keys::{hints, key_file};
+use super::hint_keys::{hints, key_file};
 use super::{Hints, sidecar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key;

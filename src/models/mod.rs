@@ -7,8 +7,8 @@
 
 mod catalogue;
 mod explain;
+mod hint_keys;
 mod hints;
-mod keys;
 mod network;
 mod npy;
 mod prompt;

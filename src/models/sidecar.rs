@@ -5,7 +5,7 @@
 //! `ranges`, the minimum and maximum that 0 and 255 become, a pair a channel. What that format has no
 //! word for stands in a group `[bgremove]`, with the keys of `models/manifest.ini`.
 
-use super::{Hints, keys};
+use super::{Hints, hint_keys};
 use crate::error::{Error, ErrorKind, Result};
 use glib::KeyFile;
 use std::path::{Path, PathBuf};
@@ -44,9 +44,9 @@ pub fn read(model: &Path) -> Result<Hints> {
 }
 
 pub(crate) fn parse(text: &str) -> std::result::Result<Hints, String> {
-    let file = keys::key_file(text).map_err(|e| e.message().to_string())?;
+    let file = hint_keys::key_file(text).map_err(|e| e.message().to_string())?;
     let ours = if file.has_group(GROUP) {
-        keys::hints(&file, GROUP).map_err(|e| e.message().to_string())?
+        hint_keys::hints(&file, GROUP).map_err(|e| e.message().to_string())?
     } else {
         Hints::default()
     };
@@ -139,7 +139,7 @@ pub fn from_structure(structure: &gst::StructureRef) -> Result<Hints> {
         };
         file.set_value(GROUP, name.as_str(), &text);
     }
-    keys::hints(&file, GROUP).map_err(|e| refuse(e.message().to_string()))
+    hint_keys::hints(&file, GROUP).map_err(|e| refuse(e.message().to_string()))
 }
 
 fn text(value: &glib::SendValue) -> Option<String> {

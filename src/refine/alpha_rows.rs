@@ -68,11 +68,11 @@ mod tests {
         for (w, h) in [(1usize, 1usize), (37, 5), (2, 9), (130, 6)] {
             let alpha: Vec<u8> = (0..w * h).map(|i| (i * i * 31 % 256) as u8).collect();
             for (hsub, vsub) in [(0, 0), (1, 0), (1, 1), (2, 0)] {
-                let (wide, high) = (w.div_ceil(1 << hsub), h.div_ceil(1 << vsub));
-                for y in 0..high {
-                    let from = wide / 3;
+                let (width, height) = (w.div_ceil(1 << hsub), h.div_ceil(1 << vsub));
+                for y in 0..height {
+                    let from = width / 3;
                     let got = same_at_each_width(format!("{w}x{h} {hsub} {vsub}"), || {
-                        let mut out = vec![7.0; wide - from];
+                        let mut out = vec![7.0; width - from];
                         alpha_row(&alpha, (w, h), (hsub, vsub), (from, y), &mut out);
                         out
                     });

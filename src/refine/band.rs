@@ -50,11 +50,11 @@ impl Band {
         );
     }
 
-    /// What the mask holds in the middle of block `bx, by` of a grid of `wide · high` over the frame, 0 or 255.
-    pub fn solid(&self, bx: usize, by: usize, wide: usize, high: usize) -> u8 {
+    /// What the mask holds in the middle of block `bx, by` of a grid of `grid_width · grid_height` over the frame, 0 or 255.
+    pub fn solid(&self, bx: usize, by: usize, grid_width: usize, grid_height: usize) -> u8 {
         let at =
             |b: usize, count: usize, samples: usize| ((2 * b + 1) * samples / (2 * count)).min(samples - 1);
-        let here = self.mask[at(by, high, self.height) * self.width + at(bx, wide, self.width)];
+        let here = self.mask[at(by, grid_height, self.height) * self.width + at(bx, grid_width, self.width)];
         if here > 127 { 255 } else { 0 }
     }
 }

@@ -11,7 +11,7 @@ pub const BLOCK: usize = 16;
 pub struct Kept<'a> {
     /// The side of a block in frame pixels; blocks in a row.
     pub side: usize,
-    pub wide: usize,
+    pub grid_width: usize,
     /// Row by row.
     pub blocks: &'a [bool],
 }
@@ -19,8 +19,8 @@ pub struct Kept<'a> {
 /// A grid of blocks over the frame.
 #[derive(Debug, Default)]
 pub struct Blocks {
-    pub wide: usize,
-    pub high: usize,
+    pub grid_width: usize,
+    pub grid_height: usize,
     /// Blocks with band in them.
     pub core: Vec<bool>,
     /// Blocks that the filters' windows over `core` reach.
@@ -65,8 +65,8 @@ impl Blocks {
         reach: usize,
         keep: Option<Kept<'_>>,
     ) {
-        (self.wide, self.high) = (width.div_ceil(side), height.div_ceil(side));
-        let n = self.wide * self.high;
+        (self.grid_width, self.grid_height) = (width.div_ceil(side), height.div_ceil(side));
+        let n = self.grid_width * self.grid_height;
         for v in [&mut self.core, &mut self.need, &mut self.live, &mut self.tmp, &mut self.kept] {
             v.clear();
             v.resize(n, false);
@@ -88,25 +88,30 @@ impl Blocks {
             let mut u = 0;
             while let Some(start) = row[u..].iter().position(|&b| b != 0).map(|p| u + p) {
                 u = row[start..].iter().position(|&b| b == 0).map_or(row.len(), |p| start + p);
-                let columns = blocks(start, u, sx, self.wide);
-                for y in blocks(v, v + 1, sy, self.high) {
-                    self.core[y * self.wide..][columns.clone()].fill(true);
+                let columns = blocks(start, u, sx, self.grid_width);
+                for y in blocks(v, v + 1, sy, self.grid_height) {
+                    self.core[y * self.grid_width..][columns.clone()].fill(true);
                 }
             }
         }
         if let Some(keep) = keep {
             for (block, kept) in self.kept.iter_mut().enumerate() {
-                let (x, y) = (block % self.wide * side, block / self.wide * side);
+                let (x, y) = (block % self.grid_width * side, block / self.grid_width * side);
                 let last = |at: usize, size: usize| (at + side).min(size) - 1;
                 let (x, y) =
                     (x / keep.side..=last(x, width) / keep.side, y / keep.side..=last(y, height) / keep.side);
                 *kept = self.solved[block] != Solved::No
-                    && y.clone().all(|y| x.clone().all(|x| keep.blocks[y * keep.wide + x]));
+                    && y.clone().all(|y| x.clone().all(|x| keep.blocks[y * keep.grid_width + x]));
                 self.core[block] &= !*kept;
             }
         }
         for (block, front) in self.front.iter_mut().enumerate().filter(|(block, _)| !self.kept[*block]) {
-            *front = band.solid(block % self.wide, block / self.wide, self.wide, self.high) > 127;
+            *front = band.solid(
+                block % self.grid_width,
+                block / self.grid_width,
+                self.grid_width,
+                self.grid_height,
+            ) > 127;
         }
         self.live.copy_from_slice(&self.core);
         for ((solved, &core), _) in
@@ -116,15 +121,17 @@ impl Blocks {
         }
         {
             let to = &mut self.need;
-            for (row, out) in self.core.chunks_exact(self.wide).zip(self.tmp.chunks_exact_mut(self.wide)) {
+            for (row, out) in
+                self.core.chunks_exact(self.grid_width).zip(self.tmp.chunks_exact_mut(self.grid_width))
+            {
                 out.fill(false);
                 for run in runs(row) {
                     out[run.start.saturating_sub(reach)..(run.end + reach).min(row.len())].fill(true);
                 }
             }
-            for (y, to) in to.chunks_exact_mut(self.wide).enumerate() {
-                for near in y.saturating_sub(reach)..(y + reach + 1).min(self.high) {
-                    let from = &self.tmp[near * self.wide..][..self.wide];
+            for (y, to) in to.chunks_exact_mut(self.grid_width).enumerate() {
+                for near in y.saturating_sub(reach)..(y + reach + 1).min(self.grid_height) {
+                    let from = &self.tmp[near * self.grid_width..][..self.grid_width];
                     to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
                 }
             }
@@ -141,25 +148,25 @@ impl Blocks {
         look: impl Fn(usize, (usize, usize), &mut dyn FnMut(&[f32], &[f32])) + Sync,
     ) {
         const CELL: usize = BLOCK / 2 / PARTS;
-        let (wide, high) = (PARTS * self.wide, PARTS * self.high);
-        self.cells.resize(wide * high, 0);
+        let (grid_width, grid_height) = (PARTS * self.grid_width, PARTS * self.grid_height);
+        self.cells.resize(grid_width * grid_height, 0);
         let (core, front, kept) = (&self.core, &self.front, &self.kept);
-        self.cells.par_chunks_mut(PARTS * wide).enumerate().for_each(|(by, cells)| {
+        self.cells.par_chunks_mut(PARTS * grid_width).enumerate().for_each(|(by, cells)| {
             // Where nothing is in doubt, blocks are of one value.
-            for row in cells.chunks_exact_mut(wide) {
+            for row in cells.chunks_exact_mut(grid_width) {
                 for (bx, cells) in row.chunks_exact_mut(PARTS).enumerate() {
-                    let at = by * self.wide + bx;
+                    let at = by * self.grid_width + bx;
                     if kept[at] {
                         continue;
                     }
                     cells.fill(if core[at] { 3 } else { 1 + u8::from(front[at]) });
                 }
             }
-            for run in runs(&core[by * self.wide..][..self.wide]) {
+            for run in runs(&core[by * self.grid_width..][..self.grid_width]) {
                 let x = (run.start * PARTS * CELL, (run.end * PARTS * CELL).min(width));
                 for y in by * PARTS * CELL..((by + 1) * PARTS * CELL).min(height) {
-                    let cells =
-                        &mut cells[(y / CELL - by * PARTS) * wide..][PARTS * run.start..PARTS * run.end];
+                    let cells = &mut cells[(y / CELL - by * PARTS) * grid_width..]
+                        [PARTS * run.start..PARTS * run.end];
                     look(y, x, &mut |even, odd| {
                         for (cell, (e, o)) in
                             cells.iter_mut().zip(even.chunks(CELL / 2).zip(odd.chunks(CELL / 2)))
@@ -176,14 +183,14 @@ impl Blocks {
                 }
             }
         });
-        for by in 0..self.high {
-            for bx in 0..self.wide {
-                let block = by * self.wide + bx;
+        for by in 0..self.grid_height {
+            for bx in 0..self.grid_width {
+                let block = by * self.grid_width + bx;
                 if self.core[block] {
                     let mut all = 3;
-                    for cy in (PARTS * by).saturating_sub(1)..(PARTS * by + PARTS + 1).min(high) {
-                        for cx in (PARTS * bx).saturating_sub(1)..(PARTS * bx + PARTS + 1).min(wide) {
-                            all &= self.cells[cy * wide + cx];
+                    for cy in (PARTS * by).saturating_sub(1)..(PARTS * by + PARTS + 1).min(grid_height) {
+                        for cx in (PARTS * bx).saturating_sub(1)..(PARTS * bx + PARTS + 1).min(grid_width) {
+                            all &= self.cells[cy * grid_width + cx];
                         }
                     }
                     self.live[block] = all == 0;
@@ -202,34 +209,34 @@ impl Blocks {
 
     /// What a block holds where nothing is left to do, 0 or 255.
     pub fn solid(&self, bx: usize, by: usize) -> u8 {
-        if self.front[by * self.wide + bx] { 255 } else { 0 }
+        if self.front[by * self.grid_width + bx] { 255 } else { 0 }
     }
 
     /// Whether a block has models of an earlier frame that hold; `finest`: those of the finest level.
     pub fn keeps(&self, bx: usize, by: usize, finest: bool) -> bool {
-        let at = by * self.wide + bx;
+        let at = by * self.grid_width + bx;
         self.kept[at] && (!finest || self.solved[at] == Solved::Fine)
     }
 
     /// Whether a block or one beside it is marked in `live`.
     pub fn near_live(&self, bx: usize, by: usize) -> bool {
-        (by.saturating_sub(1)..(by + 2).min(self.high))
-            .any(|y| self.live_row(y)[bx.saturating_sub(1)..(bx + 2).min(self.wide)].contains(&true))
+        (by.saturating_sub(1)..(by + 2).min(self.grid_height))
+            .any(|y| self.live_row(y)[bx.saturating_sub(1)..(bx + 2).min(self.grid_width)].contains(&true))
     }
 
     /// One row of `live`.
     pub fn live_row(&self, y: usize) -> &[bool] {
-        &self.live[y * self.wide..][..self.wide]
+        &self.live[y * self.grid_width..][..self.grid_width]
     }
 
     /// One row of `core`.
     pub fn core_row(&self, y: usize) -> &[bool] {
-        &self.core[y * self.wide..][..self.wide]
+        &self.core[y * self.grid_width..][..self.grid_width]
     }
 
     /// One row of `need`.
     pub fn need_row(&self, y: usize) -> &[bool] {
-        &self.need[y * self.wide..][..self.wide]
+        &self.need[y * self.grid_width..][..self.grid_width]
     }
 }
 

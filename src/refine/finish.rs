@@ -14,11 +14,11 @@ impl Refiner {
     pub(super) fn finish(&self, frame: &Frame<'_>, last: usize, out: &mut [u8]) {
         let (blocks, level) = (&self.blocks, &self.levels[last]);
         let (width, scale, side) = (frame.width, level.scale, BLOCK * self.levels[0].scale);
-        let (layout, cells) = (frame.format.layout(), (level.wide, level.high));
+        let (layout, cells) = (frame.format.layout(), (level.grid_width, level.grid_height));
         let fold = folds(frame.format, scale);
         out.par_chunks_mut(side * width).enumerate().for_each(|(by, rows)| {
             let busy = if last == 0 { blocks.live_row(by) } else { blocks.core_row(by) };
-            for bx in 0..blocks.wide {
+            for bx in 0..blocks.grid_width {
                 rows[bx * side..((bx + 1) * side).min(width)].fill(blocks.solid(bx, by));
             }
             for y in 1..rows.len() / width {
@@ -68,14 +68,14 @@ impl Refiner {
         let from = (x0 / scale).saturating_sub(2) & !1;
         let to = (x1.div_ceil(scale) + 1).min(level.width);
         let n = to - from;
-        let Local { rows: models, more, pair: wide, bytes, tmp, .. } = l;
+        let Local { rows: models, more, pair: enlarged, bytes, tmp, .. } = l;
         // Slope and offset of two rows of samples.
         let [a0, d0, a1, d1] = more;
         let mut have = [usize::MAX; 2];
         let mut sample_row = |y: usize, slope: &mut Vec<f32>, offset: &mut Vec<f32>, tmp: &mut Vec<f32>| {
             for (row, plane) in models.iter_mut().zip(&level.model) {
                 row.resize(n, 0.0);
-                stretch_row(plane, (level.wide, level.high), 2, (from, y), row, tmp);
+                stretch_row(plane, (level.grid_width, level.grid_height), 2, (from, y), row, tmp);
             }
             let color = [1, 2].map(|k| &self.strips.row(last, k, y)[from..to]);
             let [a, b, c, d] = &*models;
@@ -102,24 +102,29 @@ impl Refiner {
             let out = &mut row[x0..x1];
             let pairs = [[&*a0, &*a1], [&*d0, &*d1]].map(|pair| pair.map(|p| &p[..]));
             if (scale, luma.step) == (2, 1) {
-                for (row, pair) in wide.iter_mut().zip(pairs) {
+                for (row, pair) in enlarged.iter_mut().zip(pairs) {
                     enlarge::between(pair, f, x0 / 2 - from, out.len().div_ceil(2), row);
                 }
                 let luma = &frame.planes[luma.plane].row(y)[luma.offset + x0..][..out.len()];
-                write_pairs(&wide[0], &wide[1], luma, out);
+                write_pairs(&enlarged[0], &enlarged[1], luma, out);
                 continue;
             }
-            for (row, pair) in wide.iter_mut().zip(pairs) {
+            for (row, pair) in enlarged.iter_mut().zip(pairs) {
                 row.resize(out.len(), 0.0);
                 enlarge::widen_between(pair, f, x0 / scale - from, scale, row, tmp);
             }
             if luma.step == 1 {
-                write_one(&wide[0], &wide[1], &frame.planes[luma.plane].row(y)[luma.offset + x0..], out);
+                write_one(
+                    &enlarged[0],
+                    &enlarged[1],
+                    &frame.planes[luma.plane].row(y)[luma.offset + x0..],
+                    out,
+                );
             } else {
                 let bytes = &mut bytes[0];
                 bytes.resize(out.len(), 0);
                 component_row(frame, &luma, 1, y, x0, bytes);
-                write_one(&wide[0], &wide[1], bytes, out);
+                write_one(&enlarged[0], &enlarged[1], bytes, out);
             }
         }
     }

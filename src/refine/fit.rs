@@ -27,15 +27,15 @@ impl Refiner {
         let (fine, coarse) = self.levels.split_at_mut(n + 1);
         let (level, coarse) = (&mut fine[n], coarse.first());
         let Some(window) = level.window else { return };
-        let (wide, high, contrast) = (level.wide, level.high, level.contrast);
+        let (grid_width, grid_height, contrast) = (level.grid_width, level.grid_height, level.contrast);
         let cells = &level.cells;
         let (size, scale) = ((level.width, level.height), level.scale);
         let extent = frame_rows(self.plan) as f32;
         // Cells in a block; few strips, or the windows' margins cost more than the rows.
         let side = (BLOCK / 2) >> n;
         let (side, per) = (side.max(1), 1 << n.saturating_sub(BLOCK.ilog2() as usize - 1));
-        let group = (high.div_ceil(STRIPS) / side).max(32 / side).max(1);
-        let strip = group * side * wide;
+        let group = (grid_height.div_ceil(STRIPS) / side).max(32 / side).max(1);
+        let strip = group * side * grid_width;
         let samples = &level.samples;
         let [a, b, c, d] = &mut level.model;
         let parts = a
@@ -47,8 +47,8 @@ impl Refiner {
             with_local(|l| {
                 let Local { filter, pairs, more, tmp, marks, .. } = l;
                 let y0 = part * group * side;
-                let y1 = (y0 + group * side).min(high);
-                let block_rows = (y0 / side * per, (y1.div_ceil(side) * per).min(blocks.high));
+                let y1 = (y0 + group * side).min(grid_height);
+                let block_rows = (y0 / side * per, (y1.div_ceil(side) * per).min(blocks.grid_height));
                 // Beside the band the model is what was settled there.
                 for by in block_rows.0..block_rows.1 {
                     let near = |bx: usize| {
@@ -58,24 +58,32 @@ impl Refiner {
                     let y = (by * side / per)..((by + 1) * side).div_ceil(per);
                     let rows = (y.start.max(y0) - y0)..(y.end.min(y1) - y0);
                     let mut end = 0;
-                    while let Some(start) = (end..blocks.wide).find(|&bx| near(bx)) {
+                    while let Some(start) = (end..blocks.grid_width).find(|&bx| near(bx)) {
                         let value = blocks.solid(start, by);
-                        end = (start + 1..blocks.wide)
+                        end = (start + 1..blocks.grid_width)
                             .find(|&bx| !near(bx) || blocks.solid(bx, by) != value)
-                            .unwrap_or(blocks.wide);
-                        let x = (start * side / per).min(wide)..(end * side).div_ceil(per).min(wide);
+                            .unwrap_or(blocks.grid_width);
+                        let x =
+                            (start * side / per).min(grid_width)..(end * side).div_ceil(per).min(grid_width);
                         for y in rows.clone() {
                             for slope in [&mut *a, &mut *b, &mut *c] {
-                                slope[y * wide..][x.clone()].fill(0.0);
+                                slope[y * grid_width..][x.clone()].fill(0.0);
                             }
-                            d[y * wide..][x.clone()].fill(f32::from(value) / 255.0);
+                            d[y * grid_width..][x.clone()].fill(f32::from(value) / 255.0);
                         }
                     }
                 }
                 marks.clear();
                 (block_rows.0..block_rows.1).for_each(|row| marks.extend_from_slice(busy(row)));
                 // Rows of the area count from its first block on.
-                let area = Area { y: (y0, y1), first: block_rows.0, side, per, wide: blocks.wide, marks };
+                let area = Area {
+                    y: (y0, y1),
+                    first: block_rows.0,
+                    side,
+                    per,
+                    grid_width: blocks.grid_width,
+                    marks,
+                };
                 let source = match coarse {
                     Some(coarse) => Source::Models(coarse),
                     None => Source::Mask { band, stretch: samples, extent: extent / scale as f32 },
@@ -89,7 +97,7 @@ impl Refiner {
                         out.resize(count, 0.0);
                         cells.row(grid, band.height, (y, rows), x, out, line);
                     }
-                    let at = (y - y0) * wide + x;
+                    let at = (y - y0) * grid_width + x;
                     let out = [&mut *a, &mut *b, &mut *c, &mut *d].map(|m| &mut m[at..][..count]);
                     blend(models.model, [inside, clear, models.alpha], contrast, out);
                 });
@@ -106,7 +114,7 @@ impl Refiner {
                 let Local { pairs: [r, g, b, alpha], .. } = l;
                 // The cells' own models will do.
                 let count = n.div_ceil(2);
-                let model = level.model.each_ref().map(|m| &m[y / 2 * level.wide + x.0 / 2..][..count]);
+                let model = level.model.each_ref().map(|m| &m[y / 2 * level.grid_width + x.0 / 2..][..count]);
                 for (k, [first, second]) in [&mut *r, &mut *g, &mut *b].into_iter().enumerate() {
                     first.resize(count, 0.0);
                     second.resize(count, 0.0);
@@ -166,7 +174,14 @@ impl Guide for Pixels<'_> {
                 Source::Models(coarse) => {
                     // One model for the four samples of a cell would do a quarter of this, and costs 2 % of Grad.
                     for (rows, plane) in self.models.iter_mut().zip(&coarse.model) {
-                        stretch_pairs(plane, (coarse.wide, coarse.high), y, (x, count), rows, self.tmp);
+                        stretch_pairs(
+                            plane,
+                            (coarse.grid_width, coarse.grid_height),
+                            y,
+                            (x, count),
+                            rows,
+                            self.tmp,
+                        );
                     }
                     let model = self.models.each_ref().map(|m| m.each_ref().map(|v| &v[..count]));
                     for k in 0..2 {

@@ -52,14 +52,16 @@ pub enum Quality {
     Best,
 }
 
-/// Contrast after each level, coarsest first; the last also closes a one percent haze.
+/// Contrast after each level but the last, coarsest first.
 const CONTRAST: [f32; 2] = [1.9, 1.3];
+/// Contrast after the last level, which also closes a one percent haze.
 const LAST_CONTRAST: f32 = 1.02;
 /// Window radii in samples of the coarsest, the next and all further levels where 90 samples span the short side.
 const RADII: [f32; 3] = [3.0, 4.0, 2.5];
-/// From this size of the coarsest window's samples on, in pixels, and of the mask's, the finest level is at half the frame's
-/// resolution, at a quarter of the work; finer masks would lose by it (docs/refine.md).
+/// From this size of the coarsest window's samples on, in pixels, the finest level is at half the frame's resolution, at a
+/// quarter of the work.
 const HALF_FROM: f32 = 5.6;
+/// And from this size of the mask's samples on: finer masks would lose by it (docs/refine.md).
 const COARSE_MASK: f32 = 3.0;
 /// Smallest and largest radius of the coarsest windows in samples of the mask.
 const MASK_REACH: (f32, f32) = (5.0, 10.0);
@@ -83,8 +85,8 @@ struct Level {
     width: usize,
     height: usize,
     /// Cells.
-    wide: usize,
-    high: usize,
+    grid_width: usize,
+    grid_height: usize,
     window: Option<Window>,
     contrast: f32,
     /// alpha = model[0..3]·colour + model[3], by cell.
@@ -271,17 +273,17 @@ impl Refiner {
         for n in 0..count {
             let step = count - 1 - n; // 0 is the coarsest
             let scale = finest << n;
-            let (wide, high) = (width.div_ceil(2), height.div_ceil(2));
-            let zeros = || vec![0.0; wide * high];
+            let (grid_width, grid_height) = (width.div_ceil(2), height.div_ceil(2));
+            let zeros = || vec![0.0; grid_width * grid_height];
             let (mut cells, mut samples) = (Stretch::default(), Stretch::default());
-            cells.prepare(mask_w, w as f32 / (2 * scale) as f32, wide);
+            cells.prepare(mask_w, w as f32 / (2 * scale) as f32, grid_width);
             samples.prepare(mask_w, w as f32 / scale as f32, width);
             self.levels.push(Level {
                 scale,
                 width,
                 height,
-                wide,
-                high,
+                grid_width,
+                grid_height,
                 window: Some(Window::new(2.0 * RADII[step.min(2)] * ratio + 1.0)),
                 contrast: if n == 0 && count > 2 {
                     LAST_CONTRAST
@@ -292,7 +294,7 @@ impl Refiner {
                 cells,
                 samples,
             });
-            (width, height) = (wide, high);
+            (width, height) = (grid_width, grid_height);
         }
         self.strips.plan(w, h, finest, count);
         false

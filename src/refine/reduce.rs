@@ -265,13 +265,13 @@ mod tests {
                 let layout = format.layout();
                 for c in &layout.color[..layout.colors] {
                     for scale in [1usize, 2, 4] {
-                        let wide = w.div_ceil(scale);
+                        let scaled = w.div_ceil(scale);
                         for y in 0..h.div_ceil(scale) {
-                            let mut row = vec![0; wide];
+                            let mut row = vec![0; scaled];
                             component_row(&picture.frame(), c, scale, y, 0, &mut row);
-                            let mut part = vec![0; wide - wide / 3];
-                            component_row(&picture.frame(), c, scale, y, wide / 3, &mut part);
-                            assert_eq!(part, row[wide / 3..], "{format:?} {w}x{h}");
+                            let mut part = vec![0; scaled - scaled / 3];
+                            component_row(&picture.frame(), c, scale, y, scaled / 3, &mut part);
+                            assert_eq!(part, row[scaled / 3..], "{format:?} {w}x{h}");
                             for (x, &got) in row.iter().enumerate() {
                                 // Every pixel of the square has a sample; the last ones stand for those outside.
                                 let (mut sum, mut n) = (0.0, 0.0);

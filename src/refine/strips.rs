@@ -112,12 +112,12 @@ mod tests {
                     for (y, row) in plane.chunks_exact(w).enumerate() {
                         assert_eq!(strips.row(n, k, y), row, "{w}x{h} level {n} row {y}");
                     }
-                    let (wide, high) = (w.div_ceil(2), h.div_ceil(2));
-                    let mut next = vec![0; wide * high];
-                    for (y, row) in next.chunks_exact_mut(wide).enumerate() {
+                    let (half_w, half_h) = (w.div_ceil(2), h.div_ceil(2));
+                    let mut next = vec![0; half_w * half_h];
+                    for (y, row) in next.chunks_exact_mut(half_w).enumerate() {
                         halve_plane(&plane, w, h, y, 0, row);
                     }
-                    (plane, w, h) = (next, wide, high);
+                    (plane, w, h) = (next, half_w, half_h);
                 }
             }
         }

@@ -94,30 +94,31 @@ fn what_is_kept_leaves_the_rest_as_it_is() {
         let mask = disc(128, 72);
         // Of blocks that are smaller than those of refinement, as large, and larger.
         for side in [16, 32, 48] {
-            let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+            let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
             let (mut refiner, mut out) = (Refiner::new(), vec![0; w * h]);
             let run = |refiner: &mut Refiner, kept: Option<&[bool]>, out: &mut [u8]| {
-                let kept = kept.map(|blocks| Kept { side, wide, blocks });
+                let kept = kept.map(|blocks| Kept { side, grid_width, blocks });
                 refiner.refine_partly((&picture.frame(), &mask, 128, 72), Quality::Best, kept, out)
             };
             assert!(
-                !run(&mut refiner, Some(&vec![true; wide * high]), &mut out),
+                !run(&mut refiner, Some(&vec![true; grid_width * grid_height]), &mut out),
                 "there was nothing to keep"
             );
             let whole = out.clone();
             for seed in 1..9usize {
-                let blocks: Vec<bool> =
-                    (0..wide * high).map(|i| (i * 7919 + seed * 104_729) % 11 < seed + 2).collect();
+                let blocks: Vec<bool> = (0..grid_width * grid_height)
+                    .map(|i| (i * 7919 + seed * 104_729) % 11 < seed + 2)
+                    .collect();
                 out.fill(7);
                 assert!(run(&mut refiner, Some(&blocks), &mut out));
-                let made = (0..w * h).filter(|i| !blocks[i / w / side * wide + i % w / side]);
+                let made = (0..w * h).filter(|i| !blocks[i / w / side * grid_width + i % w / side]);
                 let off = made.filter(|i| out[*i] != whole[*i]).count();
                 assert_eq!(off, 0, "{w}x{h}, blocks of {side}, seed {seed}");
             }
             // Another quality keeps nothing.
             let of = (&picture.frame(), &mask[..], 128, 72);
-            let blocks = vec![true; wide * high];
-            let kept = Some(Kept { side, wide, blocks: &blocks });
+            let blocks = vec![true; grid_width * grid_height];
+            let kept = Some(Kept { side, grid_width, blocks: &blocks });
             assert!(!refiner.refine_partly(of, Quality::Fast, kept, &mut out));
             assert!(refiner.refine_partly(of, Quality::Fast, kept, &mut out));
             assert!(!refiner.refine_partly(of, Quality::None, kept, &mut out));

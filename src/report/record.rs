@@ -26,7 +26,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Incident {
     pub time: Option<SystemTime>,
-    /// Domain and name of the error, as in `resource-error/not-found`.
+    /// Domain and name of the error, as in `resource/not-found`.
     pub code: String,
     /// What the user was told.
     pub symptom: String,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// Steps of an octave; a value is known to a twelfth of itself.
 const STEPS: usize = 8;
+/// From a microsecond to two minutes.
 const OCTAVES: usize = 28;
 
 /// How often which time was seen, from a microsecond to two minutes, in memory of fixed size: 8 steps an octave, so

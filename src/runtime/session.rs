@@ -68,9 +68,9 @@ pub fn threads_of_a_run(length: u64, wanted: u32) -> usize {
 impl Session {
     /// Loads a network, for a provider that is named.
     ///
-    /// `device`: as in [`Target`](super::Target). `threads`: threads of one run, 0 for as many as the machine has cores (small networks: one). `exact`: no
-    /// bfloat16, also where it is faster. `low_priority`: other threads go first on a busy core, for streams that do not
-    /// wait for the network.
+    /// `device`: as in [`Target`](super::Target). `threads`: threads of one run, 0 for as many as the machine has cores
+    /// (small networks: one). `exact`: no bfloat16, also where it is faster. `low_priority`: other threads go first on
+    /// a busy core, for streams that do not wait for the network.
     ///
     /// # Errors
     /// [`ErrorKind::ModelInvalid`] with the runtime's own words, and [`ErrorKind::Runtime`] when there is no such device.

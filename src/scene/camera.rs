@@ -5,14 +5,16 @@ use rayon::prelude::*;
 use super::exposure;
 use super::memory::{KNOWN, Memory, QUARTERS, STEPS};
 
-/// The change of brightness, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
-/// more, all distances count as so many times less, up to the second.
+/// The change of luma, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
+/// more, all distances count as so many times less.
 const QUIET: f32 = 0.5;
+/// So many times less at most.
 const MOST_NOISE: f32 = 2.5;
-/// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still; how much of
-/// it has to be as before for the memory to be kept; and how many cells it takes to say so.
+/// The gradient, in levels from one cell's neighbour to the other, that shows whether a camera stands still.
 const TEXTURE: i32 = 4;
+/// How much of it has to be as before for the memory to be kept.
 const LOST: f32 = 0.8;
+/// How many cells with texture it takes to say so.
 const TELLING: usize = 30;
 /// How much of it has to be as before for the camera to stand still.
 const STILL: f32 = 0.9;
@@ -30,25 +32,25 @@ pub enum Camera {
 }
 
 impl Memory {
-    /// Whether the camera stands where it stood, as far as the cells show that of which `far` says that nothing of the
-    /// subject is near. Forgets the scene if it has moved.
-    pub fn judge(&mut self, far: impl Fn(usize, usize) -> bool + Copy) -> Camera {
-        self.follow_exposure(far);
-        let (wide, grey) = (self.wide, &self.cells.now[self.luma()]);
+    /// Judges the camera's motion from the cells that `away_from_subject` says are away from the subject. Forgets the scene if
+    /// it has moved.
+    pub fn judge(&mut self, away_from_subject: impl Fn(usize, usize) -> bool + Copy) -> Camera {
+        self.follow_exposure(away_from_subject);
+        let (grid_width, grey) = (self.grid_width, &self.cells.now[self.luma()]);
         let (mut all, mut same) = (0usize, 0usize);
-        // How much the brightness of cells without texture changes from one frame that is taken in to the next, in quarters of a
+        // How much the luma of cells without texture changes from one frame that is taken in to the next, in quarters of a
         // level. (Noise makes √6 times as much of twice a cell less its neighbours.)
         let mut bins = [0usize; 64];
         let mut flat = 0usize;
         let limit = self.limit();
-        for y in (1..self.high.saturating_sub(1)).step_by(EVERY.0) {
-            for x in (1..wide.saturating_sub(1)).step_by(EVERY.1).filter(|&x| far(x, y)) {
-                let at = y * wide + x;
+        for y in (1..self.grid_height.saturating_sub(1)).step_by(EVERY.0) {
+            for x in (1..grid_width.saturating_sub(1)).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
+                let at = y * grid_width + x;
                 let dx = i32::from(grey[at + 1]) - i32::from(grey[at - 1]);
-                let dy = i32::from(grey[at + wide]) - i32::from(grey[at - wide]);
+                let dy = i32::from(grey[at + grid_width]) - i32::from(grey[at - grid_width]);
                 if dx * dx + dy * dy > 16 * TEXTURE * TEXTURE {
                     all += 1;
-                    same += usize::from(self.cells.far[at] < limit);
+                    same += usize::from(self.cells.distance[at] < limit);
                 } else {
                     flat += 1;
                     // Beside its neighbours: what moves changes them alike.
@@ -77,14 +79,14 @@ impl Memory {
         if all >= TELLING && same as f32 >= STILL * all as f32 { Camera::Still } else { Camera::Unsure }
     }
 
-    /// Follows a change of the whole picture's brightness or tint, plane by plane a gain and an offset: the camera's
+    /// Follows a change of the whole picture's brightness or colour cast, plane by plane a gain and an offset: the camera's
     /// exposure or white balance, or a lamp's.
-    fn follow_exposure(&mut self, far: impl Fn(usize, usize) -> bool) {
-        let (wide, cells) = (self.wide, &self.cells);
+    fn follow_exposure(&mut self, away_from_subject: impl Fn(usize, usize) -> bool) {
+        let (grid_width, cells) = (self.grid_width, &self.cells);
         let mut pairs: [Vec<(f32, f32)>; 3] = Default::default();
-        for y in (1..self.high).step_by(EVERY.0) {
-            for x in (0..wide).step_by(EVERY.1).filter(|&x| far(x, y)) {
-                let at = y * wide + x;
+        for y in (1..self.grid_height).step_by(EVERY.0) {
+            for x in (0..grid_width).step_by(EVERY.1).filter(|&x| away_from_subject(x, y)) {
+                let at = y * grid_width + x;
                 if cells.run[at] >= 4 || cells.seen[at] >= KNOWN {
                     for (pairs, (now, mean)) in
                         pairs.iter_mut().zip(cells.now.iter().zip(&cells.mean)).take(self.planes)

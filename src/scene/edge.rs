@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::distance::{TINT, brightness_and_tints};
+use super::distance::{CHROMA_WEIGHT, luma_and_chroma};
 use super::memory::Memory;
 use super::sums::Sums;
 use crate::morphology::{dilate, erode};
@@ -13,23 +13,27 @@ use crate::simd::multiversion;
 
 /// Alpha from which on a cell and all around it are foreground.
 const FOREGROUND: u8 = 242;
-/// Up to this alpha a pixel counts as empty (less is taken away as haze), and from the next on as full. Below the third, a place that
-/// may be a shadow gets no more alpha than it had.
+/// Up to this alpha a pixel counts as empty: less is taken away as haze.
 const EMPTY: u8 = 8;
+/// From this alpha on a pixel counts as full.
 const FULL: u8 = 250;
+/// Below this alpha a place that may be a shadow gets no more than it had.
 const SHADOW: u8 = 128;
-/// Blocks of cells within which the foreground's colour is looked for: near by, and where there is none, farther.
+/// Blocks of cells within which the foreground's colour is looked for.
 const NEAR: usize = 1;
+/// The same where there is none so near.
 const FAR: usize = 3;
-/// The error of a sample's colour in levels, by noise; and of the foreground's.
+/// The error of a sample's colour in levels, by noise.
 const NOISE: f32 = 2.0;
+/// The error of the foreground's colour in levels.
 const NEAR_ERROR: f32 = 8.0;
 /// What of the variance of its first component near by counts for error.
 const VARIES: f32 = 0.25;
 /// What the distance from the line counts for as error.
 const OFF: f32 = 3.0;
-/// The variance of the matte's own error where it is half; and what part of it where it is sure.
+/// The variance of the matte's own error where alpha is a half.
 const ERROR: f32 = 0.09;
+/// What part of it is left where alpha is 0 or 1.
 const SURE: f32 = 0.05;
 
 /// Solves edges; keeps its buffers from frame to frame.
@@ -51,31 +55,31 @@ pub struct Edge {
 impl Edge {
     /// Solves `alpha`, rows of `width`.
     pub fn solve(&mut self, memory: &Memory, width: usize, alpha: &mut [u8]) {
-        let (wide, high) = memory.grid();
-        let n = wide * high;
+        let (grid_width, grid_height) = memory.grid();
+        let n = grid_width * grid_height;
         let side = 2 * memory.scale;
         for v in [&mut self.least, &mut self.most, &mut self.low, &mut self.tmp] {
             v.resize(n, 0);
         }
-        let parts = self.least.par_chunks_mut(wide).zip(self.most.par_chunks_mut(wide));
+        let parts = self.least.par_chunks_mut(grid_width).zip(self.most.par_chunks_mut(grid_width));
         parts.zip(alpha.par_chunks(width * side)).for_each_init(
             Default::default,
             |scratch, ((least, most), rows)| {
                 extremes(rows, width, side, least, most, scratch);
             },
         );
-        erode(&self.least, wide, 1, &mut self.low, &mut self.tmp);
+        erode(&self.least, grid_width, 1, &mut self.low, &mut self.tmp);
         let low = &self.low;
-        self.sums.fill((wide, high), |at| low[at] >= FOREGROUND, |at| memory.color(at));
+        self.sums.fill((grid_width, grid_height), |at| low[at] >= FOREGROUND, |at| memory.color(at));
         self.change.resize(4 * n, 0);
         self.changes.resize(n, 0);
         let (least, most, sums) = (&self.least, &self.most, &self.sums);
         let seen = &*alpha;
-        let parts = self.change.par_chunks_mut(4 * wide).zip(self.changes.par_chunks_mut(wide));
+        let parts = self.change.par_chunks_mut(4 * grid_width).zip(self.changes.par_chunks_mut(grid_width));
         parts.enumerate().for_each(|(y, (change, changes))| {
             change.fill(0);
             for (x, changes) in changes.iter_mut().enumerate() {
-                let at = y * wide + x;
+                let at = y * grid_width + x;
                 let band = most[at] > EMPTY && least[at] < FULL && memory.knows(at);
                 let shadow = most[at] < SHADOW && memory.shaded(at);
                 let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
@@ -88,24 +92,24 @@ impl Edge {
                 for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let (u, v) = (2 * x + column, 2 * y + row);
                     let was = mean(seen, width, memory.scale, u, v);
-                    let (now, behind) = memory.sample(v * 2 * wide + u);
+                    let (now, behind) = memory.sample(v * 2 * grid_width + u);
                     let solved = solve(memory, [now, behind, near], variance, was);
                     let solved = if shadow { solved.min(was) } else { solved };
-                    change[row * 2 * wide + u] = ((solved - was) * 255.0 * 64.0) as i16;
+                    change[row * 2 * grid_width + u] = ((solved - was) * 255.0 * 64.0) as i16;
                 }
             }
         });
         // Stretching reaches into the cells beside.
-        dilate(&self.changes, wide, 1, &mut self.low, &mut self.tmp);
+        dilate(&self.changes, grid_width, 1, &mut self.low, &mut self.tmp);
         let (change, near, scale) = (&self.change, &self.low, memory.scale);
-        let samples = (2 * wide, 2 * high);
-        alpha.par_chunks_mut(width * side).zip(near.par_chunks(wide)).enumerate().for_each_init(
+        let samples = (2 * grid_width, 2 * grid_height);
+        alpha.par_chunks_mut(width * side).zip(near.par_chunks(grid_width)).enumerate().for_each_init(
             Vec::new,
             |scratch, (y, (rows, near))| {
                 let mut x = 0;
                 while let Some(from) = near[x..].iter().position(|n| *n != 0) {
                     let from = x + from;
-                    x = near[from..].iter().position(|n| *n == 0).map_or(wide, |to| from + to);
+                    x = near[from..].iter().position(|n| *n == 0).map_or(grid_width, |to| from + to);
                     for (v, row) in rows.chunks_exact_mut(width).enumerate() {
                         let pixels = &mut row[from * side..(x * side).min(width)];
                         stretch(change, samples, scale, (2 * from, y * side + v), scratch, pixels);
@@ -120,8 +124,8 @@ impl Edge {
 fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], variance: f32, was: f32) -> f32 {
     let less = |a: [f32; 3], b: [f32; 3]| {
         let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-        let [y, u, v] = if memory.yuv() { d } else { brightness_and_tints(d) };
-        [y, TINT * u, TINT * v]
+        let [y, u, v] = if memory.yuv() { d } else { luma_and_chroma(d) };
+        [y, CHROMA_WEIGHT * u, CHROMA_WEIGHT * v]
     };
     let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
     let (line, here) = (less(near, behind), less(now, behind));

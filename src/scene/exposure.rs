@@ -1,10 +1,12 @@
 //! A change of exposure, as a gain and an offset of a plane.
 
-/// How much of what is compared has to be as before for that to be trusted, and how much there has to be.
+/// How much of what is compared has to be as before for that to be trusted.
 const TRUSTED: f32 = 0.9;
+/// How much there has to be to compare.
 const ENOUGH: usize = 100;
-/// The standard deviation of levels from which on a gain can be told, and the mean change of a level that is followed.
+/// The standard deviation of levels from which on a gain can be told.
 const FLAT: f64 = 3.0;
+/// The mean change of a level from which on it is followed.
 const STEP: f32 = 0.4;
 /// How far off the line, in levels, what belongs to the scene may lie: first, then, and in the end.
 const LIMITS: [f32; 3] = [24.0, 12.0, 8.0];

@@ -5,15 +5,17 @@ use rayon::prelude::*;
 use super::memory::{KNOWN, LONG, Memory, OPINIONS, ROWS, STEPS, TURNS};
 use crate::simd::multiversion;
 
-/// The network's mean opinion up to which a cell is background: at first, and how much more after so many frames.
+/// The network's mean opinion up to which a cell is background, at first.
 const EMPTY: f32 = 0.35;
+/// How much more that is later.
 const LATER: f32 = 0.25;
+/// After how many frames it begins to be more, and over how many it grows to that.
 const LATE: (f32, f32) = (8.0, 24.0);
-/// Frames for which something else has to be there, while the network says that it is nothing, to be the background;
-/// how many times as fast that goes where it stands still away from the subject.
+/// Frames for which something else has to be there, while the network says that it is nothing, to be the background.
 const RELEARN: u8 = 60;
+/// How many times as fast that goes where it stands still away from the subject.
 const APART: u8 = 3;
-/// Change of brightness from one frame to the next up to which it stands, in quarters of a level, in little noise.
+/// Change of luma from one frame to the next up to which it stands, in quarters of a level, in little noise.
 const STANDS: u16 = 16;
 /// Cells whose means follow together.
 const RUN: usize = 32;
@@ -23,15 +25,15 @@ const ANEW: i16 = i16::MIN;
 impl Memory {
     /// Learns: `raw` is the network's mask by cell, 0..1; `near` is 0 where nothing of the subject is near.
     pub fn learn(&mut self, raw: &[f32], near: &[u8]) {
-        let (wide, limit, planes) = (self.wide, self.limit(), self.planes);
-        let part = wide * ROWS;
+        let (grid_width, limit, planes) = (self.grid_width, self.limit(), self.planes);
+        let part = grid_width * ROWS;
         let (turn, luma) = (usize::from(self.frames), self.luma());
         let stands = (f32::from(STANDS) * self.noise) as u16;
         let k = &mut self.cells;
         let [a, b, c] = &mut self.mean;
         let rows = |m| <[i16]>::par_chunks_mut(m, 4 * part);
         // Planes that are not there have no parts; theirs are made up.
-        let parts = k.far.len().div_ceil(part);
+        let parts = k.distance.len().div_ceil(part);
         let mut spare: [Vec<i16>; 2] = Default::default();
         let [d, e] = &mut spare;
         if planes < 3 {
@@ -45,21 +47,21 @@ impl Memory {
         let [p, q, r] = &mut k.mean;
         let cell_means = p.par_chunks_mut(part).zip(q.par_chunks_mut(part)).zip(r.par_chunks_mut(part));
         let known = k.said.par_chunks_mut(part).zip(counts).zip(means.zip(cell_means));
-        let (far, grey, before, now) = (&k.far, &k.now[luma], &k.before, &self.now);
+        let (distance, grey, before, now) = (&k.distance, &k.now[luma], &k.before, &self.now);
         let cells_now = &k.now;
         known.enumerate().for_each_init(Vec::new, |scratch, (n, ((said, counts), (means, ((p, q), r))))| {
             let mut cell_means = [p, q, r];
             let (((run, seen), held), stood) = counts;
             let ((a, b), c) = means;
             let mut means = [a, b, c];
-            scratch.resize(3 * wide, 0i16);
-            let (rates, wider) = scratch.split_at_mut(wide);
-            for y in 0..said.len() / wide {
-                let cells = y * wide..(y + 1) * wide;
-                let all = n * part + y * wide;
-                let all = all..all + wide;
+            scratch.resize(3 * grid_width, 0i16);
+            let (rates, wider) = scratch.split_at_mut(grid_width);
+            for y in 0..said.len() / grid_width {
+                let cells = y * grid_width..(y + 1) * grid_width;
+                let all = n * part + y * grid_width;
+                let all = all..all + grid_width;
                 let seen_now = Seen {
-                    far: &far[all.clone()],
+                    distance: &distance[all.clone()],
                     raw: &raw[all.clone()],
                     near: &near[all.clone()],
                     grey: &grey[all.clone()],
@@ -78,12 +80,12 @@ impl Memory {
                     *rate *= if *run >= LONG { part } else { 1 };
                 });
                 twice(rates, wider);
-                for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * wide).step_by(2 * RUN)) {
+                for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * grid_width).step_by(2 * RUN)) {
                     if rates.iter().all(|r| *r == 0) {
                         continue;
                     }
                     for (mean, now) in means.iter_mut().zip(now).take(planes) {
-                        for row in [0, 2 * wide] {
+                        for row in [0, 2 * grid_width] {
                             let now = &now[4 * all.start + row + x..][..rates.len()];
                             follow(now, rates, &mut mean[4 * cells.start + row + x..][..rates.len()]);
                         }
@@ -97,12 +99,12 @@ impl Memory {
 /// What is seen of a row of cells; see [`Cells`](super::memory::Cells).
 #[derive(Clone, Copy)]
 struct Seen<'a> {
-    far: &'a [u8],
+    distance: &'a [u8],
     raw: &'a [f32],
     near: &'a [u8],
     grey: &'a [u16],
     before: &'a [u16],
-    /// The distance from which on a cell does not look the same, and the change of brightness up to which it stands.
+    /// The distance from which on a cell does not look the same, and the change of luma up to which it stands.
     limit: u8,
     stands: u16,
 }
@@ -112,7 +114,7 @@ multiversion! {
     fn learn(now: Seen<'_>, said: &mut [f32], counts: [&mut [u8]; 4], rates: &mut [i16]) {
         let n = rates.len();
         let [run, seen, held, stood] = counts.map(|v| &mut v[..n]);
-        let (far, raw, near, said) = (&now.far[..n], &now.raw[..n], &now.near[..n], &mut said[..n]);
+        let (distance, raw, near, said) = (&now.distance[..n], &now.raw[..n], &now.near[..n], &mut said[..n]);
         let (grey, before) = (&now.grey[..n], &now.before[..n]);
         for i in 0..n {
             let known = seen[i] >= KNOWN;
@@ -140,7 +142,7 @@ multiversion! {
             let rate = (32767.0 / f32::from(long.min(LONG)) + 8_388_608.0).to_bits() as i16;
             let rate = if learnt | !known { rate } else { 0 };
 
-            let other = far[i] >= now.limit;
+            let other = distance[i] >= now.limit;
             run[i] = if other { 0 } else { long };
             said[i] = if other { raw } else { opinion };
             held[i] = u8::from(!other & holds);

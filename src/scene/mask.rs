@@ -6,21 +6,23 @@ use rayon::prelude::*;
 use super::memory::Memory;
 use crate::morphology::{dilate, erode, quantise};
 
-/// Mask above which the subject is there, for what is learnt beside it; and how near beside it nothing is, in pixels of a
-/// 720p frame.
+/// Mask above which the subject is there, for what is learnt beside it.
 const SUBJECT: f32 = 0.7;
+/// So near beside it nothing is learnt, in pixels of a 720p frame.
 const MARGIN: f32 = 8.0;
-/// Mask up to which a place is far from the subject, which it is from so many pixels of a 720p frame on.
+/// Mask up to which nothing of the subject is there.
 const ANYTHING: u8 = 51;
-const FAR: f32 = 20.0;
+/// From so many pixels of a 720p frame on a place is away from the subject.
+const AWAY: f32 = 20.0;
 /// How much of a sample and of those around it has to be background for it to go: from, and how much more for all of it.
 const GOES: (f32, f32) = (0.3, 0.5);
 /// The same for what differs.
 const COMES: (f32, f32) = (0.2, 0.4);
-/// Mask from which on the subject is sure enough for others to hang together with it; how much of a sample has to
-/// differ to be part of it, and over how many samples that may go.
+/// Mask from which on the subject is sure enough for others to hang together with it.
 const SEED: f32 = 0.6;
+/// How much of a sample has to differ to be part of it.
 const PART: f32 = 0.5;
+/// Over how many samples that may go.
 const REACH: u8 = 14;
 /// Farther away something comes back as long as all that has come back makes the subject no larger than so many times
 /// what the network has lately called the subject, the largest; of which it forgets a part in each frame.
@@ -44,9 +46,11 @@ pub struct Corrector {
     spans: [Vec<(usize, usize)>; 2],
     /// The network's mask by cell.
     raw: Vec<f32>,
-    /// The most of the mask around each sample; not 0 around the subject; that by cell.
-    far: Vec<u8>,
+    /// The most of the mask within [`AWAY`] of each sample.
+    dilated: Vec<u8>,
+    /// Not 0 around the subject, by sample of the mask.
     around: Vec<u8>,
+    /// The same by cell.
     near: Vec<u8>,
     tmp: [Vec<u8>; 2],
     /// How far cells are background, and how far they differ from it, 0 to 255.
@@ -70,19 +74,19 @@ impl Corrector {
     }
 
     /// Takes in the network's mask.
-    pub fn take(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
-        let ((mw, mh), (wide, high)) = (size, cells);
+    pub fn update(&mut self, mask: &[f32], size: (usize, usize), cells: (usize, usize)) {
+        let ((mw, mh), (grid_width, grid_height)) = (size, cells);
         if (self.size, self.cells) != (size, cells) {
             (self.size, self.cells) = (size, cells);
             let place = |cells: usize, samples: usize| {
                 (0..cells).map(move |i| (2 * i + 1) * samples / (2 * cells)).collect::<Vec<_>>()
             };
-            (self.across, self.down) = (place(wide, mw), place(high, mh));
+            (self.across, self.down) = (place(grid_width, mw), place(grid_height, mh));
             let span = |samples: usize, cells: usize| {
                 let end = |i: usize| ((i + 1) * cells).div_ceil(samples).min(cells);
                 (0..samples).map(move |i| (i * cells / samples, end(i))).collect::<Vec<_>>()
             };
-            self.spans = [span(mw, wide), span(mh, high)];
+            self.spans = [span(mw, grid_width), span(mh, grid_height)];
         }
         let subject = mask.iter().filter(|m| **m > SEED).count() as f32 / mask.len() as f32;
         self.most = subject.max(self.most * (1.0 - SHRINKS));
@@ -90,10 +94,10 @@ impl Corrector {
         let [own, tmp] = &mut self.tmp;
         own.resize(mask.len(), 0);
         tmp.resize(mask.len(), 0);
-        self.far.resize(mask.len(), 0);
+        self.dilated.resize(mask.len(), 0);
         self.around.resize(mask.len(), 0);
         quantise(mask, own);
-        dilate(own, mw, in_samples(FAR, size), &mut self.far, tmp);
+        dilate(own, mw, in_samples(AWAY, size), &mut self.dilated, tmp);
     }
 
     /// The network's mask by cell.
@@ -101,9 +105,9 @@ impl Corrector {
         &self.raw
     }
 
-    /// Whether the subject is far from a cell.
-    pub fn far(&self, x: usize, y: usize) -> bool {
-        self.far[self.down[y] * self.size.0 + self.across[x]] < ANYTHING
+    /// Whether a cell is away from the subject.
+    pub fn is_away_from_subject(&self, x: usize, y: usize) -> bool {
+        self.dilated[self.down[y] * self.size.0 + self.across[x]] < ANYTHING
     }
 
     /// Not 0 where the subject is near, by cell.
@@ -124,17 +128,17 @@ impl Corrector {
     /// Corrects the mask.
     pub fn correct(&mut self, memory: &Memory, mask: &mut [f32]) {
         let (mw, mh) = self.size;
-        let wide = self.cells.0;
+        let grid_width = self.cells.0;
         self.same.resize(mask.len(), 0.0);
         self.other.resize(mask.len(), 0.0);
-        let cells = wide * self.cells.1;
+        let cells = grid_width * self.cells.1;
         let [same, other] = &mut self.compared;
         same.resize(cells, 0);
         other.resize(cells, 0);
-        let rows = same.par_chunks_mut(wide * ROWS).zip(other.par_chunks_mut(wide * ROWS));
+        let rows = same.par_chunks_mut(grid_width * ROWS).zip(other.par_chunks_mut(grid_width * ROWS));
         rows.enumerate().for_each(|(part, (same, other))| {
             for (y, (same, other)) in
-                same.chunks_exact_mut(wide).zip(other.chunks_exact_mut(wide)).enumerate()
+                same.chunks_exact_mut(grid_width).zip(other.chunks_exact_mut(grid_width)).enumerate()
             {
                 memory.compared(part * ROWS + y, same, other);
             }
@@ -147,8 +151,8 @@ impl Corrector {
                 let (top, bottom) = down[part * ROWS + v];
                 for (out, plane) in [same, other].into_iter().zip(compared) {
                     sums.clear();
-                    sums.resize(wide, 0u32);
-                    for row in plane[top * wide..bottom * wide].chunks_exact(wide) {
+                    sums.resize(grid_width, 0u32);
+                    for row in plane[top * grid_width..bottom * grid_width].chunks_exact(grid_width) {
                         sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
                     }
                     for (out, &(left, right)) in out.iter_mut().zip(across) {

@@ -18,7 +18,7 @@ pub(super) const QUARTERS: f32 = 4.0;
 pub(super) const KNOWN: u8 = 6;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
-/// Rows of cells of which one takes in a frame, where the mean goes over that many.
+/// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
 pub(super) const TURNS: usize = 4;
 /// Frames over which the network's opinion is averaged, at most.
 pub(super) const OPINIONS: u8 = 250;
@@ -29,7 +29,7 @@ pub(super) const ROWS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Cells {
     /// How far the frame is from the mean, in quarters of a level.
-    pub far: Vec<u8>,
+    pub distance: Vec<u8>,
     /// Not 0 where it is the mean in a shadow.
     pub shade: Vec<u8>,
     /// The network's mean opinion over the frames for which the cell has looked the same; how many these are, up to
@@ -42,7 +42,7 @@ pub(super) struct Cells {
     pub held: Vec<u8>,
     /// For how many frames something else has been there that the network takes for nothing.
     pub stood: Vec<u8>,
-    /// The frame's colours there, and the brightness of the one taken in before, in quarters of a level; the background's in [`STEPS`].
+    /// The frame's colours there, and the luma of the one taken in before, in quarters of a level; the background's in [`STEPS`].
     pub now: [Vec<u16>; 3],
     pub before: Vec<u16>,
     pub mean: [Vec<i16>; 3],
@@ -50,15 +50,20 @@ pub(super) struct Cells {
 
 impl Cells {
     fn resize(&mut self, n: usize) {
-        for v in
-            [&mut self.far, &mut self.shade, &mut self.run, &mut self.seen, &mut self.held, &mut self.stood]
-        {
+        for v in [
+            &mut self.distance,
+            &mut self.shade,
+            &mut self.run,
+            &mut self.seen,
+            &mut self.held,
+            &mut self.stood,
+        ] {
             v.clear();
             v.resize(n, 0);
         }
         self.said.clear();
         self.said.resize(n, 0.0);
-        // Planes that are not there have no tint: 128 in quarters.
+        // Planes that are not there have no chroma: 128 in quarters.
         for v in self.now.iter_mut().chain([&mut self.before]) {
             v.clear();
             v.resize(n, 512);
@@ -84,12 +89,12 @@ pub struct Memory {
     pub(super) kind: Option<(Format, usize, usize)>,
     /// Frame pixels in a sample, across.
     pub scale: usize,
-    pub(super) wide: usize,
-    pub(super) high: usize,
-    /// Colour planes: three, or one; whether they are brightness and tints.
+    pub(super) grid_width: usize,
+    pub(super) grid_height: usize,
+    /// Colour planes: three, or one; whether they are luma and chroma.
     pub(super) planes: usize,
     pub(super) yuv: bool,
-    /// The brightness of black.
+    /// The luma of black.
     pub(super) black: f32,
     /// The frame, and the background in [`STEPS`], by sample.
     pub(super) now: [Vec<u8>; 3],
@@ -109,7 +114,7 @@ impl Memory {
 
     /// Cells across and down.
     pub fn grid(&self) -> (usize, usize) {
-        (self.wide, self.high)
+        (self.grid_width, self.grid_height)
     }
 
     /// Whether it is about frames of this kind.
@@ -122,7 +127,7 @@ impl Memory {
         self.planes
     }
 
-    /// Whether colours are brightness and tints.
+    /// Whether colours are luma and chroma.
     pub fn yuv(&self) -> bool {
         self.yuv
     }
@@ -133,11 +138,11 @@ impl Memory {
     }
 
     /// Takes in a frame, and finds how far it is from the background.
-    pub fn take(&mut self, frame: &Frame<'_>) {
+    pub fn update(&mut self, frame: &Frame<'_>) {
         if !self.fits(frame) {
             self.resize(frame);
         }
-        let (width, layout, scale) = (2 * self.wide, frame.format.layout(), self.scale);
+        let (width, layout, scale) = (2 * self.grid_width, frame.format.layout(), self.scale);
         for (c, now) in layout.color[..self.planes].iter().zip(&mut self.now) {
             now.par_chunks_mut(width * 2 * ROWS).enumerate().for_each(|(part, rows)| {
                 for (y, row) in rows.chunks_exact_mut(width).enumerate() {
@@ -148,7 +153,7 @@ impl Memory {
         let luma = self.luma();
         std::mem::swap(&mut self.cells.now[luma], &mut self.cells.before);
         for (now, out) in self.now.iter().zip(&mut self.cells.now).take(self.planes) {
-            let rows = out.par_chunks_mut(self.wide * ROWS).zip(now.par_chunks(2 * width * ROWS));
+            let rows = out.par_chunks_mut(self.grid_width * ROWS).zip(now.par_chunks(2 * width * ROWS));
             rows.for_each(|(out, rows)| {
                 for (out, rows) in out.chunks_exact_mut(width / 2).zip(rows.chunks_exact(2 * width)) {
                     fours(rows, out);
@@ -164,7 +169,7 @@ impl Memory {
         self.compare();
     }
 
-    /// The plane that stands for brightness: itself, or green.
+    /// The luma plane; of RGB green, which stands for it.
     pub(super) fn luma(&self) -> usize {
         usize::from(!self.yuv)
     }
@@ -186,11 +191,11 @@ impl Memory {
         self.kind = Some((frame.format, w, h));
         self.frames = 0;
         self.scale = luma_scale(w, h);
-        (self.wide, self.high) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
+        (self.grid_width, self.grid_height) = (w.div_ceil(2 * self.scale), h.div_ceil(2 * self.scale));
         self.planes = frame.format.layout().colors;
         self.yuv = frame.format.is_yuv() || self.planes == 1;
         self.black = frame.color.scale().1;
-        let cells = self.wide * self.high;
+        let cells = self.grid_width * self.grid_height;
         self.cells.resize(cells);
         for (k, now) in self.now.iter_mut().enumerate() {
             now.clear();

@@ -5,7 +5,8 @@
 //! differs from it and hangs together with the subject (`mask`); and on the refined matte's edges, where the frame's
 //! colour is a mix of the remembered background and the near foreground, so that alpha follows (`edge`).
 //!
-//! Nothing is known of a scene until it has stood still for some frames, and all is forgotten when the camera moves.
+//! Nothing is known of a scene until it has stood still for some frames, and what it looked like is forgotten when the camera
+//! moves; its noise and the count of frames go on.
 
 mod camera;
 mod distance;
@@ -43,9 +44,9 @@ pub struct Scene {
     pass: u32,
 }
 
-/// Of a camera that has moved for so many frames, one frame in so many is looked at, until it stands: there is nothing
-/// to remember.
+/// For so many frames a camera has moved before not all of its frames are looked at.
 const MOVES: u32 = 4;
+/// Of these one in so many is, until the camera stands: there is nothing to remember.
 const ONE_IN: u32 = 4;
 
 impl Scene {
@@ -75,9 +76,9 @@ impl Scene {
             return;
         }
         in_pool(|| {
-            self.memory.take(frame);
-            self.corrector.take(mask, (mask_w, mask_h), self.memory.grid());
-            let camera = self.memory.judge(|x, y| self.corrector.far(x, y));
+            self.memory.update(frame);
+            self.corrector.update(mask, (mask_w, mask_h), self.memory.grid());
+            let camera = self.memory.judge(|x, y| self.corrector.is_away_from_subject(x, y));
             self.trusted = camera == Camera::Still;
             if camera == Camera::Moved {
                 self.moved += 1;

@@ -23,21 +23,21 @@ pub struct Coverage {
 impl Coverage {
     /// Finds how much each cell counts: 1 where all around it is known, 0 where it is not.
     pub(super) fn look(&mut self, memory: &Memory) {
-        let (wide, high) = memory.grid();
-        let known = |x: usize, y: usize| f32::from(u8::from(memory.knows(y * wide + x)));
+        let (grid_width, grid_height) = memory.grid();
+        let known = |x: usize, y: usize| f32::from(u8::from(memory.knows(y * grid_width + x)));
         self.rows.clear();
-        for y in 0..high {
-            self.rows.extend((0..wide).map(|x| {
-                let (from, to) = (x.saturating_sub(FADE), (x + FADE).min(wide - 1));
+        for y in 0..grid_height {
+            self.rows.extend((0..grid_width).map(|x| {
+                let (from, to) = (x.saturating_sub(FADE), (x + FADE).min(grid_width - 1));
                 (from..=to).map(|x| known(x, y)).sum::<f32>() / (to - from + 1) as f32
             }));
         }
         self.weights.clear();
-        for y in 0..high {
-            let (from, to) = (y.saturating_sub(FADE), (y + FADE).min(high - 1));
+        for y in 0..grid_height {
+            let (from, to) = (y.saturating_sub(FADE), (y + FADE).min(grid_height - 1));
             let (rows, count) = (&self.rows, (to - from + 1) as f32);
-            self.weights.extend((0..wide).map(|x| {
-                let around = (from..=to).map(|y| rows[y * wide + x]).sum::<f32>() / count;
+            self.weights.extend((0..grid_width).map(|x| {
+                let around = (from..=to).map(|y| rows[y * grid_width + x]).sum::<f32>() / count;
                 // Half of it, where the border is straight.
                 known(x, y) * (2.0 * around - 1.0).clamp(0.0, 1.0)
             }));
@@ -108,26 +108,26 @@ fn place(at: usize, sub: u32, scale: usize, samples: usize) -> (usize, f32) {
 impl Coverage {
     /// The samples of a component for a row of it; whether any of them counts.
     fn line(&self, memory: &Memory, k: usize, (vsub, y): (u32, usize), line: &mut Line) -> bool {
-        let (cells, high) = memory.grid();
-        let wide = 2 * cells;
-        let (top, f) = place(y, vsub, memory.scale, 2 * high);
+        let (cells, grid_height) = memory.grid();
+        let grid_width = 2 * cells;
+        let (top, f) = place(y, vsub, memory.scale, 2 * grid_height);
         line.weights.clear();
-        line.weights.resize(wide, 0.0);
+        line.weights.resize(grid_width, 0.0);
         line.values.clear();
-        line.values.resize(wide, 0.0);
+        line.values.resize(grid_width, 0.0);
         let mut some = false;
-        for (v, part) in [(top, 1.0 - f), ((top + 1).min(2 * high - 1), f)] {
+        for (v, part) in [(top, 1.0 - f), ((top + 1).min(2 * grid_height - 1), f)] {
             let weights = &self.weights[v / 2 * cells..][..cells];
             if part == 0.0 || weights.iter().all(|w| *w == 0.0) {
                 continue;
             }
             some = true;
-            let at = v * wide;
+            let at = v * grid_width;
             let value = |u: usize| match self.converted[k].get(at + u) {
                 Some(v) => *v,
                 None => f32::from(memory.means()[k][at + u]) / f32::from(STEPS),
             };
-            for u in 0..wide {
+            for u in 0..grid_width {
                 let weight = part * weights[u / 2];
                 line.weights[u] += weight;
                 line.values[u] += weight * value(u);

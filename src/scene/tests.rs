@@ -22,7 +22,7 @@ impl Noise {
 
 type Color = [f32; 3];
 
-/// A room with texture in brightness and tints.
+/// A room with texture in luma and chroma.
 fn room(x: f32, y: f32) -> Color {
     let wave = |a: f32, b: f32| ((x * a).sin() + (y * b).cos()) * 0.5;
     [120.0 + 50.0 * wave(0.11, 0.07), 128.0 + 16.0 * wave(0.03, 0.05), 128.0 - 12.0 * wave(0.05, 0.02)]
@@ -225,7 +225,7 @@ fn a_shadow_beside_the_subject_is_none_of_it() {
     let area = [shadow[0] + 8.0, shadow[1], shadow[2], shadow[3]];
     scene.correct(&p.frame(), &mut corrected, MW, MH);
     assert!(mean(&corrected, area) < 0.05, "{}", mean(&corrected, area));
-    // As much darker, and of another tint: something is there.
+    // As much darker, and of another chroma: something is there.
     let other = |x, y| {
         let [l, u, v] = behind(x, y);
         if in_box(x, y, shadow) { [l, u + 30.0, v - 30.0] } else { [l, u, v] }

@@ -1,13 +1,15 @@
 //! A mask and its frame's colours in cells, the parts that hang together, and what grows from them.
 
 use crate::frame::Frame;
-use crate::matte::{Mask, Sampler};
+use crate::mask::Mask;
+use crate::sample::Sampler;
 use std::collections::VecDeque;
 
 /// Cells along the frame's longer side: as many as the coarsest network has samples.
 const LONGER: usize = 256;
-/// Mask from which on a cell is a subject's, and up to which nothing is there.
+/// Mask from which on a cell is a subject's.
 const SOLID: f32 = 0.5;
+/// Mask up to which nothing is there.
 const NOTHING: f32 = 0.02;
 /// A part of fewer cells than this share of all is no subject.
 const SPECK: f32 = 0.002;
@@ -36,7 +38,7 @@ pub struct Cells {
 
 impl Cells {
     /// Takes a mask, and the frame that it is of.
-    pub fn take(&mut self, mask: &Mask, frame: &Frame<'_>) {
+    pub fn update(&mut self, mask: &Mask, frame: &Frame<'_>) {
         let longer = frame.width.max(frame.height).max(1);
         let side = |n: usize| ((n * LONGER) as f64 / longer as f64).round().max(1.0) as usize;
         (self.width, self.height) = (side(frame.width), side(frame.height));

@@ -6,18 +6,21 @@
 use super::cells::Cells;
 use super::colors::Colors;
 
-/// So far from where they should be somebody is looked for, in cells; and how much each cell further off has to gain, as a part of
-/// theirs.
+/// So far from where they should be somebody is looked for, in cells.
 const REACH: isize = 3;
+/// How much each cell further off has to gain, as a part of theirs.
 const OFF: f32 = 0.01;
-/// So many cells further away weigh as much as a colour that is e times as frequent, up to so many.
+/// So many cells further away weigh as much as a colour that is e times as frequent.
 const STEP: f32 = 3.0;
+/// Cells further away than this weigh no more.
 const FAR: u8 = 12;
-/// The most that a colour weighs, and what it weighs to stand behind another.
+/// The most that a colour weighs.
 const MOST_COLOR: f32 = 3.0;
+/// What it weighs to stand behind another.
 const BEHIND: f32 = 4.0;
-/// How much each neighbour weighs who is the other's, and how often neighbours are asked.
+/// How much each neighbour weighs who is the other's.
 const NEIGHBOUR: f32 = 0.4;
+/// How often neighbours are asked.
 const ROUNDS: usize = 3;
 
 /// Cells, and which colour each has.

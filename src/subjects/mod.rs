@@ -14,23 +14,26 @@ mod track;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use cells::{Cells, NOBODY};
 use std::fmt;
 use track::{Track, Tracks};
 
 /// Whoever is chosen for their size is chosen anew when they have not been seen in so many masks, or another has been
-/// larger by a half in so many.
+/// larger in so many.
 const PATIENCE: u32 = 30;
+/// So many times larger that other one has to be.
 const LARGER: f32 = 1.5;
 /// Who is chosen for a place that is further from them than this part of the frame's width makes room for somebody whom the network
-/// finds only later, if they are nearer by as much in one of their first masks.
+/// finds only later, if they are nearer by as much.
 const NEARER: f32 = 0.08;
+/// In one of so many masks that they are first seen in.
 const COMES: u32 = 3;
 /// More of what was kept than this part of it is given up only where others are kept.
 const GIVEN_UP: f32 = 0.15;
-/// Most of a subject is in a box from this part of it on, and as good as all from that.
+/// Most of a subject is in a box from this part of it on.
 const MOSTLY: f32 = 0.5;
+/// As good as all of it is from this part on.
 const WHOLLY: f32 = 0.85;
 /// A detector's box is so much wider than what it has found, at each side and as a part of its size.
 const PADDING: f32 = 0.08;
@@ -234,7 +237,7 @@ impl Subjects {
             self.regions = Default::default();
         }
         let before = (self.cells.width, self.cells.height);
-        self.cells.take(mask, frame);
+        self.cells.update(mask, frame);
         if before != (self.cells.width, self.cells.height) {
             self.reset();
         }

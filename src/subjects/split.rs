@@ -1,9 +1,9 @@
 //! Where a part of the mask that is one piece is several people: below the gap between two heads, and else where it is narrow
 //! between two that stand side by side.
 //!
-//! The latter by a watershed of the distance to the outline (Vincent & Soille: Watersheds in digital spaces, PAMI 13 (6), 1991), whose basins
-//! stay apart only if the neck between them is narrow, neither is a limb, and neither stands on the other: a head on its
-//! shoulders has a narrow neck, too.
+//! The latter by a watershed of the distance to the outline (Vincent & Soille: Watersheds in digital spaces, PAMI 13
+//! (6), 1991), whose basins stay apart only if the neck between them is narrow, neither is a limb, and neither stands
+//! on the other: a head on its shoulders has a narrow neck, too.
 
 use super::cells::Cells;
 
@@ -14,13 +14,15 @@ pub const LIMB: f32 = 0.2;
 /// One stands on the other if so much of the narrower one's width is below or above the wider one.
 const STACKED: f32 = 0.5;
 
-/// A head is at least so many cells wide, and at least so wide as a part of the part's height; the narrowest of several is at
-/// least so wide as a part of the widest: a fist is not.
+/// A head is at least so many cells wide.
 const LEAST_HEAD: usize = 5;
+/// It is at least so wide as a part of the part's height.
 const HEAD: f32 = 0.06;
+/// The narrowest of several is at least so wide as a part of the widest: a fist is not.
 const LIKE: f32 = 0.55;
-/// From a head it goes down on both sides by so much of its width at least, and the next one is so many widths away.
+/// From a head it goes down on both sides by so much of its width at least.
 const DROP: f32 = 0.5;
+/// The next head is so many widths away at least.
 const APART: f32 = 1.0;
 /// The gap between two is where it is no more than this part of the height less deep than at its deepest.
 const SLACK: f32 = 0.1;

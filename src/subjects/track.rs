@@ -15,28 +15,33 @@ const BRIEFLY: u32 = 4;
 const BACK: f32 = 0.25;
 /// Who has come back has at least so much of their colours in common with who left.
 const ALIKE: f32 = 0.5;
-/// Who has come is looked at for so many masks, from so much of them on.
+/// Who has come is looked at for so many masks.
 const STRANGE: u32 = 60;
+/// They are looked at from so much of them on, as a part of who left.
 const ENOUGH: f32 = 0.25;
 /// A part of the mask may be somebody's who was in this part of it, or in whose place it has this part.
 const CLAIM: f32 = 0.2;
-/// For so many masks somebody is waited for behind another, who goes on as they went, and more slowly with each.
+/// For so many masks somebody is waited for behind another, who goes on as they went.
 const HIDES: u32 = 90;
+/// They go more slowly with each, by this factor.
 const SLOWS: f32 = 0.95;
 /// A part of the mask that is larger by this than who was there has somebody else in it.
 const GROWN: f32 = 1.5;
-/// Of one who falls apart, a part of this share is another, or one so far away, as a part of the frame.
+/// Of one who falls apart, a part of this share is another.
 const ANOTHER: f32 = 0.3;
+/// And so is one so far away, as a part of the frame.
 const ASTRAY: f32 = 0.08;
-/// Who was not seen in so many masks before, and stands on somebody in one part of the mask, was theirs: a head that came into the
-/// frame beside its shoulders.
+/// Who was not seen in so many masks before may be a part of somebody: a head that came into the frame beside its shoulders.
 const YOUNG: u32 = 15;
+/// If they were seen apart in no more masks than this.
 const HARDLY: u32 = 3;
+/// And if they stand on somebody, and are no more than this part of them.
 const PIECE: f32 = 0.35;
 /// So many cells from others somebody is sure to be themselves.
 const CORE: u8 = 10;
-/// What is no further than so many cells from somebody and so much smaller is theirs.
+/// A small part no further than so many cells from somebody is theirs.
 const NEAR: u8 = 6;
+/// If it is smaller than this part of them.
 const SMALL: f32 = 0.15;
 
 /// Somebody who is seen, or was.

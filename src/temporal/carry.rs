@@ -9,28 +9,31 @@ use rayon::prelude::*;
 
 use super::field::fetch;
 use super::motion::{self, Motion};
-use super::view::{Pair, Tints, View, pairs};
+use super::view::{Chroma, Pair, View, pairs};
 use super::{luma_scale, readable};
 use crate::frame::Frame;
 use crate::morphology::{dilate, erode, quantise};
 
-/// Side of a block in samples of the luma that motion is looked for in, and of a cell, which chooses among the
-/// motions of the blocks around it.
+/// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
+/// Side of a cell, which chooses among the motions of the blocks around it.
 const CELL: usize = 4;
 /// A cell is compared with this many samples around it at each side.
 const MARGIN: usize = 2;
+/// Side of what is compared.
 const PATCH: usize = CELL + 2 * MARGIN;
 // What the sums are made for.
 const _: () = assert!(PATCH == 8);
-/// Mean difference of luma (0..255) up to which a cell has been found, and from which it has not.
+/// Mean difference of luma (0..255) up to which a cell has been found.
 const FOUND: u32 = 5;
+/// Mean difference of luma from which on it has not.
 const LOST: u32 = 16;
-/// How grey the mask becomes where nothing was found, near an edge of it; and how near, in samples of the mask.
+/// How grey the mask becomes where nothing was found, near an edge of it.
 const GREY: f32 = 0.6;
+/// How near that is, in samples of the mask.
 const NEAR: usize = 6;
-/// Mean difference of a tint that makes it another one.
-const OTHER_TINT: u32 = 4;
+/// Mean difference of a chroma plane that makes it another colour.
+const OTHER_CHROMA: u32 = 4;
 /// Frames that can wait for their mask at the same time.
 const TRACKS: usize = 4;
 
@@ -88,7 +91,7 @@ impl Carrier {
         }
         std::mem::swap(&mut self.now, &mut self.before);
         std::mem::swap(&mut self.motion, &mut self.motion_before);
-        self.now.take(frame, self.scale);
+        self.now.update(frame, self.scale);
         if !std::mem::replace(&mut self.started, true) {
             self.motion.fill(Motion::default());
             return;
@@ -201,20 +204,20 @@ impl Carrier {
     /// The motion of each block.
     fn search(&mut self) {
         let [lw, lh] = self.luma;
-        let wide = lw.div_ceil(BLOCK);
-        let (luma, tints) = pairs(&self.now, &self.before);
+        let grid_width = lw.div_ceil(BLOCK);
+        let (luma, chroma) = pairs(&self.now, &self.before);
         let was = &self.motion_before;
-        self.motion.par_chunks_mut(wide).enumerate().for_each(|(by, motion)| {
+        self.motion.par_chunks_mut(grid_width).enumerate().for_each(|(by, motion)| {
             let mut last = Motion::default();
             for (bx, motion) in motion.iter_mut().enumerate() {
                 let (x, y) = (bx * BLOCK, by * BLOCK);
                 let area = [x, y, BLOCK.min(lw - x), BLOCK.min(lh - y)];
-                let at = by * wide + bx;
-                let seeds = motion::seeds(was, at, wide, last);
+                let at = by * grid_width + bx;
+                let seeds = motion::seeds(was, at, grid_width, last);
                 last = motion::search(luma, &[], area, &seeds);
-                // Where brightness fits and the tints do not, they are what tells things apart.
-                if motion::differs(tints.all(), area, last, OTHER_TINT) {
-                    last = motion::search(luma, tints.all(), area, &seeds);
+                // Where luma fits and chroma does not, chroma is what tells things apart.
+                if motion::differs(chroma.all(), area, last, OTHER_CHROMA) {
+                    last = motion::search(luma, chroma.all(), area, &seeds);
                 }
                 *motion = last;
             }
@@ -224,10 +227,11 @@ impl Carrier {
     /// Of the motions of its block and those around, each cell takes the one that fits it best.
     fn choose(&mut self) {
         let ([lw, lh], [cw, ch]) = (self.luma, self.cells);
-        let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
-        let ((luma, tints), motion) = (pairs(&self.now, &self.before), &self.motion);
-        // Samples that a difference is summed over, the tints' by what they count.
-        let samples = PATCH * PATCH + tints.all().len() * motion::TINT as usize * (PATCH / 2).pow(2);
+        let (grid_width, grid_height) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
+        let ((luma, chroma), motion) = (pairs(&self.now, &self.before), &self.motion);
+        // Samples that a difference is summed over, those of chroma by what they count.
+        let samples =
+            PATCH * PATCH + chroma.all().len() * motion::CHROMA_WEIGHT as usize * (PATCH / 2).pow(2);
         let weight = samples as u32;
         let rows = self.step.par_chunks_mut(cw).zip(self.doubt.par_chunks_mut(cw));
         rows.enumerate().for_each(|(cy, (step, doubt))| {
@@ -236,22 +240,22 @@ impl Carrier {
             for (cx, (step, doubt)) in step.iter_mut().zip(doubt).enumerate() {
                 let bx = cx * CELL / BLOCK;
                 let left = (cx * CELL).saturating_sub(MARGIN).min(lw.saturating_sub(PATCH));
-                let own = motion[by * wide + bx];
-                // As above: most cells need no look at the tints but this one.
+                let own = motion[by * grid_width + bx];
+                // As above: most cells need no look at chroma but this one.
                 let area = [left, top, PATCH.min(lw), PATCH.min(lh)];
-                let tinted = motion::differs(tints.all(), area, own, OTHER_TINT);
-                let cost = |m: Motion| -> u32 { difference(luma, tints, tinted, left, top, m) };
+                let uses_chroma = motion::differs(chroma.all(), area, own, OTHER_CHROMA);
+                let cost = |m: Motion| -> u32 { difference(luma, chroma, uses_chroma, left, top, m) };
                 let mut best = (cost(own), own);
                 // The blocks that the cell is near to, and standing still.
                 let side = |c: usize, b: usize, n: usize| match c % (BLOCK / CELL) {
                     0 | 1 => b.saturating_sub(1),
                     _ => (b + 1).min(n - 1),
                 };
-                let (sx, sy) = (side(cx, bx, wide), side(cy, by, high.min(ch)));
+                let (sx, sy) = (side(cx, bx, grid_width), side(cy, by, grid_height.min(ch)));
                 let others = [
-                    motion[by * wide + sx],
-                    motion[sy * wide + bx],
-                    motion[sy * wide + sx],
+                    motion[by * grid_width + sx],
+                    motion[sy * grid_width + bx],
+                    motion[sy * grid_width + sx],
                     Motion::default(),
                 ];
                 for m in others {
@@ -264,7 +268,7 @@ impl Carrier {
                     }
                 }
                 *step = [best.1.x, best.1.y];
-                let mean = best.0 / if tinted { weight } else { (PATCH * PATCH) as u32 };
+                let mean = best.0 / if uses_chroma { weight } else { (PATCH * PATCH) as u32 };
                 *doubt = ((mean.clamp(FOUND, LOST) - FOUND) * 255 / (LOST - FOUND)) as u8;
             }
         });
@@ -297,20 +301,27 @@ fn lengthen(track: &mut Track, spare: &mut Vec<Track>, step: &[[i16; 2]], doubt:
     spare.push(next);
 }
 
-/// The sum of absolute differences between a patch and where it was, in brightness, and in the tints if they count.
-fn difference(luma: Pair<'_>, tints: Tints<'_>, tinted: bool, left: usize, top: usize, m: Motion) -> u32 {
+/// The sum of absolute differences between a patch and where it was, in luma, and in chroma if it counts.
+fn difference(
+    luma: Pair<'_>,
+    chroma: Chroma<'_>,
+    uses_chroma: bool,
+    left: usize,
+    top: usize,
+    m: Motion,
+) -> u32 {
     let (now, before) = luma;
     let sum = patch_difference::<PATCH>(now.data, before.data, now.width, now.height, left, top, m);
-    if !tinted {
+    if !uses_chroma {
         return sum;
     }
     let half = Motion { x: m.x / 2, y: m.y / 2 };
-    let tints = tints.all().iter().map(|(now, before)| {
+    let chroma = chroma.all().iter().map(|(now, before)| {
         let (w, h) = (now.width, now.height);
         let [x, y] = [(left / 2, w), (top / 2, h)].map(|(at, n)| at.min(n.saturating_sub(PATCH / 2)));
         patch_difference::<{ PATCH / 2 }>(now.data, before.data, w, h, x, y, half)
     });
-    sum + motion::TINT * tints.sum::<u32>()
+    sum + motion::CHROMA_WEIGHT * chroma.sum::<u32>()
 }
 
 /// The sum of absolute differences between a patch of `SIDE²`, which is [`PATCH`] or half of it, and where it was, to the
@@ -417,8 +428,8 @@ mod tests {
     fn a_mask_follows_a_disc_that_is_as_bright_as_the_ground() {
         let (w, h) = (1280, 720);
         for plane in [1, 2] {
-            // Brightness, and one of the tints, are the same everywhere; in the other the disc and the ground differ.
-            let tinted = |x: f32, y: f32| {
+            // Luma, and one of the chroma planes, are the same everywhere; in the other the disc and the ground differ.
+            let coloured = |x: f32, y: f32| {
                 let (bright, mask) = scene(w, h, x, y);
                 let mut p = Picture::new(Format::I420, w, h);
                 p.planes.iter_mut().for_each(|(data, _)| data.fill(110));
@@ -431,12 +442,12 @@ mod tests {
                 (p, mask)
             };
             let mut carrier = Carrier::new();
-            let (first, mask) = tinted(150.0, 160.0);
+            let (first, mask) = coloured(150.0, 160.0);
             carrier.advance(&first.frame());
             carrier.mark(0);
             let mut out = Vec::new();
             for n in 1..=6 {
-                let (frame, truth) = tinted(150.0 + 9.0 * n as f32, 160.0 + 3.0 * n as f32);
+                let (frame, truth) = coloured(150.0 + 9.0 * n as f32, 160.0 + 3.0 * n as f32);
                 carrier.advance(&frame.frame());
                 carrier.carry(0, &mask, w / 8, h / 8, &mut out);
                 let (carried, left) = (wrong(&out, &truth), wrong(&mask, &truth));

@@ -3,8 +3,9 @@
 use super::readable;
 use crate::frame::Frame;
 
-/// Parts of the picture, across and down.
+/// Parts of the picture, across.
 const COLUMNS: usize = 32;
+/// Parts of the picture, down.
 const ROWS: usize = 18;
 /// Pixels of a part that are looked at, across and down.
 const LOOKS: usize = 8;
@@ -83,7 +84,7 @@ mod tests {
             data[y * *stride + 100..][..10].fill(255);
         }
         assert!(change.since_kept(&second.frame()).unwrap() > 0.2);
-        // The same in a tint alone.
+        // The same in one chroma plane alone.
         let mut third = first.clone();
         let (data, stride) = &mut third.planes[2];
         for y in 25..30 {

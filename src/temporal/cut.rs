@@ -2,9 +2,11 @@
 
 use crate::frame::Frame;
 
+/// Parts of the picture, across and down; each has its histogram.
 const CELLS: usize = 3;
+/// Bins of a histogram.
 const BINS: usize = 32;
-/// Share of the picture that must change its brightness.
+/// Share of the picture that must change its luma.
 const CHANGE: f32 = 0.4;
 /// And how many times the usual change that must be: a shaky camera is not a series of cuts.
 const USUAL: f32 = 2.5;
@@ -49,7 +51,7 @@ impl CutDetector {
         let Some(last) = self.last.replace(now) else { return false };
         let (mut moved, mut all) = (0, 0);
         for (now, last) in now.iter().zip(&last) {
-            // A small shift in brightness moves counts to a neighbouring bin: so pairs of bins are compared, most of
+            // A small shift in luma moves counts to a neighbouring bin: so pairs of bins are compared, most of
             // which hold both.
             let wide = |h: &[u32; BINS], b: usize| h[b] + h[(b + 1).min(BINS - 1)];
             moved += (0..BINS - 1).map(|b| wide(now, b).abs_diff(wide(last, b))).sum::<u32>();

@@ -5,22 +5,23 @@ use rayon::prelude::*;
 use super::BLOCK;
 use super::motion::{self, Motion};
 use super::still::Still;
-use super::view::{Grey, Pair, Tints, View, pairs};
+use super::view::{Chroma, Grey, Pair, View, pairs};
 use crate::simd::multiversion;
 
-/// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same, and from which it is
-/// not.
+/// Difference of luma (0..255, a mean of nine samples) up to which the picture is the same.
 const SAME: i32 = 3;
+/// Difference of luma from which on it is another.
 const OTHER: i32 = 7;
-/// Both grow by this factor for each level of noise (its median), and by the other at most.
+/// Both grow by this factor for each level of noise (its median).
 const BESIDE_NOISE: f32 = 2.8;
+/// By this factor they grow at most.
 const MOST: f32 = 3.0;
 
 /// The motion of a frame's blocks, as far as it has been asked for. Blocks lie in rows.
 #[derive(Debug, Default)]
 pub struct Field {
     /// Blocks in a row.
-    wide: usize,
+    grid_width: usize,
     /// By block: how it moved, and whether that is known yet.
     pub motion: Vec<Motion>,
     pub known: Vec<bool>,
@@ -33,8 +34,8 @@ pub struct Field {
 impl Field {
     /// Nothing is known of a frame of `w · h` samples of luma.
     pub fn clear(&mut self, w: usize, h: usize) {
-        self.wide = w.div_ceil(BLOCK);
-        let blocks = self.wide * h.div_ceil(BLOCK);
+        self.grid_width = w.div_ceil(BLOCK);
+        let blocks = self.grid_width * h.div_ceil(BLOCK);
         self.known.clear();
         self.known.resize(blocks, false);
         self.motion.clear();
@@ -53,12 +54,12 @@ impl Field {
         noise: f32,
         wanted: impl Fn(usize, usize) -> bool + Sync,
     ) {
-        let (luma, tints) = pairs(now, there);
-        let (lw, lh, wide) = (luma.0.width, luma.0.height, self.wide);
+        let (luma, chroma) = pairs(now, there);
+        let (lw, lh, grid_width) = (luma.0.width, luma.0.height, self.grid_width);
         let limits = Limits::of(noise);
-        let rows = self.motion.par_chunks_mut(wide).zip(self.known.par_chunks_mut(wide));
-        let rows = rows.zip(self.sure.par_chunks_mut(wide));
-        rows.zip(self.same.par_chunks_mut(wide * BLOCK * BLOCK)).enumerate().for_each(
+        let rows = self.motion.par_chunks_mut(grid_width).zip(self.known.par_chunks_mut(grid_width));
+        let rows = rows.zip(self.sure.par_chunks_mut(grid_width));
+        rows.zip(self.same.par_chunks_mut(grid_width * BLOCK * BLOCK)).enumerate().for_each(
             |(by, (((motion, known), all), same))| {
                 let mut last = Motion::default();
                 for (bx, same) in same.chunks_exact_mut(BLOCK * BLOCK).enumerate() {
@@ -72,12 +73,12 @@ impl Field {
                         // Noise may look like motion.
                         Motion::default()
                     } else {
-                        let seeds = motion::seeds(was, by * wide + bx, wide, last);
-                        // Things of equal brightness do not move for it; that they look otherwise is seen below.
+                        let seeds = motion::seeds(was, by * grid_width + bx, grid_width, last);
+                        // Things of equal luma do not move for it; that they look otherwise is seen below.
                         motion::search(luma, &[], area, &seeds)
                     };
                     motion[bx] = last;
-                    agree_in_all(luma, tints, area, last, limits, same);
+                    agree_in_all(luma, chroma, area, last, limits, same);
                     all[bx] = sure(area, same);
                 }
             },
@@ -142,8 +143,9 @@ fn agree((now, before): Pair<'_>, [x, y, w, h]: motion::Area, m: Motion, limits:
     }
 }
 
-/// Samples of a block and one more at each side; and of a row of that, with some that nobody reads.
+/// Samples of a block and one more at each side.
 const SIDE: usize = BLOCK + 2;
+/// Samples of a row of that, with some that nobody reads.
 const PADDED: usize = 32;
 
 /// `SIDE` + 1 rows of `PADDED` samples and the step from one to the next: of the plane where they lie in it, else a copy in
@@ -169,10 +171,10 @@ fn around<'a>(
     (copy, PADDED)
 }
 
-/// As [`agree`], in brightness and in both tints: what differs in one is another thing.
+/// As [`agree`], in luma and in both chroma planes: what differs in one is another thing.
 fn agree_in_all(
     luma: Pair<'_>,
-    tints: Tints<'_>,
+    chroma: Chroma<'_>,
     area: motion::Area,
     m: Motion,
     limits: Limits,
@@ -180,15 +182,15 @@ fn agree_in_all(
 ) {
     agree(luma, area, m, limits, out);
     // Most blocks are done with that.
-    if !motion::differs(tints.all(), area, m, 1) {
+    if !motion::differs(chroma.all(), area, m, 1) {
         return;
     }
     let [.., w, h] = area;
     let half = motion::halved(area);
     let part = Motion { x: m.x / 2, y: m.y / 2 };
     let mut same = [0u8; BLOCK * BLOCK];
-    for &tint in tints.all() {
-        agree(tint, half, part, limits, &mut same);
+    for &plane in chroma.all() {
+        agree(plane, half, part, limits, &mut same);
         for (v, out) in out.chunks_exact_mut(BLOCK).enumerate().take(h) {
             for (u, out) in out.iter_mut().enumerate().take(w) {
                 *out = (*out).min(same[v / 2 * BLOCK + u / 2]);

@@ -37,15 +37,17 @@ use view::{View, unshared};
 
 /// Side of a block in samples of the luma that motion is looked for in.
 const BLOCK: usize = 16;
-/// Change of the mask that waits for confirmation, and frames that it waits.
+/// Change of the mask that waits for confirmation.
 const JUMP: f32 = 0.4;
+/// Frames that it waits.
 const WAIT: u8 = 2;
-/// By this factor the mask's past counts less where the picture moves than where it stands still, if a sample of the mask spans
-/// [`COARSE`] pixels of a 720p frame. In finer masks it counts less still: a fraction of a pixel, to which motion is known, is
-/// more of their samples.
+/// By this factor the mask's past counts less where the picture moves than where it stands still, in masks as coarse as
+/// [`COARSE`].
 const MOVING: f32 = 0.6;
 /// The same for masks that a [`FrameWindow`] has made of frames on both sides: these follow the motion already.
 const MOVING_AHEAD: f32 = 0.8;
+/// Pixels of a 720p frame that a sample of a coarse mask spans. The past of finer masks counts less still where the picture
+/// moves: motion is known to a fraction of a pixel, which is more of their samples.
 const COARSE: f32 = 5.0;
 /// The past's weight at the default strength.
 const USUAL: f32 = 0.84;
@@ -53,13 +55,16 @@ const USUAL: f32 = 0.84;
 const LONGER: f32 = 10.0;
 /// Frames after the scene has come to rest that count alike.
 const FIRST: u8 = 12;
-/// What the network has to say otherwise on average over so many frames to be heard there.
+/// Mean disagreement of the network, over [`LASTING`] frames, that overrides the mask that is held where the scene stands
+/// still.
 const INSISTS: f32 = 0.25;
+/// Frames that the network's mean opinion goes over.
 const LASTING: f32 = 8.0;
-/// How sure it has to be to be heard at once, where it was of the same mind before.
+/// How near to 0 or 1 the network's mean opinion has to be for a mask that is nearer still to be followed at once.
 const SURE: f32 = 0.05;
-/// For how many frames it is followed then, and the past's weight meanwhile.
+/// Frames for which a network that has insisted is followed.
 const FREE: u8 = 16;
+/// The past's weight in these frames, at most.
 const HEARD: f32 = 0.5;
 /// Change of the matte, of 255, up to which it is held for long: more than that is more than noise.
 const QUIET: i32 = 16;
@@ -161,17 +166,17 @@ impl Smoother {
         weight(strength).filter(|_| readable(frame))?;
         in_pool(|| {
             self.look(frame);
-            self.still.take(&self.now);
+            self.still.update(&self.now);
         });
         self.begun = true;
         let Self { field, still, now, before, motion_before, .. } = self;
         self.started.then_some(Steps { field, still, views: (now, before), was: motion_before })
     }
 
-    /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement.
-    /// `strength` runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that
-    /// noise falls to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask that does not hold as much as
-    /// its size says is left alone.
+    /// Smooths the network's mask (0..1, `mask_w · mask_h`, spanning the frame) in place, before refinement. `strength`
+    /// runs from 0, off, to 1; the past's weight where nothing moves is 1 − (1 − strength)², so that noise falls
+    /// to about 0.3 of itself at 0.6, and up to 0.984 where nothing has moved for long. Sizes that change reset; a mask
+    /// that does not hold as much as its size says is left alone.
     pub fn smooth_mask(
         &mut self,
         frame: &Frame<'_>,
@@ -187,7 +192,7 @@ impl Smoother {
         if !std::mem::take(&mut self.begun) {
             in_pool(|| {
                 self.look(frame);
-                self.still.take(&self.now);
+                self.still.update(&self.now);
             });
         }
         self.rest.disturb();
@@ -218,7 +223,7 @@ impl Smoother {
     /// cannot keep to that says so by [`Smoother::keep_nothing`].
     pub(crate) fn kept(&self) -> Option<Kept<'_>> {
         let (side, blocks) = (BLOCK * self.scale, self.rest.kept());
-        (!blocks.is_empty()).then(|| Kept { side, wide: self.width.div_ceil(side), blocks })
+        (!blocks.is_empty()).then(|| Kept { side, grid_width: self.width.div_ceil(side), blocks })
     }
 
     /// Puts what is kept of the last matte into this one (tight rows of the frame's size).
@@ -226,7 +231,7 @@ impl Smoother {
         let Some(kept) = self.kept().filter(|_| alpha.len() == self.alpha.len()) else { return };
         let (w, side) = (self.width, kept.side);
         for (by, (alpha, past)) in alpha.chunks_mut(side * w).zip(self.alpha.chunks(side * w)).enumerate() {
-            restore(alpha, past, w, side, &kept.blocks[by * kept.wide..]);
+            restore(alpha, past, w, side, &kept.blocks[by * kept.grid_width..]);
         }
     }
 
@@ -274,7 +279,7 @@ impl Smoother {
         }
         match seen {
             Some(view) if view.is_of(frame, self.scale) => self.now = view,
-            _ => unshared(&mut self.now).take(frame, self.scale),
+            _ => unshared(&mut self.now).update(frame, self.scale),
         }
         self.field.clear(w.div_ceil(self.scale), h.div_ceil(self.scale));
         self.asked.clear();
@@ -306,7 +311,7 @@ impl Smoother {
         let (w, h, scale) = (self.width, self.height, self.scale);
         let (mw, mh) = self.mask_size;
         let side = BLOCK * scale;
-        let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+        let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
         // Where a sample's centre lies in luma.
         let place = |u: usize, size: usize, samples: usize| {
             ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
@@ -316,7 +321,7 @@ impl Smoother {
         columns.extend((0..mw).map(|u| place(u, w, mw)));
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
-        wanted.resize(wide * high, false);
+        wanted.resize(grid_width * grid_height, false);
         ACC.with_borrow_mut(|acc| {
             acc.clear();
             acc.resize(mw, 0);
@@ -324,15 +329,15 @@ impl Smoother {
             for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
                 let by = place(v, h, mh) / BLOCK;
                 if by != at {
-                    mark(acc, &columns, &mut wanted[at * wide..][..wide]);
+                    mark(acc, &columns, &mut wanted[at * grid_width..][..grid_width]);
                     acc.fill(0);
                     at = by;
                 }
                 unsure(row, past, acc);
             }
-            mark(acc, &columns, &mut wanted[at * wide..][..wide]);
+            mark(acc, &columns, &mut wanted[at * grid_width..][..grid_width]);
         });
-        self.track(|bx, by| wanted[by * wide + bx]);
+        self.track(|bx, by| wanted[by * grid_width + bx]);
         self.asked.copy_from_slice(&wanted);
         self.wanted = wanted;
         let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
@@ -351,7 +356,7 @@ impl Smoother {
             for (row, (((mask, waiting), otherwise), free)) in rows.enumerate() {
                 let v = n * (part / mw) + row;
                 let y = place(v, h, mh);
-                let blocks = y / BLOCK * wide;
+                let blocks = y / BLOCK * grid_width;
                 let samples = columns.iter().zip(mask).zip(waiting).zip(otherwise).zip(free);
                 for (u, ((((&x, here), wait), otherwise), free)) in samples.enumerate() {
                     let block = blocks + x / BLOCK;
@@ -396,16 +401,16 @@ impl Smoother {
     fn blend_matte(&mut self, alpha: &mut [u8], weight: f32) {
         let (w, h, scale) = (self.width, self.height, self.scale);
         let side = BLOCK * scale;
-        let wide = w.div_ceil(side);
+        let grid_width = w.div_ceil(side);
         let past = &self.alpha;
         let mut busy = std::mem::take(&mut self.wanted);
         busy.clear();
         busy.resize(self.field.known.len(), false);
         let parts = alpha.par_chunks_mut(side * w).zip(past.par_chunks(side * w));
-        let parts = busy.par_chunks_mut(wide).zip(self.mixed.par_chunks_mut(wide)).zip(parts);
+        let parts = busy.par_chunks_mut(grid_width).zip(self.mixed.par_chunks_mut(grid_width)).zip(parts);
         let kept = self.rest.kept();
         parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
-            let kept = kept.get(by * wide..).unwrap_or_default();
+            let kept = kept.get(by * grid_width..).unwrap_or_default();
             restore(alpha, past, w, side, kept);
             ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
             // A block that is of one value, and was of the same, has nothing to do; nor has one that is kept.
@@ -416,7 +421,7 @@ impl Smoother {
                 *was = now;
             }
         });
-        self.track(|bx, by| busy[by * wide + bx]);
+        self.track(|bx, by| busy[by * grid_width + bx]);
         self.asked.iter_mut().zip(&busy).for_each(|(asked, busy)| *asked |= busy);
         let Field { motion, same, sure, .. } = &self.field;
         let asked = &self.asked;
@@ -425,12 +430,13 @@ impl Smoother {
             let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
             weight * (1.0 - far / STILL).max(0.0) * sure[at]
         };
-        let high = asked.len() / wide;
+        let grid_height = asked.len() / grid_width;
         // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
         // none keeps more of the past than it would by itself.
         let corner = |cx: usize, cy: usize| {
-            let around = (cy.saturating_sub(1)..(cy + 1).min(high))
-                .flat_map(|y| (cx.saturating_sub(1)..(cx + 1).min(wide)).map(move |x| y * wide + x));
+            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height)).flat_map(|y| {
+                (cx.saturating_sub(1)..(cx + 1).min(grid_width)).map(move |x| y * grid_width + x)
+            });
             around.filter(|&at| asked[at]).map(block).fold(f32::MAX, f32::min).min(weight)
         };
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
@@ -447,11 +453,11 @@ impl Smoother {
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
             let (mut keep, mut hold) = ([0u8; BLOCK * 4], [0u8; BLOCK * 4]);
-            for bx in (0..wide).filter(|bx| busy[by * wide + bx]) {
+            for bx in (0..grid_width).filter(|bx| busy[by * grid_width + bx]) {
                 let corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| corner(bx + x, by + y));
                 let weighs = corners.iter().any(|c| *c > 0.0);
                 let x = bx * side..((bx + 1) * side).min(w);
-                let same = &same[(by * wide + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
+                let same = &same[(by * grid_width + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
                 for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
                     let (row, past) = (&mut row[x.clone()], &mut past[x.clone()]);
                     if weighs {
@@ -462,7 +468,7 @@ impl Smoother {
                             let down = at(y / scale);
                             let (left, right) = (a + (c - a) * down, b + (d - b) * down);
                             let mut held = [0.0; BLOCK];
-                            if holds && motion[by * wide + bx] == Motion::default() {
+                            if holds && motion[by * grid_width + bx] == Motion::default() {
                                 // What is held of the mask is of the matte.
                                 let v = (by * BLOCK + y / scale).min(lh - 1);
                                 let ages = &still.ages(v)[bx * BLOCK / 2..];
@@ -477,8 +483,8 @@ impl Smoother {
                                     }
                                 }
                             }
-                            let wide = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
-                            for (x, ((keep, hold), &held)) in wide.zip(&held).enumerate() {
+                            let strips = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
+                            for (x, ((keep, hold), &held)) in strips.zip(&held).enumerate() {
                                 let (same, usual) = (f32::from(same[x]), left + (right - left) * at(x));
                                 keep.fill((same * usual + 0.5) as u8);
                                 hold.fill((same * usual.max(held) + 0.5) as u8);
@@ -532,7 +538,7 @@ fn readable(frame: &Frame<'_>) -> bool {
     frame.width > 0 && frame.height > 0 && frame.holds(&guide(frame))
 }
 
-/// The component that stands for brightness: luma, or green.
+/// The luma component; of RGB green, which stands for it.
 fn guide(frame: &Frame<'_>) -> Component {
     let layout = frame.format.layout();
     layout.color[if frame.format.is_yuv() || layout.colors == 1 { 0 } else { 1 }]

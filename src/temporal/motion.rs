@@ -19,8 +19,8 @@ impl Motion {
 
 /// Price of a sample of displacement, in summed differences: noise must not pay for motion.
 const PRICE: u32 = 8;
-/// What a sample of a tint counts for, against one of brightness.
-pub const TINT: u32 = 2;
+/// What a sample of chroma counts for, against one of luma.
+pub const CHROMA_WEIGHT: u32 = 2;
 /// Standing still wins if it costs no more than this a sample over the best.
 const STILL_BONUS: f32 = 0.75;
 
@@ -35,17 +35,17 @@ pub fn halved([x, y, w, h]: Area) -> Area {
     [x / 2, y / 2, w.div_ceil(2), h.div_ceil(2)]
 }
 
-/// Where block `at` may have gone: where it and its neighbours, in rows of `wide`, went before, and where the one beside
+/// Where block `at` may have gone: where it and its neighbours, in rows of `grid_width`, went before, and where the one beside
 /// it goes now.
-pub fn seeds(before: &[Motion], at: usize, wide: usize, beside: Motion) -> [Motion; 6] {
+pub fn seeds(before: &[Motion], at: usize, grid_width: usize, beside: Motion) -> [Motion; 6] {
     let near = |i: Option<usize>| i.and_then(|i| before.get(i)).copied().unwrap_or_default();
     [
         beside,
         near(Some(at)),
         near(at.checked_sub(1)),
         near(Some(at + 1)),
-        near(at.checked_sub(wide)),
-        near(Some(at + wide)),
+        near(at.checked_sub(grid_width)),
+        near(Some(at + grid_width)),
     ]
 }
 
@@ -54,18 +54,18 @@ pub fn seeds(before: &[Motion], at: usize, wide: usize, beside: Motion) -> [Moti
 /// VCIP 2002), to a quarter sample by a symmetric V through the sums beside the best (Haller & Nayar's equiangular
 /// line fit).
 ///
-/// `luma`: brightness now and before; `tints`: if they count as well, at half the size.
-pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
+/// `luma`: now and before; `chroma`: if it counts as well, at half the size.
+pub fn search(luma: Pair<'_>, chroma: &[Pair<'_>], area: Area, seeds: &[Motion]) -> Motion {
     let cost = |(x, y): (i32, i32)| -> u32 {
         let Some(sum) = sad(luma.0, luma.1, area, x, y) else { return u32::MAX };
         let half = halved(area);
         // A quarter as many samples, and of less contrast.
-        let tints: u32 = tints
+        let chroma: u32 = chroma
             .iter()
             .filter_map(|&(now, before)| sad(now, before, half, x.div_euclid(2), y.div_euclid(2)))
-            .map(|sum| TINT * sum)
+            .map(|sum| CHROMA_WEIGHT * sum)
             .sum();
-        sum + tints + PRICE * (x.unsigned_abs() + y.unsigned_abs())
+        sum + chroma + PRICE * (x.unsigned_abs() + y.unsigned_abs())
     };
     let still = cost((0, 0));
     let mut best = ((0, 0), still);
@@ -107,12 +107,12 @@ pub fn search(luma: Pair<'_>, tints: &[Pair<'_>], area: Area, seeds: &[Motion]) 
     Motion { x: (4 * x + fx) as i16, y: (4 * y + fy) as i16 }
 }
 
-/// Whether tints, at half the size, differ by more than `mean` a sample where a motion of brightness leads.
-pub fn differs(tints: &[Pair<'_>], area: Area, m: Motion, mean: u32) -> bool {
+/// Whether chroma planes, at half the size, differ by more than `mean` a sample where a motion of luma leads.
+pub fn differs(chroma: &[Pair<'_>], area: Area, m: Motion, mean: u32) -> bool {
     let half = halved(area);
     let (x, y) = ((i32::from(m.x) + 2) >> 2, (i32::from(m.y) + 2) >> 2);
     let most = mean * (half[2] * half[3]) as u32;
-    tints.iter().any(|&(now, before)| {
+    chroma.iter().any(|&(now, before)| {
         sad(now, before, half, x.div_euclid(2), y.div_euclid(2)).is_some_and(|sum| sum > most)
     })
 }
@@ -134,13 +134,13 @@ fn sad(now: Grey<'_>, before: Grey<'_>, [x, y, w, h]: Area, dx: i32, dy: i32) ->
 }
 
 macro_rules! sad {
-    ($name:ident, $wide:literal) => {
+    ($name:ident, $width:literal) => {
         multiversion! {
             /// The sum of absolute differences of two rectangles; `size` is width, height and stride.
             pub fn $name(a: &[u8], b: &[u8], size: (usize, usize, usize)) -> u32 {
                 let mut sum = 0;
                 for row in 0..size.1 {
-                    let (a, b) = (&a[row * size.2..][..$wide], &b[row * size.2..][..$wide]);
+                    let (a, b) = (&a[row * size.2..][..$width], &b[row * size.2..][..$width]);
                     let mut part = 0u16;
                     for (&a, &b) in a.iter().zip(b) {
                         part += u16::from(a.abs_diff(b));

@@ -8,14 +8,15 @@ use super::still::Still;
 const AGE: u8 = 8;
 /// Change of the mask from which on a block's matte is made anew.
 const CHANGE: f32 = 0.05;
-/// Every so many frames it is made anew in any case, some rows of blocks at a time.
+/// Every so many frames it is made anew in any case.
 const ROUND: usize = 8;
+/// Rows of blocks that are made anew together.
 const ROWS: usize = 4;
 
 /// Finds the blocks, frame by frame.
 #[derive(Debug, Default)]
 pub struct Rest {
-    wide: usize,
+    grid_width: usize,
     /// What is kept of this frame; empty if nothing is.
     kept: Vec<bool>,
     calm: Vec<bool>,
@@ -46,12 +47,12 @@ impl Rest {
         &self.kept
     }
 
-    /// Finds what is kept of a frame whose brightness is looked at in `luma` samples.
+    /// Finds what is kept of a frame whose luma is looked at in `luma` samples.
     pub fn find(&mut self, still: &Still, (lw, lh): (usize, usize), now: &Steadied<'_>) {
         let (mw, mh) = now.size;
-        let (wide, high) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
+        let (grid_width, grid_height) = (lw.div_ceil(BLOCK), lh.div_ceil(BLOCK));
         self.round += 1;
-        self.wide = wide;
+        self.grid_width = grid_width;
         let place = |n: usize, l: usize| (0..n).map(move |u| (2 * u + 1) * l / (2 * n) / BLOCK);
         self.columns.clear();
         self.columns.extend(place(mw, lw));
@@ -64,9 +65,9 @@ impl Rest {
         }
         for v in [&mut self.kept, &mut self.calm, &mut self.wide_calm] {
             v.clear();
-            v.resize(wide * high, true);
+            v.resize(grid_width * grid_height, true);
         }
-        for (by, calm) in self.calm.chunks_exact_mut(wide).enumerate() {
+        for (by, calm) in self.calm.chunks_exact_mut(grid_width).enumerate() {
             for y in (by * BLOCK..((by + 1) * BLOCK).min(lh)).step_by(2) {
                 for (calm, ages) in calm.iter_mut().zip(still.ages(y).chunks(BLOCK / 2)) {
                     *calm &= ages.iter().all(|age| *age >= AGE);
@@ -76,25 +77,26 @@ impl Rest {
         let samples =
             now.mask.chunks_exact(mw).zip(self.made_of.chunks_exact(mw)).zip(now.free.chunks_exact(mw));
         for (((mask, made_of), free), by) in samples.zip(&self.rows) {
-            let calm = &mut self.calm[by * wide..][..wide];
+            let calm = &mut self.calm[by * grid_width..][..grid_width];
             for (((m, was), free), bx) in mask.iter().zip(made_of).zip(free).zip(&self.columns) {
                 // Not so where nothing was made yet, either.
                 calm[*bx] &= (m - was).abs() <= CHANGE && *free == 0;
             }
         }
         // With all that are beside it, whose changes its edges would follow.
-        for (calm, out) in self.calm.chunks_exact(wide).zip(self.wide_calm.chunks_exact_mut(wide)) {
+        for (calm, out) in self.calm.chunks_exact(grid_width).zip(self.wide_calm.chunks_exact_mut(grid_width))
+        {
             for (bx, out) in out.iter_mut().enumerate() {
-                *out = calm[bx.saturating_sub(1)..(bx + 2).min(wide)].iter().all(|c| *c);
+                *out = calm[bx.saturating_sub(1)..(bx + 2).min(grid_width)].iter().all(|c| *c);
             }
         }
-        for (by, kept) in self.kept.chunks_exact_mut(wide).enumerate() {
+        for (by, kept) in self.kept.chunks_exact_mut(grid_width).enumerate() {
             if (by / ROWS + self.round).is_multiple_of(ROUND) {
                 kept.fill(false);
                 continue;
             }
-            for near in by.saturating_sub(1)..(by + 2).min(high) {
-                kept.iter_mut().zip(&self.wide_calm[near * wide..]).for_each(|(k, c)| *k &= c);
+            for near in by.saturating_sub(1)..(by + 2).min(grid_height) {
+                kept.iter_mut().zip(&self.wide_calm[near * grid_width..]).for_each(|(k, c)| *k &= c);
             }
         }
     }
@@ -111,7 +113,7 @@ impl Rest {
         for ((made_of, mask), by) in
             self.made_of.chunks_exact_mut(mw).zip(mask.chunks_exact(mw)).zip(&self.rows)
         {
-            let kept = &self.kept[by * self.wide..][..self.wide];
+            let kept = &self.kept[by * self.grid_width..][..self.grid_width];
             for ((was, m), bx) in made_of.iter_mut().zip(mask).zip(&self.columns) {
                 *was = if kept[*bx] { *was } else { *m };
             }

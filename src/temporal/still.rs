@@ -10,26 +10,32 @@ use crate::simd::multiversion;
 
 /// Frames that the mean goes over, at most.
 pub const LONG: u8 = 64;
-/// Difference from the mean (0..255, averaged over 3×3 cells) up to which a cell stands still, in medians of the noise,
-/// and at least; twice as much is another thing at once, what lies between is one if it stays.
+/// Difference from the mean (0..255, averaged over 3×3 cells) up to which a cell stands still, in medians of the noise; twice as
+/// much is another thing at once, what lies between is one if it stays.
 const OVER_NOISE: f32 = 7.0;
+/// The least that this difference is, however little noise there is.
 const LEAST: f32 = 1.5;
-/// The noise that is taken for some while none is known, and the most that is; how fast that changes.
+/// Noise that is assumed until it is measured.
 const USUAL: f32 = 0.75;
+/// The most noise that is believed.
 const MOST: f32 = 1.5;
+/// Share of a new measurement in the noise.
 const CHANGE: f32 = 0.125;
 /// What nine in ten differ by, in medians.
 const NINE_IN_TEN: f32 = 2.44;
-/// Steps of a level in which means are kept, and of those in which differences are.
+/// Steps of a level in which means are kept.
 const STEPS: i16 = 128;
+/// Steps of a level in which differences from them are.
 const FINE: i32 = 16;
 /// The ninth part of a difference in finer steps, 65536 times.
 const NINTH: i32 = 65536 * FINE / (9 * STEPS as i32);
-/// Frames for which a cell has to stand still before its noise counts, and the part of the picture that has to.
+/// Frames for which a cell has to stand still before its noise counts.
 const SETTLED: u8 = 4;
+/// One in so many of all cells has to, for noise to be measured.
 const PART: usize = 4;
-/// Rows that a thread takes at a time; of how many rows one is looked at for noise.
+/// Rows that a thread takes at a time.
 const ROWS: usize = 64;
+/// Of so many rows one is looked at for noise.
 const EVERY: usize = 16;
 
 /// The mean of the scene, by cells of two samples' side (see [`View`]), and how long it has stood still.
@@ -38,7 +44,7 @@ pub struct Still {
     width: usize,
     height: usize,
     luma: Vec<u8>,
-    /// Brightness and tints, in steps of [`STEPS`]; and what they are off by now.
+    /// Luma and chroma, in steps of [`STEPS`]; and what they are off by now.
     mean: [Vec<i16>; 3],
     off: [Vec<i16>; 3],
     /// By how much a cell differs from its mean, in steps of [`FINE`].
@@ -48,7 +54,7 @@ pub struct Still {
     /// The median of what a cell differs by: over the last frames, and in this one, if that can be told.
     noise: f32,
     seen: Option<f32>,
-    /// Whether the second tint is looked at next; one at a time will do.
+    /// Whether the second chroma plane is looked at next; one at a time will do.
     second: bool,
     started: bool,
 }
@@ -60,7 +66,7 @@ impl Still {
     }
 
     /// Takes in a frame.
-    pub fn take(&mut self, view: &View) {
+    pub fn update(&mut self, view: &View) {
         let luma = view.luma();
         let (width, height) = (luma.width.div_ceil(2), luma.height.div_ceil(2));
         self.luma.resize(width * height, 0);
@@ -70,8 +76,8 @@ impl Still {
             }
         });
         let own = std::mem::take(&mut self.luma);
-        let tints = view.tint();
-        let planes = [Some(&own[..]), tints.map(|t| t[0].data), tints.map(|t| t[1].data)];
+        let chroma = view.chroma();
+        let planes = [Some(&own[..]), chroma.map(|t| t[0].data), chroma.map(|t| t[1].data)];
         let grey = |data| Grey { data, width, height };
         self.compare(planes.map(|p| p.map(grey)));
         self.luma = own;
@@ -160,14 +166,14 @@ impl Still {
         self.seen.filter(|_| self.started).map_or(0.0, |seen| seen.min(self.noise))
     }
 
-    /// Whether all cells of an area of the view's brightness, of even corners, stand still.
+    /// Whether all cells of an area of the view's luma, of even corners, stand still.
     pub fn all(&self, [x, y, w, h]: Area) -> bool {
         if !self.started {
             return false;
         }
-        let (x, wide) = (x / 2, w.div_ceil(2));
+        let (x, width) = (x / 2, w.div_ceil(2));
         let mut rows = self.age.chunks_exact(self.width).skip(y / 2).take(h.div_ceil(2));
-        rows.all(|row| row[x..x + wide].iter().all(|&age| age >= SETTLED))
+        rows.all(|row| row[x..x + width].iter().all(|&age| age >= SETTLED))
     }
 
     /// Whether it has seen the last frame.
@@ -175,12 +181,12 @@ impl Still {
         self.started
     }
 
-    /// For how many frames the samples of row `y` of the view's brightness have been the same, by twos.
+    /// For how many frames the samples of row `y` of the view's luma have been the same, by twos.
     pub fn ages(&self, y: usize) -> &[u8] {
         &self.age[y / 2 * self.width..][..self.width]
     }
 
-    /// For how many frames the sample `x, y` of the view's brightness has been the same.
+    /// For how many frames the sample `x, y` of the view's luma has been the same.
     pub fn age(&self, x: usize, y: usize) -> u8 {
         self.ages(y)[x / 2]
     }
@@ -245,9 +251,9 @@ mod tests {
     use crate::frame::testing::noise;
     use crate::frame::{Format, Frame};
 
-    fn take(still: &mut Still, view: &mut View, frame: &Frame<'_>) {
-        view.take(frame, 2);
-        still.take(view);
+    fn update(still: &mut Still, view: &mut View, frame: &Frame<'_>) {
+        view.update(frame, 2);
+        still.update(view);
     }
 
     #[test]
@@ -264,11 +270,11 @@ mod tests {
                         .enumerate()
                         .for_each(|(i, v)| *v = if i % 97 < 90 { 100 + *v / 16 } else { *v });
                 }
-                take(&mut still, &mut view, &p.frame());
+                update(&mut still, &mut view, &p.frame());
                 let (cw, ch) = (still.width, still.height);
-                let tints = view.tint();
+                let chroma = view.chroma();
                 let mut planes = vec![still.luma.clone()];
-                planes.extend(tints.iter().flatten().map(|t| t.data.to_vec()));
+                planes.extend(chroma.iter().flatten().map(|t| t.data.to_vec()));
                 if n == 0 {
                     for (mean, plane) in mean.iter_mut().zip(&planes) {
                         *mean = plane.iter().map(|&v| i16::from(v) * STEPS).collect();
@@ -286,7 +292,7 @@ mod tests {
                         let sum: i32 = (0..9).map(|j| off(k, x + j % 3 - 1, y + j / 3 - 1)).sum();
                         ((sum.abs() * NINTH) >> 16).min(255) as u8
                     };
-                    // Brightness and one of the tints in turn.
+                    // Luma and one of the chroma planes in turn.
                     let which: Vec<usize> =
                         [0, 1 + (n as usize) % 2].into_iter().filter(|&k| k < planes.len()).collect();
                     let differs: Vec<u8> =
@@ -333,7 +339,7 @@ mod tests {
         for (sigma, speed) in [(0, 0.1), (0, 0.5), (4, 0.1), (12, 0.2)] {
             let (mut still, mut view) = (Still::default(), View::default());
             for n in 0..80 {
-                take(&mut still, &mut view, &draw(n, sigma, speed).frame());
+                update(&mut still, &mut view, &draw(n, sigma, speed).frame());
             }
             let stands = |x: usize, y: usize| still.age(x / 2, y / 2) >= SETTLED;
             let edge = (320.0 + 79.0 * speed) as usize;
@@ -353,7 +359,7 @@ mod tests {
         for (w, h) in [(1, 1), (3, 1), (1, 70), (481, 3), (17, 33)] {
             let (mut still, mut view) = (Still::default(), View::default());
             for n in 0..6 {
-                take(&mut still, &mut view, &noise(Format::Yuy2, w, h, n).frame());
+                update(&mut still, &mut view, &noise(Format::Yuy2, w, h, n).frame());
             }
             still.age((w - 1) / 2, (h - 1) / 2);
             assert_eq!(still.noise(), still.noise());

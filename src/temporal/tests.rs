@@ -19,7 +19,7 @@ impl Noise {
 const W: usize = 640;
 const H: usize = 480;
 
-/// A disc of brightness 180 on 60, and its matte.
+/// A disc of luma 180 on 60, and its matte.
 fn disc(cx: f32, cy: f32, radius: f32) -> (Vec<f32>, Vec<u8>) {
     let a = |i: usize| (radius - ((i % W) as f32 - cx).hypot((i / W) as f32 - cy) + 0.5).clamp(0.0, 1.0);
     let luma = (0..W * H).map(|i| 60.0 + 120.0 * a(i)).collect();
@@ -105,7 +105,7 @@ fn a_moving_disc_leaves_nothing_behind() {
 
 /// Contrasts in one component alone, down to small ones: what moves in any of them leaves nothing behind.
 #[test]
-fn a_disc_of_another_tint_leaves_nothing_behind() {
+fn a_disc_of_another_chroma_leaves_nothing_behind() {
     for format in [Format::I420, Format::Nv12, Format::Yuy2, Format::Rgba, Format::Bgr] {
         for component in 0..3 {
             for contrast in [20.0, 40.0, -60.0, 100.0] {
@@ -408,9 +408,9 @@ fn a_matte_is_kept_where_nothing_changes() {
     let (w, h) = (W / 5, H / 5);
     let (mut noise, mut smoother) = (Noise(11), Smoother::new());
     let (luma, truth) = disc(320.0, 240.0, 120.0);
-    let wide = W.div_ceil(32);
+    let grid_width = W.div_ceil(32);
     // Blocks at the disc's left and right edges.
-    let [left, right] = [200, 440].map(|x| 240 / 32 * wide + x / 32);
+    let [left, right] = [200, 440].map(|x| 240 / 32 * grid_width + x / 32);
     let mut since = [0; 2];
     for n in 0..80 {
         let mut luma = luma.clone();
@@ -428,15 +428,16 @@ fn a_matte_is_kept_where_nothing_changes() {
         }
         let p = picture(Format::I420, &luma, &mut noise, 3.0);
         smoother.smooth_mask(&p.frame(), &mut mask, w, h, 0.6);
-        let kept = smoother.kept().map_or(vec![false; wide * 15], |k| k.blocks.to_vec());
+        let kept = smoother.kept().map_or(vec![false; grid_width * 15], |k| k.blocks.to_vec());
         let before = smoother.alpha.clone();
         let mut alpha: Vec<u8> =
             truth.iter().map(|&a| if a == 255 { 255 } else { a.saturating_add((n % 7) as u8) }).collect();
-        for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * wide + i % W / 32]) {
+        for (_, a) in alpha.iter_mut().enumerate().filter(|(i, _)| kept[i / W / 32 * grid_width + i % W / 32])
+        {
             *a = 99;
         }
         smoother.smooth_matte(&p.frame(), &mut alpha, 0.6);
-        let undefined = (0..W * H).filter(|i| kept[i / W / 32 * wide + i % W / 32]);
+        let undefined = (0..W * H).filter(|i| kept[i / W / 32 * grid_width + i % W / 32]);
         assert!(undefined.clone().all(|i| alpha[i] == before[i]), "frame {n}");
         assert!(smoother.kept().is_none(), "what was kept of a frame is not of the next");
         for (since, at) in since.iter_mut().zip([left, right]) {

@@ -16,9 +16,10 @@ use std::sync::Arc;
 
 /// Frames on each side that count at most.
 pub const REACH: usize = 2;
-/// A difference from the others at which an opinion counts half, and how often the mean is taken anew
-/// (iteratively reweighted least squares with Cauchy's weight; Holland & Welsch, 1977).
+/// A difference from the others at which an opinion counts half (iteratively reweighted least squares with Cauchy's weight;
+/// Holland & Welsch, 1977).
 const APART: f32 = 0.2;
+/// How often the mean is taken anew.
 const ROUNDS: usize = 2;
 /// Samples of the mask that a thread takes at a time.
 const PART: usize = 16 * 1024;
@@ -49,7 +50,7 @@ pub struct FrameWindow {
     marks: Vec<u8>,
     /// Where the mask's columns lie in luma.
     columns: Vec<usize>,
-    /// Says of nothing that it stands still: what has until now may move in the next frame.
+    /// Always empty: what has stood still until now may move in the next frame, so that lookahead must not rely on it.
     still: Still,
 }
 
@@ -92,7 +93,7 @@ impl FrameWindow {
         }
         let mut seen = self.spare.pop().unwrap_or_default();
         seen.number = number;
-        in_pool(|| unshared(&mut seen.view).take(frame, self.scale));
+        in_pool(|| unshared(&mut seen.view).update(frame, self.scale));
         seen.mask.clear();
         seen.mask.extend_from_slice(mask);
         self.seen.push_back(seen);
@@ -115,7 +116,7 @@ impl FrameWindow {
     fn blend_at(&mut self, at: usize, mask: &mut [f32], steps: Option<Steps<'_>>) {
         let ((w, h), scale, (mw, mh)) = (self.size, self.scale, self.mask_size);
         let side = BLOCK * scale;
-        let (wide, high) = (w.div_ceil(side), h.div_ceil(side));
+        let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
         let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
         let now = &self.seen[at];
         let neighbours: Vec<Option<&Seen>> = (0..2 * REACH)
@@ -132,7 +133,7 @@ impl FrameWindow {
         self.columns.clear();
         self.columns.extend((0..mw).map(|u| place(u, w, mw)));
         self.wanted.clear();
-        self.wanted.resize(wide * high, false);
+        self.wanted.resize(grid_width * grid_height, false);
         self.marks.clear();
         self.marks.resize(mw, 0);
         for v in 0..mh {
@@ -141,10 +142,14 @@ impl FrameWindow {
             for there in neighbours.iter().flatten() {
                 unsure(&now.mask[row(now)], &there.mask[row(there)], &mut self.marks);
             }
-            mark(&self.marks, &self.columns, &mut self.wanted[place(v, h, mh) / BLOCK * wide..][..wide]);
+            mark(
+                &self.marks,
+                &self.columns,
+                &mut self.wanted[place(v, h, mh) / BLOCK * grid_width..][..grid_width],
+            );
         }
         let wanted = &self.wanted;
-        let wants = |bx: usize, by: usize| wanted[by * wide + bx];
+        let wants = |bx: usize, by: usize| wanted[by * grid_width + bx];
         let [first, second, third, fourth] = &mut self.fields;
         let steps = steps.filter(|s| {
             neighbours[0]
@@ -189,7 +194,7 @@ impl FrameWindow {
                 let v = n * (part / mw) + row;
                 let y = place(v, h, mh);
                 for (u, (here, &x)) in mask.iter_mut().zip(&self.columns).enumerate() {
-                    let block = y / BLOCK * wide + x / BLOCK;
+                    let block = y / BLOCK * grid_width + x / BLOCK;
                     if !wanted[block] {
                         continue;
                     }

@@ -10,6 +10,7 @@ pub const MOST_COLORS: u8 = 255;
 pub const SAMPLES: usize = 1 << 15;
 /// Colours are looked up with so many bits of each component.
 const BITS: u32 = 6;
+/// A colour that has not been looked up.
 const UNKNOWN: u16 = u16::MAX;
 
 fn oklab([r, g, b]: [u8; 3]) -> [f32; 3] {

@@ -1,6 +1,6 @@
 //! What `auto` would choose on this machine, for those who want to know before.
 
-use crate::doctor::probe::{self, Probe};
+use crate::probe::{self, Probe};
 use gstbgremove::auto::{self, Chosen, Figure, USUAL_FRAME};
 use serde_json::Value;
 use std::time::Duration;

@@ -8,7 +8,7 @@ mod verdict;
 
 use gstbgremove::measure::{self, Size, Steady, SteadyFrame, Truth, TruthFrame};
 use moments::Moments;
-use play::{Cutter, Decoder, Setting};
+use play::{Decoder, Remover, Setting};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use truth::Mattes;
@@ -130,7 +130,7 @@ fn watch(
     let size = first.size();
     let caps = first.info.clone();
     let fps = caps.fps();
-    let mut cutters = [Cutter::start(&settings[0], &caps)?, Cutter::start(&settings[1], &caps)?];
+    let mut removers = [Remover::start(&settings[0], &caps)?, Remover::start(&settings[1], &caps)?];
     let mut steady = [Steady::new(size), Steady::new(size)];
     let mut truths = [Truth::new(size), Truth::new(size)];
     let mut outcome = Outcome {
@@ -155,14 +155,14 @@ fn watch(
             ));
         }
         let luma = frame.luma();
-        let mut cut = [None, None];
+        let mut removed = [None, None];
         // Turn about, so that neither always has the warmer cache.
         for side in [n % 2, 1 - n % 2] {
-            let (rgba, time) = cutters[side].cut(&frame)?;
+            let (rgba, time) = removers[side].remove_background(&frame)?;
             outcome.sides[side].times.push(time);
-            cut[side] = Some(rgba);
+            removed[side] = Some(rgba);
         }
-        let [Some(a), Some(b)] = cut else { return Err("a side gave no frame".into()) };
+        let [Some(a), Some(b)] = removed else { return Err("a side gave no frame".into()) };
         let alphas = [a.alpha(), b.alpha()];
         let truth = mattes.as_mut().map(|m| m.next(n, size)).transpose()?;
         let mut worst = 0.0f64;

@@ -1,25 +1,30 @@
 //! `bgremove doctor`: is everything here that bgremove needs, does it work, and how fast is it?
 //!
-//! Whatever might crash or hang is tried in a process of its own (`probe`), so that the page is written
-//! whatever happens. What is said has been tried: a format is made and read back, a provider loads a network.
+//! Whatever might crash or hang is tried in a process of its own ([`probe`], answered in [`answer`]), so
+//! that the page is written whatever happens. What is said has been tried: a format is made and read back, a provider
+//! loads a network.
 
+mod answer;
 mod check;
 mod formats;
 mod host;
 mod page;
-pub mod probe;
 mod speed;
 
 use crate::choice::{self, Here};
-use crate::convert::line::shell_word;
-use crate::install::{self, State, Watch};
+use crate::convert::launch_line::shell_word;
+use crate::install::{self, Observer, State};
+use crate::probe::{self, Probe};
 use crate::{Failure, print};
 use check::{Check, Mark};
 use gstbgremove::auto;
 use gstbgremove::key;
+use gstbgremove::runtime::{Provider, data_folder};
 use host::Home;
-use probe::Probe;
 use serde_json::{Map, Value, json};
+
+/// The version of tool and plugin.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "-", env!("COMMIT_ID"));
 
 /// Looks at the machine.
 #[derive(clap::Args)]
@@ -44,7 +49,7 @@ pub struct Args {
 /// [`Failure::Told`] when a check has failed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(probe) = args.probe {
-        return probe::answer(probe, args.with.as_deref().unwrap_or_default());
+        return answer::answer(probe, args.with.as_deref().unwrap_or_default());
     }
     let home = Home::find();
     let mut checks = Vec::new();
@@ -111,8 +116,8 @@ fn plugin(home: &Home, checks: &mut Vec<Check>) -> Option<String> {
         return folder;
     }
     let what = format!("{version}, {path}");
-    checks.push(if version != probe::VERSION {
-        let why = format!("{what}, is of another version than this tool ({})", probe::VERSION);
+    checks.push(if version != VERSION {
+        let why = format!("{what}, is of another version than this tool ({})", VERSION);
         Check::failed(GROUP, "plugin", why).mend(home.plugin_instead_of(path.as_ref()))
     } else if found["by_pipelines"] == true {
         Check::good(GROUP, "plugin", format!("{what}, loads"))
@@ -160,8 +165,9 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     }
     // Other libraries that are installed, and are opened where their provider is asked for.
     let named = std::env::var_os(NAMED).is_some_and(|v| !v.is_empty());
-    for (name, folder) in OTHERS.into_iter().filter(|_| !named) {
-        let folder = gstbgremove::runtime::data_folder().join(folder);
+    for other in OTHERS.into_iter().filter(|_| !named) {
+        let (name, Some(folder)) = (other.name(), other.folder()) else { continue };
+        let folder = data_folder().join(folder);
         let library = folder.join("libonnxruntime.so");
         if !folder.is_dir() || std::path::Path::new(path).starts_with(&folder) {
             continue;
@@ -197,9 +203,8 @@ fn runtime(home: &Home, plugin: Option<&str>, checks: &mut Vec<Check>) -> bool {
     runs
 }
 
-/// The providers whose libraries the user may have installed, and where.
-const OTHERS: [(&str, &str); 3] =
-    [("openvino", "runtime-openvino"), ("webgpu", "runtime-webgpu"), ("cuda", "runtime-cuda")];
+/// The providers whose libraries the user may have installed; `make` has a target for each.
+const OTHERS: [Provider; 3] = [Provider::OpenVino, Provider::WebGpu, Provider::Cuda];
 
 /// A provider that a library has, on each of its devices; whether it runs a network. `library`: where it is not the one that is found by
 /// itself.
@@ -270,7 +275,7 @@ fn provider_check(
 
 struct Quiet;
 
-impl Watch for Quiet {
+impl Observer for Quiet {
     fn say(&self, _: &str) {}
     fn stopped(&self) -> bool {
         false

@@ -10,7 +10,7 @@ mod inbox;
 mod install;
 mod join;
 mod models;
-mod parts;
+mod probe;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use std::fmt;

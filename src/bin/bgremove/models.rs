@@ -2,7 +2,7 @@
 
 use crate::choice::{self, Here};
 use crate::install::{
-    self, Convert, Done, Job, Layout, Preset, State, Watch, licence, preset, presets, sha256, sha256_of,
+    self, Convert, Done, Job, Layout, Observer, Preset, State, licence, preset, presets, sha256, sha256_of,
 };
 use crate::{Failure, print};
 use clap::{Args, ValueEnum};
@@ -302,7 +302,7 @@ struct Progress {
     stop: Arc<AtomicBool>,
 }
 
-impl Watch for Progress {
+impl Observer for Progress {
     fn say(&self, text: &str) {
         print(&format!("{}: {text}\n", self.name));
     }

@@ -3,7 +3,7 @@
 use super::{MatteSource, StreamState};
 use crate::compose;
 use crate::element::convert::no_memory;
-use crate::element::means::Means;
+use crate::element::engine::MatteEngine;
 use crate::element::settings::{OutputKind, Settings};
 use crate::error::Error;
 use crate::frame::{Frame, FrameMut};
@@ -18,7 +18,7 @@ impl StreamState {
 
     /// Whether the screen's light is taken out of the frame's colours.
     pub(super) fn cleans(&self, settings: &Settings) -> bool {
-        self.means.is_key()
+        self.engine.is_key()
             && settings.decontaminate
             && self.in_force.kind != OutputKind::Matte
             && !self.in_force.inverse
@@ -39,7 +39,7 @@ impl StreamState {
             .map_err(|_| Error::unreadable("the incoming buffer"))?;
         let frame =
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
-        let Means::Key(keying) = &mut self.means else { return Err(no_memory()) };
+        let MatteEngine::Key(keying) = &mut self.engine else { return Err(no_memory()) };
         *found = keying.keyer.key(&self.siting.centred(&frame), self.mattes.matte_mut());
         if !*found {
             self.mattes.matte_mut().fill(*missing);
@@ -47,7 +47,7 @@ impl StreamState {
         if *found && cleans && lies {
             self.convert(input)?;
             let buffer = self.converter.converted_mut().ok_or_else(no_memory)?;
-            let Means::Key(keying) = &self.means else { return Err(no_memory()) };
+            let MatteEngine::Key(keying) = &self.engine else { return Err(no_memory()) };
             let clean = |colors: &mut FrameMut<'_>| keying.keyer.clean(colors, self.mattes.matte());
             video::fill(buffer, &self.output, clean).ok_or_else(no_memory)?;
         } else if cleans && (*found || paints) {
@@ -64,8 +64,8 @@ impl StreamState {
         }
         // After the colours: what is cut off there is no mix with the screen.
         if *found
-            && let Means::Key(keying) = &mut self.means
-            && let Err(e) = keying.cut(&frame, self.mattes.matte_mut(), cancel)
+            && let MatteEngine::Key(keying) = &mut self.engine
+            && let Err(e) = keying.apply_garbage_matte(&frame, self.mattes.matte_mut(), cancel)
         {
             *failure = Some(e);
             if !*holds {
@@ -92,7 +92,7 @@ impl StreamState {
         let buffer = copy.get_mut().ok_or_else(no_memory)?;
         let done = video::fill(buffer, &self.input, |colors| {
             compose::copy_colors(frame, colors);
-            if let Means::Key(keying) = &self.means
+            if let MatteEngine::Key(keying) = &self.engine
                 && clean
             {
                 keying.keyer.clean(colors, self.mattes.matte());

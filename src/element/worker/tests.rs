@@ -8,7 +8,7 @@ fn job(number: u64) -> Job {
         buffer: gst::Buffer::new(),
         info,
         asked: Asked::default(),
-        starts_scene: false,
+        breaks_history: false,
         cut: false,
         ahead: Vec::new(),
         probe: None,
@@ -23,15 +23,15 @@ fn the_end_of_a_flush_is_not_the_end_of_a_stop() {
     // Nobody has given it a network: the job waits.
     worker.submit(job(0), true);
     assert_eq!(worker.wait(0, soon()), Waited::TimedOut);
-    worker.flush();
+    worker.flush_start();
     assert_eq!(worker.wait(0, soon()), Waited::Interrupted);
-    worker.flushed();
+    worker.flush_stop();
     assert_eq!(worker.wait(0, soon()), Waited::Done, "forgotten");
     worker.submit(job(1), true);
     // A seek is under way while the stream ends.
-    worker.flush();
+    worker.flush_start();
     worker.halt();
-    worker.flushed();
+    worker.flush_stop();
     worker.submit(job(2), true);
     assert_eq!(worker.wait(2, None), Waited::Interrupted);
     worker.resume();
@@ -89,29 +89,29 @@ fn jobs_are_done_in_line_unless_one_replaces_them() {
     let (tx, rx) = std::sync::mpsc::channel::<()>();
     worker.submit(probed(4, move || assert!(rx.recv().is_err())), false);
     until_it_runs(&worker);
-    worker.submit(Job { starts_scene: true, ..job(5) }, false);
+    worker.submit(Job { breaks_history: true, ..job(5) }, false);
     worker.submit(job(6), true);
     assert_eq!(worker.pending_frames(), [4, 6]);
     assert!(
-        lock(&worker.shared.slot).starts_scene,
+        lock(&worker.shared.slot).breaks_history,
         "what was before the one that it replaces is not forgotten"
     );
     drop(tx);
     assert_eq!(worker.wait(6, None), Waited::Done);
-    assert!(!lock(&worker.shared.slot).starts_scene, "it has been heeded");
+    assert!(!lock(&worker.shared.slot).breaks_history, "it has been heeded");
     // One that is given up before its turn is not run, nor is what it was to forget kept.
     worker.take(6);
     let (tx, rx) = std::sync::mpsc::channel::<()>();
     worker.submit(probed(7, move || assert!(rx.recv().is_err())), false);
     until_it_runs(&worker);
-    worker.submit(Job { starts_scene: true, ..job(8) }, false);
+    worker.submit(Job { breaks_history: true, ..job(8) }, false);
     worker.submit(job(9), false);
     assert!(worker.time_out(8));
-    assert!(lock(&worker.shared.slot).starts_scene);
+    assert!(lock(&worker.shared.slot).breaks_history);
     drop(tx);
     assert_eq!(worker.wait(9, None), Waited::Done);
     assert_eq!(worker.take(9).iter().map(|d| d.number).collect::<Vec<_>>(), [9]);
-    assert!(!lock(&worker.shared.slot).starts_scene && lock(&worker.shared.slot).waiting.is_none());
+    assert!(!lock(&worker.shared.slot).breaks_history && lock(&worker.shared.slot).waiting.is_none());
 }
 
 #[test]

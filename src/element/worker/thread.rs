@@ -95,7 +95,7 @@ impl Shared {
                 continue;
             };
             let Some(mut job) = slot.pending.pop_front() else { continue };
-            job.starts_scene |= std::mem::take(&mut slot.starts_scene);
+            job.breaks_history |= std::mem::take(&mut slot.breaks_history);
             job.cut |= std::mem::take(&mut slot.cut);
             let (epoch, networks, cancel) = (slot.epoch, slot.networks, Cancel::default());
             let since = Instant::now();
@@ -164,7 +164,7 @@ impl Shared {
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
 fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     let mut done = JobResult::failed(job, Error::unreadable("the incoming buffer"));
-    match (job.cut, job.starts_scene) {
+    match (job.cut, job.breaks_history) {
         (true, _) => matting.reset(),
         (false, true) => matting.interrupt(),
         (false, false) => {}

@@ -15,13 +15,14 @@ impl Foreground {
         let (side, need, band) = (self.side, &self.need, &self.band);
         let layout = frame.format.layout();
         let cells = &mut self.levels[0];
-        let wide = cells.wide;
+        let grid_width = cells.grid_width;
         let [front, back] = &mut cells.grounds;
-        rows(front, wide).zip(rows(back, wide)).enumerate().for_each(|(cy, (front, back))| {
+        rows(front, grid_width).zip(rows(back, grid_width)).enumerate().for_each(|(cy, (front, back))| {
             let mut grounds = [front, back];
-            let (need, band) = (&need[cy * wide..][..wide], &band[cy * wide..][..wide]);
+            let (need, band) =
+                (&need[cy * grid_width..][..grid_width], &band[cy * grid_width..][..grid_width]);
             grounds.iter_mut().flatten().for_each(|row| row.fill(0.0));
-            for cx in (0..wide).filter(|&cx| need[cx] && !band[cx]) {
+            for cx in (0..grid_width).filter(|&cx| need[cx] && !band[cx]) {
                 let (front, means) = solid(frame, alpha, side, (cx, cy));
                 let to = &mut grounds[usize::from(!front)];
                 to[0][cx] = 1.0;
@@ -39,10 +40,11 @@ impl Foreground {
 }
 
 /// The rows of foreground or background: of its weights, and of its colours.
-fn rows(ground: &mut Ground, wide: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
+fn rows(ground: &mut Ground, grid_width: usize) -> impl IndexedParallelIterator<Item = [&mut [f32]; 4]> {
     let Ground { weight, color: [a, b, c] } = ground;
-    let colors = a.par_chunks_mut(wide).zip(b.par_chunks_mut(wide)).zip(c.par_chunks_mut(wide));
-    weight.par_chunks_mut(wide).zip(colors).map(|(weight, ((a, b), c))| [weight, a, b, c])
+    let colors =
+        a.par_chunks_mut(grid_width).zip(b.par_chunks_mut(grid_width)).zip(c.par_chunks_mut(grid_width));
+    weight.par_chunks_mut(grid_width).zip(colors).map(|(weight, ((a, b), c))| [weight, a, b, c])
 }
 
 /// Of a cell of one piece, whether that is foreground, and its colours; four of its pixels will do.

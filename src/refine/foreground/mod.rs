@@ -1,11 +1,12 @@
 //! Colours of the foreground alone: in the band a pixel's colour is a mix with the old background, which shows as a
 //! fringe on a new one.
 //!
-//! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F
-//! and the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added
-//! back: F + w·(I − α·F − (1−α)·B), where w is α, and below a quarter 4·α². The means come from a pyramid of cells instead of wide blurs, from near by
-//! where there is enough to see and from ever farther off where there is not; cells away from the band are not
-//! looked at. Each component is its own plane at its own resolution; no colour space is left or entered.
+//! As in blur fusion (Forte & Pitié, "Approximate Fast Foreground Colour Estimation", ICIP 2021) the foreground F and
+//! the background B around a pixel are means weighted by alpha, and what the mix I leaves unexplained is added back:
+//! F + w·(I − α·F − (1−α)·B), where w is α, and below a quarter 4·α². The means come from a pyramid of
+//! cells instead of wide blurs, from near by where there is enough to see and from ever farther off where there is not;
+//! cells away from the band are not looked at. Each component is its own plane at its own resolution; no colour space
+//! is left or entered.
 
 mod gather;
 mod outward;
@@ -40,8 +41,8 @@ struct Ground {
 
 #[derive(Debug, Default)]
 struct Cells {
-    wide: usize,
-    high: usize,
+    grid_width: usize,
+    grid_height: usize,
     grounds: [Ground; 2],
 }
 
@@ -156,43 +157,46 @@ impl Foreground {
         self.made_for = (w, h);
         // Sixteen pixels at 1080p.
         self.side = (w.min(h) / 90).next_power_of_two().clamp(4, 32);
-        let (mut wide, mut high) = (w.div_ceil(self.side), h.div_ceil(self.side));
+        let (mut grid_width, mut grid_height) = (w.div_ceil(self.side), h.div_ceil(self.side));
         self.levels.clear();
         for v in [&mut self.band, &mut self.need, &mut self.wide_need] {
             v.clear();
-            v.resize(wide * high, false);
+            v.resize(grid_width * grid_height, false);
         }
-        self.outward.resize((w, h), wide * high);
+        self.outward.resize((w, h), grid_width * grid_height);
         for _ in 0..LEVELS {
-            let plane = || vec![0.0; wide * high];
+            let plane = || vec![0.0; grid_width * grid_height];
             let ground = || Ground { weight: plane(), color: [plane(), plane(), plane()] };
-            self.levels.push(Cells { wide, high, grounds: [ground(), ground()] });
-            (wide, high) = (wide.div_ceil(2), high.div_ceil(2));
+            self.levels.push(Cells { grid_width, grid_height, grounds: [ground(), ground()] });
+            (grid_width, grid_height) = (grid_width.div_ceil(2), grid_height.div_ceil(2));
         }
     }
 
     /// Finds the cells in the band.
     fn mark_band(&mut self, width: usize, alpha: &[u8]) {
-        let (side, wide) = (self.side, self.levels[0].wide);
-        self.band.par_chunks_mut(wide).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
+        let (side, grid_width) = (self.side, self.levels[0].grid_width);
+        self.band.par_chunks_mut(grid_width).zip(alpha.par_chunks(side * width)).for_each(|(band, rows)| {
             with_local(|l| unsettled(rows, width, side, &mut l.bytes[0], band));
         });
     }
 
     /// Finds the cells within reach of the band, or of those whose hidden pixels get colours.
     fn mark_need(&mut self, beyond: bool) {
-        let (wide, high) = (self.levels[0].wide, self.levels[0].high);
+        let (grid_width, grid_height) = (self.levels[0].grid_width, self.levels[0].grid_height);
         let from = if beyond { &self.outward.cells } else { &self.band };
-        for (row, out) in from.chunks_exact(wide).zip(self.wide_need.chunks_exact_mut(wide)) {
+        for (row, out) in from.chunks_exact(grid_width).zip(self.wide_need.chunks_exact_mut(grid_width)) {
             out.fill(false);
             for run in runs(row) {
-                out[run.start.saturating_sub(REACH)..(run.end + REACH).min(wide)].fill(true);
+                out[run.start.saturating_sub(REACH)..(run.end + REACH).min(grid_width)].fill(true);
             }
         }
         self.need.fill(false);
-        for y in 0..high {
-            for near in y.saturating_sub(REACH)..(y + REACH + 1).min(high) {
-                let (from, to) = (&self.wide_need[near * wide..][..wide], &mut self.need[y * wide..][..wide]);
+        for y in 0..grid_height {
+            for near in y.saturating_sub(REACH)..(y + REACH + 1).min(grid_height) {
+                let (from, to) = (
+                    &self.wide_need[near * grid_width..][..grid_width],
+                    &mut self.need[y * grid_width..][..grid_width],
+                );
                 to.iter_mut().zip(from).for_each(|(t, &f)| *t |= f);
             }
         }
@@ -203,13 +207,13 @@ impl Foreground {
         for n in 1..LEVELS {
             let (fine, coarse) = self.levels.split_at_mut(n);
             let (fine, coarse) = (&fine[n - 1], &mut coarse[0]);
-            let wide = coarse.wide;
+            let grid_width = coarse.grid_width;
             fine.grounds.par_iter().zip(&mut coarse.grounds).for_each(|(from, to)| {
                 let planes =
                     from.color.iter().chain([&from.weight]).zip(to.color.iter_mut().chain([&mut to.weight]));
                 for (from, to) in planes {
-                    for (y, to) in to.chunks_exact_mut(wide).enumerate() {
-                        halve_plane(from, fine.wide, fine.high, y, 0, to);
+                    for (y, to) in to.chunks_exact_mut(grid_width).enumerate() {
+                        halve_plane(from, fine.grid_width, fine.grid_height, y, 0, to);
                     }
                 }
             });
@@ -221,7 +225,7 @@ impl Foreground {
         for n in (0..LEVELS).rev() {
             let (fine, coarse) = self.levels.split_at_mut(n + 1);
             let fine = &mut fine[n];
-            let wide = fine.wide;
+            let grid_width = fine.grid_width;
             fine.grounds.par_iter_mut().enumerate().for_each(|(n, ground)| {
                 for (k, color) in ground.color.iter_mut().enumerate() {
                     if let Some(coarse) = coarse.first() {
@@ -229,10 +233,17 @@ impl Foreground {
                         let weight = &ground.weight;
                         with_local(|l| {
                             let line = &mut l.rows[0];
-                            line.resize(wide, 0.0);
-                            for (y, row) in color.chunks_exact_mut(wide).enumerate() {
-                                stretch_row(from, (coarse.wide, coarse.high), 2, (0, y), line, &mut l.tmp);
-                                complete(row, &weight[y * wide..][..wide], line);
+                            line.resize(grid_width, 0.0);
+                            for (y, row) in color.chunks_exact_mut(grid_width).enumerate() {
+                                stretch_row(
+                                    from,
+                                    (coarse.grid_width, coarse.grid_height),
+                                    2,
+                                    (0, y),
+                                    line,
+                                    &mut l.tmp,
+                                );
+                                complete(row, &weight[y * grid_width..][..grid_width], line);
                             }
                         });
                     } else {
@@ -252,9 +263,9 @@ impl Foreground {
     fn cells_of(&self, mix: &Mix<'_>, plane: usize, y: usize) -> Option<(usize, &[bool])> {
         let layout = mix.format.layout();
         let first = layout.color[..layout.colors].iter().find(|c| c.plane == plane)?;
-        let (wide, rows) = (self.levels[0].wide, (self.side >> first.vsub).max(1));
+        let (grid_width, rows) = (self.levels[0].grid_width, (self.side >> first.vsub).max(1));
         let cells = if mix.outward { &self.outward.cells } else { &self.band };
-        Some((rows, cells.get(y / rows * wide..)?.get(..wide)?))
+        Some((rows, cells.get(y / rows * grid_width..)?.get(..grid_width)?))
     }
 
     /// Whether anything of a row may be replaced.

@@ -27,8 +27,8 @@ pub(super) struct Outward {
     pub(super) cells: Vec<bool>,
     /// Not 0 for pairs of pixels, both ways, within reach of a visible one; known in `cells` alone.
     mask: Vec<u8>,
-    wide: usize,
-    high: usize,
+    grid_width: usize,
+    grid_height: usize,
     /// Scratch for `cells`.
     visible: Vec<bool>,
 }
@@ -38,9 +38,9 @@ impl Outward {
         // The square's corners are the farthest.
         let far = MOST * w.min(h) as f32 / 1080.0;
         self.radius = ((far / std::f32::consts::SQRT_2 / 2.0) as usize).max(LEAST);
-        (self.wide, self.high) = (w.div_ceil(2), h.div_ceil(2));
+        (self.grid_width, self.grid_height) = (w.div_ceil(2), h.div_ceil(2));
         self.mask.clear();
-        self.mask.resize(self.wide * self.high, 0);
+        self.mask.resize(self.grid_width * self.grid_height, 0);
         for v in [&mut self.cells, &mut self.visible] {
             v.clear();
             v.resize(cells, false);
@@ -49,17 +49,19 @@ impl Outward {
 
     /// The mask under a row of a component, from its sample `x` on, which begins a pair.
     pub(super) fn row(&self, c: &Component, y: usize, x: usize) -> &[u8] {
-        &self.mask[((y << c.vsub) / 2) * self.wide..][(x << c.hsub) / 2..self.wide]
+        &self.mask[((y << c.vsub) / 2) * self.grid_width..][(x << c.hsub) / 2..self.grid_width]
     }
 }
 
 impl Foreground {
     /// Finds the cells with pixels that get colours; whether there are any. `band` is marked.
     pub(super) fn mark_outward(&mut self, width: usize, alpha: &[u8]) -> bool {
-        let (side, wide, high) = (self.side, self.levels[0].wide, self.levels[0].high);
+        let (side, grid_width, grid_height) =
+            (self.side, self.levels[0].grid_width, self.levels[0].grid_height);
         let Outward { radius, cells, visible, .. } = &mut self.outward;
         let first = |cx: usize, cy: usize| alpha[cy * side * width + cx * side];
-        for (cy, (seen, band)) in visible.chunks_exact_mut(wide).zip(self.band.chunks_exact(wide)).enumerate()
+        for (cy, (seen, band)) in
+            visible.chunks_exact_mut(grid_width).zip(self.band.chunks_exact(grid_width)).enumerate()
         {
             for (cx, (seen, &band)) in seen.iter_mut().zip(band).enumerate() {
                 *seen = band || first(cx, cy) != 0;
@@ -67,11 +69,11 @@ impl Foreground {
         }
         let reach = (2 * *radius + 1).div_ceil(side);
         cells.fill(false);
-        for (cy, seen) in visible.chunks_exact(wide).enumerate() {
+        for (cy, seen) in visible.chunks_exact(grid_width).enumerate() {
             for run in runs(seen) {
-                let columns = run.start.saturating_sub(reach)..(run.end + reach).min(wide);
-                for near in cy.saturating_sub(reach)..(cy + reach + 1).min(high) {
-                    cells[near * wide..][columns.clone()].fill(true);
+                let columns = run.start.saturating_sub(reach)..(run.end + reach).min(grid_width);
+                for near in cy.saturating_sub(reach)..(cy + reach + 1).min(grid_height) {
+                    cells[near * grid_width..][columns.clone()].fill(true);
                 }
             }
         }
@@ -84,11 +86,11 @@ impl Foreground {
 
     /// Finds the pixels within reach of visible ones, in the cells that were marked.
     pub(super) fn reach(&mut self, (width, height): (usize, usize), alpha: &[u8]) {
-        let (side, cells_wide) = (self.side, self.levels[0].wide);
-        let Outward { radius, cells, mask, wide, high, .. } = &mut self.outward;
-        let (radius, wide, high, cells) = (*radius, *wide, *high, &*cells);
-        mask.par_chunks_mut(wide * STRIP).enumerate().for_each(|(strip, out)| {
-            let rows = out.len() / wide;
+        let (side, cells_wide) = (self.side, self.levels[0].grid_width);
+        let Outward { radius, cells, mask, grid_width, grid_height, .. } = &mut self.outward;
+        let (radius, grid_width, grid_height, cells) = (*radius, *grid_width, *grid_height, &*cells);
+        mask.par_chunks_mut(grid_width * STRIP).enumerate().for_each(|(strip, out)| {
+            let rows = out.len() / grid_width;
             let first = strip * STRIP;
             let of = |y: usize| 2 * y / side;
             let here =
@@ -100,8 +102,8 @@ impl Foreground {
                 return;
             }
             // What is looked at reaches farther than what is found.
-            let (x0, x1) = (columns.start * side / 2, (columns.end * side / 2).min(wide));
-            let (from, to) = (x0.saturating_sub(radius), (x1 + radius).min(wide));
+            let (x0, x1) = (columns.start * side / 2, (columns.end * side / 2).min(grid_width));
+            let (from, to) = (x0.saturating_sub(radius), (x1 + radius).min(grid_width));
             let n = x1 - x0;
             with_local(|l| {
                 let [tile, other, line] = &mut l.bytes;
@@ -110,7 +112,9 @@ impl Foreground {
                 tile.resize(all * n, 0);
                 for (near, row) in tile.chunks_exact_mut(n).enumerate() {
                     // Beyond the frame nothing is visible.
-                    let Some(y) = (first + near).checked_sub(radius).filter(|y| *y < high) else { continue };
+                    let Some(y) = (first + near).checked_sub(radius).filter(|y| *y < grid_height) else {
+                        continue;
+                    };
                     let of = |y: usize| &alpha[y.min(height - 1) * width..][2 * from..(2 * to).min(width)];
                     line.clear();
                     line.resize(n + 2 * radius, 0);
@@ -119,7 +123,7 @@ impl Foreground {
                     row.copy_from_slice(&line[..n]);
                 }
                 window(tile, other, n, 2 * radius + 1);
-                for (row, found) in out.chunks_exact_mut(wide).zip(tile.chunks_exact(n)) {
+                for (row, found) in out.chunks_exact_mut(grid_width).zip(tile.chunks_exact(n)) {
                     row[x0..x1].copy_from_slice(found);
                 }
             });
@@ -129,14 +133,17 @@ impl Foreground {
     /// The reference that [`Foreground::reach`] is held against.
     #[cfg(test)]
     fn reach_plainly(&self, (width, height): (usize, usize), alpha: &[u8]) -> Vec<bool> {
-        let Outward { radius, wide, high, .. } = self.outward;
+        let Outward { radius, grid_width, grid_height, .. } = self.outward;
         let seen = |x: usize, y: usize| {
             let pixels = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| (2 * x + dx, 2 * y + dy));
             pixels.iter().any(|(x, y)| *x < width && *y < height && alpha[y * width + x] != 0)
         };
         let near = |v: usize, most: usize| v.saturating_sub(radius)..(v + radius + 1).min(most);
-        (0..wide * high)
-            .map(|i| near(i / wide, high).any(|y| near(i % wide, wide).any(|x| seen(x, y))))
+        (0..grid_width * grid_height)
+            .map(|i| {
+                near(i / grid_width, grid_height)
+                    .any(|y| near(i % grid_width, grid_width).any(|x| seen(x, y)))
+            })
             .collect()
     }
 }
@@ -259,8 +266,8 @@ mod tests {
                 f.prepare(&picture.frame(), &alpha, Colors::All, true);
                 let want = f.reach_plainly((w, h), &alpha);
                 for (i, want) in want.into_iter().enumerate() {
-                    let (x, y) = (i % f.outward.wide, i / f.outward.wide);
-                    let cell = 2 * y / f.side * f.levels[0].wide + 2 * x / f.side;
+                    let (x, y) = (i % f.outward.grid_width, i / f.outward.grid_width);
+                    let cell = 2 * y / f.side * f.levels[0].grid_width + 2 * x / f.side;
                     let pixels = (2 * y..2 * y + 2).flat_map(|y| (2 * x..2 * x + 2).map(move |x| (x, y)));
                     let mut hidden = pixels.filter(|(x, y)| *x < w && *y < h);
                     if f.outward.cells[cell] {

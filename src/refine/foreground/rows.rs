@@ -19,13 +19,18 @@ impl Place<'_> {
     /// The cells' means in this row, of those that `count` samples lie in and one more at each side.
     fn lines(&self, plane: &[f32], count: usize, out: &mut Vec<f32>) {
         let Self { cells, across, down, y, from } = *self;
-        let (at, f) = place(y, (cells.high * down) as f32, cells.high);
-        let below = (at + 1).min(cells.high - 1);
-        let (first, last) = (from / across, (from + count).div_ceil(across).min(cells.wide));
-        let (l, r) = (first.saturating_sub(1), (last + 1).min(cells.wide));
+        let (at, f) = place(y, (cells.grid_height * down) as f32, cells.grid_height);
+        let below = (at + 1).min(cells.grid_height - 1);
+        let (first, last) = (from / across, (from + count).div_ceil(across).min(cells.grid_width));
+        let (l, r) = (first.saturating_sub(1), (last + 1).min(cells.grid_width));
         out.resize(last - first + 2, 0.0);
         let pad = first - l;
-        mix(&plane[at * cells.wide..][l..r], &plane[below * cells.wide..][l..r], f, &mut out[1 - pad..]);
+        mix(
+            &plane[at * cells.grid_width..][l..r],
+            &plane[below * cells.grid_width..][l..r],
+            f,
+            &mut out[1 - pad..],
+        );
         let n = last - first;
         if pad == 0 {
             out[0] = out[1];
@@ -193,10 +198,10 @@ mod tests {
 
     #[test]
     fn cells_are_parted_as_sample_by_sample() {
-        let (wide, high) = (9, 4);
-        let cells = Cells { wide, high, ..Cells::default() };
+        let (grid_width, grid_height) = (9, 4);
+        let cells = Cells { grid_width, grid_height, ..Cells::default() };
         let value = |i: usize, k: usize| ((i * 31 + i * i * k) % 256) as f32;
-        let planes = [3, 5].map(|k| (0..wide * high).map(|i| value(i, k)).collect::<Vec<f32>>());
+        let planes = [3, 5].map(|k| (0..grid_width * grid_height).map(|i| value(i, k)).collect::<Vec<f32>>());
         for across in [1, 2, 4, 8, 16, 32] {
             for (from, n) in
                 [(0, 9 * across), (2 * across, 3 * across), (6 * across, 3 * across - across / 2)]

@@ -11,7 +11,7 @@ pub struct Area<'a> {
     /// Cells in a block, across; blocks in a row. Of blocks smaller than a cell, `per` make one.
     pub side: usize,
     pub per: usize,
-    pub wide: usize,
+    pub grid_width: usize,
     /// The blocks asked for, row by row.
     pub marks: &'a [bool],
 }
@@ -22,26 +22,27 @@ impl Area<'_> {
         &self,
         y: usize,
         reach: usize,
-        (wide, high): (usize, usize),
+        (grid_width, grid_height): (usize, usize),
         row: &mut Vec<bool>,
         out: &mut Vec<Run>,
     ) {
-        let last = self.marks.len() / self.wide - 1;
+        let last = self.marks.len() / self.grid_width - 1;
         let block = |y: usize| (y * self.per / self.side).saturating_sub(self.first).min(last);
         // Rows outside of the area are not asked for.
-        let (from, to) = (y.saturating_sub(reach).max(self.y.0), (y + reach).min(high - 1).min(self.y.1 - 1));
+        let (from, to) =
+            (y.saturating_sub(reach).max(self.y.0), (y + reach).min(grid_height - 1).min(self.y.1 - 1));
         out.clear();
         row.clear();
-        row.resize(self.wide, false);
+        row.resize(self.grid_width, false);
         if from > to {
             return;
         }
         for by in block(from)..=block(to).max(((to + 1) * self.per - 1) / self.side - self.first).min(last) {
-            row.iter_mut().zip(&self.marks[by * self.wide..]).for_each(|(r, m)| *r |= m);
+            row.iter_mut().zip(&self.marks[by * self.grid_width..]).for_each(|(r, m)| *r |= m);
         }
         for run in runs(row) {
-            let x0 = (run.start * self.side / self.per).min(wide).saturating_sub(reach);
-            let x1 = ((run.end * self.side).div_ceil(self.per) + reach).min(wide);
+            let x0 = (run.start * self.side / self.per).min(grid_width).saturating_sub(reach);
+            let x1 = ((run.end * self.side).div_ceil(self.per) + reach).min(grid_width);
             match out.last_mut() {
                 Some(before) if before.1 >= x0 => before.1 = x1,
                 _ if x0 < x1 => out.push((x0, x1)),

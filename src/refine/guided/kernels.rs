@@ -10,6 +10,7 @@ pub(super) const RESIDUAL: f32 = 0.005;
 pub(super) const SUMS: usize = 14;
 /// Values kept of each model: three slopes, offset, weight, all but the last times the weight.
 pub(super) const MODEL: usize = 5;
+/// Samples that are worked on together.
 pub(super) const LANES: usize = 16;
 
 /// A colour as the sums take it: they lose fewest digits around 0.

@@ -59,11 +59,11 @@ struct Rows {
 }
 
 impl Rows {
-    /// For `planes` of `stride` values, of which those from `pad` on are `wide` cells.
-    fn begin(&mut self, planes: usize, stride: usize, (pad, wide): (usize, usize), window: Window) {
+    /// For `planes` of `stride` values, of which those from `pad` on are `grid_width` cells.
+    fn begin(&mut self, planes: usize, stride: usize, (pad, grid_width): (usize, usize), window: Window) {
         let (len, turns) = (planes * stride, window.side());
-        if self.shape != [len, turns, pad, wide] {
-            self.shape = [len, turns, pad, wide];
+        if self.shape != [len, turns, pad, grid_width] {
+            self.shape = [len, turns, pad, grid_width];
             (self.len, self.turns) = (len, turns);
             // Columns beside the plane count as empty, and nothing else is written there.
             self.ring.clear();
@@ -72,7 +72,7 @@ impl Rows {
         // What earlier calls have left in the cells, nobody reads.
         #[cfg(test)]
         for plane in self.ring[..turns * len].chunks_exact_mut(stride) {
-            plane[pad..pad + wide].fill(1e6);
+            plane[pad..pad + grid_width].fill(1e6);
         }
     }
 
@@ -121,33 +121,33 @@ pub fn filter(
     mut done: impl FnMut(Models<'_>),
 ) {
     let reach = window.reach();
-    let (wide, high) = guide.size();
+    let (grid_width, grid_height) = guide.size();
     // Windows that reach past the plane fit into it, and whole vectors.
     let pad = reach.next_multiple_of(LANES);
-    let stride = pad + wide.next_multiple_of(LANES) + pad + 2 * LANES;
+    let stride = pad + grid_width.next_multiple_of(LANES) + pad + 2 * LANES;
     for v in s.samples.iter_mut().flatten().flatten() {
-        v.resize((wide + 2 * LANES).max(v.len()), 0.0);
+        v.resize((grid_width + 2 * LANES).max(v.len()), 0.0);
     }
     s.column_sums.resize((SUMS * stride).max(s.column_sums.len()), 0.0);
     for v in &mut s.out {
-        v.resize((wide + LANES).max(v.len()), 0.0);
+        v.resize((grid_width + LANES).max(v.len()), 0.0);
     }
     s.inverse.clear();
     s.inside.clear();
     for x in 0..stride {
-        let inside = x >= pad && x - pad < wide;
-        s.inverse.push(if inside { 0.25 / window.weight(x - pad, wide) } else { 0.0 });
+        let inside = x >= pad && x - pad < grid_width;
+        s.inverse.push(if inside { 0.25 / window.weight(x - pad, grid_width) } else { 0.0 });
         s.inside.push(f32::from(u8::from(inside)));
     }
     let mut next_row = area.y.0.saturating_sub(2 * reach);
     let mut next_model = area.y.0.saturating_sub(reach);
-    s.sums.begin(SUMS, stride, (pad, wide), window);
-    s.models.begin(MODEL, stride, (pad, wide), window);
+    s.sums.begin(SUMS, stride, (pad, grid_width), window);
+    s.models.begin(MODEL, stride, (pad, grid_width), window);
     let mut runs = std::mem::take(&mut s.runs);
     for y in area.y.0..area.y.1 {
-        while next_model <= (y + reach).min(high - 1) {
-            while next_row <= (next_model + reach).min(high - 1) {
-                area.runs(next_row, 2 * reach, (wide, high), &mut s.row, &mut runs);
+        while next_model <= (y + reach).min(grid_height - 1) {
+            while next_row <= (next_model + reach).min(grid_height - 1) {
+                area.runs(next_row, 2 * reach, (grid_width, grid_height), &mut s.row, &mut runs);
                 for &(x0, x1) in &runs {
                     let x0 = x0 & !1;
                     let count = x1 - x0;
@@ -160,12 +160,12 @@ pub fn filter(
                 }
                 next_row += 1;
             }
-            area.runs(next_model, reach, (wide, high), &mut s.row, &mut runs);
-            let rows = 1.0 / window.weight(next_model, high);
+            area.runs(next_model, reach, (grid_width, grid_height), &mut s.row, &mut runs);
+            let rows = 1.0 / window.weight(next_model, grid_height);
             for &(x0, x1) in &runs {
                 let whole = (x1 - x0).next_multiple_of(LANES);
                 let x = (pad + x0 - reach, pad + x0 + whole + reach);
-                s.sums.stack(next_model, high, window, stride, x, &mut s.column_sums);
+                s.sums.stack(next_model, grid_height, window, stride, x, &mut s.column_sums);
                 let at = pad + x0;
                 let span = Span { stride, at, count: whole, window };
                 let columns = [&s.inverse[at..], &s.inside[at..]];
@@ -173,11 +173,18 @@ pub fn filter(
             }
             next_model += 1;
         }
-        area.runs(y, 0, (wide, high), &mut s.row, &mut runs);
+        area.runs(y, 0, (grid_width, grid_height), &mut s.row, &mut runs);
         for &(x0, x1) in &runs {
             let (count, at) = (x1 - x0, pad + x0);
             let whole = count.next_multiple_of(LANES);
-            s.models.stack(y, high, window, stride, (at - reach, at + whole + reach), &mut s.column_sums);
+            s.models.stack(
+                y,
+                grid_height,
+                window,
+                stride,
+                (at - reach, at + whole + reach),
+                &mut s.column_sums,
+            );
             let [a, b, c, d, old] = &mut s.out;
             let span = Span { stride, at, count: whole, window };
             mean(&s.column_sums, span, [&mut *a, &mut *b, &mut *c, &mut *d]);

@@ -36,7 +36,7 @@ impl Guide for Planes {
 /// The same by the definition: every sum from scratch, in double precision.
 fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
     let (w, h) = (p.width, p.height());
-    let (wide, high) = p.size();
+    let (grid_width, grid_height) = p.size();
     // Cells of a window with their weights; one direction after the other.
     let line = |at: usize, n: usize| {
         let reach = window.reach();
@@ -44,13 +44,13 @@ fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
             .map(move |i| (i, if i.abs_diff(at) > window.whole { f64::from(window.part) } else { 1.0 }))
     };
     let cells = |x: usize, y: usize| {
-        line(y, high).flat_map(move |(v, wv)| line(x, wide).map(move |(u, wu)| (u, v, wu * wv)))
+        line(y, grid_height).flat_map(move |(v, wv)| line(x, grid_width).map(move |(u, wu)| (u, v, wu * wv)))
     };
-    let models: Vec<[f64; MODEL]> = (0..wide * high)
+    let models: Vec<[f64; MODEL]> = (0..grid_width * grid_height)
         .map(|i| {
             let mean = |f: &dyn Fn(usize) -> f64| {
                 let (mut sum, mut weight) = (0.0, 0.0);
-                for (u, v, part) in cells(i % wide, i / wide) {
+                for (u, v, part) in cells(i % grid_width, i / grid_width) {
                     for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
                         sum += part * f((2 * v + dy).min(h - 1) * w + (2 * u + dx).min(w - 1));
                         weight += part;
@@ -89,13 +89,14 @@ fn reference(p: &Planes, window: Window, eps: [f32; 3]) -> [Vec<f32>; 4] {
         .collect();
     [0, 1, 2, 3].map(|k| {
         let each = |i: usize| {
-            let (sum, weight) = cells(i % wide, i / wide).fold((0.0, 0.0), |(s, t), (u, v, part)| {
-                let m = &models[v * wide + u];
-                (s + part * m[k], t + part * m[4])
-            });
+            let (sum, weight) =
+                cells(i % grid_width, i / grid_width).fold((0.0, 0.0), |(s, t), (u, v, part)| {
+                    let m = &models[v * grid_width + u];
+                    (s + part * m[k], t + part * m[4])
+                });
             (sum / weight) as f32
         };
-        (0..wide * high).map(each).collect()
+        (0..grid_width * grid_height).map(each).collect()
     })
 }
 
@@ -123,21 +124,21 @@ fn agrees_with_the_definition() {
         let window = Window::new(samples);
         let want = reference(&planes, window, [1e-3; 3]);
         let old = planes.alpha.clone();
-        let (wide, high) = planes.size();
-        let blocks = (wide * per).div_ceil(side);
+        let (grid_width, grid_height) = planes.size();
+        let blocks = (grid_width * per).div_ceil(side);
         for seed in 0..4 {
-            let marks: Vec<bool> = (0..blocks * (high * per).div_ceil(side))
+            let marks: Vec<bool> = (0..blocks * (grid_height * per).div_ceil(side))
                 .map(|i| seed == 0 || (i * 7919 + seed * 104_729) % 11 < 2 * seed)
                 .collect();
             let first = y.0 * per / side;
-            let area = Area { y, first, side, per, wide: blocks, marks: &marks[first * blocks..] };
-            let mut seen = vec![false; wide * high];
+            let area = Area { y, first, side, per, grid_width: blocks, marks: &marks[first * blocks..] };
+            let mut seen = vec![false; grid_width * grid_height];
             filter(&mut planes, &area, window, [1e-3; 3], &mut scratch, |models| {
                 let (row, x) = models.at;
                 for u in x..x + models.alpha.len() {
-                    seen[row * wide + u] = true;
+                    seen[row * grid_width + u] = true;
                     for (got, want) in models.model.iter().zip(&want) {
-                        let (got, want) = (got[u - x], want[row * wide + u]);
+                        let (got, want) = (got[u - x], want[row * grid_width + u]);
                         assert!(
                             (got - want).abs() < 2e-3 * (1.0 + want.abs()),
                             "{w}x{h} {samples} at {u},{row}: {got} for {want}"
@@ -150,7 +151,7 @@ fn agrees_with_the_definition() {
                 }
             });
             for (i, &seen) in seen.iter().enumerate() {
-                let (u, v) = (i % wide, i / wide);
+                let (u, v) = (i % grid_width, i / grid_width);
                 let marked =
                     (u * per / side..((u + 1) * per).div_ceil(side).max(u * per / side + 1)).any(|bx| {
                         (v * per / side..((v + 1) * per).div_ceil(side).max(v * per / side + 1))

@@ -6,7 +6,7 @@ use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::KeyFrames;
+use super::key_frames::KeyFrames;
 use super::{Deadline, EndUsage, Join, Split};
 use crate::ready::is_too_late;
 use crate::sync::lock;

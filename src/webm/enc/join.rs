@@ -8,7 +8,7 @@ use gst::glib::translate::IntoGlibPtr;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 
-use super::keys::{KeyFrames, Request};
+use super::key_frames::{KeyFrames, Request};
 use crate::sync::lock;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {

@@ -24,7 +24,7 @@
 
 mod imp;
 mod join;
-mod keys;
+mod key_frames;
 mod split;
 
 use gst::glib;

@@ -7,7 +7,7 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_video::VideoColorimetry;
 
-use super::keys::{KeyFrames, Request};
+use super::key_frames::{KeyFrames, Request};
 use crate::sync::lock;
 use crate::video;
 

@@ -40,7 +40,7 @@ impl Moments {
         n: usize,
         score: f64,
         input: &Frame,
-        cut: [&Frame; 2],
+        removed: [&Frame; 2],
         alphas: &[Vec<f32>; 2],
     ) -> Result<(), String> {
         let close = |m: &Moment| n - m.frame < APART;
@@ -50,7 +50,7 @@ impl Moments {
             return Ok(());
         }
         self.0.retain(|m| !close(m));
-        self.0.push(draw(n, score, input, cut, alphas)?);
+        self.0.push(draw(n, score, input, removed, alphas)?);
         self.0.sort_by(|a, b| b.score.total_cmp(&a.score));
         self.0.truncate(SHOWN);
         Ok(())
@@ -61,7 +61,7 @@ fn draw(
     n: usize,
     score: f64,
     input: &Frame,
-    cut: [&Frame; 2],
+    removed: [&Frame; 2],
     alphas: &[Vec<f32>; 2],
 ) -> Result<Moment, String> {
     let size = input.size();
@@ -86,8 +86,12 @@ fn draw(
         if d > 0.0 { [fade(200.0), fade(40.0), fade(30.0)] } else { [fade(20.0), fade(90.0), fade(190.0)] }
     };
     let difference = alphas[0].iter().zip(&alphas[1]).flat_map(ink).collect();
-    let pictures =
-        [rgb(input.bytes.clone())?, rgb(over(&cut[0].bytes))?, rgb(over(&cut[1].bytes))?, rgb(difference)?];
+    let pictures = [
+        rgb(input.bytes.clone())?,
+        rgb(over(&removed[0].bytes))?,
+        rgb(over(&removed[1].bytes))?,
+        rgb(difference)?,
+    ];
     let (x, y, w, h) = place(alphas, size);
     let mut whole: [String; 4] = Default::default();
     let mut near: [String; 4] = Default::default();

@@ -229,14 +229,14 @@ fn element(option: &str, text: &str) -> Result<gst::Element, String> {
 }
 
 /// One element at work.
-pub struct Cutter {
+pub struct Remover {
     option: &'static str,
     pipeline: Running,
     source: gst_app::AppSrc,
     sink: gst_app::AppSink,
 }
 
-impl Cutter {
+impl Remover {
     pub fn start(setting: &Setting, info: &VideoInfo) -> Result<Self, String> {
         let element = element(setting.option, &setting.text)?;
         // The matte is judged, and it comes as the alpha of a transparent frame.
@@ -249,13 +249,13 @@ impl Cutter {
         let pipeline = gst::Pipeline::new();
         pipeline.add_many([source.upcast_ref(), &element, sink.upcast_ref()]).map_err(|e| odd(&e))?;
         gst::Element::link_many([source.upcast_ref(), &element, sink.upcast_ref()]).map_err(|e| odd(&e))?;
-        let cutter = Self { option: setting.option, pipeline: Running(pipeline), source, sink };
-        cutter.pipeline.start().map_err(|e| odd(&e))?;
-        Ok(cutter)
+        let remover = Self { option: setting.option, pipeline: Running(pipeline), source, sink };
+        remover.pipeline.start().map_err(|e| odd(&e))?;
+        Ok(remover)
     }
 
     /// Puts a frame in and waits for it to come out; how long that took.
-    pub fn cut(&mut self, frame: &Frame) -> Result<(Frame, Duration), String> {
+    pub fn remove_background(&mut self, frame: &Frame) -> Result<(Frame, Duration), String> {
         let begin = Instant::now();
         let pushed = self.source.push_buffer(frame.buffer.clone());
         if pushed.is_ok() {

@@ -3,16 +3,16 @@
 use super::also::{self, Also};
 use super::canvas;
 use super::format::{Codec, Format};
+use super::parts::{self, Ask, PartChoice, Share};
 use super::raw::{self, Raw};
 use super::subjects;
 use super::tracks::TrackChoice;
 use super::values::{at_least_one, property, range, seconds, size, time};
 use super::{Background, Settings, Task, background, into_folder, output, record};
 use crate::inbox;
-use crate::parts::{self, Ask, PartChoice, Share};
 use gstbgremove::auto;
 use gstbgremove::key;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub const EXIT_CODES: &str = "\
@@ -210,23 +210,42 @@ impl Args {
     /// What is asked for, looked at as far as it can be without opening an input.
     pub(super) fn read(&self) -> Result<(Settings, Vec<Task>), String> {
         let background = background(&self.background)?;
+        self.check_set()?;
+        let (inputs, output) = self.inputs_and_output()?;
+        let output = output.as_deref();
+        let format = self.output_format(output, background != Background::Transparent)?;
+        let settings = self.settings(background, format)?;
+        self.check(&settings, output)?;
+        let tasks = self.tasks(&settings, &inputs, output)?;
+        Ok((settings, tasks))
+    }
+
+    /// Refuses properties that another option sets.
+    fn check_set(&self) -> Result<(), String> {
         if let Some((name, _)) = self.set.iter().find(|(n, _)| n == "background" || n == "model") {
             return Err(format!("--set {name}=… would contradict --{name}: use that"));
         }
         if self.keep.is_some() && self.set.iter().any(|(n, _)| n == "subject") {
             return Err("--set subject=… would contradict --keep: use that".into());
         }
+        Ok(())
+    }
+
+    /// The inputs, and the output where it is not a folder of many.
+    fn inputs_and_output(&self) -> Result<(Vec<PathBuf>, Option<PathBuf>), String> {
         let (inputs, output) = match (&self.output_folder, self.files.as_slice()) {
             (Some(_), inputs) => (inputs, None),
             (None, [input, output]) => (std::slice::from_ref(input), Some(output)),
             (None, [_]) => return Err("where to? Name the output, or a folder with --output-folder".into()),
             (None, _) => return Err("several inputs need --output-folder FOLDER".into()),
         };
-        let output = output.map(|path| raw::output(path));
-        let output = output.as_ref();
-        let inputs: Vec<PathBuf> = inputs.iter().map(|path| raw::input(path)).collect();
-        let opaque = background != Background::Transparent;
-        let format = match (self.format, output) {
+        let inputs = inputs.iter().map(|path| raw::input(path)).collect();
+        Ok((inputs, output.map(|path| raw::output(path))))
+    }
+
+    /// The format of the result: as it is named, else by the output's extension, else by whether it is `opaque`.
+    fn output_format(&self, output: Option<&Path>, opaque: bool) -> Result<Format, String> {
+        Ok(match (self.format, output) {
             (Some(format), _) => format,
             (None, Some(path)) if raw::is_pipe(path) => {
                 // Y4M has no alpha.
@@ -241,7 +260,11 @@ impl Args {
                 )
             })?,
             (None, None) => if opaque { Format::Mp4 } else { Format::Webm },
-        };
+        })
+    }
+
+    /// What is to be done to every input, as far as the format takes it.
+    fn settings(&self, background: Background, format: Format) -> Result<Settings, String> {
         if self.audio == Some(Audio::Keep) && !format.has_sound() {
             return Err(format!(
                 "{} holds no sound, which --audio keep asks for; these do: {}",
@@ -264,7 +287,7 @@ impl Args {
                         in them, or convert it in one piece"
                 .into());
         }
-        let settings = Settings {
+        Ok(Settings {
             format,
             codec: self.codec,
             quality: self.quality.unwrap_or(75),
@@ -292,9 +315,14 @@ impl Args {
             resume: self.resume,
             also: self.also.clone(),
             canvas: self.canvas.read()?,
-        };
+        })
+    }
+
+    /// Refuses settings that contradict each other, the format or the output.
+    fn check(&self, settings: &Settings, output: Option<&Path>) -> Result<(), String> {
+        let (format, opaque) = (settings.format, settings.background != Background::Transparent);
         if let Some(canvas) = &settings.canvas {
-            canvas.check(&settings)?;
+            canvas.check(settings)?;
         }
         if settings.premultiplied && format != Format::Mov {
             return Err(format!(
@@ -354,8 +382,19 @@ impl Args {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Each input and where it goes.
+    fn tasks(
+        &self,
+        settings: &Settings,
+        inputs: &[PathBuf],
+        output: Option<&Path>,
+    ) -> Result<Vec<Task>, String> {
+        let format = settings.format;
         let mut tasks = match (&self.output_folder, output) {
-            (Some(folder), _) => into_folder(&inputs, folder, format, self.report.as_deref())?,
+            (Some(folder), _) => into_folder(inputs, folder, format, self.report.as_deref())?,
             (None, Some(path)) => {
                 let (input, output) = (inputs[0].clone(), output::target(path, format));
                 vec![Task { input, output, report: self.report.clone(), seen: None }]
@@ -383,7 +422,7 @@ impl Args {
                 record::check(report)?;
             }
             let others: Vec<_> = task.report.iter().chain([&task.output]).map(PathBuf::as_path).collect();
-            also::check(&settings, &task.input, &others)?;
+            also::check(settings, &task.input, &others)?;
             // One that is in the way of many is told of with the others, in its turn.
             if tasks.len() == 1 && !self.print_pipeline && !self.resume && !raw::is_pipe(&task.output) {
                 output::check(&task.output, format, self.overwrite)?;
@@ -392,7 +431,7 @@ impl Args {
                 output::check(&also.path, also.format, self.overwrite)?;
             }
         }
-        Ok((settings, tasks))
+        Ok(tasks)
     }
 
     /// The part that is asked for, if it is not the whole.

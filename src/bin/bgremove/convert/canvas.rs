@@ -1,6 +1,6 @@
 //! `--canvas` and what goes with it: where the subject stands.
 
-use super::line::Line;
+use super::launch_line::LaunchLine;
 use super::{Background, Settings};
 use gstbgremove::canvas::{Anchor, Offset, Placing};
 
@@ -171,7 +171,7 @@ impl Canvas {
     }
 
     /// The element that places frames.
-    pub fn element(&self, line: &mut Line, background: &Background) {
+    pub fn element(&self, line: &mut LaunchLine, background: &Background) {
         line.then("videocanvas");
         if let Some((width, height)) = self.size {
             line.set("width", &width.to_string()).set("height", &height.to_string());

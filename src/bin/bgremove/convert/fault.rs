@@ -15,7 +15,9 @@ pub struct Fault {
 
 /// Somebody has had enough; no error.
 const INTERRUPTED: &str = "convert/interrupted";
+/// Nothing has come in or out for too long.
 const STALLED: &str = "convert/stalled";
+/// The input is no longer what it was.
 const CHANGED: &str = "convert/changed";
 
 impl Fault {

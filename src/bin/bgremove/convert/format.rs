@@ -1,6 +1,6 @@
 //! The formats, what each can hold, and the encoders that make it.
 
-use super::line::{Line, text};
+use super::launch_line::{LaunchLine, text};
 use super::raw;
 use std::path::{Path, PathBuf};
 
@@ -90,6 +90,20 @@ impl Format {
         matches!(self, Webm | Mp4).then_some(8)
     }
 
+    /// The names of its codecs for video and sound.
+    pub fn codecs(self, codec: Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
+        match self {
+            Webm if codec == Codec::Vp8 => ("VP8", Some("Opus")),
+            Webm => ("VP9", Some("Opus")),
+            Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
+            Mp4 => ("H.264", Some("AAC")),
+            Gif => ("GIF", None),
+            Webp => ("WebP", None),
+            Png => ("PNG", None),
+            Y4m | Raw => ("raw video", None),
+        }
+    }
+
     /// Whether it can say that pixels are not square.
     pub fn has_pixel_aspect(self) -> bool {
         matches!(self, Webm | Mov | Mp4 | Y4m)
@@ -162,12 +176,12 @@ impl Encoding {
     /// Those of `video`, and a name that GStreamer cannot take.
     pub fn pipeline(
         &self,
-        line: &mut Line,
+        line: &mut LaunchLine,
         output: &Path,
-        video: impl FnOnce(&mut Line) -> Result<(), String>,
-        sound: Option<impl FnOnce(&mut Line)>,
+        video: impl FnOnce(&mut LaunchLine) -> Result<(), String>,
+        sound: Option<impl FnOnce(&mut LaunchLine)>,
     ) -> Result<(), String> {
-        let encoded = |line: &mut Line| {
+        let encoded = |line: &mut LaunchLine| {
             video(line)?;
             self.video(line);
             Ok(())
@@ -181,10 +195,10 @@ impl Encoding {
     /// As above.
     pub fn file(
         &self,
-        line: &mut Line,
+        line: &mut LaunchLine,
         output: &Path,
-        video: impl FnOnce(&mut Line) -> Result<(), String>,
-        sound: Option<impl FnOnce(&mut Line)>,
+        video: impl FnOnce(&mut LaunchLine) -> Result<(), String>,
+        sound: Option<impl FnOnce(&mut LaunchLine)>,
     ) -> Result<(), String> {
         let muxer = self.muxer();
         if let Some(muxer) = muxer {
@@ -226,7 +240,7 @@ impl Encoding {
     }
 
     /// What writes a file, or to standard output.
-    fn sink(&self, line: &mut Line, output: &Path) -> Result<(), String> {
+    fn sink(&self, line: &mut LaunchLine, output: &Path) -> Result<(), String> {
         if raw::is_pipe(output) {
             line.then("fdsink").name(&self.called("file")).set("fd", "1");
         } else {
@@ -238,7 +252,7 @@ impl Encoding {
 
     /// Of several files none waits at its first buffer until the others have theirs: an encoder may hold back more frames
     /// than the queues between have room for, and mp4mux all of them.
-    fn unwaited(&self, line: &mut Line) {
+    fn unwaited(&self, line: &mut LaunchLine) {
         if self.number.is_some() {
             line.set("async", "false");
         }
@@ -246,7 +260,7 @@ impl Encoding {
 
     /// From the frames that bgremove gives to the stream for the muxer or the file. The encoder is called
     /// `encoder` where somebody asks.
-    fn video(&self, line: &mut Line) {
+    fn video(&self, line: &mut LaunchLine) {
         // Worst at 0, best at 100.
         let level = |worst: f64, best: f64| worst + (best - worst) * f64::from(self.quality) / 100.0;
         match self.format {
@@ -312,7 +326,7 @@ impl Encoding {
         }
     }
 
-    fn webm(&self, line: &mut Line) {
+    fn webm(&self, line: &mut LaunchLine) {
         let rest = 1.0 - f64::from(self.quality) / 100.0;
         // Of equal quality, as far as can be: VP8's levels are wide where they are coarse.
         let (name, level) = match self.codec {
@@ -350,7 +364,7 @@ impl Encoding {
     }
 
     /// From decoded sound to the stream for the muxer.
-    fn audio(&self, line: &mut Line) {
+    fn audio(&self, line: &mut LaunchLine) {
         line.then("audioconvert").then("audioresample");
         let bitrate = |channel: u32| (channel * self.channels.max(1)).to_string();
         match self.format {

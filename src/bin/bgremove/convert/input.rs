@@ -6,13 +6,13 @@ mod stream;
 
 use super::Settings;
 use super::color;
-use super::cut::Cut;
 use super::demux;
 use super::fault::{self, Fault};
 use super::header::{Family, Header, Track};
 use super::picture;
 use super::tracks::{self, Known, TrackChoice, track_id};
-use super::watch::Watch;
+use super::trim::Trim;
+use super::watchdog::Watchdog;
 use crate::gstreamer::Running;
 pub use facts::{Facts, Tags};
 use facts::{facts, tags};
@@ -75,7 +75,7 @@ impl Input {
         path: &Path,
         settings: &Settings,
         range: Option<Range>,
-        watch: &Watch,
+        watchdog: &Watchdog,
     ) -> Result<Self, Fault> {
         let pipeline = Running(gst::Pipeline::new());
         let header =
@@ -112,50 +112,20 @@ impl Input {
                 gst::Element::link_many([&source, &parser, &decoder]).map_err(odd)?;
             }
         }
-        let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
-        let complete = Arc::new(AtomicBool::new(false));
-        let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
-        let alive = watch.clone();
-        // qtdemux of 1.22 gets these wrong; the parts that are shown are cut out of all that is decoded.
-        let mut tracks = Vec::new();
         if header.has_hidden_parts() {
             change(&source, header.without_edits());
-            tracks.clone_from(&header.tracks);
         }
-        let is_matroska = header.family == Family::Matroska;
-        decoder.connect_pad_added(move |_, pad| {
-            let ended = Arc::new(AtomicBool::new(false));
-            let mut cutter = None;
-            let id = track_id(pad);
-            let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
-            if range.is_some() || shown.is_some() {
-                let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
-                let ended = Arc::clone(&ended);
-                let cut = Cut::new(start, stop, shown.as_deref());
-                let cut = cut.with_standing(range.and_then(|r| r.standing));
-                let begin = range.and_then(|r| r.exact);
-                if let Some(begin) = begin.filter(|_| is_matroska) {
-                    demux::begin_at(pad, begin);
-                }
-                let cut = cut.exact(begin.is_some());
-                cutter = Some(cut.apply(pad, &alive, move |pad| {
-                    ended.store(true, Ordering::SeqCst);
-                    hand_on_the_end(pad);
-                }));
-            }
-            lock(&into).push(Stream::new(pad, ended, cutter));
-        });
-        decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
-        watch.touch();
+        let (streams, complete) = hold_streams(&decoder, &header, range, watchdog);
+        watchdog.touch();
         if pipeline.0.set_state(gst::State::Paused).is_err() {
-            return Err(watch
+            return Err(watchdog
                 .failure(&pipeline.0)
                 .unwrap_or_else(|| Fault::damaged("it cannot be opened, and GStreamer does not say why")));
         }
         let all = |media: &str| -> Vec<gst::Pad> {
             lock(&streams).iter().filter(|s| s.is(media)).map(|s| s.pad.clone()).collect()
         };
-        let mut missing = watch.until(&pipeline.0, path.is_file(), || {
+        let mut missing = watchdog.until(&pipeline.0, path.is_file(), || {
             let held = || lock(&streams).iter().filter(|s| s.is("video/x-raw")).all(Stream::settled);
             complete.load(Ordering::SeqCst) && held()
         })?;
@@ -171,46 +141,27 @@ impl Input {
         };
         let (videos, sounds) = (all("video/x-raw"), all("audio/x-raw"));
         if videos.is_empty() {
-            // A package helps there; the file that the other text advises would be H.264, which may be what is missing.
-            if let Some(decoder) = missing.iter().find(|m| m.is_known_video) {
-                return Err(Fault::new(
-                    "core/missing-plugin",
-                    format!(
-                        "GStreamer lacks a plugin for its video (no {}): install it ({})",
-                        decoder.name,
-                        fault::PACKAGES
-                    ),
-                ));
-            }
             let is_unknown = unknown.load(Ordering::SeqCst) || header.tracks.iter().any(|t| t.is_video);
-            return Err(Fault::input(match sounds.is_empty() {
-                _ if is_unknown => NO_DECODER,
-                false => "it holds sound but no video: name a file with video",
-                true => "it holds no video that can be decoded: name a file with video",
-            }));
+            return Err(no_video(&missing, is_unknown, sounds.is_empty()));
         }
         let video = choose(&videos, settings.video_track.as_ref(), "video", "--video-track")?;
-        let duration = match header.family {
-            // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
-            Family::Isom if header.has_hidden_parts() => {
-                header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
-            }
-            Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
-            // Of a raw stream the length would be a guess.
-            _ if is_contained(&pipeline.0) => video.query_duration::<gst::ClockTime>(),
-            _ => None,
-        };
+        let duration = length(&header, &pipeline.0, &video);
         // Its end has been and gone, and would be waited for in vain.
         if lock(&streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst)) {
-            let failure = watch.failure(&pipeline.0);
+            let failure = watchdog.failure(&pipeline.0);
             // The part may lie wholly within the time of the frame before it.
             let again = range.filter(|r| r.standing.is_none() && failure.is_none() && path.is_file());
             let end =
                 header.end(track_id(&video)).and_then(|l| gst::ClockTime::try_from(l).ok()).or(duration);
-            let cutter = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.cutter.clone());
-            if let (Some(range), Some(standing)) = (again, cutter.and_then(|c| c.standing(end))) {
+            let trimmer = lock(&streams).iter().find(|s| s.pad == video).and_then(|s| s.trimmer.clone());
+            if let (Some(range), Some(standing)) = (again, trimmer.and_then(|c| c.standing(end))) {
                 drop(pipeline);
-                return Self::open(path, settings, Some(Range { standing: Some(standing), ..range }), watch);
+                return Self::open(
+                    path,
+                    settings,
+                    Some(Range { standing: Some(standing), ..range }),
+                    watchdog,
+                );
             }
             let told = failure.or(range.map(|_| none_within()));
             return Err(told.unwrap_or_else(|| Fault::damaged("no frame of it can be decoded")));
@@ -226,16 +177,10 @@ impl Input {
             format!("a stream of it is left out: GStreamer has no {} ({})", decoder.name, fault::PACKAGES)
         }));
         color::complete(&video);
-        let mut facts = facts(&video, audio.as_ref())?;
         let tags = Tags::of(&video, audio.as_ref());
-        if facts.turned.is_none()
-            && let Some((how, quarter)) = demux::turn(&header, &video)
-        {
-            (facts.turned, facts.quarter) = (Some(how), quarter);
-        }
-        if facts.turned.is_none() && facts.rate == 0.0 && tags.container.is_none() {
-            // decodebin of 1.22 leaves out jpegparse, which would tell.
-            (facts.turned, facts.quarter) = picture::turn(path).unwrap_or((None, false));
+        let mut facts = facts(&video, audio.as_ref())?;
+        if facts.turned.is_none() {
+            (facts.turned, facts.quarter) = turned(path, &header, &video, &facts, &tags);
         }
         let mut input = Self {
             path: path.to_path_buf(),
@@ -253,19 +198,19 @@ impl Input {
             _file: file,
             came,
         };
-        input.drop_empty_sound(watch)?;
+        input.drop_empty_sound(watchdog)?;
         Ok(input)
     }
 
     /// Leaves out sound of which nothing is to come: muxers wait for it for ever, or make files that cannot be read.
-    fn drop_empty_sound(&mut self, watch: &Watch) -> Result<(), Fault> {
+    fn drop_empty_sound(&mut self, watchdog: &Watchdog) -> Result<(), Fault> {
         let Some(audio) = self.audio.clone() else { return Ok(()) };
         let found =
             |what: &dyn Fn(&Stream) -> bool| lock(&self.streams).iter().any(|s| s.pad == audio && what(s));
         // What comes late, behind frames that wait here, is not waited for.
         let begin = Instant::now();
         while !found(&Stream::settled) && begin.elapsed() < SOUND {
-            if let Some(message) = watch.next(&self.pipeline.0)?
+            if let Some(message) = watchdog.next(&self.pipeline.0)?
                 && let gst::MessageView::Error(e) = message.view()
             {
                 return Err(e.into());
@@ -286,7 +231,7 @@ impl Input {
 
     /// Goes to a moment, and ends at another; whether that is where it is then. What has no index has to be decoded from
     /// its beginning.
-    pub fn seek(&mut self, range: Range, watch: &Watch) -> Result<bool, Fault> {
+    pub fn seek(&mut self, range: Range, watchdog: &Watchdog) -> Result<bool, Fault> {
         let start = range.start;
         if let Some(length) = self.duration.filter(|d| *d <= start && self.is_contained()) {
             let end = length.nseconds() as f64 / 1e9;
@@ -317,7 +262,7 @@ impl Input {
             return Ok(false);
         }
         let video = self.video.clone();
-        watch.until(&self.pipeline.0, self.path.is_file(), || {
+        watchdog.until(&self.pipeline.0, self.path.is_file(), || {
             lock(&self.streams).iter().filter(|s| s.pad == video).all(Stream::settled)
         })?;
         let none = lock(&self.streams).iter().any(|s| s.pad == video && !s.held.load(Ordering::SeqCst));
@@ -325,7 +270,7 @@ impl Input {
         if none {
             return Ok(false);
         }
-        self.drop_empty_sound(watch)?;
+        self.drop_empty_sound(watchdog)?;
         Ok(self.is_at(start))
     }
 
@@ -347,18 +292,18 @@ impl Input {
     }
 
     /// Links the streams to what takes them, and lets them go.
-    pub fn release(&self, rest: &gst::Bin) -> Result<(), String> {
+    pub fn release(&self, output_bin: &gst::Bin) -> Result<(), String> {
         let odd = |e: &dyn std::fmt::Display| format!("the pipeline cannot be put together: {e}");
         let begin = self.begin();
         for (pad, name) in [(Some(&self.video), "video"), (self.audio.as_ref(), "audio")] {
             if let (Some(pad), Some(begin)) = (pad, begin) {
                 demux::begin_at(pad, begin);
             }
-            let (Some(pad), Some(first)) = (pad, rest.by_name(name)) else { continue };
+            let (Some(pad), Some(first)) = (pad, output_bin.by_name(name)) else { continue };
             let target = first.static_pad("sink").ok_or_else(|| odd(&name))?;
             let ghost = gst::GhostPad::builder_with_target(&target).map_err(|e| odd(&e))?.name(name).build();
             ghost.set_active(true).map_err(|e| odd(&e))?;
-            rest.add_pad(&ghost).map_err(|e| odd(&e))?;
+            output_bin.add_pad(&ghost).map_err(|e| odd(&e))?;
             pad.link(&ghost).map_err(|e| odd(&e))?;
         }
         for stream in lock(&self.streams).iter_mut() {
@@ -376,7 +321,7 @@ impl Input {
     fn begin(&self) -> Option<gst::ClockTime> {
         let streams = lock(&self.streams);
         let taken = streams.iter().filter(|s| s.pad == self.video || self.audio.as_ref() == Some(&s.pad));
-        let is_whole = !self.sought && streams.iter().all(|s| s.cutter.is_none());
+        let is_whole = !self.sought && streams.iter().all(|s| s.trimmer.is_none());
         let begin = taken.filter_map(|s| *lock(&s.pts)).min();
         let begin = if self.sought { self.clock } else { begin.filter(|_| is_whole) };
         begin.filter(|_| self.header.family == Family::Matroska)
@@ -384,7 +329,7 @@ impl Input {
 
     /// The picture that stands where the part begins, if it was opened in one.
     pub fn standing(&self) -> Option<(i64, i64)> {
-        lock(&self.streams).iter().find(|s| s.pad == self.video)?.cutter.as_ref()?.standing(None)
+        lock(&self.streams).iter().find(|s| s.pad == self.video)?.trimmer.as_ref()?.standing(None)
     }
 
     /// How many bytes bare frames had, when all of them have been read.
@@ -433,6 +378,96 @@ impl Input {
 /// There is video in a codec that no plugin is for.
 const NO_DECODER: &str = "GStreamer does not know the codec of its video: make another file of it first: ffmpeg -i IN -c:v libx264 -crf 12 \
      -c:a flac OUT.mkv";
+
+/// Holds each stream of a decoder at its first frame, or at the first one in a range, as it comes; and whether all have come.
+///
+/// qtdemux of 1.22 gets edit lists wrong; the parts that are shown are cut out of all that is decoded.
+fn hold_streams(
+    decoder: &gst::Element,
+    header: &Header,
+    range: Option<Range>,
+    watchdog: &Watchdog,
+) -> (Arc<Mutex<Vec<Stream>>>, Arc<AtomicBool>) {
+    let streams: Arc<Mutex<Vec<Stream>>> = Arc::default();
+    let complete = Arc::new(AtomicBool::new(false));
+    let (into, seen) = (Arc::clone(&streams), Arc::clone(&complete));
+    let alive = watchdog.clone();
+    let tracks = if header.has_hidden_parts() { header.tracks.clone() } else { Vec::new() };
+    let is_matroska = header.family == Family::Matroska;
+    decoder.connect_pad_added(move |_, pad| {
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut trimmer = None;
+        let id = track_id(pad);
+        let shown = tracks.iter().find(|t| Some(t.id) == id).and_then(Track::pieces);
+        if range.is_some() || shown.is_some() {
+            let (start, stop) = range.map_or((gst::ClockTime::ZERO, None), |r| (r.start, r.stop));
+            let ended = Arc::clone(&ended);
+            let trim = Trim::new(start, stop, shown.as_deref());
+            let trim = trim.with_standing(range.and_then(|r| r.standing));
+            let begin = range.and_then(|r| r.exact);
+            if let Some(begin) = begin.filter(|_| is_matroska) {
+                demux::begin_at(pad, begin);
+            }
+            let trim = trim.exact(begin.is_some());
+            trimmer = Some(trim.apply(pad, &alive, move |pad| {
+                ended.store(true, Ordering::SeqCst);
+                hand_on_the_end(pad);
+            }));
+        }
+        lock(&into).push(Stream::new(pad, ended, trimmer));
+    });
+    decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
+    (streams, complete)
+}
+
+/// Why no video was decoded; `is_unknown`: there is some, of a codec that nothing knows.
+fn no_video(missing: &[fault::Missing], is_unknown: bool, is_silent: bool) -> Fault {
+    // A package helps there; the file that the other text advises would be H.264, which may be what is missing.
+    if let Some(decoder) = missing.iter().find(|m| m.is_known_video) {
+        let (name, packages) = (&decoder.name, fault::PACKAGES);
+        return Fault::new(
+            "core/missing-plugin",
+            format!("GStreamer lacks a plugin for its video (no {name}): install it ({packages})"),
+        );
+    }
+    Fault::input(match is_silent {
+        _ if is_unknown => NO_DECODER,
+        false => "it holds sound but no video: name a file with video",
+        true => "it holds no video that can be decoded: name a file with video",
+    })
+}
+
+/// The length of an input, if it is known.
+fn length(header: &Header, pipeline: &gst::Pipeline, video: &gst::Pad) -> Option<gst::ClockTime> {
+    match header.family {
+        // Of a recording whose header says nothing, GStreamer takes the beginning of the last cluster for the end.
+        Family::Isom if header.has_hidden_parts() => {
+            header.length.and_then(|l| gst::ClockTime::try_from(l).ok())
+        }
+        Family::Matroska => header.length.and_then(|l| gst::ClockTime::try_from(l).ok()),
+        // Of a raw stream the length would be a guess.
+        _ if is_contained(pipeline) => video.query_duration::<gst::ClockTime>(),
+        _ => None,
+    }
+}
+
+/// How frames are turned where GStreamer does not say so, and whether by a quarter.
+fn turned(
+    path: &Path,
+    header: &Header,
+    video: &gst::Pad,
+    facts: &Facts,
+    tags: &Tags,
+) -> (Option<&'static str>, bool) {
+    if let Some((how, quarter)) = demux::turn(header, video) {
+        return (Some(how), quarter);
+    }
+    if facts.rate == 0.0 && tags.container.is_none() {
+        // decodebin of 1.22 leaves out jpegparse, which would tell.
+        return picture::turn(path).unwrap_or((None, false));
+    }
+    (facts.turned, facts.quarter)
+}
 
 /// There is nothing in the range.
 fn none_within() -> Fault {

@@ -5,8 +5,8 @@ use super::fault::Fault;
 use super::format::Format;
 use super::output::Output;
 use super::plan::Plan;
-use super::short;
-use super::watch::Watch;
+use super::shortfall;
+use super::watchdog::Watchdog;
 use super::{Settings, color, edits, raw};
 use gst::prelude::*;
 use std::path::PathBuf;
@@ -23,22 +23,22 @@ pub(crate) struct Count {
 }
 
 /// Watches the layers of a pipeline on their way to their files.
-pub(crate) fn follow(
-    rest: &gst::Bin,
+pub(crate) fn count_layers(
+    output_bin: &gst::Bin,
     plan: &Plan,
     also: &[Also],
-    watch: &Watch,
+    watchdog: &Watchdog,
 ) -> Result<Vec<Arc<Count>>, String> {
     let mut counts = Vec::new();
     for (number, also) in also.iter().enumerate() {
         let pad = |element: &str, pad: &str| {
-            let found = rest.by_name(element).and_then(|e| e.static_pad(pad));
+            let found = output_bin.by_name(element).and_then(|e| e.static_pad(pad));
             found.ok_or_else(|| format!("the pipeline has no element '{element}'"))
         };
         let encoding = plan.layer(number);
         let (encoder, file) =
             (pad(&encoding.called("encoder"), "sink")?, pad(&encoding.called("file"), "sink")?);
-        watch.listen(&file);
+        watchdog.listen(&file);
         encoder.parent_element().inspect(color::tell);
         if also.format == Format::Y4m {
             raw::pack(&encoder);
@@ -99,7 +99,7 @@ pub(crate) fn compare(also: &[Also], counts: &[Arc<Count>], plan: &Plan, frames:
                 written.unwrap_or(given).min(given),
                 also.path.display()
             );
-            return Err(Fault::new(short::CODE, text));
+            return Err(Fault::new(shortfall::CODE, text));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `bgremove convert`: a clip without its background, as a file of any of six formats.
+//! `bgremove convert`: a clip without its background, as one of six file formats, or as Y4M or raw frames for a pipe.
 //!
 //! Thin: it builds a pipeline of public elements, which `--print-pipeline` prints, and looks after it: the input
 //! waits at its first frame until everything is known ([`input`], [`plan`]), the result is written under
@@ -8,7 +8,6 @@ pub(crate) mod also;
 mod arguments;
 pub(crate) mod canvas;
 mod color;
-mod cut;
 mod demux;
 pub(crate) mod edits;
 pub(crate) mod fault;
@@ -16,10 +15,11 @@ pub mod format;
 pub(crate) mod header;
 pub(crate) mod input;
 mod job;
+pub mod launch_line;
 mod layered;
-pub mod line;
 pub(crate) mod output;
 pub(crate) mod packets;
+pub(crate) mod parts;
 mod picture;
 pub(crate) mod plan;
 mod premultiply;
@@ -27,22 +27,22 @@ mod probes;
 pub(crate) mod progress;
 mod raw;
 pub(crate) mod record;
-mod short;
+mod shortfall;
 mod subjects;
 #[cfg(test)]
 mod tests;
 mod times;
 pub(crate) mod tracks;
+mod trim;
 mod ts;
 mod uneven;
 pub(crate) mod values;
-pub(crate) mod watch;
+pub(crate) mod watchdog;
 
 pub use arguments::{Args, EXIT_CODES};
 
 use crate::Failure;
 use crate::inbox::{self, Come, FileState, Inbox};
-use crate::parts::PartChoice;
 use also::Also;
 use canvas::Canvas;
 use fault::Fault;
@@ -52,10 +52,11 @@ use gstbgremove::auto::{self, Chosen};
 use gstbgremove::compose;
 use gstbgremove::models;
 use gstbgremove::sync::lock;
-use line::Line;
-use progress::Report;
+use launch_line::LaunchLine;
+use parts::PartChoice;
+use progress::ProgressOutput;
 use raw::Raw;
-use record::Account;
+use record::ConvertRecord;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tracks::TrackChoice;
-use watch::Watch;
+use watchdog::Watchdog;
 
 /// What stands behind the subject.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,8 +86,9 @@ pub(crate) struct Settings {
     pub background: Background,
     /// Further properties of bgremove.
     pub set: Vec<(String, String)>,
-    /// Least and most of the input: from where, how long.
+    /// Where in the input to start.
     pub start: gst::ClockTime,
+    /// How much of it to convert; `None` to its end.
     pub duration: Option<gst::ClockTime>,
     /// The box that frames are fitted into.
     pub size: Option<(u32, u32)>,
@@ -166,7 +168,7 @@ impl Settings {
     }
 
     /// The properties of bgremove, as words behind its name.
-    fn element<'a>(&self, line: &'a mut Line) -> &'a mut Line {
+    fn element<'a>(&self, line: &'a mut LaunchLine) -> &'a mut LaunchLine {
         for (name, value) in self.properties() {
             line.set(name, value);
         }
@@ -184,7 +186,7 @@ impl Settings {
             _ => None,
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        // The network runs ahead of what is written, and takes the time that it needs: what stalls is seen by `Watch`.
+        // The network runs ahead of what is written, and takes the time that it needs: what stalls is seen by `Watchdog`.
         let usual = [("model", self.model.as_str()), ("lookahead", "3"), ("inference-timeout", "0")];
         usual.into_iter().chain(background).chain(set)
     }
@@ -216,7 +218,7 @@ impl Settings {
     /// Everything about the element that can be known to fail, before any work.
     fn check(&self) -> Result<(), Fault> {
         self.check_ranges().map_err(Fault::settings)?;
-        let mut line = Line::new(true);
+        let mut line = LaunchLine::new(true);
         self.element(line.start("bgremove"));
         let element = line.launch().map_err(Fault::settings)?;
         let bus = gst::Bus::new();
@@ -314,23 +316,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if let Some(picture) = &args.preview_subjects {
         let (settings, input) = args.read_preview().map_err(Failure::Usage)?;
         if let Some(chosen) = settings.chosen() {
-            Report::new(false).chosen(&chosen);
+            ProgressOutput::new(false).chosen(&chosen);
         }
-        let watch = Watch::new(stop, args.timeout());
-        let lines = subjects::preview(&settings, &input, picture, &watch).map_err(|e| failure(&input, &e))?;
+        let watchdog = Watchdog::new(stop, args.timeout());
+        let lines =
+            subjects::preview(&settings, &input, picture, &watchdog).map_err(|e| failure(&input, &e))?;
         crate::print(&lines);
         return Ok(());
     }
     let (mut settings, tasks) = args.read().map_err(Failure::Usage)?;
-    let watch = || Watch::new(Arc::clone(&stop), args.timeout());
+    let watchdog = || Watchdog::new(Arc::clone(&stop), args.timeout());
     if args.print_pipeline {
         settings.check().map_err(|f| Failure::Failed(f.text))?;
         if let Some(chosen) = settings.chosen() {
-            Report::new(false).chosen(&chosen);
+            ProgressOutput::new(false).chosen(&chosen);
         }
         for task in &tasks {
             let told = |e| failure(&task.input, &e);
-            let line = job::print(&settings, &task.input, &task.output, &watch()).map_err(told)?;
+            let line = job::print(&settings, &task.input, &task.output, &watchdog()).map_err(told)?;
             crate::print(&format!("{line}\n"));
         }
         let part = settings.start > gst::ClockTime::ZERO || settings.duration.is_some();
@@ -367,7 +370,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     tasks.iter().filter_map(|t| t.report.as_deref()).try_for_each(record::probe).map_err(Failure::Failed)?;
     if let Err(fault) = settings.check() {
         for task in &tasks {
-            Account::new(&settings, task)
+            ConvertRecord::new(&settings, task)
                 .close(task.report.as_deref(), Err(&fault))
                 .map_err(Failure::Failed)?;
         }
@@ -381,15 +384,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         settings.set.push(("threads".into(), (cores / jobs).max(1).to_string()));
     }
     // What is written to standard output is alone there.
-    let report = Report::beside(args.json, tasks.iter().any(|t| raw::is_pipe(&t.output)));
+    let progress = ProgressOutput::beside(args.json, tasks.iter().any(|t| raw::is_pipe(&t.output)));
     if let Some(chosen) = settings.chosen() {
-        report.chosen(&chosen);
+        progress.chosen(&chosen);
     }
     let alone = tasks.len() == 1 && !watched;
     let work =
-        Work { settings: &settings, report: &report, stop: &stop, timeout: args.timeout(), jobs, alone };
+        Work { settings: &settings, progress: &progress, stop: &stop, timeout: args.timeout(), jobs, alone };
     if let (Some(folder), Some(into)) = (&args.watch, &args.output_folder) {
-        return work.watch(folder, into, args.report_folder().map(PathBuf::as_path));
+        return work.watch_folder(folder, into, args.report_folder().map(PathBuf::as_path));
     }
     let Ended { done, failed } = work.each(&tasks, |_| None);
     if stop.load(Ordering::Relaxed) && done < tasks.len() {
@@ -403,14 +406,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         };
     }
     let failed: Vec<_> = failed.into_iter().map(|(i, fault)| (i.display().to_string(), fault.text)).collect();
-    report.summary(done, &failed);
+    progress.summary(done, &failed);
     if failed.is_empty() { Ok(()) } else { Err(Failure::Told) }
 }
 
 /// What conversions have in common.
 struct Work<'a> {
     settings: &'a Settings,
-    report: &'a Report,
+    progress: &'a ProgressOutput,
     stop: &'a Arc<AtomicBool>,
     timeout: Option<Duration>,
     jobs: usize,
@@ -438,15 +441,15 @@ impl Work<'_> {
                         if self.stop.load(Ordering::Relaxed) {
                             break;
                         }
-                        let job = self.report.job(&task.input, &task.output);
-                        let mut account = Account::new(self.settings, &task);
-                        let watch = Watch::new(Arc::clone(self.stop), self.timeout);
-                        let done = job::convert(self.settings, &task, &watch, &job, &mut account);
+                        let job = self.progress.job(&task.input, &task.output);
+                        let mut record = ConvertRecord::new(self.settings, &task);
+                        let watchdog = Watchdog::new(Arc::clone(self.stop), self.timeout);
+                        let done = job::convert(self.settings, &task, &watchdog, &job, &mut record);
                         // Of half a file it may also be said that it is damaged.
                         let done = done.map_err(|f| task.changed().filter(|_| f.is_of_input()).unwrap_or(f));
                         let failed = done.as_ref().is_err_and(Fault::is_of_input);
-                        let record = task.report.clone().or_else(|| failed.then(|| aside(&task)).flatten());
-                        let kept = account.close(record.as_deref(), done.as_ref().map(|_| ()));
+                        let path = task.report.clone().or_else(|| failed.then(|| aside(&task)).flatten());
+                        let kept = record.close(path.as_deref(), done.as_ref().map(|_| ()));
                         let kept = kept.map_err(|e| Fault::new("convert/report", e));
                         let mut ended = lock(&ended);
                         match done.and(kept) {
@@ -464,7 +467,7 @@ impl Work<'_> {
     }
 
     /// Converts what comes into a folder, until somebody has had enough.
-    fn watch(&self, folder: &Path, into: &Path, reports: Option<&Path>) -> Result<(), Failure> {
+    fn watch_folder(&self, folder: &Path, into: &Path, reports: Option<&Path>) -> Result<(), Failure> {
         let mut inbox = Inbox::new(folder).map_err(Failure::Failed)?;
         let format = self.settings.format;
         while !self.stop.load(Ordering::Relaxed) {
@@ -477,7 +480,7 @@ impl Work<'_> {
                         tasks.push(Task { output, input, report, seen: Some(look) });
                     }
                     Come::Doubled(input, other) => {
-                        let job = self.report.job(&input, &target_in(&input, into, format));
+                        let job = self.progress.job(&input, &target_in(&input, into, format));
                         let why = format!("{} has its result's name: give it another one", other.display());
                         job.failed("convert/settings", &why, false);
                         inbox.set_aside(&input).unwrap_or_else(|note| {
@@ -489,7 +492,7 @@ impl Work<'_> {
             }
             let ended = self.each(&tasks, |task| inbox.record(&task.input));
             for (input, fault) in ended.failed.iter().filter(|f| !f.1.is_interrupted()) {
-                let job = self.report.job(input, &target_in(input, into, format));
+                let job = self.progress.job(input, &target_in(input, into, format));
                 if !fault.is_of_input() {
                     if !fault.is_changed() {
                         inbox.again(input);

@@ -18,8 +18,9 @@ enum Part {
     Pipe,
 }
 
-/// How the names of parts begin and end. Short, so that any name that is possible can be that of the result.
+/// How the names of parts begin. Short, so that any name that is possible can be that of the result.
 pub const PREFIX: &str = ".bgremove-";
+/// How they end.
 const SUFFIX: &str = ".part";
 /// A part is made first and locked then.
 const YOUNG: Duration = Duration::from_secs(1);

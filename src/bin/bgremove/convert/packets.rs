@@ -1,7 +1,7 @@
 //! The packets of a file, looked through without decoding them.
 
 use super::fault::Fault;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use crate::gstreamer::Running;
 use gst::prelude::*;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub struct Packet {
 /// What GStreamer fails with, a stall or an interruption; the packets before it have been shown.
 pub fn look_through(
     path: &Path,
-    watch: &Watch,
+    watchdog: &Watchdog,
     each: impl Fn(Packet) -> std::ops::ControlFlow<()> + Send + Sync + 'static,
 ) -> Result<(), Fault> {
     let pipeline = Running(gst::Pipeline::new());
@@ -40,7 +40,7 @@ pub fn look_through(
     source.link(&parser).map_err(|e| e.to_string())?;
     let enough = Arc::new(AtomicBool::new(false));
     let (each, full, weak) = (Arc::new(each), Arc::clone(&enough), pipeline.0.downgrade());
-    let alive = watch.clone();
+    let alive = watchdog.clone();
     parser.connect_pad_added(move |_, pad| {
         let (Some(pipeline), Ok(sink)) = (weak.upgrade(), make("fakesink")) else { return };
         // Neither waits for the clock, nor for the other streams.
@@ -82,10 +82,10 @@ pub fn look_through(
             gst::PadProbeReturn::Ok
         });
     });
-    watch.touch();
+    watchdog.touch();
     pipeline.0.set_state(gst::State::Playing).map_err(|e| e.to_string())?;
     while !enough.load(Ordering::SeqCst) {
-        match watch.next(&pipeline.0)?.as_ref().map(|m| m.view()) {
+        match watchdog.next(&pipeline.0)?.as_ref().map(|m| m.view()) {
             Some(gst::MessageView::Eos(_)) => break,
             Some(gst::MessageView::Error(e)) => return Err(e.into()),
             _ => {}

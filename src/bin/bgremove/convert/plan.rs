@@ -3,14 +3,14 @@
 use super::also::Also;
 use super::format::{Encoding, Format};
 use super::input::Facts;
-use super::line::{Line, text};
+use super::launch_line::{LaunchLine, text};
 use super::{Background, Settings};
 use gstbgremove::layers::Layer;
 use std::path::{Path, PathBuf};
 
 /// A matte to what the encoders of YUV take. GStreamer 1.22 leaves grey of full range as it is, which a file does not say and
 /// players do not believe, or makes 18 and 237 of its black and white; from RGB it becomes 16 and 235.
-fn by_way_of_rgb(line: &mut Line, format: Format) {
+fn by_way_of_rgb(line: &mut LaunchLine, format: Format) {
     // Ten bits of grey become what they should, and 254 of RGB's white.
     if !format.is_rgb() && format != Format::Mov {
         line.then("videoconvert").then("video/x-raw,format=RGBx");
@@ -168,8 +168,8 @@ impl Plan {
 
     /// The part from decoded streams to the file. Its first elements are called `video` and `audio`, the
     /// encoder `encoder` and the last one `file`.
-    pub fn run(&self, settings: &Settings, output: &Path, layers: &[PathBuf]) -> Result<Line, String> {
-        let mut line = Line::new(true);
+    pub fn run(&self, settings: &Settings, output: &Path, layers: &[PathBuf]) -> Result<LaunchLine, String> {
+        let mut line = LaunchLine::new(true);
         self.chains(&mut line, settings, (output, layers), &|line, name| {
             line.start("queue").name(name);
         })?;
@@ -178,7 +178,7 @@ impl Plan {
 
     /// The whole pipeline, to be printed.
     pub fn print(&self, settings: &Settings, input: &Path, output: &Path) -> Result<String, String> {
-        let mut line = Line::new(false);
+        let mut line = LaunchLine::new(false);
         line.start("filesrc").set("location", text(input)?).then("decodebin").words(&["name=in"]);
         let layers: Vec<_> = settings.also.iter().map(|a| a.path.clone()).collect();
         self.chains(&mut line, settings, (output, &layers), &|line, _| {
@@ -189,19 +189,19 @@ impl Plan {
 
     fn chains(
         &self,
-        line: &mut Line,
+        line: &mut LaunchLine,
         settings: &Settings,
         (output, layers): (&Path, &[PathBuf]),
-        begin: &dyn Fn(&mut Line, &str),
+        begin: &dyn Fn(&mut LaunchLine, &str),
     ) -> Result<(), String> {
-        let video = |line: &mut Line| {
+        let video = |line: &mut LaunchLine| {
             begin(line, "video");
             self.frames(line, settings)
         };
-        let sound = |line: &mut Line| begin(line, "audio");
+        let sound = |line: &mut LaunchLine| begin(line, "audio");
         self.encoding.pipeline(line, output, video, self.sound.then_some(sound))?;
         for ((encoding, also), path) in self.layers.iter().zip(&settings.also).zip(layers) {
-            let video = |line: &mut Line| {
+            let video = |line: &mut LaunchLine| {
                 waiting(line.start("layers.").then("queue"));
                 line.then("layerextract").set("layer", also.layer.nick());
                 if also.layer == Layer::Matte {
@@ -211,13 +211,13 @@ impl Plan {
                 line.then("queue");
                 Ok(())
             };
-            encoding.pipeline(line, path, video, None::<fn(&mut Line)>)?;
+            encoding.pipeline(line, path, video, None::<fn(&mut LaunchLine)>)?;
         }
         Ok(())
     }
 
     /// From decoded frames to those that bgremove gets: upright, and as large and as many as they are to be.
-    pub fn steps(&self, line: &mut Line) {
+    pub fn steps(&self, line: &mut LaunchLine) {
         line.then("videoconvert");
         for step in &self.steps {
             match step {
@@ -240,7 +240,7 @@ impl Plan {
     }
 
     /// From decoded frames to what the encoder is to have.
-    fn frames(&self, line: &mut Line, settings: &Settings) -> Result<(), String> {
+    fn frames(&self, line: &mut LaunchLine, settings: &Settings) -> Result<(), String> {
         self.steps(line);
         // Where pictures of red, green and blue come out, the background is to be the colour that was asked for: on the
         // way there from limited-range YUV, GStreamer makes 253 of white.
@@ -268,6 +268,6 @@ impl Plan {
 }
 
 /// A queue behind the tee: some frames, however long they stand and however large they are.
-fn waiting(queue: &mut Line) {
+fn waiting(queue: &mut LaunchLine) {
     queue.set("max-size-buffers", "4").set("max-size-bytes", "0").set("max-size-time", "0");
 }

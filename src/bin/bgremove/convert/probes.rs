@@ -5,8 +5,8 @@ use super::color;
 use super::fault::Fault;
 use super::plan::Plan;
 use super::premultiply;
-use super::short::Came;
-use super::watch::Watch;
+use super::shortfall::Delivered;
+use super::watchdog::Watchdog;
 use gst::prelude::*;
 use gstbgremove::sync::lock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 /// What the encoder has been given so far.
 #[derive(Default)]
-pub struct Given {
+pub struct EncoderCounters {
     pub frames: AtomicU64,
     /// End of the last frame, in nanoseconds of running time.
     pub until: AtomicU64,
@@ -31,11 +31,11 @@ pub struct Given {
     pub wrong: Mutex<Option<Fault>>,
 }
 
-impl Given {
-    pub fn came(&self, sound: bool) -> Came {
+impl EncoderCounters {
+    pub fn delivered(&self, sound: bool) -> Delivered {
         let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let seconds = |n: &AtomicU64| get(n) as f64 / 1e9;
-        Came {
+        Delivered {
             frames: get(&self.decoded),
             video: seconds(&self.decoded_until),
             sound: sound.then(|| seconds(&self.sound_until)),
@@ -96,18 +96,23 @@ fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + 
 }
 
 /// Counts what comes in, and what goes into the file.
-pub fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Result<(), String> {
-    let pad = |element: &str, pad: &str| rest.by_name(element).and_then(|e| e.static_pad(pad));
+pub fn count_frames(
+    output_bin: &gst::Bin,
+    plan: &Plan,
+    rate: f64,
+    counters: &Arc<EncoderCounters>,
+) -> Result<(), String> {
+    let pad = |element: &str, pad: &str| output_bin.by_name(element).and_then(|e| e.static_pad(pad));
     let missing = |name: &str| format!("the pipeline has no element '{name}'");
     let frame = if rate > 0.0 { 1.0 / rate } else { 0.0 };
     let frame = gst::ClockTime::from_seconds_f64(frame.min(3600.0));
-    let own = Arc::clone(given);
+    let own = Arc::clone(counters);
     ends(&pad("video", "sink").ok_or_else(|| missing("video"))?, frame, move |end| {
         own.decoded.fetch_add(1, Ordering::Relaxed);
         own.decoded_until.fetch_max(end.nseconds(), Ordering::Relaxed);
     });
     if plan.sound() {
-        let own = Arc::clone(given);
+        let own = Arc::clone(counters);
         ends(&pad("audio", "sink").ok_or_else(|| missing("audio"))?, gst::ClockTime::ZERO, move |end| {
             own.sound_until.fetch_max(end.nseconds(), Ordering::Relaxed);
         });
@@ -117,8 +122,8 @@ pub fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Re
         None => None,
     };
     if let Some(out) = out {
-        given.counts.store(true, Ordering::Relaxed);
-        let own = Arc::clone(given);
+        counters.counts.store(true, Ordering::Relaxed);
+        let own = Arc::clone(counters);
         out.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, move |_, info| {
             let n = match &info.data {
                 Some(gst::PadProbeData::BufferList(list)) => list.len() as u64,
@@ -133,8 +138,8 @@ pub fn follow(rest: &gst::Bin, plan: &Plan, rate: f64, given: &Arc<Given>) -> Re
 
 /// Takes gaps past `audiorate`, which would fill them at once: demuxers tell of one also where sound only comes late, behind
 /// a long frame, and what comes then would be dropped.
-fn pass_gaps(rest: &gst::Bin) {
-    let Some(element) = rest.by_name("rate") else { return };
+fn pass_gaps(output_bin: &gst::Bin) {
+    let Some(element) = output_bin.by_name("rate") else { return };
     let (Some(sink), Some(src)) = (element.static_pad("sink"), element.static_pad("src")) else { return };
     sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
         Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Gap => {
@@ -171,28 +176,28 @@ fn another_shape(first: &gst_video::VideoInfo, now: &gst_video::VideoInfo) -> Op
 }
 
 /// Watches what goes to the encoder and to the file.
-pub fn look(
-    rest: &gst::Bin,
+pub fn check_frames(
+    output_bin: &gst::Bin,
     plan: &Plan,
     still: bool,
-    given: &Arc<Given>,
-    watch: &Watch,
+    counters: &Arc<EncoderCounters>,
+    watchdog: &Watchdog,
 ) -> Result<(), String> {
     let pad = |name: &str| {
-        let pad = rest.by_name(name).and_then(|e| e.static_pad("sink"));
+        let pad = output_bin.by_name(name).and_then(|e| e.static_pad("sink"));
         pad.ok_or_else(|| format!("the pipeline has no element '{name}'"))
     };
-    watch.listen(&pad("video")?);
-    pass_gaps(rest);
+    watchdog.listen(&pad("video")?);
+    pass_gaps(output_bin);
     if still {
         lasting(&pad("video")?);
     }
-    watch.listen(&pad("file")?);
+    watchdog.listen(&pad("file")?);
     if plan.sound() {
-        let given = Arc::clone(given);
+        let counters = Arc::clone(counters);
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad("audio")?.add_probe(what, move |_, _| {
-            given.sound.store(true, Ordering::Relaxed);
+            counters.sound.store(true, Ordering::Relaxed);
             gst::PadProbeReturn::Remove
         });
     }
@@ -201,7 +206,7 @@ pub fn look(
     if plan.premultiplied {
         encoder.parent_element().inspect(premultiply::each_frame);
     }
-    let (alpha, given, watch) = (plan.alpha(), Arc::clone(given), watch.clone());
+    let (alpha, counters, watchdog) = (plan.alpha(), Arc::clone(counters), watchdog.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let shape = Mutex::new(None);
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
@@ -227,7 +232,7 @@ pub fn look(
                         let mut shape = lock(&shape);
                         // Before the first frame nothing is settled.
                         match &*shape {
-                            Some(first) if given.frames.load(Ordering::Relaxed) > 0 => {
+                            Some(first) if counters.frames.load(Ordering::Relaxed) > 0 => {
                                 another_shape(first, &now)
                             }
                             _ => {
@@ -237,17 +242,17 @@ pub fn look(
                         }
                     };
                     if wrong.is_some() {
-                        *lock(&given.wrong) = wrong;
+                        *lock(&counters.wrong) = wrong;
                     }
                 }
                 _ => {}
             },
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                watch.touch();
-                given.frames.fetch_add(1, Ordering::Relaxed);
+                watchdog.touch();
+                counters.frames.fetch_add(1, Ordering::Relaxed);
                 if let Some(time) = current().to_running_time(buffer.pts()) {
                     let end = time + buffer.duration().unwrap_or_default();
-                    given.until.fetch_max(end.nseconds(), Ordering::Relaxed);
+                    counters.until.fetch_max(end.nseconds(), Ordering::Relaxed);
                 }
             }
             _ => {}
@@ -278,14 +283,14 @@ mod tests {
                  bgremove ! videoconvert ! video/x-raw,format={format} ! identity name=encoder ! fakesink name=file"
             );
             let pipeline = Running(gst::parse::launch(&line).unwrap().downcast::<gst::Pipeline>().unwrap());
-            let watch = Watch::new(Arc::default(), Some(std::time::Duration::from_secs(30)));
-            let given = Arc::new(Given::default());
-            look(pipeline.0.upcast_ref(), &plan, false, &given, &watch).unwrap();
+            let watchdog = Watchdog::new(Arc::default(), Some(std::time::Duration::from_secs(30)));
+            let counters = Arc::new(EncoderCounters::default());
+            check_frames(pipeline.0.upcast_ref(), &plan, false, &counters, &watchdog).unwrap();
             pipeline.0.set_state(gst::State::Playing).unwrap();
             let bus = pipeline.0.bus().unwrap();
             let ends = [gst::MessageType::Eos, gst::MessageType::Error];
             bus.timed_pop_filtered(gst::ClockTime::from_seconds(30), &ends).expect("an end");
-            let wrong = lock(&given.wrong).take();
+            let wrong = lock(&counters.wrong).take();
             assert_eq!(
                 wrong.as_ref().is_some_and(|w| w.text.contains("alpha was lost")),
                 lost,

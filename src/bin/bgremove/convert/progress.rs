@@ -62,14 +62,15 @@ enum Way {
 }
 
 /// Tells of several conversions that may run at the same time.
-pub struct Report {
+pub struct ProgressOutput {
     way: Way,
     /// Standard output is somebody else's.
     aside: bool,
 }
 
-/// How often lines and JSON tell of progress.
+/// How often lines tell of progress.
 const LINES: Duration = Duration::from_secs(10);
+/// How often JSON does.
 const EVENTS: Duration = Duration::from_millis(500);
 
 /// Prints to standard error. That nobody reads it is no error; `eprintln!` would panic.
@@ -77,7 +78,7 @@ fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-impl Report {
+impl ProgressOutput {
     pub fn new(json: bool) -> Self {
         Self::beside(json, false)
     }
@@ -127,7 +128,7 @@ impl Report {
             _ => None,
         };
         Job {
-            report: self,
+            out: self,
             input: input.display().to_string(),
             output: output.display().to_string(),
             bar,
@@ -152,7 +153,7 @@ impl Report {
 
 /// One conversion that is told of.
 pub struct Job<'a> {
-    report: &'a Report,
+    out: &'a ProgressOutput,
     input: String,
     output: String,
     bar: Option<ProgressBar>,
@@ -175,8 +176,8 @@ impl Job<'_> {
         {
             bar.set_style(style);
         }
-        if let Way::Json = self.report.way {
-            self.report.event(&json!({
+        if let Way::Json = self.out.way {
+            self.out.event(&json!({
                 "event": "start", "input": self.input, "output": self.output, "width": width, "height": height,
                 "seconds": total, "sound": sound,
             }));
@@ -185,24 +186,24 @@ impl Job<'_> {
 
     /// Something that the user should know and need not do anything about.
     pub fn note(&self, text: &str) {
-        match self.report.way {
-            Way::Json => self.report.event(&json!({"event": "note", "input": self.input, "text": text})),
+        match self.out.way {
+            Way::Json => self.out.event(&json!({"event": "note", "input": self.input, "text": text})),
             _ => self.line(&format!("{}: {text}", self.input)),
         }
     }
 
     /// Something that is not as it should be.
     pub fn warning(&self, code: &str, text: &str) {
-        match self.report.way {
-            Way::Json => self
-                .report
-                .event(&json!({"event": "warning", "input": self.input, "code": code, "text": text})),
+        match self.out.way {
+            Way::Json => {
+                self.out.event(&json!({"event": "warning", "input": self.input, "code": code, "text": text}))
+            }
             _ => self.line(&format!("{}: warning: {text} ({code})", self.input)),
         }
     }
 
     pub fn progress(&self, state: &Progress) {
-        let every = match self.report.way {
+        let every = match self.out.way {
             Way::Bars(_) => Duration::ZERO,
             Way::Lines => LINES,
             Way::Json => EVENTS,
@@ -212,8 +213,8 @@ impl Job<'_> {
             return;
         }
         *last = Instant::now();
-        match (&self.report.way, &self.bar) {
-            (Way::Json, _) => self.report.event(&json!({
+        match (&self.out.way, &self.bar) {
+            (Way::Json, _) => self.out.event(&json!({
                 "event": "progress", "input": self.input, "frames": state.frames, "seconds": state.seconds,
                 "percent": state.part().map(|p| (p * 1000.0).round() / 10.0),
                 "fps": (state.fps() * 100.0).round() / 100.0, "left": state.left().map(f64::round),
@@ -235,16 +236,16 @@ impl Job<'_> {
     /// A layer is in its place.
     pub fn layer(&self, layer: &str, path: &Path, frames: u64, bytes: u64) {
         let path = path.display().to_string();
-        match self.report.way {
-            Way::Json => self.report.event(&json!({
+        match self.out.way {
+            Way::Json => self.out.event(&json!({
                 "event": "layer", "input": self.input, "layer": layer, "output": path, "frames": frames,
                 "bytes": bytes,
             })),
             _ => {
                 let text = format!("{path}: {layer}, {:.1} MB\n", bytes as f64 / 1e6);
-                match &self.report.way {
-                    Way::Bars(all) => all.suspend(|| self.report.print(&text)),
-                    _ => self.report.print(&text),
+                match &self.out.way {
+                    Way::Bars(all) => all.suspend(|| self.out.print(&text)),
+                    _ => self.out.print(&text),
                 }
             }
         }
@@ -254,8 +255,8 @@ impl Job<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        match self.report.way {
-            Way::Json => self.report.event(&json!({
+        match self.out.way {
+            Way::Json => self.out.event(&json!({
                 "event": "done", "input": self.input, "output": self.output, "frames": state.frames,
                 "seconds": state.seconds, "bytes": bytes, "fps": (state.fps() * 100.0).round() / 100.0,
             })),
@@ -267,9 +268,9 @@ impl Job<'_> {
                     state.frames,
                     state.fps()
                 );
-                match &self.report.way {
-                    Way::Bars(all) => all.suspend(|| self.report.print(&text)),
-                    _ => self.report.print(&text),
+                match &self.out.way {
+                    Way::Bars(all) => all.suspend(|| self.out.print(&text)),
+                    _ => self.out.print(&text),
                 }
             }
         }
@@ -280,11 +281,11 @@ impl Job<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        match self.report.way {
+        match self.out.way {
             Way::Json => {
-                self.report.event(&json!({"event": "kept", "input": self.input, "output": self.output}))
+                self.out.event(&json!({"event": "kept", "input": self.input, "output": self.output}))
             }
-            _ => self.report.print(&format!("{}: there already\n", self.output)),
+            _ => self.out.print(&format!("{}: there already\n", self.output)),
         }
     }
 
@@ -293,9 +294,9 @@ impl Job<'_> {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        match self.report.way {
+        match self.out.way {
             Way::Json => {
-                self.report.event(&json!({"event": "error", "input": self.input, "code": code, "text": why}))
+                self.out.event(&json!({"event": "error", "input": self.input, "code": code, "text": why}))
             }
             _ if alone => {}
             _ => self.line(&format!("{}: error: {why}", self.input)),

@@ -6,8 +6,9 @@ use gstbgremove::sync::lock;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Standard input, and standard output, as one names them.
+/// Standard input or output, as one names them.
 const PIPE: &str = "-";
+/// Standard output, where the name says so.
 const OUT: &str = "out:-";
 
 /// How frames lie in what comes in.

@@ -2,9 +2,8 @@
 //! of the files.
 
 use super::fault::Fault;
-use super::format::Format;
 use super::input::Input;
-use super::line::Line;
+use super::launch_line::LaunchLine;
 use super::plan::Plan;
 use super::{Settings, Task};
 use gst::prelude::*;
@@ -19,7 +18,7 @@ use std::time::{Duration, SystemTime};
 const ASKING: Duration = Duration::from_secs(3);
 
 /// What is found out in the course of one conversion.
-pub struct Account<'a> {
+pub struct ConvertRecord<'a> {
     settings: &'a Settings,
     started: SystemTime,
     /// The element's own, once there is one.
@@ -32,7 +31,7 @@ pub struct Account<'a> {
     kept: bool,
 }
 
-impl<'a> Account<'a> {
+impl<'a> ConvertRecord<'a> {
     pub fn new(settings: &'a Settings, task: &'a Task) -> Self {
         let mut source = object(json!({ "location": task.input.display().to_string() }));
         if let Ok(meta) = std::fs::metadata(&task.input)
@@ -139,7 +138,7 @@ impl<'a> Account<'a> {
     }
 
     /// The result is whole and in its place.
-    pub fn written(&mut self, written: &Written<'_>) {
+    pub fn written(&mut self, written: &WrittenFiles<'_>) {
         self.destination.insert("frames".into(), written.frames.into());
         self.destination.insert("bytes".into(), written.bytes.into());
         let layers = self.destination.get_mut("layers").and_then(Value::as_array_mut);
@@ -191,14 +190,14 @@ fn unwritten(path: &Path, e: &std::io::Error) -> String {
 
 /// The record of a conversion that has come to no stream: the settings as they were asked for.
 fn unborn(settings: &Settings) -> Record {
-    let mut line = Line::new(true);
+    let mut line = LaunchLine::new(true);
     settings.element(line.start("bgremove"));
-    let element = |line: &Line| line.launch().ok()?.downcast::<BgRemove>().ok();
+    let element = |line: &LaunchLine| line.launch().ok()?.downcast::<BgRemove>().ok();
     if let Some(element) = element(&line) {
         return element.record(Outcome::Failed);
     }
     // One of them is no property, or no value of one.
-    let mut line = Line::new(true);
+    let mut line = LaunchLine::new(true);
     let mut record = element(line.start("bgremove")).map(|e| e.record(Outcome::Failed)).unwrap_or_default();
     record.model.insert("name".into(), settings.model.clone().into());
     for (name, value) in settings.properties() {
@@ -232,7 +231,7 @@ pub fn check(path: &Path) -> Result<(), String> {
 }
 
 /// What came out.
-pub struct Written<'a> {
+pub struct WrittenFiles<'a> {
     pub frames: u64,
     pub bytes: u64,
     /// Bytes of each of the layers.
@@ -246,22 +245,6 @@ pub struct Written<'a> {
 pub fn probe(path: &Path) -> Result<(), String> {
     let folder = gstbgremove::draft::folder_of(path);
     tempfile::Builder::new().prefix(".report.").tempfile_in(folder).map(drop).map_err(|e| unwritten(path, &e))
-}
-
-impl Format {
-    /// The names of its codecs for video and sound.
-    fn codecs(self, codec: super::format::Codec, alpha: bool) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Webm if codec == super::format::Codec::Vp8 => ("VP8", Some("Opus")),
-            Self::Webm => ("VP9", Some("Opus")),
-            Self::Mov => (if alpha { "ProRes 4444" } else { "ProRes 422" }, Some("PCM")),
-            Self::Mp4 => ("H.264", Some("AAC")),
-            Self::Gif => ("GIF", None),
-            Self::Webp => ("WebP", None),
-            Self::Png => ("PNG", None),
-            Self::Y4m | Self::Raw => ("raw video", None),
-        }
-    }
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::input::{Input, Range};
 use super::plan::Plan;
 use super::raw;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use gst::prelude::*;
 use gstbgremove::draft;
 use gstbgremove::matte::Matting;
@@ -46,7 +46,12 @@ pub fn keep(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// The input cannot be read, there is no such network, or the picture cannot be written.
-pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) -> Result<String, Fault> {
+pub fn preview(
+    settings: &Settings,
+    input: &Path,
+    output: &Path,
+    watchdog: &Watchdog,
+) -> Result<String, Fault> {
     let start = settings.start;
     let range = (start > gst::ClockTime::ZERO).then_some(Range {
         start,
@@ -54,10 +59,10 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
         standing: None,
         exact: None,
     });
-    let input = Input::open(&raw::input(input), settings, range, watch)?;
+    let input = Input::open(&raw::input(input), settings, range, watchdog)?;
     // What would be done to its frames: turned, with square pixels.
     let plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
-    let sample = first_frame(&input, &plan, watch)?;
+    let sample = first_frame(&input, &plan, watchdog)?;
     let odd = || Fault::damaged("its first frame is not what it says it is");
     let info = sample.caps().and_then(|c| gst_video::VideoInfo::from_caps(c).ok()).ok_or_else(odd)?;
     let buffer = sample.buffer().ok_or_else(odd)?;
@@ -106,20 +111,20 @@ pub fn preview(settings: &Settings, input: &Path, output: &Path, watch: &Watch) 
 }
 
 /// The first frame as it would come to bgremove, in RGB.
-fn first_frame(input: &Input, plan: &Plan, watch: &Watch) -> Result<gst::Sample, Fault> {
+fn first_frame(input: &Input, plan: &Plan, watchdog: &Watchdog) -> Result<gst::Sample, Fault> {
     let odd = |e: &dyn std::fmt::Display| Fault::from(format!("the pipeline cannot be put together: {e}"));
-    let mut line = super::Line::new(true);
+    let mut line = super::LaunchLine::new(true);
     line.start("queue").name("video");
     plan.steps(&mut line);
     line.then("videoconvert").then("video/x-raw,format=RGB").then("appsink").name("out");
     line.set("sync", "false").set("max-buffers", "1");
-    let rest = line.launch()?.downcast::<gst::Bin>().map_err(|_| odd(&"it is but one element"))?;
-    let sink = rest.by_name("out").and_downcast::<gst_app::AppSink>().ok_or_else(|| odd(&"no sink"))?;
+    let output_bin = line.launch()?.downcast::<gst::Bin>().map_err(|_| odd(&"it is but one element"))?;
+    let sink = output_bin.by_name("out").and_downcast::<gst_app::AppSink>().ok_or_else(|| odd(&"no sink"))?;
     let pipeline = &input.pipeline.0;
-    pipeline.add(&rest).map_err(|e| odd(&e))?;
-    let told = || watch.failure(pipeline).unwrap_or_else(|| odd(&"GStreamer does not say why"));
-    rest.sync_state_with_parent().map_err(|_| told())?;
-    input.release(&rest)?;
+    pipeline.add(&output_bin).map_err(|e| odd(&e))?;
+    let told = || watchdog.failure(pipeline).unwrap_or_else(|| odd(&"GStreamer does not say why"));
+    output_bin.sync_state_with_parent().map_err(|_| told())?;
+    input.release(&output_bin)?;
     pipeline.set_state(gst::State::Playing).map_err(|_| told())?;
     loop {
         if let Some(sample) = sink.try_pull_sample(gst::ClockTime::from_mseconds(50)) {
@@ -128,7 +133,7 @@ fn first_frame(input: &Input, plan: &Plan, watch: &Watch) -> Result<gst::Sample,
         if sink.is_eos() {
             return Err(Fault::damaged("not a single frame came out of it"));
         }
-        if let Some(message) = watch.next(pipeline)?
+        if let Some(message) = watchdog.next(pipeline)?
             && let gst::MessageView::Error(e) = message.view()
         {
             return Err(e.into());

@@ -1,7 +1,7 @@
 //! The clock of an MPEG transport stream (ISO/IEC 13818-1, 2.4.3.5), by which GStreamer tells times.
 
 use super::fault::Fault;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -9,8 +9,9 @@ use std::path::Path;
 /// The code of the warning.
 pub const CODE: &str = "convert/clock";
 
-/// A packet, which begins with this.
+/// Bytes of a packet.
 const PACKET: usize = 188;
+/// The byte that it begins with.
 const SYNC: u8 = 0x47;
 /// So many seconds without its clock tsdemux of 1.22 takes for a break, and closes it up: what comes after has other
 /// times, and of sound that went on meanwhile some is lost.
@@ -26,8 +27,8 @@ const WRAP: u64 = 1 << 33;
 ///
 /// # Errors
 /// An interruption.
-pub fn check(path: &Path, stop: Option<f64>, watch: &Watch) -> Result<Option<String>, Fault> {
-    let Some(Gap { at, length, lost }) = first_gap(path, stop, watch)? else { return Ok(None) };
+pub fn check(path: &Path, stop: Option<f64>, watchdog: &Watchdog) -> Result<Option<String>, Fault> {
+    let Some(Gap { at, length, lost }) = first_gap(path, stop, watchdog)? else { return Ok(None) };
     let what = match lost {
         true => format!("after {at:.1} s packets with {length:.2} s of it are missing"),
         false => format!("after {at:.1} s its clock (PCR) stands still for {length:.2} s"),
@@ -122,7 +123,7 @@ impl Clock {
 }
 
 /// The first time that is longer than what GStreamer bears; none of what is no transport stream.
-fn first_gap(path: &Path, stop: Option<f64>, watch: &Watch) -> Result<Option<Gap>, Fault> {
+fn first_gap(path: &Path, stop: Option<f64>, watchdog: &Watchdog) -> Result<Option<Gap>, Fault> {
     let Ok(file) = File::open(path) else { return Ok(None) };
     let mut file = BufReader::with_capacity(1 << 20, file);
     // Blu-ray's packets have four bytes before each.
@@ -138,8 +139,8 @@ fn first_gap(path: &Path, stop: Option<f64>, watch: &Watch) -> Result<Option<Gap
     while file.read_exact(packet).is_ok() {
         count += 1;
         if count.is_multiple_of(10_000) {
-            watch.touch();
-            if watch.is_stopped() {
+            watchdog.touch();
+            if watchdog.is_stopped() {
                 return Err(Fault::interrupted());
             }
         }
@@ -191,7 +192,7 @@ mod tests {
     fn gap(packets: &[Vec<u8>], stop: Option<f64>) -> Option<Gap> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), packets.concat()).unwrap();
-        first_gap(file.path(), stop, &Watch::new(std::sync::Arc::default(), None)).unwrap()
+        first_gap(file.path(), stop, &Watchdog::new(std::sync::Arc::default(), None)).unwrap()
     }
 
     #[test]

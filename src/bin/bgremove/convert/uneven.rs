@@ -2,7 +2,7 @@
 
 use super::fault::Fault;
 use super::packets::look_through;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -13,8 +13,8 @@ const FRAMES: usize = 1000;
 
 /// Whether a gap between neighbouring frames at the file's start is half as long again as another. A file that
 /// cannot be looked at counts as even: whoever opens it next will say what is wrong with it.
-pub fn uneven(path: &Path, watch: &Watch) -> bool {
-    times(path, watch).is_ok_and(|mut times| {
+pub fn uneven(path: &Path, watchdog: &Watchdog) -> bool {
+    times(path, watchdog).is_ok_and(|mut times| {
         times.sort_unstable();
         let gaps = times.windows(2).map(|w| w[1] - w[0]);
         let (least, most) = (gaps.clone().min().unwrap_or(0), gaps.max().unwrap_or(0));
@@ -23,10 +23,10 @@ pub fn uneven(path: &Path, watch: &Watch) -> bool {
 }
 
 /// The time stamps of the first frames, in the order of the file.
-fn times(path: &Path, watch: &Watch) -> Result<Vec<u64>, Fault> {
+fn times(path: &Path, watchdog: &Watchdog) -> Result<Vec<u64>, Fault> {
     let times = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&times);
-    look_through(path, watch, move |packet| {
+    look_through(path, watchdog, move |packet| {
         if !packet.is_video {
             return ControlFlow::Continue(());
         }

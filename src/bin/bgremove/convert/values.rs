@@ -1,6 +1,6 @@
 //! The values of options, read from their texts.
 
-use crate::parts::Ask;
+use super::parts::Ask;
 
 /// Seconds, or `[H:]M:S`.
 pub fn time(text: &str) -> Result<gst::ClockTime, String> {

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     Good,
-    /// Nothing is wrong; it could be had.
+    /// An optional part is not available.
     Note,
     Failed,
 }
@@ -17,9 +17,9 @@ pub struct Check {
     pub name: String,
     pub mark: Mark,
     pub detail: String,
-    /// The command that mends it.
+    /// The command that fixes it.
     pub mend: Option<String>,
-    /// Where no command is known to: one that shows the cause.
+    /// If no fix is known: a command that shows the cause.
     pub look: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::host;
 use crate::convert::format::{Codec, Encoding, Format};
-use crate::convert::line::{Line, shell_word};
+use crate::convert::launch_line::{LaunchLine, shell_word};
 use crate::gstreamer::{Refused, Running, launch, missing};
 use gst::prelude::*;
 use gst_video::{VideoFormat, VideoInfo};
@@ -197,13 +197,13 @@ fn encoding(trial: &Trial) -> Encoding {
 
 /// What makes the same with GStreamer's own tool, reads it back, and tells what happens.
 pub fn line(trial: &Trial) -> String {
-    let mut line = Line::new(false);
-    let video = |line: &mut Line| {
+    let mut line = LaunchLine::new(false);
+    let video = |line: &mut LaunchLine| {
         line.start("videotestsrc").set("num-buffers", &FRAMES.to_string());
         line.then(&format!("video/x-raw,format=RGBA,width={WIDTH},height={HEIGHT}")).then("videoconvert");
         Ok(())
     };
-    let sound = |line: &mut Line| {
+    let sound = |line: &mut LaunchLine| {
         line.start("audiotestsrc").set("num-buffers", &FRAMES.to_string());
     };
     let path = std::env::temp_dir().join(match trial.format {
@@ -226,12 +226,12 @@ pub fn line(trial: &Trial) -> String {
 
 fn make(trial: &Trial, path: &Path) -> Result<(), Refused> {
     let encoding = encoding(trial);
-    let mut line = Line::new(true);
-    let video = |line: &mut Line| {
+    let mut line = LaunchLine::new(true);
+    let video = |line: &mut LaunchLine| {
         line.start("appsrc").name("in").then("videoconvert");
         Ok(())
     };
-    let sound = |line: &mut Line| {
+    let sound = |line: &mut LaunchLine| {
         line.start("appsrc").name("sound");
     };
     encoding.pipeline(&mut line, path, video, trial.format.has_sound().then_some(sound))?;

@@ -1,7 +1,7 @@
 //! The machine, and where this tool lives on it.
 
 use super::check::Check;
-use crate::convert::line::shell_word;
+use crate::convert::launch_line::shell_word;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 

@@ -14,7 +14,7 @@ impl Mark {
 }
 
 pub fn text(checks: &[Check]) -> String {
-    let mut out = format!("bgremove {}\n", super::probe::VERSION);
+    let mut out = format!("bgremove {}\n", super::VERSION);
     let width = checks.iter().map(|c| c.name.chars().count()).max().unwrap_or_default();
     let mut group = "";
     for check in checks {
@@ -56,7 +56,7 @@ pub fn json(checks: &[Check], formats: &Map<String, Value>, speeds: &[(String, V
     let speeds: Map<String, Value> = speeds.iter().cloned().collect();
     let healthy = checks.iter().all(|c| c.mark != Mark::Failed);
     let page = json!({
-        "version": super::probe::VERSION, "healthy": healthy, "checks": list, "formats": formats,
+        "version": super::VERSION, "healthy": healthy, "checks": list, "formats": formats,
         "speed": speeds,
     });
     format!("{page:#}\n")

@@ -53,7 +53,7 @@ pub fn answer(preset: &str) -> Result<Value, String> {
     pipeline.0.set_state(gst::State::Playing).map_err(|_| failure())?;
     let pictures: Vec<Vec<u8>> = (0..FRAMES).map(|n| picture(&info, n)).collect();
     let mut alpha = 0u64;
-    let mut cut = |n: usize| -> Result<(), String> {
+    let mut run = |n: usize| -> Result<(), String> {
         let mut buffer = gst::Buffer::from_slice(pictures[n % FRAMES].clone());
         if let Some(b) = buffer.get_mut() {
             b.set_pts(gst::ClockTime::SECOND * n as u64 / 30);
@@ -68,12 +68,12 @@ pub fn answer(preset: &str) -> Result<Value, String> {
         Ok(())
     };
     // The first loads and warms up.
-    cut(0)?;
-    cut(1)?;
+    run(0)?;
+    run(1)?;
     let begin = Instant::now();
     let mut frames = 0;
     while frames < 3 || begin.elapsed() < TIME {
-        cut(2 + frames)?;
+        run(2 + frames)?;
         frames += 1;
     }
     let rate = frames as f64 / begin.elapsed().as_secs_f64();

@@ -2,7 +2,7 @@
 //!
 //! Nothing is unpacked to disk, so a package cannot write where it should not.
 
-use super::{Error, Result, Watch};
+use super::{Error, Observer, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -14,12 +14,12 @@ const LARGEST: u64 = 512 << 20;
 /// A file that stops being readable when the watcher says so.
 struct Stoppable<'a> {
     file: File,
-    watch: &'a dyn Watch,
+    observer: &'a dyn Observer,
 }
 
 impl Read for Stoppable<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.watch.stopped() {
+        if self.observer.stopped() {
             // Not ErrorKind::Interrupted, which means "try again".
             return Err(io::Error::other("interrupted"));
         }
@@ -40,15 +40,15 @@ impl Seek for Stoppable<'_> {
 /// When the package cannot be read, and those of `visit`.
 pub fn each(
     package: &Path,
-    watch: &dyn Watch,
+    observer: &dyn Observer,
     mut visit: impl FnMut(&str, u64, &mut dyn Read) -> Result<bool>,
 ) -> Result<()> {
-    let wrong = |e: &dyn std::fmt::Display| match watch.stopped() {
+    let wrong = |e: &dyn std::fmt::Display| match observer.stopped() {
         true => Error::Interrupted,
         false => Error::failed(format!("cannot read the package {}: {e}", package.display())),
     };
     let file = File::open(package).map_err(|e| wrong(&e))?;
-    let file = BufReader::with_capacity(1 << 20, Stoppable { file, watch });
+    let file = BufReader::with_capacity(1 << 20, Stoppable { file, observer });
     if package.extension().is_some_and(|e| e == "whl" || e == "zip") {
         let mut zip = zip::ZipArchive::new(file).map_err(|e| wrong(&e))?;
         for i in 0..zip.len() {
@@ -77,8 +77,8 @@ pub fn each(
 ///
 /// # Errors
 /// When it cannot be read, is not as long as it should be or longer than anything that we expect.
-pub fn content(name: &str, size: u64, from: &mut dyn Read, watch: &dyn Watch) -> Result<Vec<u8>> {
-    let wrong = |what: &str| match watch.stopped() {
+pub fn content(name: &str, size: u64, from: &mut dyn Read, observer: &dyn Observer) -> Result<Vec<u8>> {
+    let wrong = |what: &str| match observer.stopped() {
         true => Error::Interrupted,
         false => Error::failed(format!("cannot read {name} in the package: {what}")),
     };
@@ -97,11 +97,11 @@ pub fn content(name: &str, size: u64, from: &mut dyn Read, watch: &dyn Watch) ->
 ///
 /// # Errors
 /// When one is missing or cannot be read.
-pub fn read(package: &Path, names: &[String], watch: &dyn Watch) -> Result<Vec<Vec<u8>>> {
+pub fn read(package: &Path, names: &[String], observer: &dyn Observer) -> Result<Vec<Vec<u8>>> {
     let mut found: Vec<Option<Vec<u8>>> = vec![None; names.len()];
-    each(package, watch, |name, size, from| {
+    each(package, observer, |name, size, from| {
         if let Some(i) = names.iter().position(|n| n == name) {
-            found[i] = Some(content(name, size, from, watch)?);
+            found[i] = Some(content(name, size, from, observer)?);
         }
         Ok(found.iter().any(Option::is_none))
     })?;

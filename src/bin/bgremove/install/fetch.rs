@@ -1,6 +1,6 @@
 //! Gets a pinned package through the ordinary client of its registry, and checks that it is the one.
 
-use super::{Client, Error, Package, Result, Watch, sha256, stop};
+use super::{Client, Error, Observer, Package, Result, sha256, stop};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,20 +30,20 @@ pub fn fetch(
     from: Option<&Path>,
     downloads: Option<&Path>,
     work: &Path,
-    watch: &dyn Watch,
+    observer: &dyn Observer,
 ) -> Result<Archive> {
     if let Some(path) = from {
-        watch.say(&format!("checking {}", path.display()));
-        check(package, path, watch)?;
+        observer.say(&format!("checking {}", path.display()));
+        check(package, path, observer)?;
         return Ok(Archive { path: path.to_path_buf(), _folder: None });
     }
     let kept = downloads.map(|folder| folder.join(&package.file));
     if let Some(path) = kept.clone().filter(|p| p.is_file()) {
-        watch.say(&format!("checking {}", path.display()));
-        match check(package, &path, watch) {
+        observer.say(&format!("checking {}", path.display()));
+        match check(package, &path, observer) {
             Ok(()) => return Ok(Archive { path, _folder: None }),
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(_) => watch.say("it is not the package wanted"),
+            Err(_) => observer.say("it is not the package wanted"),
         }
     }
     let place = downloads.unwrap_or(work);
@@ -52,20 +52,20 @@ pub fn fetch(
         .prefix(".fetch-")
         .tempdir_in(place)
         .map_err(|e| Error::io("make a folder in", place, &e))?;
-    watch.say(&format!(
+    observer.say(&format!(
         "fetching {} {} ({} MB) with {}",
         package.name,
         package.version,
         package.bytes.div_ceil(1_000_000),
         package.client
     ));
-    run(package, folder.path(), watch)?;
+    run(package, folder.path(), observer)?;
     let got = folder.path().join(&package.file);
     if !got.is_file() {
         return Err(Error::failed(format!("{} came, but not as {}", package.spec(), package.file)));
     }
-    watch.say("checking the package");
-    check(package, &got, watch)?;
+    observer.say("checking the package");
+    check(package, &got, observer)?;
     match kept {
         None => Ok(Archive { path: got, _folder: Some(folder) }),
         Some(path) => {
@@ -75,8 +75,8 @@ pub fn fetch(
     }
 }
 
-fn check(package: &Package, path: &Path, watch: &dyn Watch) -> Result<()> {
-    let found = sha256(path, watch)?;
+fn check(package: &Package, path: &Path, observer: &dyn Observer) -> Result<()> {
+    let found = sha256(path, observer)?;
     if found == package.sha256 {
         return Ok(());
     }
@@ -89,7 +89,7 @@ fn check(package: &Package, path: &Path, watch: &dyn Watch) -> Result<()> {
 }
 
 /// Runs the client; the archive lands in `folder`.
-fn run(package: &Package, folder: &Path, watch: &dyn Watch) -> Result<()> {
+fn run(package: &Package, folder: &Path, observer: &dyn Observer) -> Result<()> {
     let missing = || {
         let debian = match package.client {
             Client::Npm => "npm",
@@ -132,14 +132,14 @@ fn run(package: &Package, folder: &Path, watch: &dyn Watch) -> Result<()> {
     loop {
         match child.try_wait() {
             Ok(Some(status)) => {
-                stop(watch)?;
+                stop(observer)?;
                 return if status.success() {
                     Ok(())
                 } else {
                     Err(failed(&format!("it ended with {status} (see above)")))
                 };
             }
-            Ok(None) if watch.stopped() => {
+            Ok(None) if observer.stopped() => {
                 // It may have ended by itself by now: a terminal's Ctrl-C goes to both.
                 let _ = child.kill();
                 let _ = child.wait();

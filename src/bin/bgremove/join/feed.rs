@@ -3,8 +3,8 @@
 use super::gather::{Part, Whole};
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
-use crate::convert::line::{quoted, text};
-use crate::convert::watch::Watch;
+use crate::convert::launch_line::{quoted, text};
+use crate::convert::watchdog::Watchdog;
 use crate::gstreamer;
 use crate::gstreamer::Running;
 use gst::prelude::*;
@@ -13,7 +13,7 @@ use gst::prelude::*;
 const NOUGHT: u64 = 1000 * 3600 * 1_000_000_000;
 
 /// Gives all frames to a source, and its end; how many there were.
-pub fn feed(whole: &Whole, into: &gst_app::AppSrc, watch: &Watch) -> Result<u64, Fault> {
+pub fn feed(whole: &Whole, into: &gst_app::AppSrc, watchdog: &Watchdog) -> Result<u64, Fault> {
     let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
     segment.set_start(gst::ClockTime::from_nseconds(NOUGHT));
     let mut stream: Option<gst::Caps> = None;
@@ -26,7 +26,7 @@ pub fn feed(whole: &Whole, into: &gst_app::AppSrc, watch: &Watch) -> Result<u64,
                 part.path.display()
             ))
         };
-        each(part, whole.format, watch, |sample| {
+        each(part, whole.format, watchdog, |sample| {
             let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else { return Ok(true) };
             let like = stream.get_or_insert_with(|| caps.to_owned());
             if !is_like(caps, like) {
@@ -103,7 +103,7 @@ impl Places {
 fn each(
     part: &Part,
     format: Format,
-    watch: &Watch,
+    watchdog: &Watchdog,
     mut show: impl FnMut(&gst::Sample) -> Result<bool, Fault>,
 ) -> Result<(), Fault> {
     let demuxer = if format == Format::Webm { "matroskademux" } else { "qtdemux" };
@@ -120,22 +120,22 @@ fn each(
         let why = fault.map_or(String::new(), |f| format!(": {}", f.text));
         Fault::input(format!("{} cannot be read{why}", part.path.display()))
     };
-    pipeline.0.set_state(gst::State::Playing).map_err(|_| unread(watch.failure(&pipeline.0)))?;
+    pipeline.0.set_state(gst::State::Playing).map_err(|_| unread(watchdog.failure(&pipeline.0)))?;
     loop {
         match frames.try_pull_sample(gst::ClockTime::from_mseconds(100)) {
             Some(sample) => {
-                watch.touch();
+                watchdog.touch();
                 if !show(&sample)? {
                     return Ok(());
                 }
             }
             None if frames.is_eos() => return Ok(()),
             None => {
-                if let Some(fault) = watch.failure(&pipeline.0) {
+                if let Some(fault) = watchdog.failure(&pipeline.0) {
                     return Err(unread(Some(fault)));
                 }
                 // Who waits for the whole looks for stalls.
-                if watch.is_stopped() {
+                if watchdog.is_stopped() {
                     return Err(Fault::interrupted());
                 }
             }

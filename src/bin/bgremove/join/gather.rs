@@ -2,8 +2,8 @@
 
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
-use crate::convert::watch::Watch;
-use crate::parts::mark::{Mark, SourceId};
+use crate::convert::parts::mark::{Mark, SourceId};
+use crate::convert::watchdog::Watchdog;
 use std::path::{Path, PathBuf};
 
 /// A part and what it says of itself.
@@ -25,7 +25,7 @@ impl Whole {
     ///
     /// # Errors
     /// What is wrong with them, and what to do.
-    pub fn gather(output: &Path, named: &[PathBuf], watch: &Watch) -> Result<Self, Fault> {
+    pub fn gather(output: &Path, named: &[PathBuf], watchdog: &Watchdog) -> Result<Self, Fault> {
         let paths = if named.is_empty() { neighbours(output)? } else { named.to_vec() };
         // `out.part-*` takes what lies beside them along.
         let is_beside = |path: &PathBuf| {
@@ -42,10 +42,10 @@ impl Whole {
         parts.sort_by_key(|p| (p.mark.begin, p.mark.first));
         check(&parts).map_err(Fault::input)?;
         for part in &parts {
-            if watch.is_stopped() {
+            if watchdog.is_stopped() {
                 return Err(Fault::interrupted());
             }
-            watch.touch();
+            watchdog.touch();
             if !part.mark.is_whole(&part.path) {
                 return Err(Fault::input(format!(
                     "{} is not what was written there: make it again, with --resume",

@@ -13,10 +13,10 @@ use crate::Failure;
 use crate::convert::fault::Fault;
 use crate::convert::format::Format;
 use crate::convert::output::{self, Output};
-use crate::convert::progress::{Progress, Report};
-use crate::convert::watch::Watch;
+use crate::convert::parts::mark::SourceId;
+use crate::convert::progress::{Progress, ProgressOutput};
+use crate::convert::watchdog::Watchdog;
 use crate::convert::{self, edits, values};
-use crate::parts::mark::SourceId;
 use gather::Whole;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -60,19 +60,19 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = convert::start()?;
     let timeout = (args.timeout > 0.0).then(|| Duration::from_secs_f64(args.timeout));
-    let watch = Watch::new(stop, timeout);
-    let report = Report::new(args.json);
-    join(args, &watch, &report).map_err(|fault| {
+    let watchdog = Watchdog::new(stop, timeout);
+    let progress = ProgressOutput::new(args.json);
+    join(args, &watchdog, &progress).map_err(|fault| {
         if fault.is_interrupted() {
             return Failure::Interrupted("interrupted; nothing unfinished is kept".into());
         }
-        report.job(&args.output, &args.output).failed(&fault.code, &fault.text, true);
+        progress.job(&args.output, &args.output).failed(&fault.code, &fault.text, true);
         Failure::Failed(fault.text)
     })
 }
 
-fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
-    let whole = Whole::gather(&args.output, &args.parts, watch)?;
+fn join(args: &Args, watchdog: &Watchdog, progress: &ProgressOutput) -> Result<(), Fault> {
+    let whole = Whole::gather(&args.output, &args.parts, watchdog)?;
     let format = whole.format;
     let target = output::target(&args.output, format);
     match Format::of(&args.output) {
@@ -94,12 +94,12 @@ fn join(args: &Args, watch: &Watch, report: &Report) -> Result<(), Fault> {
         let what = if is_source { "the clip that the parts were made of" } else { "one of the parts" };
         return Err(Fault::output(format!("{} is {what}: choose another name", target.display())));
     }
-    let job = report.job(&source, &target);
+    let job = progress.job(&source, &target);
     let result = Output::among_others(&target, format, args.overwrite).map_err(Fault::output)?;
     let began = Instant::now();
     let frames = match format {
-        Format::Png => pictures::join(&whole, result.path(), watch)?,
-        _ => mux::join(&whole, &source, result.path(), watch, &job)?,
+        Format::Png => pictures::join(&whole, result.path(), watchdog)?,
+        _ => mux::join(&whole, &source, result.path(), watchdog, &job)?,
     };
     if format == Format::Mp4 {
         let written = edits::mend(result.path());

@@ -6,12 +6,12 @@ use crate::convert::Settings;
 use crate::convert::fault::Fault;
 use crate::convert::format::{Codec, Encoding};
 use crate::convert::input::Input;
-use crate::convert::line::Line;
+use crate::convert::launch_line::LaunchLine;
+use crate::convert::parts::mark::SourceId;
 use crate::convert::progress::{Job, Progress};
 use crate::convert::tracks::TrackChoice;
-use crate::convert::watch::Watch;
+use crate::convert::watchdog::Watchdog;
 use crate::gstreamer::Running;
-use crate::parts::mark::SourceId;
 use gst::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,8 +23,14 @@ use std::time::Instant;
 const WAITING: u64 = 32 << 20;
 
 /// Writes the whole; how many frames it has.
-pub fn join(whole: &Whole, source: &Path, output: &Path, watch: &Watch, job: &Job<'_>) -> Result<u64, Fault> {
-    let sound = if whole.first().sound { open(whole, source, watch)? } else { None };
+pub fn join(
+    whole: &Whole,
+    source: &Path,
+    output: &Path,
+    watchdog: &Watchdog,
+    job: &Job<'_>,
+) -> Result<u64, Fault> {
+    let sound = if whole.first().sound { open(whole, source, watchdog)? } else { None };
     let channels = sound.as_ref().and_then(|input| input.facts.channels);
     let encoding = Encoding {
         format: whole.format,
@@ -37,26 +43,26 @@ pub fn join(whole: &Whole, source: &Path, output: &Path, watch: &Watch, job: &Jo
         narrow: None,
         number: None,
     };
-    let mut line = Line::new(true);
-    let frames = |line: &mut Line| {
+    let mut line = LaunchLine::new(true);
+    let frames = |line: &mut LaunchLine| {
         line.start("appsrc").name("parts").set("format", "time").set("block", "true");
         line.set("handle-segment-change", "true").set("max-bytes", &WAITING.to_string());
         Ok(())
     };
-    let audio = |line: &mut Line| {
+    let audio = |line: &mut LaunchLine| {
         line.start("queue").name("audio");
     };
     encoding.file(&mut line, output, frames, channels.map(|_| audio))?;
-    let rest =
+    let output_bin =
         line.launch()?.downcast::<gst::Bin>().map_err(|_| "the pipeline is but one element".to_string())?;
-    let parts = rest.by_name("parts").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
+    let parts = output_bin.by_name("parts").and_then(|e| e.downcast::<gst_app::AppSrc>().ok());
     let parts = parts.ok_or_else(|| "the pipeline has no element 'parts'".to_string())?;
     job.started(0, 0, Some(whole.seconds()), channels.is_some());
-    play(whole, rest, parts, sound, watch, job)
+    play(whole, output_bin, parts, sound, watchdog, job)
 }
 
 /// The source, with its sound, if it has any.
-fn open(whole: &Whole, source: &Path, watch: &Watch) -> Result<Option<Input>, Fault> {
+fn open(whole: &Whole, source: &Path, watchdog: &Watchdog) -> Result<Option<Input>, Fault> {
     let like = whole.source();
     let is = SourceId::of(source).map_err(|e| {
         Fault::input(format!(
@@ -77,16 +83,16 @@ fn open(whole: &Whole, source: &Path, watch: &Watch) -> Result<Option<Input>, Fa
         audio_track: track(mark.audio_track.as_deref()),
         ..Settings::new(whole.format)
     };
-    let input = Input::open(source, &settings, None, watch)?;
+    let input = Input::open(source, &settings, None, watchdog)?;
     Ok(input.facts.channels.is_some().then_some(input))
 }
 
 fn play(
     whole: &Whole,
-    rest: gst::Bin,
+    output_bin: gst::Bin,
     parts: gst_app::AppSrc,
     sound: Option<Input>,
-    watch: &Watch,
+    watchdog: &Watchdog,
     job: &Job<'_>,
 ) -> Result<u64, Fault> {
     let unfit = |what: &dyn std::fmt::Display| Fault::from(format!("the parts cannot be joined: {what}"));
@@ -97,15 +103,15 @@ fn play(
         (None, Some(input)) => input.pipeline.0.clone(),
         (None, None) => return Err(unfit(&"there is no pipeline")),
     };
-    pipeline.add(&rest).map_err(|e| unfit(&e))?;
-    if let Some(file) = rest.by_name("file").and_then(|e| e.static_pad("sink")) {
-        watch.listen(&file);
+    pipeline.add(&output_bin).map_err(|e| unfit(&e))?;
+    if let Some(file) = output_bin.by_name("file").and_then(|e| e.static_pad("sink")) {
+        watchdog.listen(&file);
     }
-    rest.sync_state_with_parent().map_err(|e| unfit(&e))?;
+    output_bin.sync_state_with_parent().map_err(|e| unfit(&e))?;
     if let Some(input) = &sound {
-        input.release(&rest)?;
+        input.release(&output_bin)?;
     }
-    watch.touch();
+    watchdog.touch();
     pipeline.set_state(gst::State::Playing).map_err(|e| unfit(&e))?;
     let (tell, told) = mpsc::channel();
     let until = Arc::new(AtomicU64::new(0));
@@ -116,13 +122,13 @@ fn play(
             gst::PadProbeReturn::Ok
         });
     }
-    let (all, own_watch) = (whole.clone(), watch.clone());
+    let (all, own_watchdog) = (whole.clone(), watchdog.clone());
     // Not waited for where something fails: it ends when the pipeline takes no more.
-    std::thread::spawn(move || tell.send(feed(&all, &parts, &own_watch)));
+    std::thread::spawn(move || tell.send(feed(&all, &parts, &own_watchdog)));
     let began = Instant::now();
     let (frames, mut fed) = (whole.frames(), None);
     loop {
-        let message = watch.next(&pipeline)?;
+        let message = watchdog.next(&pipeline)?;
         match told.try_recv() {
             Ok(Ok(count)) => fed = Some(count),
             Ok(Err(fault)) => return Err(fault),

@@ -2,12 +2,12 @@
 
 use super::gather::Whole;
 use crate::convert::fault::Fault;
-use crate::convert::watch::Watch;
+use crate::convert::watchdog::Watchdog;
 use std::fs;
 use std::path::Path;
 
 /// Puts the pictures of all parts into a folder, numbered anew; how many.
-pub fn join(whole: &Whole, into: &Path, watch: &Watch) -> Result<u64, Fault> {
+pub fn join(whole: &Whole, into: &Path, watchdog: &Watchdog) -> Result<u64, Fault> {
     let mut number = 0;
     for part in &whole.parts {
         let unread = |e: std::io::Error| Fault::input(format!("{} cannot be read: {e}", part.path.display()));
@@ -16,7 +16,7 @@ pub fn join(whole: &Whole, into: &Path, watch: &Watch) -> Result<u64, Fault> {
         // From a hundred thousand on, numbers are longer.
         files.sort_by_key(|f| (f.as_os_str().len(), f.clone()));
         for file in files {
-            if watch.is_stopped() {
+            if watchdog.is_stopped() {
                 return Err(Fault::interrupted());
             }
             number += 1;

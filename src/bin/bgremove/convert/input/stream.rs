@@ -1,6 +1,6 @@
 //! A decoded stream, held at its first frame until there is something that takes it.
 
-use crate::convert::cut::Cutter;
+use crate::convert::trim::Trimmer;
 use gst::prelude::*;
 use gstbgremove::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ pub struct Stream {
     pub first: Arc<Mutex<Option<gst::ClockTime>>>,
     /// And by the stream's own clock.
     pub pts: Arc<Mutex<Option<gst::ClockTime>>>,
-    pub cutter: Option<Arc<Cutter>>,
+    pub trimmer: Option<Arc<Trimmer>>,
     pub probes: Vec<gst::PadProbeId>,
     pub held: Arc<AtomicBool>,
     pub ended: Arc<AtomicBool>,
@@ -44,19 +44,19 @@ pub fn hand_on_the_end(pad: &gst::Pad) {
 }
 
 impl Stream {
-    /// `cut` says which frames are taken.
-    pub fn new(pad: &gst::Pad, ended: Arc<AtomicBool>, cut: Option<Arc<Cutter>>) -> Self {
+    /// `trim` says which frames are taken.
+    pub fn new(pad: &gst::Pad, ended: Arc<AtomicBool>, trim: Option<Arc<Trimmer>>) -> Self {
         let held = Arc::new(AtomicBool::new(false));
         let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
         let first = Arc::new(Mutex::new(None));
         let at = Arc::clone(&first);
         let pts = Arc::new(Mutex::new(None));
-        let (own, cutter) = (Arc::clone(&pts), cut.clone());
+        let (own, trimmer) = (Arc::clone(&pts), trim.clone());
         let frames = gst::PadProbeType::BLOCK | gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         let probes = [
             pad.add_probe(frames, move |pad, info| {
-                if let (Some(cut), Some(buffer)) = (&cut, info.buffer())
-                    && !cut.takes(pad, buffer)
+                if let (Some(trim), Some(buffer)) = (&trim, info.buffer())
+                    && !trim.takes(pad, buffer)
                 {
                     return gst::PadProbeReturn::Drop;
                 }
@@ -81,7 +81,7 @@ impl Stream {
             pad: pad.clone(),
             first,
             pts,
-            cutter,
+            trimmer,
             probes: probes.into_iter().flatten().collect(),
             held,
             ended,

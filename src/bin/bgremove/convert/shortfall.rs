@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::header::{Family, Track};
 use super::input::Input;
 use super::packets::look_through;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -18,15 +18,16 @@ pub const CODE: &str = "convert/short";
 const SLACK: f64 = 0.1;
 /// So many frames that an index has may not come out: those that refer to others before a cut.
 const FRAMES: u64 = 2;
-/// What is missing is substantial beyond both of these: seconds, and a part of what was promised.
+/// What is missing is substantial if it is more seconds than this.
 const SECONDS: f64 = 0.5;
+/// And a larger part of what was promised.
 const PART: f64 = 0.05;
 /// Packets lie out of order by less, in seconds.
 const LATER: f64 = 10.0;
 
 /// What was to come, in seconds after the beginning that was asked for.
 #[derive(Clone, Debug, Default)]
-pub struct Promise {
+pub struct ExpectedContent {
     video: Option<f64>,
     sound: Option<f64>,
     frames: Option<u64>,
@@ -44,7 +45,7 @@ pub struct Promise {
 
 /// What came.
 #[derive(Clone, Debug, Default)]
-pub struct Came {
+pub struct Delivered {
     /// Frames that were decoded, and when the last one ends.
     pub frames: u64,
     pub video: f64,
@@ -57,14 +58,14 @@ pub struct Came {
 
 /// A shortfall.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Short {
+pub struct Shortfall {
     pub text: String,
     pub substantial: bool,
 }
 
-impl From<Short> for Fault {
-    fn from(short: Short) -> Self {
-        Fault::new(CODE, short.text)
+impl From<Shortfall> for Fault {
+    fn from(shortfall: Shortfall) -> Self {
+        Fault::new(CODE, shortfall.text)
     }
 }
 
@@ -87,13 +88,13 @@ impl Span {
     }
 }
 
-impl Promise {
+impl ExpectedContent {
     /// What an input says of a part of it.
     pub fn new(input: &Input, part: Span) -> Self {
         let (path, header, tracks) = (input.path(), &input.header, input.track_ids());
         let has = std::fs::metadata(path).map(|m| m.len()).unwrap_or(u64::MAX);
         let broken_off = header.bytes.filter(|should| *should > has).map(|should| (has, should));
-        let mut promise = Self {
+        let mut expected = Self {
             broken_off,
             open_end: matches!(header.family, Family::Matroska | Family::Avi),
             is_measured: input.has_measured_length(),
@@ -109,24 +110,26 @@ impl Promise {
             }
         };
         if let Some(video) = of(tracks.0, &|t| t.is_video) {
-            promise.video = Some(part.of(video.shown()));
+            expected.video = Some(part.of(video.shown()));
             // Of interlaced video a frame may be two pictures, and of MPEG-4 Part 2 one that is no picture.
             let mpeg4 = input.tags.video.as_ref().is_some_and(|v| v.contains("MPEG-4 Video"));
             let counts = !input.facts.interlaced && !mpeg4;
-            promise.frames = video.frames(part.start, part.stop).filter(|_| counts);
-            promise.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
+            expected.frames = video.frames(part.start, part.stop).filter(|_| counts);
+            expected.sound = of(tracks.1, &|t| t.is_sound).map(|t| part.of(t.shown()));
         } else {
             // GStreamer shortens the length of an AVI file that breaks off.
             let said = header.length.filter(|_| header.family == Family::Avi).map(|l| l.as_secs_f64());
             let length = input.duration.map(|l| l.nseconds() as f64 / 1e9);
-            promise.whole = said.into_iter().chain(length).reduce(f64::max).map(|l| part.of(l));
+            expected.whole = said.into_iter().chain(length).reduce(f64::max).map(|l| part.of(l));
         }
-        promise
+        expected
     }
 
     /// Whether nothing is said that could be held against what came.
-    fn kept_at_first_sight(&self, came: &Came, slack: f64) -> bool {
-        self.whole.is_none_or(|whole| came.sound.unwrap_or(came.video).min(came.video) + slack >= whole)
+    fn kept_at_first_sight(&self, delivered: &Delivered, slack: f64) -> bool {
+        self.whole.is_none_or(|whole| {
+            delivered.sound.unwrap_or(delivered.video).min(delivered.video) + slack >= whole
+        })
     }
 
     /// Looks what is in the file, where the header says only how long the whole is, and that is not what came.
@@ -137,12 +140,12 @@ impl Promise {
         &mut self,
         path: &Path,
         part: Span,
-        came: &Came,
+        delivered: &Delivered,
         rate: f64,
-        watch: &Watch,
+        watchdog: &Watchdog,
     ) -> Result<(), Fault> {
         let slack = slack(rate);
-        if self.kept_at_first_sight(came, slack) || !path.is_file() {
+        if self.kept_at_first_sight(delivered, slack) || !path.is_file() {
             return Ok(());
         }
         let Some(whole) = self.whole.take() else { return Ok(()) };
@@ -150,7 +153,7 @@ impl Promise {
         // any stream, as the file counts.
         let ends = Arc::new(Mutex::new([0.0f64; 5]));
         let (into, taken) = (Arc::clone(&ends), self.streams.clone());
-        let looked = look_through(path, watch, move |packet| {
+        let looked = look_through(path, watchdog, move |packet| {
             let mut ends = lock(&into);
             let running = packet.running_time;
             // A recording that begins after its nought has a header that counts from there.
@@ -184,12 +187,12 @@ impl Promise {
         // Where streams have other names this time, any of the kind has to do.
         let or = |taken: f64, any: f64| if taken > 0.0 { taken } else { any };
         let (video, sound) = (or(video, any_video), or(sound, any_sound));
-        let all = part.of(any).max(came.video).max(came.sound.unwrap_or(0.0));
+        let all = part.of(any).max(delivered.video).max(delivered.sound.unwrap_or(0.0));
         if all + slack < whole && !self.is_measured {
             self.video = Some(whole);
         } else {
             self.video = Some(part.of(video));
-            self.sound = came.sound.map(|_| part.of(sound));
+            self.sound = delivered.sound.map(|_| part.of(sound));
             self.open_end = false;
         }
         Ok(())
@@ -197,32 +200,39 @@ impl Promise {
 
     /// What is missing. `rate` is the source's frames a second, 0 where that is not known; `thinned` says that frames
     /// were asked to be left out.
-    pub fn short(&self, came: &Came, part: Span, rate: f64, thinned: bool) -> Option<Short> {
+    pub fn shortfall(
+        &self,
+        delivered: &Delivered,
+        part: Span,
+        rate: f64,
+        thinned: bool,
+    ) -> Option<Shortfall> {
         let (slack, rate) = (slack(rate), if rate > 0.0 { rate } else { 30.0 });
         // What was promised, what came, how much that may differ, in seconds; in words.
         let mut read = Vec::new();
         if let Some(video) = self.video {
-            let text = format!("{:.2} of {video:.2} s of video", came.video);
-            read.push((video, came.video, slack, text));
+            let text = format!("{:.2} of {video:.2} s of video", delivered.video);
+            read.push((video, delivered.video, slack, text));
         }
-        if let (Some(sound), Some(came)) = (self.sound, came.sound) {
-            read.push((sound, came, slack, format!("{came:.2} of {sound:.2} s of sound")));
+        if let (Some(sound), Some(delivered)) = (self.sound, delivered.sound) {
+            read.push((sound, delivered, slack, format!("{delivered:.2} of {sound:.2} s of sound")));
         }
         let seconds = |frames: u64| frames as f64 / rate;
         if let Some(frames) = self.frames {
-            let text = format!("{} of {frames} frames", came.frames);
-            read.push((seconds(frames), seconds(came.frames), (FRAMES as f64 + 0.5) / rate, text));
+            let text = format!("{} of {frames} frames", delivered.frames);
+            read.push((seconds(frames), seconds(delivered.frames), (FRAMES as f64 + 0.5) / rate, text));
         }
         let mut made = Vec::new();
         if !thinned {
-            let text = format!("{} of {} frames that were decoded", came.encoded, came.frames);
-            made.push((seconds(came.frames), seconds(came.encoded), 0.5 / rate, text));
+            let text = format!("{} of {} frames that were decoded", delivered.encoded, delivered.frames);
+            made.push((seconds(delivered.frames), seconds(delivered.encoded), 0.5 / rate, text));
         }
-        if let Some(written) = came.written {
-            let text = format!("{written} of {} frames that were encoded", came.encoded);
-            made.push((seconds(came.encoded), seconds(written), 0.5 / rate, text));
+        if let Some(written) = delivered.written {
+            let text = format!("{written} of {} frames that were encoded", delivered.encoded);
+            made.push((seconds(delivered.encoded), seconds(written), 0.5 / rate, text));
         }
-        let is_short = |(promised, came, slack, _): &(f64, f64, f64, String)| came + slack < *promised;
+        let is_short =
+            |(promised, delivered, slack, _): &(f64, f64, f64, String)| delivered + slack < *promised;
         read.retain(is_short);
         made.retain(is_short);
         let missing: Vec<_> = read.iter().chain(&made).collect();
@@ -232,14 +242,14 @@ impl Promise {
             let text = format!(
                 "the file breaks off, {has} of {should} bytes are there: what is missing is not known"
             );
-            return Some(Short { text, substantial: false });
+            return Some(Shortfall { text, substantial: false });
         }
         let mut substantial = missing.iter().any(|m| m.0 - m.1 > SECONDS && m.0 - m.1 > PART * m.0);
         // A still last frame is all that such a header may mean.
         substantial &= !(self.open_end && self.broken_off.is_none() && missing.len() == 1);
         let words: Vec<_> = missing.iter().map(|m| m.3.as_str()).collect();
         let what = format!("less came out than it promises: {}", words.join(", "));
-        let least = came.sound.unwrap_or(came.video).min(came.video);
+        let least = delivered.sound.unwrap_or(delivered.video).min(delivered.video);
         let rest = if part.is_all() || part.stop.is_infinite() {
             format!("--duration {:.2} converts what is there", (least - 0.005).max(0.0))
         } else {
@@ -257,7 +267,7 @@ impl Promise {
                  -c:v libx264 -crf 12 -c:a flac OUT.mkv), or {rest}"
             ),
         };
-        Some(Short { text: format!("{what}; {why}"), substantial })
+        Some(Shortfall { text: format!("{what}; {why}"), substantial })
     }
 }
 
@@ -272,41 +282,46 @@ mod tests {
 
     const ALL: Span = Span { start: 0.0, stop: f64::INFINITY };
 
-    fn came(video: f64, sound: Option<f64>) -> Came {
+    fn delivered(video: f64, sound: Option<f64>) -> Delivered {
         let frames = (video * 30.0).round() as u64;
-        Came { frames, video, sound, encoded: frames, written: Some(frames) }
+        Delivered { frames, video, sound, encoded: frames, written: Some(frames) }
     }
 
     #[test]
     fn what_is_missing_is_said_and_what_is_substantial_fails() {
-        let promise = Promise { video: Some(6.0), sound: Some(5.5), frames: Some(180), ..Promise::default() };
-        let short = |c: &Came| promise.short(c, ALL, 30.0, false);
+        let expected = ExpectedContent {
+            video: Some(6.0),
+            sound: Some(5.5),
+            frames: Some(180),
+            ..ExpectedContent::default()
+        };
+        let shortfall = |c: &Delivered| expected.shortfall(c, ALL, 30.0, false);
         for (video, sound) in [(6.0, 5.5), (5.95, 5.42), (6.1, 5.6)] {
-            assert_eq!(short(&came(video, Some(sound))), None, "{video} {sound}");
+            assert_eq!(shortfall(&delivered(video, Some(sound))), None, "{video} {sound}");
         }
         // A tenth of a second and two frames beyond what headers lie.
-        let little = short(&came(5.8, Some(5.5))).unwrap();
+        let little = shortfall(&delivered(5.8, Some(5.5))).unwrap();
         assert!(!little.substantial && little.text.contains("5.80 of 6.00 s of video"), "{little:?}");
-        let much = short(&came(2.0, Some(2.0))).unwrap();
+        let much = shortfall(&delivered(2.0, Some(2.0))).unwrap();
         assert!(much.substantial && much.text.contains("60 of 180 frames"), "{much:?}");
-        let sound = short(&came(6.0, Some(3.0))).unwrap();
+        let sound = shortfall(&delivered(6.0, Some(3.0))).unwrap();
         assert!(sound.substantial && sound.text.contains("3.00 of 5.50 s of sound"), "{sound:?}");
         // Long films may lose more before they fail.
-        let long = Promise { video: Some(6000.0), ..Promise::default() };
-        assert!(!long.short(&came(5990.0, None), ALL, 30.0, false).unwrap().substantial);
+        let long = ExpectedContent { video: Some(6000.0), ..ExpectedContent::default() };
+        assert!(!long.shortfall(&delivered(5990.0, None), ALL, 30.0, false).unwrap().substantial);
     }
 
     #[test]
     fn frames_that_the_way_to_the_file_loses() {
-        let mut lost = came(6.0, None);
+        let mut lost = delivered(6.0, None);
         lost.written = Some(179);
-        let short = Promise::default().short(&lost, ALL, 30.0, false).unwrap();
-        assert!(!short.substantial && short.text.contains("179 of 180"), "{short:?}");
+        let shortfall = ExpectedContent::default().shortfall(&lost, ALL, 30.0, false).unwrap();
+        assert!(!shortfall.substantial && shortfall.text.contains("179 of 180"), "{shortfall:?}");
         lost.written = Some(60);
-        assert!(Promise::default().short(&lost, ALL, 30.0, false).unwrap().substantial);
-        let thinned = Came { encoded: 60, written: Some(60), ..came(6.0, None) };
-        assert_eq!(Promise::default().short(&thinned, ALL, 30.0, true), None);
-        assert!(Promise::default().short(&thinned, ALL, 30.0, false).is_some());
+        assert!(ExpectedContent::default().shortfall(&lost, ALL, 30.0, false).unwrap().substantial);
+        let thinned = Delivered { encoded: 60, written: Some(60), ..delivered(6.0, None) };
+        assert_eq!(ExpectedContent::default().shortfall(&thinned, ALL, 30.0, true), None);
+        assert!(ExpectedContent::default().shortfall(&thinned, ALL, 30.0, false).is_some());
     }
 
     #[test]

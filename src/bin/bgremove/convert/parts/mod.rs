@@ -13,12 +13,12 @@ mod slice;
 mod warm_up;
 
 pub use ask::{Ask, Share};
-pub use crop::Written;
+pub use crop::WrittenFrames;
 pub use slice::Slice;
 
 use crate::convert::fault::Fault;
 use crate::convert::input::{Input, Range};
-use crate::convert::watch::Watch;
+use crate::convert::watchdog::Watchdog;
 use crate::convert::{Settings, Task};
 use frames::Frames;
 use gst::prelude::*;
@@ -53,7 +53,7 @@ impl PartChoice {
     ///
     /// # Errors
     /// There is no such part, or the input cannot be looked through.
-    pub fn slice(&self, settings: &Settings, input: &Input, watch: &Watch) -> Result<Slice, Fault> {
+    pub fn slice(&self, settings: &Settings, input: &Input, watchdog: &Watchdog) -> Result<Slice, Fault> {
         // Told now, and not when all parts are made and joined.
         let most = settings.format.most_channels().filter(|_| settings.sound_wanted());
         if let (Some(most), Some(channels)) = (most, input.facts.channels)
@@ -68,14 +68,19 @@ impl PartChoice {
         // One more, since the last one that is decoded may be cut short.
         let after = ahead.unwrap_or(0) + 1;
         let before = self.warm_up.unwrap_or_else(|| warm_up::usual(settings));
-        slice::plan(self.ask, &Frames::of(input, watch)?, before, after).map_err(Fault::settings)
+        slice::plan(self.ask, &Frames::of(input, watchdog)?, before, after).map_err(Fault::settings)
     }
 
     /// Writes down beside a part what it is; a warning where other frames came than were to come.
     ///
     /// # Errors
     /// It cannot be read or written.
-    pub fn mark(&self, made: &Made<'_>, written: &Written, content: &Path) -> Result<Option<String>, String> {
+    pub fn mark(
+        &self,
+        made: &Made<'_>,
+        written: &WrittenFrames,
+        content: &Path,
+    ) -> Result<Option<String>, String> {
         let (settings, output) = (made.settings, &made.task.output);
         let unwritten =
             |e: std::io::Error| format!("what is to be known of {} cannot be written: {e}", output.display());
@@ -117,8 +122,8 @@ impl Slice {
 ///
 /// # Errors
 /// The pipeline has no such elements.
-pub fn crop(rest: &gst::Element, slice: &Slice) -> Result<Written, String> {
-    let bin = rest.downcast_ref::<gst::Bin>();
+pub fn crop(output_bin: &gst::Element, slice: &Slice) -> Result<WrittenFrames, String> {
+    let bin = output_bin.downcast_ref::<gst::Bin>();
     let pad = |name: &str, pad: &str| {
         let found = bin.and_then(|b| b.by_name(name)).and_then(|e| e.static_pad(pad));
         found.ok_or_else(|| format!("the pipeline has no element '{name}'"))

@@ -5,13 +5,13 @@ use std::path::Path;
 
 /// The words of a pipeline, as one would give them to gst-launch-1.0 one by one.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub struct LaunchLine {
     words: Vec<String>,
     /// Whether elements that the tool looks for get names.
     named: bool,
 }
 
-impl Line {
+impl LaunchLine {
     /// `named`: to run within this tool; otherwise to print.
     pub fn new(named: bool) -> Self {
         Self { words: Vec::new(), named }
@@ -120,7 +120,7 @@ mod tests {
             "a=b",
             "",
         ] {
-            let mut line = Line::new(true);
+            let mut line = LaunchLine::new(true);
             line.start("filesrc").name("f").set("location", value).then("identity").then("fakesink");
             let bin = line.launch().unwrap_or_else(|e| panic!("{value}: {e}"));
             let bin = bin.downcast::<gst::Bin>().unwrap();
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_printed_line_is_for_a_shell() {
-        let mut line = Line::new(false);
+        let mut line = LaunchLine::new(false);
         line.start("filesrc").name("f").set("location", "it's a $file").then("fakesink");
         assert_eq!(line.shell(), r#"gst-launch-1.0 filesrc 'location="it'\''s a $file"' ! fakesink"#);
     }

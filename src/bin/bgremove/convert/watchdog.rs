@@ -11,7 +11,7 @@ const TICK: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
 /// What a pipeline is waited for with.
 #[derive(Clone)]
-pub struct Watch {
+pub struct Watchdog {
     stop: Arc<AtomicBool>,
     /// Without any sign of life for so long, it counts as stalled.
     timeout: Option<Duration>,
@@ -20,7 +20,7 @@ pub struct Watch {
     alive: Arc<AtomicU64>,
 }
 
-impl Watch {
+impl Watchdog {
     pub fn new(stop: Arc<AtomicBool>, timeout: Option<Duration>) -> Self {
         Self { stop, timeout, began: Instant::now(), alive: Arc::default() }
     }
@@ -37,10 +37,10 @@ impl Watch {
 
     /// Everything that goes through a pad is a sign of life.
     pub fn listen(&self, pad: &gst::Pad) {
-        let watch = self.clone();
+        let watchdog = self.clone();
         let all = gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST;
         pad.add_probe(all, move |_, _| {
-            watch.touch();
+            watchdog.touch();
             gst::PadProbeReturn::Ok
         });
     }

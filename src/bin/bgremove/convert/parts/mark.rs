@@ -12,8 +12,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// What it is by, and the version of its form; that grows when a reader has to change.
+/// What it is by.
 const SCHEMA: &str = "bgremove-part";
+/// The version of its form, which grows when a reader has to change.
 const VERSION: u64 = 1;
 /// Of a source so much is looked at from its beginning and from its end, beside its length: a whole film would have to be
 /// read for every part.

@@ -2,7 +2,7 @@
 //! after it is not waited for. Right for any file, where seeking is right only in some; and slower.
 
 use super::header::Piece;
-use super::watch::Watch;
+use super::watchdog::Watchdog;
 use gst::prelude::*;
 use gstbgremove::sync::lock;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ const MOST: i64 = 20_000_000;
 
 /// What of a stream is taken, in nanoseconds.
 #[derive(Clone, Debug)]
-pub struct Cut {
+pub struct Trim {
     /// Where the result begins, in the time that a player shows.
     zero: i64,
     /// One after the other.
@@ -36,7 +36,7 @@ struct Taken {
     shift: i64,
 }
 
-impl Cut {
+impl Trim {
     /// A part of a stream of which a player shows some pieces; without, all.
     pub fn new(start: gst::ClockTime, stop: Option<gst::ClockTime>, shown: Option<&[Piece]>) -> Self {
         let whole = |t: gst::ClockTime| i64::try_from(t.nseconds()).unwrap_or(i64::MAX);
@@ -65,7 +65,7 @@ impl Cut {
     }
 
     /// What of a frame at a time and of a length is left: where it begins after the beginning of the result, how much
-    /// is cut off in front, and how long it is.
+    /// is trimmed off in front, and how long it is.
     fn left(&self, time: i64, length: i64, rounding: i64) -> Left {
         for piece in &self.pieces {
             let begin = time.saturating_add(piece.shift);
@@ -95,18 +95,18 @@ impl Cut {
     pub fn apply(
         self,
         pad: &gst::Pad,
-        watch: &Watch,
+        watchdog: &Watchdog,
         end: impl Fn(&gst::Pad) + Send + Sync + 'static,
-    ) -> Arc<Cutter> {
+    ) -> Arc<Trimmer> {
         let state = Mutex::new(State::default());
-        let cutter = Arc::new(Cutter { cut: self, state, watch: watch.clone(), end: Box::new(end) });
-        let own = Arc::clone(&cutter);
+        let trimmer = Arc::new(Trimmer { trim: self, state, watchdog: watchdog.clone(), end: Box::new(end) });
+        let own = Arc::clone(&trimmer);
         let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(what, move |pad, info| match &mut info.data {
             Some(gst::PadProbeData::Event(event)) => {
                 let mut state = lock(&own.state);
                 let before = state.ended;
-                let goes = state.event(&own.cut, event);
+                let goes = state.event(&own.trim, event);
                 let is_over = state.ended && !before;
                 drop(state);
                 if is_over {
@@ -116,30 +116,30 @@ impl Cut {
             }
             Some(gst::PadProbeData::Buffer(buffer)) if !own.takes(pad, buffer) => gst::PadProbeReturn::Drop,
             Some(gst::PadProbeData::Buffer(buffer)) => {
-                lock(&own.state).change(&own.cut, buffer);
+                lock(&own.state).change(&own.trim, buffer);
                 gst::PadProbeReturn::Ok
             }
             _ => gst::PadProbeReturn::Ok,
         });
-        cutter
+        trimmer
     }
 }
 
-/// A cut at work.
-pub struct Cutter {
-    cut: Cut,
+/// A trim at work.
+pub struct Trimmer {
+    trim: Trim,
     state: Mutex<State>,
-    watch: Watch,
+    watchdog: Watchdog,
     end: Box<dyn Fn(&gst::Pad) + Send + Sync>,
 }
 
-impl Cutter {
+impl Trimmer {
     /// Whether some of a frame on its way through the pad is taken. Probes that block are asked before others, and so
     /// have to ask this.
     pub fn takes(&self, pad: &gst::Pad, buffer: &gst::BufferRef) -> bool {
-        self.watch.touch();
+        self.watchdog.touch();
         let mut state = lock(&self.state);
-        match state.left(&self.cut, buffer) {
+        match state.left(&self.trim, buffer) {
             _ if state.ended => false,
             None => true,
             Some(Left::Some { at, .. }) => {
@@ -148,7 +148,7 @@ impl Cutter {
             }
             Some(Left::Before) => {
                 let time = running(&state.segment, buffer.pts().unwrap_or_default());
-                if let Some(time) = time.filter(|t| self.cut.may_stand(*t)) {
+                if let Some(time) = time.filter(|t| self.trim.may_stand(*t)) {
                     state.before = Some(time);
                 }
                 false
@@ -169,7 +169,7 @@ impl Cutter {
         if state.sound.is_some() || state.late.is_some_and(|late| late <= MOST) {
             return None;
         }
-        let (first, zero) = (self.cut.pieces.first()?, self.cut.zero);
+        let (first, zero) = (self.trim.pieces.first()?, self.trim.zero);
         let until = match state.late {
             Some(late) => zero.saturating_add(late),
             // One came after the part.
@@ -215,7 +215,7 @@ fn clock(nanos: i64) -> gst::ClockTime {
 }
 
 impl State {
-    fn event(&mut self, cut: &Cut, event: &mut gst::Event) -> gst::PadProbeReturn {
+    fn event(&mut self, trim: &Trim, event: &mut gst::Event) -> gst::PadProbeReturn {
         match event.view() {
             gst::EventView::Segment(s) => {
                 if let Some(s) = s.segment().downcast_ref::<gst::ClockTime>() {
@@ -235,11 +235,11 @@ impl State {
                 let (pts, duration) = gap.get();
                 let at = running(&self.segment, pts).unwrap_or(0);
                 let length = duration.map_or(0, |d| i64::try_from(d.nseconds()).unwrap_or(0));
-                let Left::Some { at, length, .. } = cut.left(at, length, 0) else {
+                let Left::Some { at, length, .. } = trim.left(at, length, 0) else {
                     // A stream that has nothing more may tell so by this alone; but a decoder may still hold the frame that
                     // stands here.
                     let may_end = self.sound.is_some() || self.late.is_some();
-                    self.ended |= may_end && cut.left(at, length, 0) == Left::After;
+                    self.ended |= may_end && trim.left(at, length, 0) == Left::After;
                     // GStreamer would free once more what is dropped.
                     return gst::PadProbeReturn::Handled;
                 };
@@ -255,27 +255,27 @@ impl State {
         buffer.duration().map_or(guess, |d| i64::try_from(d.nseconds()).unwrap_or(guess))
     }
 
-    /// A picture is in the part if half of it is, so that as many come as there are in that time; sound is cut.
+    /// A picture is in the part if half of it is, so that as many come as there are in that time; sound is trimmed.
     fn rounding(&self, length: i64) -> i64 {
         if self.sound.is_some() { 0 } else { (length / 2).clamp(ROUNDING, MOST) }
     }
 
     /// What is taken of a frame. Those without times are told of further on.
-    fn left(&self, cut: &Cut, buffer: &gst::BufferRef) -> Option<Left> {
+    fn left(&self, trim: &Trim, buffer: &gst::BufferRef) -> Option<Left> {
         let time = running(&self.segment, buffer.pts()?)?;
-        if let Some((_, length)) = cut.standing.filter(|s| s.0 == time && self.sound.is_none()) {
+        if let Some((_, length)) = trim.standing.filter(|s| s.0 == time && self.sound.is_none()) {
             return Some(Left::Some { at: 0, skipped: 0, length });
         }
         let length = self.length(buffer);
-        Some(cut.left(time, length, self.rounding(length)))
+        Some(trim.left(time, length, self.rounding(length)))
     }
 
     /// Makes of a frame what is taken of it.
-    fn change(&mut self, cut: &Cut, buffer: &mut gst::Buffer) {
+    fn change(&mut self, trim: &Trim, buffer: &mut gst::Buffer) {
         let length = self.length(buffer);
-        let Some(Left::Some { mut at, skipped, length: mut rest }) = self.left(cut, buffer) else { return };
+        let Some(Left::Some { mut at, skipped, length: mut rest }) = self.left(trim, buffer) else { return };
         let is_first = !std::mem::replace(&mut self.begun, true);
-        if is_first && !cut.exact && at <= self.rounding(length) {
+        if is_first && !trim.exact && at <= self.rounding(length) {
             // In place of the lesser half of the frame before.
             (at, rest) = (0, rest + at);
         }
@@ -307,9 +307,9 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
-    fn cut(start: u64, stop: u64, shown: Option<&[Piece]>) -> Cut {
+    fn trim(start: u64, stop: u64, shown: Option<&[Piece]>) -> Trim {
         let ms = gst::ClockTime::from_mseconds;
-        Cut::new(ms(start), Some(ms(stop)), shown)
+        Trim::new(ms(start), Some(ms(stop)), shown)
     }
 
     fn some(at: i64, skipped: i64, length: i64) -> Left {
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_lies_before_and_after_goes() {
-        let part = cut(1500, 2500, None);
+        let part = trim(1500, 2500, None);
         let left = |t: i64, length: i64| part.left(t * MS, length * MS, ROUNDING);
         assert_eq!(left(1400, 40), Left::Before);
         // It ends a rounding after the beginning.
@@ -335,7 +335,7 @@ mod tests {
     fn edits_shift_and_hide() {
         // Half a second after the beginning a second of the media is shown, from its second second on; then its fifth.
         let pieces = [Piece { at: 0.5, from: 2.0, to: 3.0 }, Piece { at: 1.5, from: 4.0, to: 5.0 }];
-        let all = Cut::new(gst::ClockTime::ZERO, None, Some(&pieces));
+        let all = Trim::new(gst::ClockTime::ZERO, None, Some(&pieces));
         let left = |t: i64| all.left(t * MS, 40 * MS, ROUNDING);
         assert_eq!(left(1960), Left::Before);
         assert_eq!(left(2000), some(500, 0, 40));
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(left(3000), Left::Before);
         assert_eq!(left(4000), some(1500, 0, 40));
         assert_eq!(left(5000), Left::After);
-        let part = cut(1000, 1200, Some(&pieces));
+        let part = trim(1000, 1200, Some(&pieces));
         assert_eq!(part.left(2500 * MS, 40 * MS, 0), some(0, 0, 40));
         assert_eq!(part.left(2690 * MS, 40 * MS, 0), some(190, 0, 10));
         assert_eq!(part.left(2700 * MS, 40 * MS, 0), Left::After);
@@ -352,10 +352,10 @@ mod tests {
     #[test]
     fn what_an_edit_list_hides_stands_nowhere() {
         let pieces = [Piece { at: 0.5, from: 2.0, to: 3.0 }, Piece { at: 2.0, from: 4.0, to: 5.0 }];
-        let stands = |start, t: i64| cut(start, 9000, Some(&pieces)).may_stand(t * MS);
+        let stands = |start, t: i64| trim(start, 9000, Some(&pieces)).may_stand(t * MS);
         // In the pauses before and between them.
         assert!(!stands(0, 1900) && !stands(1700, 2900) && !stands(1700, 3900));
         assert!(stands(1000, 2400) && !stands(1000, 2600) && !stands(1000, 3900));
-        assert!(stands(2500, 4400) && cut(1000, 9000, None).may_stand(900 * MS));
+        assert!(stands(2500, 4400) && trim(1000, 9000, None).may_stand(900 * MS));
     }
 }

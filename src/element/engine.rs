@@ -6,26 +6,26 @@ use crate::models::Network;
 
 /// What makes the mattes of a stream.
 #[derive(Debug)]
-pub enum Means {
+pub enum MatteEngine {
     Network(Box<Network>),
     /// The screen's colour.
     Key(Box<Keying>),
 }
 
-impl Means {
+impl MatteEngine {
     /// The network, if it is one.
     pub fn network(&self) -> Option<&Network> {
         match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(_) => None,
+            MatteEngine::Network(network) => Some(network.as_ref()),
+            MatteEngine::Key(_) => None,
         }
     }
 
-    /// The network that has a part in its mattes, be it only a garbage mask.
+    /// The network that has a part in its mattes, be it only a garbage matte.
     pub fn any_network(&self) -> Option<&Network> {
         match self {
-            Means::Network(network) => Some(network.as_ref()),
-            Means::Key(keying) => keying.network(),
+            MatteEngine::Network(network) => Some(network.as_ref()),
+            MatteEngine::Key(keying) => keying.network(),
         }
     }
 
@@ -36,15 +36,15 @@ impl Means {
     /// The same for another stream: a network is shared, a screen is looked for anew.
     pub fn again(&self) -> Self {
         match self {
-            Means::Network(network) => Means::Network(network.clone()),
-            Means::Key(keying) => Means::Key(Box::new(keying.again())),
+            MatteEngine::Network(network) => MatteEngine::Network(network.clone()),
+            MatteEngine::Key(keying) => MatteEngine::Key(Box::new(keying.again())),
         }
     }
 }
 
 /// What is ready to run, and the reason if `auto` chose it.
 pub struct Loaded {
-    pub means: Means,
+    pub engine: MatteEngine,
     /// `None` if it was named, or if choosing was interrupted: then `auto` is not resolved yet.
     pub chosen: Option<Chosen>,
 }

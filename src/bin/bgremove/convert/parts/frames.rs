@@ -4,7 +4,7 @@ use crate::convert::fault::Fault;
 use crate::convert::header::{Family, Piece, Track};
 use crate::convert::input::Input;
 use crate::convert::packets::look_through;
-use crate::convert::watch::Watch;
+use crate::convert::watchdog::Watchdog;
 use gstbgremove::sync::lock;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -42,13 +42,13 @@ impl Frames {
     ///
     /// # Errors
     /// What the file cannot be read with, or that it has none.
-    pub fn of(input: &Input, watch: &Watch) -> Result<Self, Fault> {
+    pub fn of(input: &Input, watchdog: &Watchdog) -> Result<Self, Fault> {
         let id = input.track_ids().0;
         let track = input.header.tracks.iter().find(|t| t.is_video && Some(t.id) == id);
         let hidden = input.header.has_hidden_parts();
         let mut frames = match track.and_then(|track| indexed(track, hidden)) {
             Some(shown) => Self::new(shown, 0),
-            None => Self::packets(input, watch)?,
+            None => Self::packets(input, watchdog)?,
         };
         frames.hidden = hidden;
         if frames.times.is_empty() {
@@ -61,13 +61,13 @@ impl Frames {
     }
 
     /// By looking through the file.
-    fn packets(input: &Input, watch: &Watch) -> Result<Self, Fault> {
+    fn packets(input: &Input, watchdog: &Watchdog) -> Result<Self, Fault> {
         let own_clock = input.header.family == Family::Matroska;
         let ids = input.stream_ids();
         // Of the video, and of any; and when the first of all that is taken comes by its own clock.
         let seen = Arc::new(Mutex::new((Vec::<Shown>::new(), Vec::<Shown>::new(), u64::MAX)));
         let into = Arc::clone(&seen);
-        look_through(input.path(), watch, move |packet| {
+        look_through(input.path(), watchdog, move |packet| {
             let mut seen = lock(&into);
             let is = |id: &Option<String>| id.is_some() && id.as_deref() == packet.stream.as_deref();
             if is(&ids[0]) || is(&ids[1]) {

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 /// When each frame of a part is shown in the whole, and how long, in nanoseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Written(Arc<Mutex<Vec<(u64, u64)>>>);
+pub struct WrittenFrames(Arc<Mutex<Vec<(u64, u64)>>>);
 
-impl Written {
+impl WrittenFrames {
     pub fn times(&self) -> Vec<(u64, u64)> {
         lock(&self.0).clone()
     }
@@ -17,9 +17,9 @@ impl Written {
 
 /// Lets time run before the network as it does when the whole is converted, whatever was gone to, and of what comes out
 /// only the frames of a part through to the encoder, from nought on. `input` is the pad where frames come in.
-pub fn crop(input: &gst::Pad, encoder: &gst::Pad, slice: &Slice) -> Written {
+pub fn crop(input: &gst::Pad, encoder: &gst::Pad, slice: &Slice) -> WrittenFrames {
     input.set_offset(slice.from.map_or(0, |t| i64::try_from(t).unwrap_or(i64::MAX)));
-    let written = Written::default();
+    let written = WrittenFrames::default();
     let (own, slice) = (written.clone(), slice.clone());
     let segment = Mutex::new(gst::FormattedSegment::<gst::ClockTime>::new());
     let what = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;

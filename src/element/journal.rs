@@ -2,8 +2,8 @@
 
 use super::imp::BgRemove;
 use crate::frame::Frame;
-use crate::matte::Mask;
-use crate::report::{Incident, MaskSummary, Outcome, Watch, blockiness};
+use crate::mask::Mask;
+use crate::report::{Incident, MaskSummary, MatteMonitor, Outcome, blockiness};
 use crate::subjects::{Asked, Found, Wanted};
 use crate::sync::lock;
 use gst::prelude::*;
@@ -14,8 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Frames between two checks for compression.
 const CHECK_EVERY: u64 = 60;
-/// Blocks stand out so much where compression is heavy (see [`blockiness`]), and so few bits are spent on a pixel.
+/// Blocks stand out so much where compression is heavy (see [`blockiness`]).
 const BLOCKY: f32 = 2.0;
+/// So few bits are spent on a pixel there.
 const FEW_BITS: f64 = 0.012;
 /// How long nobody of those that are wanted is to be seen before that is said.
 const MISSING: Duration = Duration::from_millis(500);
@@ -24,12 +25,12 @@ const MOST_SIGHTINGS: usize = 100;
 
 /// What has been said and seen in one run of the element, from READY to PAUSED and back.
 #[derive(Default)]
-pub struct Log {
+pub struct Journal {
     /// `job-id` as it was at the start, or one that was made up.
     job: String,
     pub(super) started: Option<SystemTime>,
-    watch: Watch,
-    pub(super) warnings: Vec<LoggedWarning>,
+    monitor: MatteMonitor,
+    pub(super) warnings: Vec<KeptWarning>,
     pub(super) notes: Vec<String>,
     /// Who has been seen, where not all are wanted; the oldest of them are told of, where there are many.
     pub(super) sightings: Vec<Sighting>,
@@ -67,14 +68,14 @@ pub struct Sighting {
 }
 
 /// A warning, and how often it occurred.
-pub struct LoggedWarning {
+pub struct KeptWarning {
     pub code: &'static str,
     pub text: String,
     pub first: SystemTime,
     pub count: u64,
 }
 
-impl Log {
+impl Journal {
     /// For a new run of a job.
     pub fn new(job: &str) -> Self {
         let made_up = || glib::uuid_string_random().to_string();
@@ -82,9 +83,9 @@ impl Log {
         Self { job, started: Some(SystemTime::now()), ..Self::default() }
     }
 
-    /// A cut: the coverage may jump.
-    pub fn cut(&mut self) {
-        self.watch.cut();
+    /// A frame does not follow on the one before: the coverage may jump.
+    pub fn break_history(&mut self) {
+        self.monitor.break_history();
         self.missing = None;
     }
 
@@ -143,7 +144,7 @@ impl Log {
         match self.warnings.iter_mut().find(|s| s.code == code) {
             Some(said) => said.count += 1,
             None => {
-                self.warnings.push(LoggedWarning {
+                self.warnings.push(KeptWarning {
                     code,
                     text: text.to_string(),
                     first: SystemTime::now(),
@@ -158,7 +159,7 @@ impl BgRemove {
     /// The job's name, as the property gives it or as it was made up for this run.
     pub(super) fn job_id(&self) -> String {
         let set = self.settings().job_id.clone();
-        if set.is_empty() { lock(&self.log).job.clone() } else { set }
+        if set.is_empty() { lock(&self.journal).job.clone() } else { set }
     }
 
     /// Checks a new mask, of a frame at `time`, and warns of what is wrong with it.
@@ -170,22 +171,22 @@ impl BgRemove {
             stats.subjects = found.map(|(f, _)| f.seen.clone());
         }
         let (missing, note) = {
-            let mut log = lock(&self.log);
+            let mut journal = lock(&self.journal);
             if found.is_none() {
-                log.missing = None;
+                journal.missing = None;
             }
             let missing = found.filter(|(found, asked)| {
                 // It is told of by name.
-                log.watch.excuse(time);
-                log.sight(found, &asked.wanted, time)
+                journal.monitor.excuse(time);
+                journal.sight(found, &asked.wanted, time)
             });
-            (missing, log.watch.see(&look, time))
+            (missing, journal.monitor.see(&look, time))
         };
         if let Some((found, asked)) = missing {
             self.warn_subject_missing(&asked.wanted, found.seen.len());
         }
         if let Some(note) = note {
-            lock(&self.log).notes.push(note.text());
+            lock(&self.journal).notes.push(note.text());
             self.warn(note.code(), |s| s, |_| note.text());
         }
     }
@@ -204,9 +205,9 @@ impl BgRemove {
         let note = format!("nobody of subject={wanted} is seen: all of the frame is hidden {until}");
         let subject = wanted.to_string();
         {
-            let mut log = lock(&self.log);
-            if !log.notes.contains(&note) {
-                log.notes.push(note.clone());
+            let mut journal = lock(&self.journal);
+            if !journal.notes.contains(&note) {
+                journal.notes.push(note.clone());
             }
         }
         let text = note.replacen(" is seen: ", &format!(" is seen ({who}): "), 1);
@@ -223,25 +224,25 @@ impl BgRemove {
             return;
         }
         let bits = self.bits_a_pixel(frame).is_some_and(|b| b < FEW_BITS);
-        let mut log = lock(&self.log);
-        log.blocky = if bits || blockiness(frame) > BLOCKY { log.blocky + 1 } else { 0 };
-        let enough = log.blocky == 3;
-        drop(log);
+        let mut journal = lock(&self.journal);
+        journal.blocky = if bits || blockiness(frame) > BLOCKY { journal.blocky + 1 } else { 0 };
+        let enough = journal.blocky == 3;
+        drop(journal);
         if enough {
             let text = "the source is heavily compressed: fine edges are lost before they come here. Take a source of a \
                         higher bitrate";
-            lock(&self.log).notes.push(text.into());
+            lock(&self.journal).notes.push(text.into());
             self.warn("source-compressed", |s| s, |_| text.into());
         }
     }
 
     /// The source's bits per pixel, if its tags say so.
     fn bits_a_pixel(&self, frame: &Frame<'_>) -> Option<f64> {
-        let log = lock(&self.log);
-        let tags = log.tags.as_ref()?;
+        let journal = lock(&self.journal);
+        let tags = journal.tags.as_ref()?;
         let modern = tags.get::<gst::tags::VideoCodec>().is_some();
         let rate = tags.get::<gst::tags::Bitrate>().map(|v| v.get()).filter(|_| modern)?;
-        drop(log);
+        drop(journal);
         let caps = self.obj().sink_pad().current_caps()?;
         let info = VideoInfo::from_caps(&caps).ok()?;
         let fps = f64::from(info.fps().numer()) / f64::from(info.fps().denom());
@@ -252,11 +253,11 @@ impl BgRemove {
     pub(super) fn post_stats(&self) {
         let Some(interval) = self.settings().stats_interval else { return };
         {
-            let mut log = lock(&self.log);
-            if log.stats_posted.is_some_and(|t| t.elapsed() < interval) {
+            let mut journal = lock(&self.journal);
+            if journal.stats_posted.is_some_and(|t| t.elapsed() < interval) {
                 return;
             }
-            log.stats_posted = Some(Instant::now());
+            journal.stats_posted = Some(Instant::now());
         }
         let message = gst::message::Element::builder(self.stats_structure()).src(&*self.obj()).build();
         let _ = self.obj().post_message(message);

@@ -1,7 +1,7 @@
 //! Watches a stream for what its user would otherwise write to support about.
 
 use crate::frame::Frame;
-use crate::matte::Mask;
+use crate::mask::Mask;
 use std::time::Duration;
 
 /// Less of the frame than this is no subject.
@@ -105,7 +105,7 @@ impl MaskSummary {
 
 /// Checks each mask of a stream, and notes each fault once.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct MatteMonitor {
     seen_at: Option<Duration>,
     /// The last two coverages, the older first.
     before: [Option<f32>; 2],
@@ -133,9 +133,9 @@ impl Lasting {
     }
 }
 
-impl Watch {
-    /// Another picture: what changes from here to there is no fault.
-    pub fn cut(&mut self) {
+impl MatteMonitor {
+    /// A frame does not follow on the one before: what changes from here to there is no fault.
+    pub fn break_history(&mut self) {
         self.before = [None, None];
     }
 
@@ -209,8 +209,8 @@ mod tests {
     use crate::frame::{Color, Format, Plane};
 
     fn run(frames: usize, mut look: impl FnMut(usize) -> MaskSummary) -> Vec<Note> {
-        let mut watch = Watch::default();
-        (0..frames).filter_map(|n| watch.see(&look(n), Duration::from_millis(n as u64 * 33))).collect()
+        let mut monitor = MatteMonitor::default();
+        (0..frames).filter_map(|n| monitor.see(&look(n), Duration::from_millis(n as u64 * 33))).collect()
     }
 
     const GOOD: MaskSummary = MaskSummary { coverage: 0.3, undecided: 0.1, rows: 100.0 };
