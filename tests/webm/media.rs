@@ -110,7 +110,19 @@ pub fn timed(frame: Vec<u8>, n: u64) -> gst::Buffer {
 /// The frames of a file as ffmpeg gives them, in yuva420p; `None`, said loudly, where there is no ffmpeg.
 pub fn by_ffmpeg(what: &str, codec: &str, path: &Path) -> Option<Vec<Vec<u8>>> {
     let decoder = if codec == "vp9" { "libvpx-vp9" } else { "libvpx" };
-    let arguments = ["-v", "warning", "-c:v", decoder, "-i", path.to_str().unwrap(), "-map", "0:v", "-f", "rawvideo", "-"];
+    let arguments = [
+        "-v",
+        "warning",
+        "-c:v",
+        decoder,
+        "-i",
+        path.to_str().unwrap(),
+        "-map",
+        "0:v",
+        "-f",
+        "rawvideo",
+        "-",
+    ];
     let output = tool(what, "ffmpeg", "ffmpeg", &arguments)?;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let size = WIDTH * HEIGHT * 5 / 2;

@@ -46,7 +46,8 @@ fn through(
 
 #[test]
 fn a_stream_joined_in_the_middle_begins_with_a_key_frame() {
-    let first_lost = |_: &mut gst::Buffer, n| if n < 5 { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok };
+    let first_lost =
+        |_: &mut gst::Buffer, n| if n < 5 { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok };
     let (file, _) = through("joined.webm", 90, first_lost).unwrap();
     let blocks = file.blocks(1);
     // The muxer asks for a key frame when it misses one.
