@@ -189,7 +189,7 @@ fn it_is_green_where_all_is_there_and_names_the_speeds() {
 }
 
 #[test]
-fn without_the_plugin_the_runtime_or_a_model() {
+fn a_missing_plugin_runtime_or_model_is_named_with_what_mends_it() {
     let place = Place::new();
     let plugin = "bin/libgstbgremove.so";
     place.without(plugin, None, "failed", &["plugin"], "was not found", "make build");
@@ -199,7 +199,10 @@ fn without_the_plugin_the_runtime_or_a_model() {
     let broken: &[u8] = b"\x7fELF no library";
     let by_loader = Command::new("ldconfig").arg("-p").output();
     if by_loader.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("libonnxruntime.so")) {
-        skip("without_the_plugin_the_runtime_or_a_model", "the system has an ONNX Runtime of its own");
+        skip(
+            "a_missing_plugin_runtime_or_model_is_named_with_what_mends_it",
+            "the system has an ONNX Runtime of its own",
+        );
     } else {
         place.without(runtime, None, "failed", &["library"], "was not found", "make runtime");
         place.without(runtime, Some(broken), "failed", &["library"], "libonnxruntime.so: ", "make runtime");
@@ -254,7 +257,7 @@ fn it_tells_what_auto_runs_a_network_on() {
 }
 
 #[test]
-fn without_one_of_gstreamers_plugins() {
+fn a_missing_plugin_of_gstreamers_is_named_with_its_package() {
     let place = Place::new();
     for (plugin, state, missed_by, says, package) in MISSED {
         let file = format!("plugins/libgst{plugin}.so");
@@ -273,7 +276,7 @@ fn failures(page: &Value) -> Vec<[String; 3]> {
 }
 
 #[test]
-fn variables_that_are_in_the_way() {
+fn variables_that_are_in_the_way_are_named() {
     let place = Place::new();
     let decoders = "avdec_h264:NONE,openh264dec:NONE";
     for (name, value, failed) in [
@@ -305,7 +308,7 @@ fn variables_that_are_in_the_way() {
 }
 
 #[test]
-fn a_library_that_ends_whoever_opens_it() {
+fn a_library_that_ends_whoever_opens_it_does_not_end_the_tool() {
     let place = Place::new();
     let source = place.at("dies.c");
     fs::write(
@@ -317,7 +320,7 @@ fn a_library_that_ends_whoever_opens_it() {
     let mut compiler = Command::new("cc");
     let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
     if !made.is_ok_and(|status| status.success()) {
-        skip("a_library_that_ends_whoever_opens_it", "there is no C compiler");
+        skip("a_library_that_ends_whoever_opens_it_does_not_end_the_tool", "there is no C compiler");
         return;
     }
     // `auto` has a choice only where the best network is there; nobody reads it here.
@@ -362,7 +365,7 @@ fn where_no_command_mends_one_shows_the_cause() {
 }
 
 #[test]
-fn a_speed_that_cannot_be_measured() {
+fn a_speed_that_cannot_be_measured_is_said_with_what_mends_it() {
     let place = Place::new();
     fs::remove_file(place.at("plugins/libgstapp.so")).unwrap();
     let (page, _) = place.doctor(&[]);

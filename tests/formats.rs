@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use gst_video::{VideoFormat, VideoInfo};
 use gstbgremove::frame::Component;
+use std::collections::BTreeSet;
 
 // Odd, so that subsampled chroma has a last half sample.
 const W: u32 = 161;
@@ -73,7 +74,21 @@ fn check_opaque(
 }
 
 #[test]
-fn on_a_colour() {
+fn every_format_that_goes_in_is_looked_at() {
+    use gst::prelude::*;
+    init();
+    let element = gst::ElementFactory::make("bgremove").build().unwrap();
+    let template = element.pad_template("sink").unwrap();
+    let named = |s: &gst::StructureRef| -> Vec<String> {
+        s.get::<gst::List>("format").unwrap().iter().map(|f| f.get().unwrap()).collect()
+    };
+    let offered: BTreeSet<String> = template.caps().iter().flat_map(named).collect();
+    let looked_at: BTreeSet<String> = SINK_FORMATS.iter().map(|f| f.to_str().to_string()).collect();
+    assert_eq!(offered, looked_at);
+}
+
+#[test]
+fn on_a_colour_it_is_the_definition() {
     for format in SINK_FORMATS {
         let case = case(format);
         let back = numbers(&case.info, [0, 0xb1, 0x40]);
@@ -82,7 +97,7 @@ fn on_a_colour() {
 }
 
 #[test]
-fn on_a_picture() {
+fn on_a_picture_it_is_the_definition() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("back.png");
     // A slope, so that a shift of the picture shows; as large as the frame, so that none is due.
@@ -105,7 +120,7 @@ fn on_a_picture() {
 }
 
 #[test]
-fn on_its_own_blur() {
+fn on_its_own_blur_it_is_near_the_definition() {
     let percent = 8.0;
     for format in SINK_FORMATS {
         let case = case(format);
@@ -175,7 +190,7 @@ fn normalised_convolution(case: &Case, c: &Component, sigma: f64) -> Vec<f64> {
 }
 
 #[test]
-fn transparent_in_every_format_with_alpha() {
+fn with_transparency_every_format_with_alpha_has_the_matte_and_the_frames_colours() {
     use VideoFormat::*;
     for format in SINK_FORMATS {
         let case = case(format);
@@ -188,7 +203,7 @@ fn transparent_in_every_format_with_alpha() {
 /// GStreamer's converter splits frames of many lines over threads; where two of them meet, it makes the chroma of a
 /// line on either side without the line beyond.
 #[test]
-fn converted_on_several_cores() {
+fn large_frames_that_are_converted_on_several_cores_are_the_same_but_at_seams() {
     use VideoFormat::*;
     let seams = 2 * std::thread::available_parallelism().unwrap().get().saturating_sub(1);
     for (format, to) in [(I420, Rgba), (Yv12, Bgra), (Nv12, Argb), (Yuy2, Abgr), (I420, Ayuv), (Rgb, A420)] {
@@ -226,7 +241,7 @@ fn check_transparent(case: &Case, to: VideoFormat, seams: usize) {
     let reference = if alike || painted { None } else { Some(convert(case, &out_info)) };
     let reference = reference.as_ref().unwrap_or(&case.input);
     let (w, h) = (out.width, out.height);
-    let mut rows = std::collections::BTreeSet::new();
+    let mut rows = BTreeSet::new();
     for (i, c) in out.components.iter().enumerate() {
         for y in 0..c.height(h) {
             for x in 0..c.width(w) {
@@ -319,7 +334,7 @@ fn the_matte_comes_as_luma_too() {
 }
 
 #[test]
-fn sizes_at_the_limits() {
+fn sizes_at_the_limits_are_taken() {
     init();
     for (w, h) in [(16, 16), (17, 8192), (8192, 16), (1921, 1081)] {
         let info = info(VideoFormat::I420, w, h);

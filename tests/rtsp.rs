@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const FRAME: f64 = 1.0 / 30.0;
 /// For which the stream is watched.
-const WATCHED: f64 = 20.0;
+const WATCHED: f64 = 8.0;
 const PORT: &str = "BGREMOVE_TEST_RTSP_PORT";
 
 #[test]

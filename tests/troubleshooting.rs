@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use gst::prelude::*;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn read(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
@@ -22,11 +22,16 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// All files in a folder and in those in it.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    entries.flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] }).collect()
+}
+
 /// The codes of warnings in the source: the first text after `self.warn(`, and those of the notes.
 fn codes() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let element = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/element");
-    for file in std::fs::read_dir(element).unwrap().map(|f| f.unwrap().path()).filter(|p| p.is_file()) {
+    for file in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let source = std::fs::read_to_string(file).unwrap();
         for after in source.split("self.warn(").skip(1) {
             // `note.code()` is one of those below.
@@ -100,7 +105,8 @@ fn each_remedy_can_be_had() {
     for remedy in remedies {
         let Some(line) = line(remedy) else { continue };
         let line = format!(
-            "filesrc location=\"{}\" ! decodebin ! videoconvert ! identity eos-after=4 ! {line} ! fakesink",
+            "filesrc location=\"{}\" ! decodebin ! videoconvert ! videoscale ! video/x-raw,width=640,height=360 ! \
+             identity eos-after=4 ! {line} ! fakesink",
             clip.display()
         );
         let pipeline = Running(

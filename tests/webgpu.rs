@@ -346,14 +346,11 @@ fn what_was_measured_elsewhere_does_not_count() {
     assert!(!followed(&here.told("model=original threads=1")));
     std::fs::write(&file, ours.replace("\nprocessor ", "\nprocessor another ")).unwrap();
     assert!(!followed(&here.told("model=original")));
-    // What is broken does not count, and is written anew.
+    // What is broken does not count, and is written anew. In how many ways that may be, a unit test has.
     std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
     std::fs::create_dir(file.parent().unwrap()).unwrap();
-    for broken in ["", "ran on cpu\nnanoseconds 1\n", &ours[..ours.len() - 1], &ours.replace("1500000", "x")]
-    {
-        std::fs::write(&file, broken).unwrap();
-        assert!(!followed(&here.told("model=original")), "{broken}");
-    }
+    std::fs::write(&file, &ours[..ours.len() - 1]).unwrap();
+    assert!(!followed(&here.told("model=original")));
     assert_eq!(here.measure().1.lines().count(), ours.lines().count());
 }
 

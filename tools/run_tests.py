@@ -20,21 +20,19 @@ import time
 
 LIB = "gstbgremove"
 # The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady, and
-# auto measures; webgpu failed beside others once in fourteen times.
+# auto measures; webgpu failed beside others once in fourteen times. That kernels give the same at each width of vectors is among
+# the lib's tests, so that nothing is run again with less of the processor's instructions.
 ALONE = [LIB, "rtsp", "auto", "webgpu"]
 # Programs of the first lane, in the order in which they run. Whatever is not named here computes.
 WAITS = "live apps soak cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
 LONG = "convert corpus sweep".split()
-# The lib's tests of what has kernels are run again with less of the processor's instructions.
-KERNELS = "compose:: key:: refine:: scene:: temporal:: matte:: sample:: morphology::".split()
-SIMD = ["plain", "avx2"]
 # A third of what others get of a busy core: enough that a conversion does not stall.
 NICE = 5
 # Beside others a test now and then fails that passes alone: who has the time takes one lane.
 LANES = 2 if os.environ.get("LANES") == "2" else 1
 
-Job = collections.namedtuple("Job", "name path arguments environment", defaults=({},))
+Job = collections.namedtuple("Job", "name path arguments")
 
 
 def built(options):
@@ -60,7 +58,6 @@ def lanes(programs, more):
     first = [Job(name, programs[name], more) for name in WAITS]
     rest = sorted(name for name in programs if name not in ALONE + WAITS + LONG)
     second = [Job(name, programs[name], more) for name in LONG + rest]
-    second += [Job(f"{LIB} {s}", programs[LIB], KERNELS + more, {"BGREMOVE_SIMD": s}) for s in SIMD]
     return [Job(name, programs[name], more) for name in ALONE], first, second
 
 
@@ -88,7 +85,7 @@ class Runner:
         begin = time.monotonic()
         with tempfile.TemporaryFile() as said:
             child = subprocess.Popen(["nice", "-n", str(nice), job.path, *job.arguments], stdin=subprocess.DEVNULL,
-                                     stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **job.environment})
+                                     stdout=said, stderr=subprocess.STDOUT)
             # Its own time and that of the processes it has waited for.
             _, status, usage = os.wait4(child.pid, 0)
             child.returncode = os.waitstatus_to_exitcode(status)

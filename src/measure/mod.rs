@@ -11,6 +11,7 @@ mod motion;
 mod steady;
 mod truth;
 
+pub use gradient::magnitude as gradient;
 pub use motion::Motion;
 pub use steady::{Steady, SteadyFrame};
 pub use truth::{Truth, TruthFrame};

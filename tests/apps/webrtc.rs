@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tiny_http::{Header, Method, Response};
 
 /// For which the stream is watched, in seconds.
-const WATCHED: u64 = 10;
+const WATCHED: u64 = 4;
 /// Both sides on the loopback, which browsers leave out unless they are told.
 const LOOPBACK: &str = "--allow-loopback-in-peer-connection";
 
@@ -303,7 +303,7 @@ fn a_server_is_sent_to() {
     let mut sender = webrtc(&["--whip", &room, "--token", TOKEN, "--codec", "h264"]);
     sender.wait_for("sending to ");
     wait_for_video(&browser, &sender);
-    watch(&browser, 3);
+    watch(&browser, 2);
 
     // The connection ends: it is taken leave of, and made again.
     browser.run("connection.close()");

@@ -13,6 +13,7 @@ use gstbgremove::frame::{Component, Format};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
 pub const SINK_FORMATS: [VideoFormat; 16] = [
     VideoFormat::I420,
@@ -46,6 +47,55 @@ pub fn clip(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("build/clips").join(name);
     assert!(path.exists(), "{} is missing: run `make clips`", path.display());
     path
+}
+
+/// Waits until something is so; a test that hangs says why.
+#[track_caller]
+pub fn until(what: &str, is: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The threads of this process that are named so.
+pub fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    tasks
+        .filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok())
+        .filter(|comm| comm.starts_with(name))
+        .count()
+}
+
+/// The number of this thread, for [`until_it_waits`].
+pub fn this_thread() -> i32 {
+    // SAFETY: it may be called at any time.
+    unsafe { libc::gettid() }
+}
+
+/// Waits until the element has got a frame, and the thread that pushes it sleeps in there.
+pub fn until_it_waits(element: &gst::Element, thread: i32) {
+    let came = || element.property::<gst::Structure>("stats").get::<u64>("frames-in").unwrap() > 0;
+    let sleeps = || {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+    };
+    until("a frame is on its way", came);
+    // Once may be a lock that is held for a moment.
+    let mut times = 0;
+    while times < 5 {
+        times = if sleeps() { times + 1 } else { 0 };
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A flush as a seek makes it, and the segment after it.
+pub fn flush(harness: &mut gst_check::Harness) {
+    assert!(harness.push_event(gst::event::FlushStart::new()));
+    assert!(harness.push_event(gst::event::FlushStop::new(true)));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    assert!(harness.push_event(gst::event::Segment::new(&segment)));
 }
 
 /// Runs a line of a page as its reader would, in a folder, with the plugin and the tool that were built for the tests; it has to

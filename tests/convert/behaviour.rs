@@ -2,17 +2,11 @@
 
 use crate::media::*;
 use crate::quick::quick;
+use crate::record::record;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-pub fn files(folder: &Path) -> Vec<String> {
-    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
-    let mut files: Vec<_> = files.collect();
-    files.sort();
-    files
-}
 
 #[test]
 fn what_cannot_be_is_refused_before_any_work() {
@@ -125,9 +119,9 @@ pub fn end(mut child: Child, most: Duration) -> (Option<i32>, String) {
 fn ctrl_c_leaves_nothing() {
     let folder = folder("interrupted");
     // Long enough to be caught at it.
-    let long =
-        clip("long.mp4", 30.0, ",loop=loop=10:size=110", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
-    for (name, signal) in [("a.webm", "INT"), ("a.mov", "TERM"), ("a.png", "INT")] {
+    let long = clip("long.mp4", 30.0, ",loop=loop=10:size=110", &SILENT_H264);
+    // A file and a folder.
+    for (name, signal) in [("a.webm", "INT"), ("a.png", "TERM")] {
         let output = folder.join(name);
         let (child, _out) = start(&[long.to_str().unwrap(), output.to_str().unwrap()]);
         assert!(
@@ -144,21 +138,19 @@ fn ctrl_c_leaves_nothing() {
     }
 }
 
-fn fifo(folder: &Path, name: &str) -> std::path::PathBuf {
-    let path = folder.join(name);
-    tool("mkfifo", &[path.to_str().unwrap()]);
-    path
-}
-
 #[test]
-fn a_stalled_input_ends() {
+fn a_stalled_input_ends_and_is_recorded() {
     let (folder, inputs) = (folder("stalled"), folder("stalled-inputs"));
     // Nobody ever writes to it.
     let silent_pipe = fifo(&inputs, "never");
-    let begin = Instant::now();
-    let said = refuse(&silent_pipe, &folder.join("a.webm"), &["--timeout", "1.5"], 1);
+    let (report, begin) = (inputs.join("report.json"), Instant::now());
+    let more = ["--timeout", "0.5", "--report", text(&report)];
+    let said = refuse(&silent_pipe, &folder.join("a.webm"), &more, 1);
     assert!(said.contains("stalled") && said.contains("--timeout"), "{said}");
     assert!(begin.elapsed() < Duration::from_secs(20));
+    let r = record(&report);
+    assert_eq!((&r["result"], &r["incident"]["error_code"]), (&"failed".into(), &"convert/stalled".into()));
+    assert_eq!(r["source"]["bytes"], serde_json::Value::Null);
     // Somebody begins, and then does not go on.
     let ts = remux(&plain(), "stall.ts", &["-an", "-f", "mpegts"]);
     let bytes = std::fs::read(&ts).unwrap();
@@ -172,13 +164,13 @@ fn a_stalled_input_ends() {
             file
         }
     });
-    let said = refuse(&pipe, &folder.join("a.mov"), &["--timeout", "3"], 1);
+    let said = refuse(&pipe, &folder.join("a.mov"), &[&quick()[..], &["--timeout", "1"]].concat(), 1);
     assert!(said.contains("stalled"), "{said}");
     drop(writer.join().unwrap());
 }
 
 #[test]
-fn a_pipe_will_do() {
+fn a_pipe_is_converted_to_its_end() {
     let (folder, inputs) = (folder("pipe"), folder("pipe-inputs"));
     let ts = remux(&plain(), "whole.ts", &["-f", "mpegts"]);
     let pipe = fifo(&inputs, "whole");
@@ -226,9 +218,7 @@ fn one_failure_does_not_stop_the_rest() {
     assert_eq!(files(&out).len(), 3);
     // As JSON.
     arguments.extend(["--json", "--overwrite"]);
-    let json = bgremove(&arguments);
-    let events: Vec<serde_json::Value> =
-        String::from_utf8(json.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let events = events(&bgremove(&arguments));
     let count = |what: &str| events.iter().filter(|e| e["event"] == what).count();
     assert_eq!((count("start"), count("done"), count("error"), count("summary")), (3, 3, 1, 1));
     let last = events.last().unwrap();
@@ -237,27 +227,26 @@ fn one_failure_does_not_stop_the_rest() {
     assert_eq!(done["frames"], 30);
     assert_eq!(done["bytes"], std::fs::metadata(done["output"].as_str().unwrap()).unwrap().len());
     // The default is a format that can hold what is asked for.
-    let plain = bgremove(&[names[0].to_str().unwrap(), "-o", out.to_str().unwrap(), "--background", "blur"]);
+    let all = [text(&names[0]), "-o", text(&out), "--background", "blur"];
+    let plain = bgremove(&[&all[..], &quick()].concat());
     assert!(plain.status.success() && out.join("one.mp4").exists());
 }
 
 #[test]
-fn a_part_at_another_size_and_rate() {
+fn a_part_comes_at_another_size_and_rate_where_that_is_said() {
     let folder = folder("part");
     let path = folder.join("a.webm");
-    convert(&plain(), &path, &["--start", "0:00.7", "--duration", "1", "--size", "200x200"]);
+    let part = ["--start", "0:00.7", "--duration", "1", "--size", "200x200"];
+    convert(&plain(), &path, &[&part[..], &quick()[2..]].concat());
     assert_eq!((probe(&path, "v:0", "width"), probe(&path, "v:0", "height")), ("200".into(), "113".into()));
     assert_eq!(times(&path).len(), 30);
     assert!((seconds(&path) - 1.0).abs() < 0.04);
     same_beeps(&path, &plain(), 0.7);
     // The very frames: those of the whole, from the twenty-first on.
     let (cut, whole) = (folder.join("c"), folder.join("w"));
-    convert(
-        &silent(),
-        &cut,
-        &["--format", "png", "--background", "blur", "--start", "0.7", "--set", "temporal-smoothing=0"],
-    );
-    convert(&silent(), &whole, &["--format", "png", "--background", "blur", "--set", "temporal-smoothing=0"]);
+    let frames = [&quick()[..], &["--format", "png", "--set", "temporal-smoothing=0"]].concat();
+    convert(&silent(), &cut, &[&frames[..], &["--start", "0.7"]].concat());
+    convert(&silent(), &whole, &frames);
     let (cut, whole) = (pictures(&cut), pictures(&whole));
     assert_eq!((cut.len(), whole.len()), (9, 30));
     for (n, frame) in cut.iter().enumerate() {
@@ -266,7 +255,7 @@ fn a_part_at_another_size_and_rate() {
         assert_eq!(best, 21 + n);
     }
     let path = folder.join("slow.gif");
-    convert(&silent(), &path, &["--fps", "10"]);
+    convert(&silent(), &path, &[&quick()[..], &["--fps", "10"]].concat());
     assert_eq!(times(&path).len(), 10);
     assert!((seconds(&path) - 1.0).abs() < 0.04);
     let late = crate::media::folder("part-late");
@@ -300,7 +289,7 @@ fn a_video_behind_covers_the_frame_and_begins_again() {
         ],
     );
     let path = folder.join("a.mp4");
-    convert(&plain(), &path, &["--background", behind.to_str().unwrap()]);
+    convert(&plain(), &path, &["--background", text(&behind)]);
     let shown = frames(&path);
     assert_eq!(shown.len(), 60);
     same_beeps(&path, &plain(), 0.0);
@@ -313,9 +302,9 @@ fn a_video_behind_covers_the_frame_and_begins_again() {
             assert!((pixel[0] > 180) == red && (pixel[2] > 180) != red && pixel[1] < 70, "{time}: {pixel:?}");
         }
     }
-    let text = folder.join("letter.txt");
-    std::fs::write(&text, "no video").unwrap();
+    let letter = folder.join("letter.txt");
+    std::fs::write(&letter, "no video").unwrap();
     let out = crate::media::folder("behind-none");
-    let said = refuse(&plain(), &out.join("a.mp4"), &["--background", text.to_str().unwrap()], 1);
+    let said = refuse(&plain(), &out.join("a.mp4"), &["--background", text(&letter)], 1);
     assert!(said.contains("letter.txt") && said.contains("behind the subject"), "{said}");
 }

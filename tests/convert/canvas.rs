@@ -3,6 +3,7 @@
 use crate::media::*;
 use crate::record::record;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The pictures that a conversion gives, with their size.
 fn placed(folder: &Path, name: &str, more: &[&str]) -> (Vec<Frame>, usize) {
@@ -10,6 +11,12 @@ fn placed(folder: &Path, name: &str, more: &[&str]) -> (Vec<Frame>, usize) {
     convert(&silent(), &path, &[&["--format", "png", "--duration", "0.4"], more].concat());
     let first = image::open(path.join("frame-00001.png")).unwrap();
     (pictures(&path), first.width() as usize)
+}
+
+/// The frames as they are cut out, without a canvas.
+fn whole() -> &'static [Frame] {
+    static WHOLE: OnceLock<Vec<Frame>> = OnceLock::new();
+    WHOLE.get_or_init(|| placed(&folder("canvas-whole"), "whole", &[]).0)
 }
 
 /// Left, top, right and bottom of what has some alpha.
@@ -24,12 +31,11 @@ fn bounds(frame: &Frame, width: usize, least: u8) -> [usize; 4] {
 #[test]
 fn a_frame_stands_where_it_is_said() {
     let folder = folder("canvas");
-    let (whole, _) = placed(&folder, "whole", &[]);
-    let [left, top, right, bottom] = bounds(&whole[5], WIDTH, 128);
+    let [left, top, right, bottom] = bounds(&whole()[5], WIDTH, 128);
     // 0.4 of 400: a factor of 160/180; right and bottom of the frame 20 from the canvas's.
     let place = ["--canvas", "300x400", "--anchor", "bottom-right", "--scale", "0.4", "--offset", "-20,-5%"];
     let (out, width) = placed(&folder, "placed", &place);
-    assert_eq!((out.len(), width, out[0].len()), (whole.len(), 300, 300 * 400 * 4));
+    assert_eq!((out.len(), width, out[0].len()), (whole().len(), 300, 300 * 400 * 4));
     let by = 160.0 / 180.0;
     let (x, y) = (280.0 - 320.0 * by, 380.0 - 160.0);
     let want = [x + left as f64 * by, y + top as f64 * by, x + right as f64 * by, y + bottom as f64 * by];
@@ -57,12 +63,11 @@ fn reference(frame: &Frame, (w, h): (usize, usize), size: (u32, u32), behind: [f
 #[test]
 fn no_rim_shows_however_small_it_becomes() {
     let folder = folder("canvas-rim");
-    let (whole, _) = placed(&folder, "whole", &[]);
     for (n, size) in [(160u32, 90u32), (48, 27), (480, 270)].into_iter().enumerate() {
         let canvas = format!("{}x{}", size.0, size.1);
         let (out, _) = placed(&folder, &format!("small{n}"), &["--canvas", &canvas]);
         for behind in [[255.0f32; 3], [0.0; 3]] {
-            let want = reference(&whole[5], (WIDTH, HEIGHT), size, behind);
+            let want = reference(&whole()[5], (WIDTH, HEIGHT), size, behind);
             let got = out[5].chunks_exact(4).flat_map(|p| {
                 let a = f32::from(p[3]) / 255.0;
                 [0, 1, 2].map(|k| f32::from(p[k]) * a + behind[k] * (1.0 - a))

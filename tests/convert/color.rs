@@ -60,18 +60,16 @@ fn a_colour_is_the_same_in_every_format() {
         // What is left of it after the source's own encoder.
         let want = middle(&from);
         assert!(want.iter().zip(COLOR).all(|(a, b)| a.abs_diff(b) <= 5), "{}: {want:?}", kind.0);
-        for (format, more) in [
-            ("webm", vec![]),
-            ("mov", vec![]),
-            ("mp4", vec!["--background", "white"]),
-            ("gif", vec![]),
-            ("webp", vec![]),
-            ("png", vec![]),
-        ] {
+        for format in ["webm", "mov", "mp4", "png", "gif", "webp"] {
+            // The last two get the RGB that png gets: one source shows it.
+            if ["gif", "webp"].contains(&format) && kind.0 != "601-full.mov" {
+                continue;
+            }
+            let more: &[&str] = if format == "mp4" { &["--background", "white"] } else { &[] };
             let name = kind.0.replace('.', "-");
             let out = folder.join(if format == "png" { name } else { format!("{name}.{format}") });
             let model = ["--model", whole.to_str().unwrap(), "--set", options, "--format", format];
-            convert(&from, &out, &[&model[..], &more].concat());
+            convert(&from, &out, &[&model[..], more].concat());
             let got = middle(&out);
             if got.iter().zip(want).any(|(a, b)| a.abs_diff(b) > 4) {
                 wrong.push(format!("{} to {format}: {got:?}, not {want:?}", kind.0));

@@ -1,9 +1,11 @@
 //! Each format keeps what it promises: size, number of frames, duration, alpha and sound.
 
 use crate::media::*;
+use crate::quick::quick;
 use image::AnimationDecoder;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The whole clip with its sound.
 fn check(path: &Path, sound: bool) {
@@ -29,8 +31,8 @@ fn check_alpha(frames: &[Frame], least: f64, hidden: u8) {
         clear += alpha.iter().filter(|a| **a == 0).count();
         solid += alpha.iter().filter(|a| **a == 255).count();
         // Away from the edge, where chroma is shared and codecs ring.
-        let near = near(matte);
-        for (n, pixel) in frame.chunks_exact(4).enumerate().filter(|(n, _)| !near[*n]) {
+        let far = all_within(8, matte, 0);
+        for (n, pixel) in frame.chunks_exact(4).enumerate().filter(|(n, _)| far[*n]) {
             let (x, y) = (n % WIDTH, n / WIDTH);
             assert!(pixel[..3].iter().all(|v| *v <= hidden), "{x},{y} hides {pixel:?}");
         }
@@ -39,25 +41,48 @@ fn check_alpha(frames: &[Frame], least: f64, hidden: u8) {
     assert!(clear > pixels / 4 && solid > pixels / 20, "{clear} clear and {solid} solid of {pixels}");
 }
 
-/// Which pixels have anything within eight pixels of them.
-fn near(matte: &[u8]) -> Vec<bool> {
-    const R: usize = 8;
-    let seen: Vec<bool> = matte.iter().map(|a| *a > 0).collect();
-    let wide: Vec<bool> = (0..WIDTH * HEIGHT)
+/// Of each pixel whether all within so many pixels of it have this alpha.
+fn all_within(pixels: usize, matte: &[u8], of: u8) -> Vec<bool> {
+    let rows: Vec<bool> = (0..WIDTH * HEIGHT)
         .map(|n| {
             let (x, row) = (n % WIDTH, n / WIDTH * WIDTH);
-            seen[row + x.saturating_sub(R)..=row + (x + R).min(WIDTH - 1)].contains(&true)
+            matte[row + x.saturating_sub(pixels)..=row + (x + pixels).min(WIDTH - 1)].iter().all(|a| *a == of)
         })
         .collect();
     let column = |n: usize| {
         let (x, y) = (n % WIDTH, n / WIDTH);
-        (y.saturating_sub(R)..=(y + R).min(HEIGHT - 1)).any(|y| wide[y * WIDTH + x])
+        (y.saturating_sub(pixels)..=(y + pixels).min(HEIGHT - 1)).all(|y| rows[y * WIDTH + x])
     };
     (0..WIDTH * HEIGHT).map(column).collect()
 }
 
+/// That the alpha of a WebM is a matte's, and exactly so far from edges.
+fn check_alpha_of_webm(frames: &[Frame], mattes: &[Vec<u8>], codec: &str) {
+    assert_eq!(frames.len(), mattes.len());
+    let (mut worst, mut over, mut far) = (0, 0, 0);
+    for (got, matte) in frames.iter().map(alpha).zip(mattes) {
+        let (outside, inside) = (all_within(16, matte, 0), all_within(16, matte, 255));
+        for (at, (got, want)) in got.iter().zip(matte).enumerate() {
+            let off = got.abs_diff(*want);
+            worst = off.max(worst);
+            over += usize::from(off > 8);
+            if outside[at] || inside[at] {
+                far = off.max(far);
+            }
+        }
+    }
+    let said = format!("{codec}: off by {worst}, {over} pixels by more than 8, far by {far}");
+    println!("{said}");
+    assert_eq!(far, 0, "{said}");
+    match codec {
+        "vp8" => assert!(worst <= 8, "{said}"),
+        // Its large transforms lose single pixels.
+        _ => assert!(worst <= 40 && over <= 4 * frames.len(), "{said}"),
+    }
+}
+
 #[test]
-fn webm() {
+fn a_webm_keeps_size_length_sound_and_alpha() {
     let folder = folder("webm");
     for codec in ["vp9", "vp8"] {
         let path = folder.join(format!("{codec}.webm"));
@@ -65,12 +90,28 @@ fn webm() {
         check(&path, true);
         assert_eq!(probe(&path, "v:0", "codec_name"), codec);
         assert_eq!(probe(&path, "a:0", "codec_name"), "opus");
-        check_alpha(&frames(&path), 38.0, 40);
+        let frames = frames(&path);
+        check_alpha(&frames, 38.0, 40);
+        check_alpha_of_webm(&frames, mattes(), codec);
     }
 }
 
 #[test]
-fn mov() {
+fn the_alpha_of_webm_is_that_of_the_matte_in_noise_too() {
+    let folder = folder("alpha");
+    let exact = folder.join("exact");
+    let half = ["--duration", "0.5"];
+    convert(&noisy(), &exact, &[&half[..], &["--format", "png"]].concat());
+    let mattes: Vec<Vec<u8>> = pictures(&exact).iter().map(alpha).collect();
+    for codec in ["vp8", "vp9"] {
+        let path = folder.join(format!("{codec}.webm"));
+        convert(&noisy(), &path, &[&half[..], &["--codec", codec]].concat());
+        check_alpha_of_webm(&frames(&path), &mattes, codec);
+    }
+}
+
+#[test]
+fn a_mov_keeps_size_length_sound_and_alpha() {
     let path = folder("mov").join("a.mov");
     convert(&plain(), &path, &[]);
     check(&path, true);
@@ -79,9 +120,8 @@ fn mov() {
     check_alpha(&frames(&path), 50.0, 24);
 }
 
-/// The colours of the straight file times its alpha, and the same alpha.
 #[test]
-fn premultiplied_mov() {
+fn a_premultiplied_mov_has_the_colours_times_the_same_alpha() {
     let folder_of_both = folder("premultiplied");
     let paths = ["straight", "premultiplied"].map(|how| {
         let path = folder_of_both.join(format!("{how}.mov"));
@@ -114,7 +154,7 @@ fn premultiplied_mov() {
 }
 
 #[test]
-fn mp4() {
+fn an_mp4_keeps_size_length_and_sound_before_the_colour() {
     let path = folder("mp4").join("a.mp4");
     convert(&plain(), &path, &["--background", "#00b140"]);
     check(&path, true);
@@ -131,7 +171,7 @@ fn mp4() {
 }
 
 #[test]
-fn gif() {
+fn a_gif_keeps_size_length_and_the_mattes_shape() {
     let path = folder("gif").join("a.gif");
     convert(&plain(), &path, &[]);
     check(&path, false);
@@ -142,9 +182,7 @@ fn gif() {
         }
     }
     // The subject's colours: those of the pictures, within what 255 colours can tell.
-    let whole = folder("gif-reference").join("p");
-    convert(&plain(), &whole, &["--format", "png"]);
-    for (got, want) in frames(&path).iter().zip(pictures(&whole)) {
+    for (got, want) in frames(&path).iter().zip(plain_pictures()) {
         let seen = got.chunks_exact(4).zip(want.chunks_exact(4)).filter(|(g, _)| g[3] > 0);
         let off: f64 = seen.clone().map(|(g, w)| psnr(&g[..3], &w[..3]).min(60.0)).sum();
         let mean = off / seen.count() as f64;
@@ -153,7 +191,7 @@ fn gif() {
 }
 
 #[test]
-fn webp() {
+fn a_webp_keeps_times_alpha_and_nothing_of_the_room() {
     let path = folder("webp").join("a.webp");
     convert(&plain(), &path, &[]);
     let file = std::io::BufReader::new(std::fs::File::open(&path).unwrap());
@@ -170,9 +208,9 @@ fn webp() {
     check_alpha(&got, 99.0, 255);
     let (mut hidden, mut room) = (0, 0);
     for ((frame, source), matte) in got.iter().zip(frames(&plain())).zip(mattes()) {
-        let near = near(matte);
+        let far = all_within(8, matte, 0);
         for (n, (got, was)) in frame.chunks_exact(4).zip(source.chunks_exact(4)).enumerate() {
-            if !near[n] {
+            if far[n] {
                 hidden += 1;
                 room += usize::from((0..3).all(|c| got[c].abs_diff(was[c]) < 8));
             }
@@ -190,20 +228,28 @@ fn gif_frames(path: &Path) -> Vec<Frame> {
 
 /// Through libwebp: the image crate's decoder (0.2.4 of image-webp) clears the wrong rectangle after a part of a
 /// frame that has no alpha of its own, and whether there is one depends on last bits of the matte.
-fn webp_frames(path: &Path) -> Vec<Frame> {
+pub fn webp_frames(path: &Path) -> Vec<Frame> {
     let file = std::fs::read(path).unwrap();
     webp_animation::Decoder::new(&file).unwrap().into_iter().map(|f| f.data().to_vec()).collect()
 }
 
+/// The plain clip cut out, as pictures: made once.
+fn plain_pictures() -> &'static [Frame] {
+    static MADE: OnceLock<Vec<Frame>> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = folder("png");
+        // A name with the extension is a folder's name without.
+        convert(&plain(), &folder.join("a.png"), &[]);
+        let first = image::open(folder.join("a/frame-00001.png")).unwrap();
+        assert_eq!((first.width() as usize, first.height() as usize), (WIDTH, HEIGHT));
+        assert_eq!(first.color(), image::ColorType::Rgba8);
+        pictures(&folder.join("a"))
+    })
+}
+
 #[test]
-fn png() {
-    let folder = folder("png");
-    // A name with the extension is a folder's name without.
-    convert(&plain(), &folder.join("a.png"), &[]);
-    let first = image::open(folder.join("a/frame-00001.png")).unwrap();
-    assert_eq!((first.width() as usize, first.height() as usize), (WIDTH, HEIGHT));
-    assert_eq!(first.color(), image::ColorType::Rgba8);
-    check_alpha(&pictures(&folder.join("a")), 99.0, 0);
+fn pngs_have_the_very_matte_and_nothing_of_the_room() {
+    check_alpha(plain_pictures(), 99.0, 0);
 }
 
 /// The frames of any format.
@@ -222,16 +268,17 @@ fn quality_has_steps_of_size_and_of_likeness() {
     let exact = folder.join("exact");
     convert(&noisy(), &exact, &[&always[..], &["--format", "png"]].concat());
     let exact = pictures(&exact);
-    for (name, more) in [
-        ("webm", &[][..]),
-        ("webm", &["--codec", "vp8"]),
-        ("mov", &[]),
-        ("mp4", &[]),
-        ("gif", &[]),
-        ("webp", &[]),
+    for (name, more, steps) in [
+        // What is transparent has all of WebM's steps, below.
+        ("webm", &[][..], &["5", "75"][..]),
+        ("webm", &["--codec", "vp8"], &["5", "75"]),
+        ("mov", &[], &["5", "30", "75"]),
+        ("mp4", &[], &["5", "30", "75"]),
+        ("gif", &[], &["5", "30", "75"]),
+        ("webp", &[], &["5", "30", "75"]),
     ] {
         let mut before = (0, 0.0);
-        for quality in ["5", "30", "75"] {
+        for quality in steps {
             let path = folder.join(format!("a.{name}"));
             let options = ["--overwrite", "--quality", quality];
             convert(&noisy(), &path, &[&always[..], &options, more].concat());
@@ -248,27 +295,38 @@ fn quality_has_steps_of_size_and_of_likeness() {
 }
 
 #[test]
-fn quality_has_steps_for_alpha_too_and_vp9_keeps_it_exactly_at_last() {
+fn quality_has_steps_for_colour_and_alpha_of_webm_and_vp9_keeps_alpha_exactly_at_last() {
     let folder = folder("quality-alpha");
     let exact = folder.join("exact");
     convert(&noisy(), &exact, &["--format", "png", "--duration", "0.5"]);
-    let exact: Vec<_> = pictures(&exact).iter().map(alpha).collect();
+    let exact = pictures(&exact);
+    // Of the colours those of opaque pixels, for the alpha all.
+    let likeness = |got: &Frame, want: &Frame| {
+        let inside = |f: &Frame| -> Vec<u8> {
+            let seen = f.chunks_exact(4).zip(want.chunks_exact(4)).filter(|(_, w)| w[3] == 255);
+            seen.flat_map(|(p, _)| p[..3].to_vec()).collect()
+        };
+        (psnr(&inside(got), &inside(want)), psnr(&alpha(got), &alpha(want)))
+    };
     for codec in ["vp8", "vp9"] {
-        let mut before = (0, 0.0);
+        let mut before = (0, 0.0, 0.0);
         for quality in ["5", "30", "75", "100"] {
             let path = folder.join(format!("{codec}.webm"));
             let options = ["--overwrite", "--duration", "0.5", "--codec", codec, "--quality", quality];
             convert(&noisy(), &path, &options);
             let size = std::fs::metadata(&path).unwrap().len();
-            let got: Vec<_> = frames(&path).iter().map(alpha).collect();
+            let got = frames(&path);
             assert_eq!(got.len(), exact.len());
-            let like = got.iter().zip(&exact).map(|(g, w)| psnr(g, w)).sum::<f64>() / got.len() as f64;
-            println!("{codec} {quality}: {size} bytes, alpha {like:.2} dB");
+            let all: Vec<_> = got.iter().zip(&exact).map(|(g, w)| likeness(g, w)).collect();
+            let mean = |of: fn(&(f64, f64)) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
+            let (colour, alpha) = (mean(|l| l.0), mean(|l| l.1));
+            println!("{codec} {quality}: {size} bytes, colour {colour:.2} dB, alpha {alpha:.2} dB");
             assert!(size as f64 > before.0 as f64 * 1.1, "{codec} {quality}: {size} bytes");
-            assert!(like > before.1 + 1.0, "{codec} {quality}: alpha {like:.2} dB");
-            before = (size, like);
+            assert!(colour > before.1 + 0.15, "{codec} {quality}: colour {colour:.2} dB");
+            assert!(alpha > before.2 + 1.0, "{codec} {quality}: alpha {alpha:.2} dB");
+            before = (size, colour, alpha);
         }
-        assert!(codec == "vp8" || before.1 == 99.0, "{codec}: alpha {:.2} dB", before.1);
+        assert!(codec == "vp8" || before.2 == 99.0, "{codec}: alpha {:.2} dB", before.2);
     }
 }
 
@@ -278,7 +336,8 @@ fn the_finest_opaque_webm_has_all_frames() {
     for codec in ["vp8", "vp9"] {
         let path = folder.join(format!("{codec}.webm"));
         let options = ["--background", "#808080", "--quality", "100", "--codec", codec];
-        convert(&noisy(), &path, &options);
+        // The encoder loses what is too large, and the network has no part in it.
+        convert(&noisy(), &path, &[&quick()[2..], &options].concat());
         assert_eq!(probe(&path, "v:0", "nb_read_frames"), "60", "{codec}");
     }
 }
@@ -297,7 +356,7 @@ fn opaque_files_have_no_alpha_channel() {
         [("webm", "yuv420p"), ("mov", "yuv422p10le"), ("gif", "bgra"), ("png", "rgb24"), ("webp", "")]
     {
         let path = folder.join(format!("a.{format}"));
-        convert(&silent(), &path, &["--background", "blur"]);
+        convert(&silent(), &path, &["--background", "blur", "--duration", "0.4"]);
         let shown = match format {
             "webp" => webp_frames(&path),
             "png" => pictures(&path.with_extension("")),
@@ -306,7 +365,7 @@ fn opaque_files_have_no_alpha_channel() {
                 frames(&path)
             }
         };
-        assert_eq!(shown.len(), 30, "{format}");
+        assert_eq!(shown.len(), 12, "{format}");
         assert!(shown.iter().all(|f| f.chunks_exact(4).all(|p| p[3] == 255)), "{format}: it is all there");
         // Something other than black stands behind.
         let sum: u64 = shown[10].chunks_exact(4).take(WIDTH * 20).map(|p| u64::from(p[1])).sum();
@@ -333,7 +392,7 @@ fn printed_pipelines_run() {
     let folder = folder("printed");
     let plugin = plugin();
     let nasty = folder.join("it's \"50%\" off! #1.mp4");
-    let half = clip("printed.mp4", 0.5, "", &["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"]);
+    let half = clip("printed.mp4", 0.5, "", &H264);
     std::fs::copy(half, &nasty).unwrap();
     for (name, background) in [
         ("a \\ b.webm", "transparent"),
@@ -346,9 +405,9 @@ fn printed_pipelines_run() {
     ] {
         let output = folder.join(name);
         // It ends sooner, and begins again.
-        let behind = clip("behind.mp4", 0.3, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"]);
-        let background = if background == "clip" { behind.to_str().unwrap() } else { background };
-        let mut more = vec![nasty.to_str().unwrap(), output.to_str().unwrap(), "--background", background];
+        let behind = clip("behind.mp4", 0.3, "", &SILENT_H264);
+        let background = if background == "clip" { text(&behind) } else { background };
+        let mut more = vec![text(&nasty), text(&output), "--background", background];
         if output.extension().is_none() {
             more.extend(["--format", "png"]);
             std::fs::create_dir(&output).unwrap();

@@ -10,6 +10,12 @@ use std::time::SystemTime;
 pub const WIDTH: usize = 320;
 pub const HEIGHT: usize = 180;
 pub const FPS: f64 = 30.0;
+/// ffmpeg's options for most clips, without sound and with it; and a filter for clips of up to eight seconds.
+pub const SILENT_H264: [&str; 5] = ["-an", "-c:v", "libx264", "-preset", "veryfast"];
+pub const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
+pub const LOOP: &str = ",loop=loop=1:size=120";
+/// ffmpeg's libvpx encodes VP8 with one thread: those of several spin.
+pub const VP8: [&str; 8] = ["-c:v", "libvpx", "-threads", "1", "-deadline", "realtime", "-c:a", "libopus"];
 /// Where little hangs on pixels: VP9 with alpha takes a tenth of the time for these.
 pub const TINY: [&str; 2] = ["--size", "96x96"];
 
@@ -59,6 +65,37 @@ pub fn packets(path: &Path, stream: &str, sums: bool) -> Vec<String> {
     String::from_utf8(out).unwrap().lines().map(str::to_string).collect()
 }
 
+/// What is in a folder, sorted.
+pub fn files(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files
+}
+
+/// A named pipe.
+pub fn fifo(folder: &Path, name: &str) -> PathBuf {
+    let path = folder.join(name);
+    tool("mkfifo", &[text(&path)]);
+    path
+}
+
+/// The portrait in 320 × 180, to the bit, from which clips are made: to read it takes a tenth of what the large one takes.
+fn portrait() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let path =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("portrait-{}.mp4", std::process::id()));
+        let (source, scale) = (fetched("astronaut.mp4"), format!("scale={WIDTH}:{HEIGHT}"));
+        let lossless = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0", text(&path)];
+        tool(
+            "ffmpeg",
+            &[&["-v", "error", "-y", "-i", text(&source), "-an", "-vf", &scale][..], &lossless].concat(),
+        );
+        path
+    })
+}
+
 /// A clip of the portrait, 320 × 180, through ffmpeg with more options; made once.
 pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf {
     static MAKING: Mutex<()> = Mutex::new(());
@@ -73,9 +110,8 @@ pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf
     if path.exists() {
         return path;
     }
-    let source = fetched("astronaut.mp4");
-    let (seconds, filter) = (seconds.to_string(), format!("scale={WIDTH}:{HEIGHT}{filter}"));
-    let mut arguments = vec!["-v", "error", "-y", "-i", text(&source)];
+    let (seconds, filter) = (seconds.to_string(), format!("null{filter}"));
+    let mut arguments = vec!["-v", "error", "-y", "-i", text(portrait())];
     // Beeps of a tenth of a second, half a second after each whole one.
     let beeps = "aevalsrc='if(between(mod(t,1),0.5,0.6),0.5*sin(2*PI*1000*t),0)':s=48000:c=stereo";
     if !options.contains(&"-an") {
@@ -88,8 +124,6 @@ pub fn clip(name: &str, seconds: f64, filter: &str, options: &[&str]) -> PathBuf
     path
 }
 
-const H264: [&str; 6] = ["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"];
-
 /// Two seconds with sound: what most tests convert.
 pub fn plain() -> PathBuf {
     clip("plain.mp4", 2.0, "", &H264)
@@ -97,13 +131,12 @@ pub fn plain() -> PathBuf {
 
 /// A second without sound.
 pub fn silent() -> PathBuf {
-    clip("silent.mp4", 1.0, "", &["-an", "-c:v", "libx264", "-preset", "veryfast"])
+    clip("silent.mp4", 1.0, "", &SILENT_H264)
 }
 
 /// The portrait with the noise of a small camera.
 pub fn noisy() -> PathBuf {
-    let options = ["-an", "-c:v", "libx264", "-preset", "veryfast", "-crf", "18"];
-    clip("noisy.mp4", 2.0, ",noise=alls=30:allf=t", &options)
+    clip("noisy.mp4", 2.0, ",noise=alls=30:allf=t", &[&SILENT_H264[..], &["-crf", "18"]].concat())
 }
 
 /// A copy of a clip in which only what stands about it differs.
@@ -135,6 +168,12 @@ pub fn said(out: &Output) -> String {
 pub fn convert(input: &Path, output: &Path, more: &[&str]) {
     let out = bgremove(&[&[text(input), text(output)], more].concat());
     assert!(out.status.success(), "{} to {}: {}", input.display(), output.display(), said(&out));
+}
+
+/// What it said to programs, event by event.
+pub fn events(out: &Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8_lossy(&out.stdout);
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
 }
 
 /// Converts, which has to fail with this exit code and leave nothing; what it said.
@@ -326,8 +365,20 @@ pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
     if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
 }
 
-/// Seconds at which a file's beeps begin.
+/// Seconds at which a file's beeps begin. It is asked once of each file: many are held against one source.
 pub fn onsets(path: &Path) -> Vec<f64> {
+    type Known = HashMap<(PathBuf, u64, SystemTime), Vec<f64>>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+    let key = key(path);
+    if let Some(known) = KNOWN.lock().unwrap_or_else(|e| e.into_inner()).get(&key) {
+        return known.clone();
+    }
+    let out = heard(path);
+    KNOWN.lock().unwrap_or_else(|e| e.into_inner()).insert(key, out.clone());
+    out
+}
+
+fn heard(path: &Path) -> Vec<f64> {
     // Silence before a late start is written out, so that places are times.
     let bytes = tool(
         "ffmpeg",

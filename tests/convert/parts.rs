@@ -4,8 +4,11 @@ use crate::media::*;
 use crate::quick::quick;
 use std::path::{Path, PathBuf};
 
-const LOOP: &str = ",loop=loop=1:size=120";
-const H264: [&str; 8] = ["-c:v", "libx264", "-preset", "veryfast", "-g", "90", "-c:a", "aac"];
+/// Key frames three seconds apart.
+fn sparse() -> Vec<&'static str> {
+    [&H264[..], &["-g", "90"]].concat()
+}
+
 /// Of all that is tested here, mattes are no part: frames are counted and told apart, and sound is heard.
 fn fast() -> Vec<&'static str> {
     [&quick()[..], &["--background", "white", "--timeout", "20"]].concat()
@@ -29,34 +32,21 @@ fn shown(input: &Path, folder: &Path, more: &[&str]) -> Vec<Frame> {
 fn a_part_is_found_without_an_index() {
     let (folder, made) = (folder("no-index"), folder("no-index-inputs"));
     // Into a pipe, so that no index can be written.
-    let source = clip("parts.mp4", 4.0, "", &H264);
-    let source = source.to_str().unwrap();
+    let source = clip("parts.mp4", 4.0, "", &sparse());
+    let from = ["-v", "error", "-i", text(&source)];
     let copy = |name: &str, options: &[&str]| -> PathBuf {
-        let all = [&["-v", "error", "-i", source][..], options, &["-"]].concat();
+        let all = [&from[..], options, &["-"]].concat();
         let path = made.join(name);
         std::fs::write(&path, tool("ffmpeg", &all)).unwrap();
         path
     };
-    let vp8 = [
-        "-c:v",
-        "libvpx",
-        "-threads",
-        "1",
-        "-deadline",
-        "realtime",
-        "-g",
-        "60",
-        "-c:a",
-        "libopus",
-        "-f",
-        "webm",
-    ];
-    let frag = [&H264[..], &["-movflags", "frag_keyframe+empty_moov", "-f", "mp4"]].concat();
+    let vp8 = [&VP8[..], &["-g", "60", "-f", "webm"]].concat();
+    let frag = [&sparse()[..], &["-movflags", "frag_keyframe+empty_moov", "-f", "mp4"]].concat();
     let avi = made.join("a.avi");
-    let mpeg4 = ["-c:v", "mpeg4", "-g", "60", "-c:a", "libmp3lame", avi.to_str().unwrap()];
-    tool("ffmpeg", &[&["-v", "error", "-i", source][..], &mpeg4].concat());
+    let mpeg4 = ["-c:v", "mpeg4", "-g", "60", "-c:a", "libmp3lame", text(&avi)];
+    tool("ffmpeg", &[&from[..], &mpeg4].concat());
     let mut formats = ["mov", "webm", "mp4"];
-    for (input, sound) in [
+    let inputs = [
         (copy("pipe.webm", &vp8), true),
         (copy("frag.mp4", &frag), true),
         (copy("a.ts", &["-c", "copy", "-f", "mpegts"]), true),
@@ -64,14 +54,17 @@ fn a_part_is_found_without_an_index() {
         (copy("a.flv", &["-c:v", "copy", "-c:a", "aac", "-ar", "44100", "-f", "flv"]), true),
         (avi, true),
         (copy("raw.h264", &["-an", "-c", "copy", "-f", "h264"]), false),
-    ] {
+    ];
+    for (n, (input, sound)) in inputs.into_iter().enumerate() {
         let whole = shown(&input, &folder, &[]);
         assert!((119..=120).contains(&whole.len()), "{}: {}", input.display(), whole.len());
         // A gap in its sound would end qtmux.
         convert(&input, &folder.join("whole.mov"), &[&fast()[..], &["--overwrite"]].concat());
         // By the times in this one, 45 ms are missing after its first packet of sound, which ffmpeg closes up.
         let exact = if input.ends_with("frag.mp4") { 0.08 } else { 0.034 };
-        for (start, first) in [("1.4", 42), ("2.2", 66)] {
+        // Before a key frame of VP8 and after it; the others have one of them each.
+        let starts = [("1.4", 42), ("2.2", 66)];
+        for (start, first) in starts.into_iter().skip(n % 2).take(if n == 0 { 2 } else { 1 }) {
             let part = ["--start", start, "--duration", "1"];
             let got = places(&shown(&input, &folder, &part), &whole);
             // The time of a frame is rounded in some, and fragments begin with the two frames that B-frames are late.
@@ -81,21 +74,19 @@ fn a_part_is_found_without_an_index() {
                 continue;
             }
             formats.rotate_left(1);
-            for format in &formats[..2] {
-                let path = folder.join(format!("a.{format}"));
-                convert(&input, &path, &[&fast()[..], &part, &["--overwrite"]].concat());
-                let start: f64 = start.parse().unwrap();
-                assert!((30..=31).contains(&times(&path).len()), "{} {format}", input.display());
-                assert!((seconds(&path) - 1.0).abs() < 0.08, "{}: {} s", input.display(), seconds(&path));
-                let want: Vec<f64> = onsets(&input).into_iter().map(|t| t - start).collect();
-                let got = onsets(&path);
-                let is_there = |w: &&f64| **w > 0.01 && **w < 0.95;
-                let want: Vec<f64> = want.iter().filter(is_there).copied().collect();
-                let got: Vec<f64> = got.iter().filter(is_there).copied().collect();
-                let same =
-                    got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() < exact);
-                assert!(same, "{} {format} from {start}: {got:?}, not {want:?}", input.display());
-            }
+            let format = formats[0];
+            let path = folder.join(format!("a.{format}"));
+            convert(&input, &path, &[&fast()[..], &part, &["--overwrite"]].concat());
+            let start: f64 = start.parse().unwrap();
+            assert!((30..=31).contains(&times(&path).len()), "{} {format}", input.display());
+            assert!((seconds(&path) - 1.0).abs() < 0.08, "{}: {} s", input.display(), seconds(&path));
+            let want: Vec<f64> = onsets(&input).into_iter().map(|t| t - start).collect();
+            let got = onsets(&path);
+            let is_there = |w: &&f64| **w > 0.01 && **w < 0.95;
+            let want: Vec<f64> = want.iter().filter(is_there).copied().collect();
+            let got: Vec<f64> = got.iter().filter(is_there).copied().collect();
+            let same = got.len() == want.len() && got.iter().zip(&want).all(|(g, w)| (g - w).abs() < exact);
+            assert!(same, "{} {format} from {start}: {got:?}, not {want:?}", input.display());
         }
         if input.ends_with("pipe.webm") {
             // As many as there are in that time, though the sound's priming has moved them by 7 ms.
@@ -104,14 +95,16 @@ fn a_part_is_found_without_an_index() {
             let got = times(&path);
             assert_eq!((got.len(), got[0]), (30, 0.0), "{got:?}");
         }
-        let none = crate::media::folder("no-index-none");
-        let said = refuse(&input, &none.join("a.webm"), &["--start", "60"], 1);
-        assert!(said.contains("--start"), "{said}");
+        if input.ends_with("pipe.webm") || input.ends_with("raw.h264") {
+            let none = crate::media::folder("no-index-none");
+            let said = refuse(&input, &none.join("a.webm"), &["--start", "60"], 1);
+            assert!(said.contains("--start"), "{said}");
+        }
     }
 }
 
 #[test]
-fn a_part_within_a_picture_that_is_shown_for_long() {
+fn a_part_within_a_picture_that_is_shown_for_long_is_that_picture() {
     let folder = folder("slides");
     let input = clip("slides.flv", 4.0, ",fps=1/2", &["-an", "-c:v", "flv"]);
     let path = folder.join("a.webm");
@@ -120,17 +113,16 @@ fn a_part_within_a_picture_that_is_shown_for_long() {
 }
 
 #[test]
-fn a_part_of_a_pipe() {
-    let (folder, made) = (folder("pipe-part"), folder("pipe-part-inputs"));
-    let pipe = made.join("pipe");
-    tool("mkfifo", &[pipe.to_str().unwrap()]);
+fn a_part_of_a_pipe_is_cut_out_as_it_is_read() {
+    let folder = folder("pipe-part");
+    let pipe = fifo(&crate::media::folder("pipe-part-inputs"), "pipe");
     let ts = remux(&plain(), "part.ts", &["-f", "mpegts"]);
     let bytes = std::fs::read(ts).unwrap();
     let to = pipe.clone();
     let writer = std::thread::spawn(move || std::fs::write(to, bytes));
     let path = folder.join("a.webm");
     let part = ["--start", "0.7", "--duration", "1", "--timeout", "20"];
-    let out = bgremove(&[&[pipe.to_str().unwrap(), path.to_str().unwrap()], &part[..]].concat());
+    let out = bgremove(&[&[text(&pipe), text(&path)], &part[..], &quick()].concat());
     let words = said(&out);
     assert!(out.status.success() && words.matches("is no regular file").count() == 1, "{words}");
     // It is not read to its end.
@@ -142,23 +134,23 @@ fn a_part_of_a_pipe() {
 #[test]
 fn what_an_edit_list_shows_is_all_there() {
     let (folder, made) = (folder("edits"), folder("edits-inputs"));
-    let source = clip("eight.mp4", 8.0, LOOP, &H264);
+    let source = clip("eight.mp4", 8.0, LOOP, &sparse());
     let whole = shown(&source, &folder, &[]);
     for (n, cut) in ["1.0", "2.5", "2.51", "3.2", "4.7", "6.1"].into_iter().enumerate() {
         let input = made.join(format!("c{cut}.mp4"));
-        let from = ["-v", "error", "-ss", cut, "-i", source.to_str().unwrap(), "-c", "copy"];
-        tool("ffmpeg", &[&from[..], &[input.to_str().unwrap()]].concat());
+        let from = ["-v", "error", "-ss", cut, "-i", text(&source), "-c", "copy"];
+        tool("ffmpeg", &[&from[..], &[text(&input)]].concat());
         // As ffmpeg shows it.
         let want: usize = probe(&input, "v:0", "nb_read_frames").parse().unwrap();
-        for format in ["mov", "webm", "mp4"] {
-            let path = folder.join(format!("{cut}.{format}"));
-            convert(&input, &path, &fast());
-            let got = times(&path);
-            // Of a cut within a frame the rest of that is shown.
-            assert!((want..=want + 1).contains(&got.len()), "{cut} {format}: {} of {want}", got.len());
-            assert!((seconds(&path) - seconds(&input)).abs() < 0.05, "{cut} {format}: {}", seconds(&path));
-            same_beeps(&path, &input, 0.0);
-        }
+        // Each format has two of the cuts.
+        let format = ["mov", "webm", "mp4"][n % 3];
+        let path = folder.join(format!("{cut}.{format}"));
+        convert(&input, &path, &fast());
+        let got = times(&path);
+        // Of a cut within a frame the rest of that is shown.
+        assert!((want..=want + 1).contains(&got.len()), "{cut} {format}: {} of {want}", got.len());
+        assert!((seconds(&path) - seconds(&input)).abs() < 0.05, "{cut} {format}: {}", seconds(&path));
+        same_beeps(&path, &input, 0.0);
         if n % 2 == 1 {
             let part = shown(&input, &folder, &["--start", "0.5", "--duration", "0.5"]);
             let first = ((cut.parse::<f64>().unwrap() + 0.5) * 30.0).round() as usize;
@@ -214,9 +206,9 @@ fn with_edits(boxes: &[u8], edits: &[(u32, i32, f32)]) -> Vec<u8> {
 }
 
 #[test]
-fn edit_lists_of_several_parts() {
+fn what_an_edit_list_puts_together_comes_in_its_order() {
     let (folder, made) = (folder("edits-many"), folder("edits-many-inputs"));
-    let source = clip("eight.mp4", 8.0, LOOP, &H264);
+    let source = clip("eight.mp4", 8.0, LOOP, &sparse());
     // 15360 ticks a second, which milliseconds do not fit: places are whole seconds.
     let source = std::fs::read(source).unwrap();
     let none = crate::media::folder("edits-many-none");
@@ -232,12 +224,13 @@ fn edit_lists_of_several_parts() {
     ] {
         let input = made.join(format!("{name}.mp4"));
         std::fs::write(&input, with_edits(&source, edits)).unwrap();
+        // Refusals come before the format.
+        if ["back", "twice", "slow"].contains(&name) {
+            let said = refuse(&input, &none.join("a.webm"), &fast(), 1);
+            assert!(said.contains("edit list") && said.contains("ffmpeg -i IN"), "{name}: {said}");
+            continue;
+        }
         for format in ["mov", "webm"] {
-            if ["back", "twice", "slow"].contains(&name) {
-                let said = refuse(&input, &none.join(format!("a.{format}")), &fast(), 1);
-                assert!(said.contains("edit list") && said.contains("ffmpeg -i IN"), "{name}: {said}");
-                continue;
-            }
             let path = folder.join(format!("{name}.{format}"));
             convert(&input, &path, &fast());
             // ffmpeg is no help here: it shows whole packets at the ends of pieces.
@@ -272,7 +265,7 @@ fn edit_lists_of_several_parts() {
 #[test]
 fn a_part_that_begins_in_a_pause_shows_nothing_that_is_hidden() {
     let (folder, made) = (folder("edits-pause"), folder("edits-pause-inputs"));
-    let source = clip("eight.mp4", 8.0, LOOP, &H264);
+    let source = clip("eight.mp4", 8.0, LOOP, &sparse());
     let whole = shown(&source, &folder, &[]);
     let source = std::fs::read(source).unwrap();
     // The first frame that is to come (places are those of `with_edits`, a little before), and how many at most.

@@ -2,7 +2,9 @@
 
 use crate::kinds::{Kind, Turn};
 use crate::media::tool;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// Of the whole picture, save the number, the hole and what the network calls background.
 pub const COLOR: [u8; 3] = [210, 60, 40];
@@ -23,6 +25,16 @@ pub const HOLE: (f64, f64) = (0.16, 0.75);
 pub const BEHIND: (f64, f64) = (0.92, 0.6);
 /// From here on to the right, as a part of the width.
 pub const BEHIND_FROM: f64 = 0.78;
+
+/// The first frames of a size, with the hole or without: drawn once, since most kinds have the same.
+fn frames(count: usize, size: (usize, usize), hole: bool) -> Vec<Arc<Vec<u8>>> {
+    type Drawn = HashMap<((usize, usize), bool), Vec<Arc<Vec<u8>>>>;
+    static DRAWN: LazyLock<Mutex<Drawn>> = LazyLock::new(Mutex::default);
+    let mut drawn = DRAWN.lock().unwrap_or_else(|e| e.into_inner());
+    let drawn = drawn.entry((size, hole)).or_default();
+    (drawn.len()..count).for_each(|n| drawn.push(Arc::new(frame(n, size, hole))));
+    drawn[..count].to_vec()
+}
 
 /// A frame as R, G, B, A, as it is to be seen.
 fn frame(n: usize, (w, h): (usize, usize), hole: bool) -> Vec<u8> {
@@ -47,8 +59,11 @@ fn frame(n: usize, (w, h): (usize, usize), hole: bool) -> Vec<u8> {
 }
 
 /// Turns and mirrors a frame into what has to be stored so that a player that does as it is told shows the frame.
-fn stored(frame: Vec<u8>, (w, h): (usize, usize), turn: Turn) -> Vec<u8> {
-    let picture = image::RgbaImage::from_raw(w as u32, h as u32, frame).unwrap();
+fn stored(frame: &[u8], (w, h): (usize, usize), turn: Turn) -> Vec<u8> {
+    if turn == Turn::None {
+        return frame.to_vec();
+    }
+    let picture = image::RgbaImage::from_raw(w as u32, h as u32, frame.to_vec()).unwrap();
     use image::imageops::{flip_horizontal, flip_vertical, rotate90, rotate180, rotate270};
     match turn {
         Turn::None => picture,
@@ -85,9 +100,10 @@ fn words(line: &str, input: &str) -> Vec<String> {
 /// Makes the file of a kind in a folder.
 pub fn make(kind: &Kind, folder: &Path) -> PathBuf {
     let (w, h) = kind.size;
-    let frames = (0..kind.frames).map(|n| stored(frame(n, (w, h), kind.hole), (w, h), kind.turn));
+    let frames = frames(kind.frames, (w, h), kind.hole);
+    let all: Vec<_> = frames.iter().map(|f| stored(f, (w, h), kind.turn)).collect();
     let video = folder.join("video.rgba");
-    std::fs::write(&video, frames.collect::<Vec<_>>().concat()).unwrap();
+    std::fs::write(&video, all.concat()).unwrap();
     let (w, h) = if kind.turn.is_quarter() { (h, w) } else { (w, h) };
     let (size, rate) = (format!("{w}x{h}"), format!("{}/{}", kind.rate.0, kind.rate.1));
     let text = |p: &Path| p.to_str().unwrap().to_string();

@@ -63,9 +63,9 @@ fn a_wait_ends_with_a_flush_and_with_the_state() {
         // A minute, if nobody ends it; in few steps, which are loaded soon.
         let mut stream = Stream::file(&network(1024, 1000), &[("inference-timeout", "0")]);
         let frame = stream.half();
-        let element = stream.element.clone();
+        let (element, thread) = (stream.element.clone(), this_thread());
         let ender = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(300));
+            until_it_waits(&element, thread);
             let start = Instant::now();
             if flush {
                 let sink = element.static_pad("sink").unwrap();
@@ -303,7 +303,7 @@ fn a_live_stream_that_is_too_slow_in_sync_mode_says_so() {
 
 #[test]
 fn a_live_stream_that_is_too_slow_says_so_also_where_nothing_asks_it_to_drop() {
-    let mut stream = Stream::new(&network(1024, 12), &[("inference-mode", "sync")]);
+    let mut stream = Stream::new(&network(1024, 6), &[("inference-mode", "sync")]);
     for _ in 0..9 {
         let frame = stream.half();
         stream.through(frame);
@@ -395,10 +395,7 @@ fn caps_flushes_and_gaps_are_survived() {
             }
         }
         if round % 4 == 3 {
-            assert!(stream.harness.push_event(gst::event::FlushStart::new()));
-            assert!(stream.harness.push_event(gst::event::FlushStop::new(true)));
-            let segment = gst::FormattedSegment::<gst::ClockTime>::new();
-            assert!(stream.harness.push_event(gst::event::Segment::new(&segment)));
+            flush(&mut stream.harness);
         }
         while stream.harness.buffers_in_queue() > 0 {
             stream.harness.pull().unwrap();
@@ -478,11 +475,7 @@ fn eight_elements_share_a_network() {
         assert_eq!(end.expect("an end").type_(), gst::MessageType::Eos);
     }
     drop(all);
-    let start = Instant::now();
-    while threads("bgremove-netw") > before {
-        assert!(start.elapsed() < Duration::from_secs(5), "threads are left");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("no thread is left", || threads("bgremove-netw") <= before);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::common::*;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoFormat, VideoInfo};
+use std::sync::mpsc;
+use std::thread::{Scope, ScopedJoinHandle};
 
 /// Fails at run time on a frame whose mean is above a half, on OpenVINO as well: a convolution of one channel is given
 /// two.
@@ -147,16 +149,28 @@ impl Stream {
     }
 }
 
-/// The threads of this process that are named so.
-pub fn threads(name: &str) -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    tasks
-        .filter_map(|t| std::fs::read_to_string(t.ok()?.path().join("comm")).ok())
-        .filter(|comm| comm.starts_with(name))
-        .count()
+/// Pushes a frame in a thread of its own, and comes back when that thread waits in the element.
+pub fn push_and_wait<'s>(
+    scope: &'s Scope<'s, '_>,
+    stream: &'s mut Stream,
+) -> ScopedJoinHandle<'s, Result<gst::FlowSuccess, gst::FlowError>> {
+    let (frame, element) = (stream.half(), stream.element.clone());
+    let (tell, told) = mpsc::channel();
+    let pusher = scope.spawn(move || {
+        tell.send(this_thread()).unwrap();
+        stream.harness.push(frame)
+    });
+    until_it_waits(&element, told.recv().unwrap());
+    assert!(!pusher.is_finished(), "it does not wait");
+    pusher
 }
 
 /// A run of some seconds, in steps.
 pub fn slow() -> Onnx {
     network(512, 1000)
+}
+
+/// A run of a second and more that cannot be ended: one operator.
+pub fn endless() -> Onnx {
+    network(4000, 1)
 }

@@ -128,7 +128,7 @@ fn chromium_shows_no_rim_where_it_scales() {
     init();
     let Some(browser) = Chromium::start("chromium_shows_no_rim_where_it_scales", &[], &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let network = crate::onnx::Onnx::constant(1.0, 64, 48).save(folder.path(), "x.onnx");
+    let network = crate::common::onnx::Onnx::constant(1.0, 64, 48).save(folder.path(), "x.onnx");
     let (w, h) = (320, 240);
     let inside = |x: usize, y: usize| (x as f32 - 160.0).hypot(y as f32 - 120.0) < 80.0;
     let pixel = |i: usize| if inside(i % w, i / w) { [210, 250, 40, 255] } else { [60, 0, 230, 0] };

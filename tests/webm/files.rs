@@ -46,13 +46,9 @@ fn check_file(codec: &str) {
     // (b) ffmpeg
     let name = format!("{codec} by ffmpeg");
     let text = file.to_str().unwrap();
-    let decoder = if codec == "vp9" { "libvpx-vp9" } else { "libvpx" };
-    let arguments = ["-v", "warning", "-c:v", decoder, "-i", text, "-map", "0:v", "-f", "rawvideo", "-"];
-    if let Some(output) = tool(&name, "ffmpeg", "ffmpeg", &arguments) {
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        let size = WIDTH * HEIGHT * 5 / 2;
-        assert_eq!(output.stdout.len(), size * FRAMES as usize, "ffmpeg did not read yuva420p");
-        for (frame, n) in output.stdout.chunks(size).zip(0..) {
+    if let Some(frames) = by_ffmpeg(&name, codec, &file) {
+        assert_eq!(frames.len() as u64, FRAMES);
+        for (frame, n) in frames.iter().zip(0..) {
             let alpha = &frame[WIDTH * HEIGHT * 3 / 2..];
             assert_eq!(number_in(frame, WIDTH), n);
             assert!(psnr(alpha, &alpha_of(n)) >= 38.0, "frame {n}");
@@ -71,7 +67,7 @@ fn check_file(codec: &str) {
         for bad in ["warning", "error", "corrupt"] {
             assert!(!text.contains(bad), "mkvinfo says {bad}");
         }
-        assert_eq!(text.matches("block additional").count().min(1), 1);
+        assert!(text.contains("block additional"));
     }
 }
 
@@ -208,11 +204,17 @@ fn check_onsets(who: &str, samples: &[i16], seconds: u64) {
 #[test]
 fn a_file_killed_half_way_plays() {
     init();
+    // This test once more, as the process that writes and is killed.
+    const WRITES: &str = "WEBM_CHILD";
+    if let Ok(location) = std::env::var(WRITES) {
+        let encoder = "vp9alphaenc deadline=realtime cpu-used=8 keyframe-max-dist=15";
+        return write(encoder, u64::MAX / 2, false, std::path::Path::new(&location));
+    }
     let file = path("killed.webm");
     let _ = std::fs::remove_file(&file);
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "files::child_writes_forever"])
-        .env("WEBM_CHILD", &file)
+        .args(["--exact", "files::a_file_killed_half_way_plays"])
+        .env(WRITES, &file)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -241,16 +243,6 @@ fn a_file_killed_half_way_plays() {
     for (picture, n) in pictures.iter().zip(0..) {
         assert_eq!(number_in(&picture.alpha, WIDTH), n % 1024);
     }
-}
-
-/// Not a test: what `a_file_killed_half_way_plays` starts and kills.
-#[test]
-#[ignore = "started by another test"]
-fn child_writes_forever() {
-    init();
-    let Ok(location) = std::env::var("WEBM_CHILD") else { return };
-    let encoder = "vp9alphaenc deadline=realtime cpu-used=8 keyframe-max-dist=15";
-    write(encoder, u64::MAX / 2, false, std::path::Path::new(&location));
 }
 
 /// (g)
@@ -339,9 +331,8 @@ fn without_alpha_it_is_a_normal_webm() {
     }
 }
 
-/// Alpha made by others, whose alpha has key frames of its own, keeps its alpha.
 #[test]
-fn a_file_of_others_is_remuxed() {
+fn our_own_file_is_remuxed_to_the_bit() {
     init();
     let (from, to) = (path("remux-from.webm"), path("remux-to.webm"));
     write("vp9alphaenc keyframe-max-dist=30", 60, true, &from);

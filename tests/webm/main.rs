@@ -5,11 +5,9 @@
 
 #[path = "../common/chromium.rs"]
 mod chromium;
-#[path = "../common/onnx.rs"]
-#[allow(dead_code)]
-mod onnx;
-#[path = "../common/skip.rs"]
-mod skip;
+#[path = "../common/mod.rs"]
+mod common;
+use common::skip;
 
 mod browser;
 mod encoder;

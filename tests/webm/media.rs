@@ -1,9 +1,10 @@
 //! Pictures and sound whose every frame can be told, and ways to write and read them.
 
+pub use crate::common::init;
 pub use crate::skip::tool;
 use std::path::{Path, PathBuf};
 
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 use gst_video::prelude::*;
@@ -14,14 +15,6 @@ pub const FPS: u64 = 30;
 /// Side of a square that says one bit of the frame number.
 const BIT: usize = 16;
 const BITS: usize = 10;
-
-pub fn init() {
-    static INIT: Once = Once::new();
-    INIT.call_once(|| {
-        gst::init().unwrap();
-        gstbgremove::plugin_register_static().unwrap();
-    });
-}
 
 /// A path in a folder for test files.
 pub fn path(name: &str) -> PathBuf {
@@ -97,6 +90,44 @@ pub fn a420_caps() -> gst::Caps {
         .pixel_aspect_ratio(gst::Fraction::new(1, 1))
         .field("colorimetry", "bt709")
         .build()
+}
+
+/// The pipeline's `appsrc`, for A420 frames by hand.
+pub fn source_of(pipeline: &gst::Pipeline) -> gst_app::AppSrc {
+    let source = pipeline.by_name("v").unwrap().downcast::<gst_app::AppSrc>().unwrap();
+    source.set_format(gst::Format::Time);
+    source.set_caps(Some(&a420_caps()));
+    source
+}
+
+/// Frame number `n`.
+pub fn timed(frame: Vec<u8>, n: u64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_mut_slice(frame);
+    buffer.get_mut().unwrap().set_pts(gst::ClockTime::from_nseconds(time_of(n)));
+    buffer
+}
+
+/// The frames of a file as ffmpeg gives them, in yuva420p; `None`, said loudly, where there is no ffmpeg.
+pub fn by_ffmpeg(what: &str, codec: &str, path: &Path) -> Option<Vec<Vec<u8>>> {
+    let decoder = if codec == "vp9" { "libvpx-vp9" } else { "libvpx" };
+    let arguments = [
+        "-v",
+        "warning",
+        "-c:v",
+        decoder,
+        "-i",
+        path.to_str().unwrap(),
+        "-map",
+        "0:v",
+        "-f",
+        "rawvideo",
+        "-",
+    ];
+    let output = tool(what, "ffmpeg", "ffmpeg", &arguments)?;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let size = WIDTH * HEIGHT * 5 / 2;
+    assert_eq!(output.stdout.len() % size, 0, "ffmpeg did not read yuva420p");
+    Some(output.stdout.chunks(size).map(<[u8]>::to_vec).collect())
 }
 
 /// An `appsrc` that gives `frames` A420 frames and ends.

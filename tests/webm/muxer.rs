@@ -1,18 +1,18 @@
 //! The muxer with streams that do not behave.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use gst::prelude::*;
 
 use crate::media::*;
 use crate::validate::{Expect, File, validate};
 
-/// `encoder ! webmalphamux` with a probe between, on frame after frame.
+/// `encoder ! webmalphamux` with a probe between, on frame after frame; what is written, and the warnings.
 fn through(
     name: &str,
     frames: u64,
     probe: impl Fn(&mut gst::Buffer, u64) -> gst::PadProbeReturn + Send + Sync + 'static,
-) -> Result<File, String> {
+) -> Result<(File, Vec<String>), String> {
     let file = path(name);
     let pipeline = launch(&format!(
         "appsrc name=v ! vp9alphaenc name=e deadline=realtime cpu-used=8 keyframe-max-dist=1000 ! \
@@ -30,21 +30,25 @@ fn through(
         *count += 1;
         probe(buffer, *count - 1)
     });
+    let warnings = Arc::new(Mutex::new(Vec::new()));
+    let heard = warnings.clone();
+    pipeline.bus().unwrap().set_sync_handler(move |_, message| {
+        if let gst::MessageView::Warning(w) = message.view() {
+            heard.lock().unwrap().push(w.error().message().to_string());
+        }
+        gst::BusSyncReply::Pass
+    });
     run(&pipeline)?;
-    validate(&std::fs::read(&file).unwrap(), Expect::Finished)
+    let file = validate(&std::fs::read(&file).unwrap(), Expect::Finished)?;
+    let warnings = std::mem::take(&mut *warnings.lock().unwrap());
+    Ok((file, warnings))
 }
 
 #[test]
 fn a_stream_joined_in_the_middle_begins_with_a_key_frame() {
-    let file =
-        through(
-            "joined.webm",
-            90,
-            |_, n| {
-                if n < 5 { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
-            },
-        )
-        .unwrap();
+    let first_lost =
+        |_: &mut gst::Buffer, n| if n < 5 { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok };
+    let (file, _) = through("joined.webm", 90, first_lost).unwrap();
     let blocks = file.blocks(1);
     // The muxer asks for a key frame when it misses one.
     assert!(blocks[0].key && blocks.len() > 40, "{} frames", blocks.len());
@@ -78,11 +82,36 @@ fn a_frame_without_a_time_is_an_error() {
     assert!(error.contains("a frame has no time"), "{error}");
 }
 
+/// So files of others may be: each of their streams has key frames of its own.
+#[test]
+fn a_key_frame_of_the_colour_alone_is_none_and_is_told() {
+    let first = Mutex::new(None);
+    let (file, warnings) = through("colour-key.webm", 30, move |buffer, n| {
+        let mut first = first.lock().unwrap();
+        if n == 0 {
+            *first = Some(buffer.clone());
+        } else if n == 10 {
+            // The colour of the first frame, which is a key frame, beside the alpha of this one, which is none.
+            let b = buffer.make_mut();
+            b.remove_all_memory();
+            first.take().unwrap().iter_memories_owned().for_each(|m| b.append_memory(m));
+            b.unset_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        gst::PadProbeReturn::Ok
+    })
+    .unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let wanted = "the alpha has no key frame where the colour has one, at 0:00:00.33";
+    assert!(warnings[0].contains(wanted), "{warnings:?}");
+    let keys: Vec<bool> = file.blocks(1).iter().map(|block| block.key).collect();
+    assert!(keys[0] && !keys[1..].contains(&true), "{keys:?}");
+}
+
 /// Every frame has its own time, whatever the rate in the caps.
 #[test]
 fn a_variable_rate_keeps_its_times() {
     let jitter = |n: u64| n * 41_300_000 + n % 5 * 3_141_593;
-    let file = through("variable.webm", 50, move |buffer, n| {
+    let (file, _) = through("variable.webm", 50, move |buffer, n| {
         buffer.make_mut().set_pts(gst::ClockTime::from_nseconds(jitter(n)));
         gst::PadProbeReturn::Ok
     })
@@ -100,7 +129,7 @@ fn no_stream_comes_late() {
     );
     let muxer = pipeline.by_name("m").unwrap();
     let weak = muxer.downgrade();
-    let asked = std::sync::Arc::new(Mutex::new(None));
+    let asked = Arc::new(Mutex::new(None));
     let answer = asked.clone();
     pipeline.by_name("s").unwrap().connect("handoff", false, move |_| {
         let mut answer = answer.lock().unwrap();

@@ -108,3 +108,36 @@ pub fn explain(path: &Path, fault: Fault) -> Fault {
     );
     Fault { text, ..fault }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_orientation_of_exif_has_its_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jpg");
+        let mut jpeg = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new(&mut jpeg);
+        image::RgbImage::new(16, 8).write_with_encoder(encoder).unwrap();
+        let of = |orientation: u8| {
+            // TIFF 6.0, big-endian: one field, 0x0112, SHORT.
+            let mut exif =
+                b"\xff\xe1\0\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+            exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+            std::fs::write(&path, [&jpeg[..2], &exif, &jpeg[2..]].concat()).unwrap();
+            turn(&path).unwrap()
+        };
+        // By what the first row and the first column of what is stored are in what is shown.
+        assert_eq!(of(1), (None, false), "top, left");
+        assert_eq!(of(2), (Some("horiz"), false), "top, right");
+        assert_eq!(of(3), (Some("180"), false), "bottom, right");
+        assert_eq!(of(4), (Some("vert"), false), "bottom, left");
+        assert_eq!(of(5), (Some("ul-lr"), true), "left, top");
+        assert_eq!(of(6), (Some("90r"), true), "right, top");
+        assert_eq!(of(7), (Some("ur-ll"), true), "right, bottom");
+        assert_eq!(of(8), (Some("90l"), true), "left, bottom");
+        std::fs::write(&path, "no picture").unwrap();
+        assert_eq!(turn(&path), None);
+    }
+}
