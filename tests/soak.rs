@@ -22,7 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(30);
 const ROOM: u64 = 14 << 20;
 
 /// Each property that may change while playing, and values for it, the default first.
-const VALUES: [(&str, &[&str]); 30] = [
+const VALUES: &[(&str, &[&str])] = &[
     (
         "background",
         &["transparent", "#204060", "blur", "blur:8", "tomato", "color", "PICTURE", "/no/such.png"],
@@ -52,6 +52,8 @@ const VALUES: [(&str, &[&str]); 30] = [
     ("reuse-threshold", &["0", "0.02"]),
     ("remember-background", &["true", "false"]),
     ("scene-detection", &["true", "false"]),
+    #[cfg(feature = "analytics")]
+    ("segmentation-meta", &["false", "true"]),
     ("stats-interval", &["0", "100000000"]),
     ("subject", &["all", "largest", "nearest:0.3,0.5", "meta", "box:0.2,0,0.5,1"]),
     ("temporal-smoothing", &["0.6", "0", "1"]),
@@ -203,7 +205,7 @@ impl Soak {
             // The default last.
             for value in values.iter().rev() {
                 self.set(name, value);
-                std::thread::sleep(Duration::from_millis(if name == "model" { 2000 } else { 100 }));
+                std::thread::sleep(Duration::from_millis(if *name == "model" { 2000 } else { 100 }));
                 self.flows();
             }
         }

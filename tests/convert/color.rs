@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 const COLOR: [u8; 3] = [210, 60, 40];
 
 /// Name, what ffmpeg converts to, how it says so in the file, and the encoder.
-const SOURCES: [(&str, &str, &str, &str); 9] = [
+const SOURCES: [(&str, &str, &str, &str); 10] = [
     ("709.mp4", "bt709:out_range=tv,format=yuv420p", "bt709 bt709 bt709 tv", "libx264"),
+    ("709-matrix-only.mp4", "bt709:out_range=tv,format=yuv420p", "bt709", "libx264"),
     ("709-full.mp4", "bt709:out_range=pc,format=yuvj420p", "bt709 bt709 bt709 pc", "libx264"),
     ("601.mp4", "bt601:out_range=tv,format=yuv420p", "smpte170m smpte170m smpte170m tv", "libx264"),
     ("601-full.mov", "bt601:out_range=pc,format=yuvj420p", "smpte170m smpte170m smpte170m pc", "libx264"),
@@ -22,7 +23,12 @@ fn source(folder: &Path, (name, to, tags, encoder): (&str, &str, &str, &str)) ->
     let path = folder.join(name);
     let [r, g, b] = COLOR;
     let color = format!("color=c=0x{r:02x}{g:02x}{b:02x}:s=160x120:r=10:d=0.5");
-    let filter = format!("scale=out_color_matrix={to}");
+    let names = ["colorspace", "color_primaries", "color_trc", "range"];
+    let params: Vec<String> =
+        names.iter().zip(tags.split_whitespace()).map(|(n, t)| format!("{n}={t}")).collect();
+    // Newer ffmpegs write what the frames say, older ones what the options do.
+    let params = if params.is_empty() { String::new() } else { format!(",setparams={}", params.join(":")) };
+    let filter = format!("scale=out_color_matrix={to}{params}");
     let mut all = vec!["-v", "error", "-y", "-f", "lavfi", "-i", &color, "-vf", &filter, "-c:v", encoder];
     let options = ["-colorspace", "-color_primaries", "-color_trc", "-color_range"];
     all.extend(options.into_iter().zip(tags.split_whitespace()).flat_map(|(o, t)| [o, t]));

@@ -2,7 +2,7 @@
 
 use crate::media::*;
 use crate::quick::quick;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn size(path: &Path) -> (usize, usize) {
     let number = |what| probe(path, "v:0", what).parse().unwrap();
@@ -22,8 +22,7 @@ fn phone_video_comes_out_upright() {
     let (w, h) = (160, 90);
     let source = clip("small.mp4", 1.0, ",scale=160:90", &H264);
     for (turn, format) in [("90", "webm"), ("180", "mov"), ("270", "webm")] {
-        let input =
-            remux(&source, &format!("turned-{turn}.mp4"), &["-metadata:s:v:0", &format!("rotate={turn}")]);
+        let input = turned(&source, turn);
         let path = folder.join(format!("{turn}.{format}"));
         convert(&input, &path, &[]);
         let turned = turn != "180";
@@ -36,6 +35,25 @@ fn phone_video_comes_out_upright() {
         assert!(apart(&got[15], &shown[15]) < 12.0, "{turn} {format}");
         same_beeps(&path, &input, 0.0);
     }
+}
+
+/// A copy that says that it is to be turned, by so many degrees clockwise: the matrix of its first track (ISO/IEC 14496-12,
+/// 8.3.2), for which ffmpegs have different options.
+fn turned(source: &Path, turn: &str) -> PathBuf {
+    let mut bytes = std::fs::read(source).unwrap();
+    let track = bytes.windows(4).position(|w| w == b"tkhd").unwrap() + 4;
+    let [a, b, c, d] = match turn {
+        "90" => [0, 1, -1, 0],
+        "180" => [-1, 0, 0, -1],
+        _ => [0, -1, 1, 0],
+    };
+    let matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30];
+    for (place, value) in bytes[track + 40..].chunks_exact_mut(4).zip(matrix) {
+        place.copy_from_slice(&i32::to_be_bytes(value));
+    }
+    let path = source.with_file_name(format!("{}-turned-{turn}.mp4", std::process::id()));
+    std::fs::write(&path, bytes).unwrap();
+    path
 }
 
 /// Frames of a turned clip, of so many bytes; ffprobe tells the size before the turn.
@@ -176,10 +194,15 @@ fn hdr_is_refused_or_made_ordinary() {
             transfer,
         ]
     };
-    let pq = clip("pq.mp4", 0.3, "", &options("smpte2084"));
+    // Newer ffmpegs write what the frames say, older ones what the options do.
+    let params = |transfer: &str| {
+        let colors = "color_primaries=bt2020:colorspace=bt2020nc";
+        format!(",format=yuv420p10le,setparams={colors}:color_trc={transfer}")
+    };
+    let pq = clip("pq.mp4", 0.3, &params("smpte2084"), &options("smpte2084"));
     let said = refuse(&pq, &folder.join("a.webm"), &[], 1);
     assert!(said.contains("HDR") && said.contains("ffmpeg -i") && said.trim().lines().count() == 1, "{said}");
-    let hlg = clip("hlg.mp4", 0.3, "", &options("arib-std-b67"));
+    let hlg = clip("hlg.mp4", 0.3, &params("arib-std-b67"), &options("arib-std-b67"));
     let path = folder.join("a.mov");
     convert(&hlg, &path, &quick());
     assert_ne!(probe(&path, "v:0", "color_transfer"), "arib-std-b67", "it must not be shown as HDR");

@@ -40,7 +40,7 @@ pub fn rows() -> Vec<Kind> {
         ),
         of(
             "bt709.ts",
-            "-vf scale=out_color_matrix=bt709:out_range=tv,format=yuv420p -c:v libx264 -preset veryfast -crf 10 \
+            "-vf scale=out_color_matrix=bt709:out_range=tv,format=yuv420p,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv -c:v libx264 -preset veryfast -crf 10 \
              -colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -c:a aac",
         ),
         of("interlaced.ts", "-c:v mpeg2video -q:v 2 -flags +ildct+ilme -top 1 -c:a mp2"),
