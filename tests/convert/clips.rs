@@ -151,13 +151,14 @@ fn what_a_killed_run_leaves_goes_with_the_next_one() {
             let child = tool.spawn().unwrap();
             let is_new = |n: &String| n.ends_with(".part") && n != other && is_begun(&folder, n);
             let begin = Instant::now();
-            loop {
+            let part = loop {
                 if let Some(part) = files(&folder).into_iter().find(is_new) {
-                    return (child, part);
+                    break part;
                 }
                 assert!(begin.elapsed() < Duration::from_secs(60), "it does not begin");
                 std::thread::sleep(Duration::from_millis(20));
-            }
+            };
+            (child, part)
         };
         let other = |more: &[&str]| {
             let path = folder.join("b.webm");
