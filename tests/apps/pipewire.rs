@@ -211,9 +211,15 @@ fn in_a_browser(session: &mut Session, test: &str) {
     std::fs::write(&page, "<!doctype html><video id=video autoplay muted></video>").unwrap();
     browser.open(&format!("file://{}", page.display()));
     browser.run(
-        "navigator.mediaDevices.getUserMedia({video: true}).then(
-             stream => { window.camera = stream.getVideoTracks()[0].label; video.srcObject = stream; },
-             error => { window.camera = `${error.name}: ${error.message}`; });",
+        // A browser that has just begun may not have found its cameras yet.
+        "(function ask() {
+             navigator.mediaDevices.getUserMedia({video: true}).then(
+                 stream => { window.camera = stream.getVideoTracks()[0].label; video.srcObject = stream; },
+                 error => {
+                     window.camera = `${error.name}: ${error.message}`;
+                     if (error.name == 'NotFoundError') setTimeout(ask, 500);
+                 });
+         })();",
     );
     let start = Instant::now();
     loop {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tiny_http::{Header, Method, Response};
 
 /// For which the stream is watched, in seconds.
-const WATCHED: u64 = 4;
+const WATCHED: u64 = 10;
 /// Both sides on the loopback, which browsers leave out unless they are told.
 const LOOPBACK: &str = "--allow-loopback-in-peer-connection";
 
