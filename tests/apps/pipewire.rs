@@ -114,8 +114,7 @@ impl Session {
         }
     }
 
-    /// The last of so many frames that another program reads from the camera, as RGB; nothing if it does not find the camera,
-    /// which newer session managers list before they link it.
+    /// The last of so many frames that another program reads from the camera, as RGB; nothing if it does not find the camera.
     fn read(&self, frames: usize) -> Option<Vec<u8>> {
         let line = format!(
             "gst-launch-1.0 -q pipewiresrc target-object=bgremove num-buffers={frames} ! videoconvert ! videoscale ! \
