@@ -163,11 +163,6 @@ mod tests {
         // A file that got another's name.
         fs::copy(place("network a\n").path, place("network b\n").path).unwrap();
         assert_eq!(place("network b\n").read(), None);
-        // What has failed is not out for ever.
-        place("network a\n").write(&took(true));
-        let then = std::time::SystemTime::now() - 2 * RETRY;
-        fs::File::options().write(true).open(place("network a\n").path).unwrap().set_modified(then).unwrap();
-        assert_eq!(place("network a\n").read(), None);
         // Damage.
         let how = "network a\nran on cpu\n";
         for text in [

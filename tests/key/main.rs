@@ -366,6 +366,9 @@ fn a_garbage_mask_that_fails_is_treated_as_on_error_says() {
     assert_eq!((codes, error), (vec!["network-unsuited".to_string()], None));
     let alpha = alpha.unwrap();
     assert_eq!([100, 300].map(|x| alpha[180 * WIDTH + x]), [0, 255], "as it is keyed");
+    let (alpha, codes, error) = one(&format!("{options} on-error=passthrough"), rgb.clone());
+    assert_eq!((codes, error), (vec!["network-unsuited".to_string()], None));
+    assert!(alpha.unwrap().iter().all(|a| *a == 255), "the whole frame");
     let (alpha, _, error) = one(&format!("{options} on-error=error"), rgb);
     assert!(alpha.is_none() && error.is_some_and(|e| e.contains("no finite number")));
 }
