@@ -114,8 +114,17 @@ make_debian() {
     cp /etc/resolv.conf "$root/etc/" 2>/dev/null || true
 }
 
-# begin_sheet: for the sheets of pictures: a folder, $work, that goes with the script, and the plugin; in $ROOT.
+# begin_sheet "$@": for the sheets of pictures: a folder, $work, that goes with the script, and the plugin; in $ROOT. The only
+# option is --help, which prints the comment at the script's top.
 begin_sheet() {
+    case ${1:-} in
+    '') ;;
+    -h | --help)
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *) die "unknown option $1 (see --help)" ;;
+    esac
     need ffmpeg ffmpeg
     cd "$ROOT"
     use_plugin

@@ -6,12 +6,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case ${1:-} in
-'') ;;
--h | --help) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit ;;
-*) die "unknown option $1 (see --help)" ;;
-esac
-begin_sheet
+begin_sheet "$@"
 
 # Nothing but the network, to compare the defaults with.
 stretched=(refine=none temporal-smoothing=0 decontaminate=false)

@@ -5,12 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case ${1:-} in
-'') ;;
--h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit ;;
-*) die "unknown option $1 (see --help)" ;;
-esac
-begin_sheet
+begin_sheet "$@"
 
 models=(light original human pro)
 # Some frames before the one shown: `human` gets better over the first few.

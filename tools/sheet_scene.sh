@@ -5,12 +5,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-case ${1:-} in
-'') ;;
--h | --help) sed -n '2,4s/^# \{0,1\}//p' "$0"; exit ;;
-*) die "unknown option $1 (see --help)" ;;
-esac
-begin_sheet
+begin_sheet "$@"
 
 ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf scale=612:1080 -fps_mode passthrough -pix_fmt rgb24 -y "$work/room-%d.png"
 cell="crop=520:540:40:200,scale=iw/2:-1,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
