@@ -435,7 +435,7 @@ fn only_like_excuses_like() {
     );
     let panicked = stop(What::Exits(101), None);
     assert!(!panicked.is_excused_by(&panicked), "a test that fails by itself");
-    assert_eq!(most_excuses(150, 1), 6);
+    assert_eq!((most_excuses(150, 1), most_excuses(150, 4)), (6, 15));
     assert!(std::panic::catch_unwind(|| judge_excuses("a", &vec!["too many".into(); 7], 150, 1)).is_err());
     judge_excuses("a", &vec!["not too many".into(); 6], 150, 1);
 }
@@ -511,7 +511,9 @@ fn damaged_files() {
     assert!(faults.is_empty(), "{faults:#?}");
     assert_eq!(eos + errors + waits.len() + lost.len() + theirs.len(), last - first);
     judge_excuses("waits in decodebin", &waits, last - first, 5);
-    judge_excuses("lost in decodebin", &lost, last - first, 1);
+    // Of GStreamer 1.22, three rounds each on two cores: 10, 10, 10 of 150 got lost or waited without bgremove, and
+    // 9, 11, 13 with it; five of them wait each time. One in a hundred was too few to allow for the others.
+    judge_excuses("lost in decodebin", &lost, last - first, 4);
     judge_excuses("GStreamer's own", &theirs, last - first, 1);
     if last - first > 100 {
         assert!(eos > 0 && errors > 0, "neither whole nor broken files: {eos}, {errors}");
