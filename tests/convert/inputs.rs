@@ -457,6 +457,40 @@ fn transport_streams_whose_clock_jumps_are_converted_and_what_is_lost_is_told() 
     assert!(words.contains("are missing") && words.contains("(convert/clock)"), "{words}");
 }
 
+/// ffmpeg from 7 on writes how much that is, for Matroska of any codec.
+#[test]
+fn what_an_encoder_put_before_the_sound_is_taken_off() {
+    let folder = folder("codec-delay");
+    let plain = remux(&plain(), "delay-none.mkv", &[]);
+    let mut bytes = std::fs::read(&plain).unwrap();
+    // In place of the second track's random number (TrackUID), which nobody needs, as many bytes that tell the delay.
+    let uid = [0x73, 0xc5, 0x88];
+    let at = bytes.windows(3).enumerate().filter(|(_, b)| *b == uid).nth(1).unwrap().0;
+    let delay = [&[0x56, 0xaa, 0x88][..], &(1024u64 * 1_000_000_000 / 48_000).to_be_bytes()].concat();
+    bytes[at..at + 11].copy_from_slice(&delay);
+    let late = folder.join("delay.mkv");
+    std::fs::write(&late, bytes).unwrap();
+    let heard = |input: &Path, more: &[&str]| {
+        let out = folder.join("a.mov");
+        convert(input, &out, &[&quick()[..], &["--overwrite"], more].concat());
+        onsets(&out)
+    };
+    let (with, without) = (heard(&late, &[]), heard(&plain, &[]));
+    let apart = |a: &[f64], b: &[f64]| {
+        assert!(a.len() == b.len() && !a.is_empty(), "{a:?} {b:?}");
+        a.iter().zip(b).map(|(a, b)| b - a).collect::<Vec<_>>()
+    };
+    for off in apart(&with, &without) {
+        assert!((off - 0.0213).abs() < 0.001, "{with:?} {without:?}");
+    }
+    for part in [&["--start", "0.3"][..], &["--start", "0.3", "--duration", "0.5"]] {
+        let part: Vec<f64> = heard(&late, part).iter().map(|t| t + 0.3).collect();
+        for off in apart(&part, &with[..part.len()]) {
+            assert!(off.abs() < 0.002, "{with:?} {part:?}");
+        }
+    }
+}
+
 /// Of sound that may come later nothing is said where none is kept.
 #[test]
 fn what_begins_before_nought_is_told_where_sound_is_kept() {

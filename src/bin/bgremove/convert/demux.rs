@@ -4,6 +4,7 @@ use super::header::Header;
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Whether there is video that nobody decodes.
 pub fn hear_unknown(decoder: &gst::Element) -> Arc<AtomicBool> {
@@ -35,12 +36,51 @@ pub fn begin_at(pad: &gst::Pad, begin: gst::ClockTime) {
     });
 }
 
+/// The number of a stream's track in a Matroska file.
+fn track_number(pad: &gst::Pad) -> Option<u64> {
+    pad.stream_id()?.rsplit('/').next()?.split(':').next()?.parse().ok()
+}
+
+/// What a Matroska file's encoder put before the sound of a stream, which matroskademux takes off only of Opus.
+pub fn delay(delays: &[(u64, Duration)], sound: &gst::Pad) -> Option<Duration> {
+    let number = track_number(sound)?;
+    delays.iter().find(|(n, _)| *n == number).map(|(_, delay)| *delay)
+}
+
+/// Takes so much off decoded sound before its beginning: what is left comes earlier by as much.
+pub fn take_off(sound: &gst::Pad, delay: Duration) {
+    let Ok(delay) = gst::ClockTime::try_from(delay) else { return };
+    // Before all that looks at the stream's times.
+    let decoded = sound.downcast_ref::<gst::GhostPad>().and_then(|ghost| ghost.target());
+    decoded.as_ref().unwrap_or(sound).add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let format = pad.current_caps().and_then(|caps| gst_audio::AudioInfo::from_caps(&caps).ok());
+        let segment = pad.sticky_event::<gst::event::Segment>(0);
+        let start = segment.and_then(|s| s.segment().downcast_ref::<gst::ClockTime>()?.start());
+        let (Some(buffer), Some(format)) = (info.buffer_mut(), format) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Ok };
+        let begin = delay + start.unwrap_or_default();
+        let early = begin.saturating_sub(pts);
+        let samples = buffer.size() / format.bpf().max(1) as usize;
+        let skip =
+            early.nseconds().mul_div_round(u64::from(format.rate()), gst::ClockTime::SECOND.nseconds());
+        let Some(skip) = skip.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < samples) else {
+            return gst::PadProbeReturn::Drop;
+        };
+        if skip > 0 {
+            let whole = std::mem::replace(buffer, gst::Buffer::new());
+            *buffer = gst_audio::audio_buffer_truncate(whole, format.bpf(), skip, None);
+        }
+        buffer.make_mut().set_pts(pts.max(begin) - delay);
+        gst::PadProbeReturn::Ok
+    });
+}
+
 /// How the frames of a Matroska file have to be turned, as `videoflip` calls it, and whether by a quarter; matroskademux
 /// does not say.
 pub fn turn(header: &Header, video: &gst::Pad) -> Option<(&'static str, bool)> {
-    // The number of the track, and its id.
-    let id = video.stream_id()?;
-    let number: u64 = id.rsplit('/').next()?.split(':').next()?.parse().ok()?;
+    let number = track_number(video)?;
     let (_, roll) = header.rolls.iter().find(|(n, _)| *n == number)?;
     // Anticlockwise.
     match roll.round() as i32 {

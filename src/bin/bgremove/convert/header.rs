@@ -40,6 +40,9 @@ pub struct Header {
     pub bytes: Option<u64>,
     /// Of a Matroska file, the numbers of tracks whose picture is to be turned, and by how many degrees.
     pub rolls: Vec<(u64, f64)>,
+    /// Of a Matroska file, the numbers of tracks whose encoder put something before the sound that GStreamer leaves there, and
+    /// how much.
+    pub delays: Vec<(u64, Duration)>,
     /// Seconds by which frames or sound of a Matroska file begin before its nought.
     pub before: f64,
     /// Of an ISO base media file, where lengths stand of the whole and of tracks, in how many bytes, and units a second.

@@ -245,6 +245,11 @@ impl Input {
         if !self.header.indexed || self.header.has_hidden_parts() {
             return Ok(false);
         }
+        // Its end would be missing: what belongs before the end of the part lies behind it in the file.
+        let is_late = |sound| demux::delay(&self.header.delays, sound).is_some();
+        if range.stop.is_some() && self.audio.as_ref().is_some_and(is_late) {
+            return Ok(false);
+        }
         self.sought = true;
         // Places are sought from where the file begins; what comes has its own clock.
         self.clock = range.exact.map(|own| own + start);
@@ -394,7 +399,11 @@ fn hold_streams(
     let alive = watchdog.clone();
     let tracks = if header.has_hidden_parts() { header.tracks.clone() } else { Vec::new() };
     let is_matroska = header.family == Family::Matroska;
+    let delays = header.delays.clone();
     decoder.connect_pad_added(move |_, pad| {
+        if let Some(delay) = demux::delay(&delays, pad) {
+            demux::take_off(pad, delay);
+        }
         let ended = Arc::new(AtomicBool::new(false));
         let mut trimmer = None;
         let id = track_id(pad);

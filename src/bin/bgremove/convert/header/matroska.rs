@@ -62,6 +62,8 @@ const LENGTH: u32 = 0x4489;
 const TRACKS: u32 = 0x1654_ae6b;
 const TRACK: u32 = 0xae;
 const NUMBER: u32 = 0xd7;
+const CODEC: u32 = 0x86;
+const CODEC_DELAY: u32 = 0x56aa;
 const VIDEO: u32 = 0xe0;
 const PROJECTION: u32 = 0x7670;
 const PROJECTION_TYPE: u32 = 0x7671;
@@ -106,7 +108,7 @@ pub fn read(file: &mut File, length: u64) -> Option<Header> {
                 if id == INFO {
                     (header.length, scale) = said_length(&bytes);
                 } else if id == TRACKS {
-                    header.rolls = rolls(&bytes);
+                    read_tracks(&mut header, &bytes);
                     has_tracks = true;
                 } else {
                     let place = |id| place(&bytes, id).map(|p| segment.unwrap_or(0).saturating_add(p));
@@ -128,27 +130,43 @@ pub fn read(file: &mut File, length: u64) -> Option<Header> {
         let mut bytes = Vec::new();
         file.take(1 << 20).read_to_end(&mut bytes).ok()?;
         if let Some((_, all)) = children(&bytes).find(|(id, _)| *id == TRACKS) {
-            header.rolls = rolls(all);
+            read_tracks(&mut header, all);
         }
     }
     Some(header)
 }
 
-/// The tracks whose picture is to be turned.
-fn rolls(tracks: &[u8]) -> Vec<(u64, f64)> {
-    children(tracks).filter(|(id, _)| *id == TRACK).filter_map(|(_, track)| roll(track)).collect()
+/// What the tracks' entries say that GStreamer does not pass on.
+fn read_tracks(header: &mut Header, tracks: &[u8]) {
+    let entries = || children(tracks).filter(|(id, _)| *id == TRACK).map(|(_, track)| track);
+    header.rolls = entries().filter_map(|track| Some((track_number(track)?, roll(track)?))).collect();
+    header.delays = entries().filter_map(|track| Some((track_number(track)?, delay(track)?))).collect();
 }
 
-/// The number of a track, and by how much its picture is to be turned.
-fn roll(track: &[u8]) -> Option<(u64, f64)> {
-    let within = |bytes, id| children(bytes).find(|(i, _)| *i == id).map(|(_, inner)| inner);
+fn within(bytes: &[u8], id: u32) -> Option<&[u8]> {
+    children(bytes).find(|(i, _)| *i == id).map(|(_, inner)| inner)
+}
+
+fn track_number(track: &[u8]) -> Option<u64> {
+    Some(unsigned(within(track, NUMBER)?))
+}
+
+/// By how much a track's picture is to be turned.
+fn roll(track: &[u8]) -> Option<f64> {
     let projection = within(within(track, VIDEO)?, PROJECTION)?;
     // Of a sphere it is the way that one looks at first (RFC 9559, 5.1.4.1.28.41): nought is a flat picture, as is none.
     if within(projection, PROJECTION_TYPE).is_some_and(|kind| unsigned(kind) != 0) {
         return None;
     }
-    let roll = within(projection, ROLL)?;
-    Some((unsigned(within(track, NUMBER)?), float(roll)?))
+    float(within(projection, ROLL)?)
+}
+
+/// What a track's encoder put before the sound (RFC 9559, 5.1.4.1.25), where GStreamer leaves it there: of Opus it takes
+/// it off.
+fn delay(track: &[u8]) -> Option<Duration> {
+    let delay = Duration::from_nanos(unsigned(within(track, CODEC_DELAY)?));
+    let is_opus = within(track, CODEC).is_some_and(|id| id.starts_with(b"A_OPUS"));
+    (!is_opus && !delay.is_zero() && delay < Duration::from_secs(1)).then_some(delay)
 }
 
 fn float(bytes: &[u8]) -> Option<f64> {
@@ -232,6 +250,22 @@ mod tests {
             let before = read_matroska(&[cluster]).before;
             assert!((before - 0.022).abs() < 1e-9, "{before}");
         }
+    }
+
+    #[test]
+    fn what_an_encoder_put_before_the_sound_but_of_opus() {
+        let track = |n: u8, codec: &[u8], delay: &[u8]| {
+            made(TRACK, &[made(NUMBER, &[n]), made(CODEC, codec), made(CODEC_DELAY, delay)].concat())
+        };
+        let ms21 = 21_333_333u32.to_be_bytes();
+        let tracks = [
+            track(1, b"A_OPUS", &ms21),
+            track(2, b"A_AAC", &ms21),
+            track(3, b"A_AAC", &[0]),
+            track(4, b"A_AAC", &[0xff; 8]),
+        ];
+        let delays = read_matroska(&[made(TRACKS, &tracks.concat())]).delays;
+        assert_eq!(delays, [(2, Duration::from_nanos(21_333_333))]);
     }
 
     #[test]
