@@ -17,6 +17,9 @@ const GAP: Duration = Duration::from_secs(1);
 const DEFAULT_FRAME: Duration = Duration::from_millis(33);
 /// In async mode a frame waits for its own mask for its duration divided by this, unless `matte-delay` gives it longer.
 const WAIT: u32 = 4;
+/// Frames that a network which remembers is shown before the first one of a scene, at most: more make it no better, and each is
+/// two runs.
+const MOST_AHEAD: usize = 4;
 
 /// A frame in the queue.
 pub struct QueuedFrame {
@@ -253,8 +256,8 @@ impl Flow {
         Submitted { number, infer, first, breaks_history, cut, reuses }
     }
 
-    /// Keeps a job back if its frame `begins` a scene of a network that remembers: that is shown the next frames first, so that it
-    /// knows the scene. While one is kept back, so are all after it, since results come in the order of jobs.
+    /// Keeps a job back if its frame `begins` a scene of a network that remembers: that is shown the frame and the next ones
+    /// first, so that it knows the scene. While one is kept back, so are all after it, since results come in the order of jobs.
     /// [`Flow::submit_primed`] submits them. Gives back a job that need not wait.
     pub fn prime(&mut self, job: Job, begins: bool) -> Option<Job> {
         if !begins && self.priming.is_empty() {
@@ -265,13 +268,14 @@ impl Flow {
     }
 
     /// Submits the jobs that were kept back, if the first of them is frame `due` or one before it: that one is shown the
-    /// others first. How many runs it takes.
+    /// next ones first. How many runs it takes.
     pub fn submit_primed(&mut self, worker: &Worker, due: u64) -> Option<u32> {
         self.priming.first().filter(|job| job.number <= due)?;
         let mut jobs = std::mem::take(&mut self.priming);
         let (first, later) = jobs.split_first_mut()?;
-        first.ahead = later.iter().map(|job| job.buffer.clone()).collect();
-        let runs = jobs.len() as u32;
+        first.ahead = later.iter().take(MOST_AHEAD).map(|job| job.buffer.clone()).collect();
+        // There and back.
+        let runs = 1 + 2 * first.ahead.len() as u32;
         jobs.into_iter().for_each(|job| worker.submit(job, false));
         Some(runs)
     }

@@ -35,8 +35,8 @@ pub struct Job {
     pub breaks_history: bool,
     /// It does so because of a cut: who is who is forgotten as well.
     pub cut: bool,
-    /// Later frames, which a network that remembers is shown before this one, the last of them first: so it knows the scene
-    /// when it begins.
+    /// Later frames, which a network that remembers is shown before this one: this one, then these, and back again. So it knows
+    /// the scene when it begins.
     pub ahead: Vec<gst::Buffer>,
     /// For the tests: called in the thread, where nothing catches a panic.
     #[cfg(test)]

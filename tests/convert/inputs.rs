@@ -409,6 +409,23 @@ fn a_picture_becomes_a_video_of_one_frame() {
     }
 }
 
+/// h264parse takes lengths from the rate, and there is none here.
+#[test]
+fn the_only_frame_of_a_part_is_seen_as_long_as_in_the_input() {
+    let folder = folder("only-frame");
+    let options = ["-fps_mode", "passthrough", "-c:v", "libx264", "-pix_fmt", "yuv420p"];
+    let slides = clip("slides.mkv", 30.0, ",trim=end_frame=3,setpts=N*10/TB", &options);
+    let out = folder.join("a.mp4");
+    convert(
+        &slides,
+        &out,
+        &[&quick()[..], &["--start", "13", "--duration", "2", "--background", "black"]].concat(),
+    );
+    assert_eq!(probe(&out, "v:0", "nb_read_frames"), "1");
+    let length: f64 = probe(&out, "v:0", "duration").parse().unwrap();
+    assert!((length - 2.0).abs() < 0.05, "{length}");
+}
+
 /// A clock that jumps is no reason to refuse a file; what GStreamer loses by it is told, with a command that helps.
 #[test]
 fn transport_streams_whose_clock_jumps_are_converted_and_what_is_lost_is_told() {

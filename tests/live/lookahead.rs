@@ -64,9 +64,13 @@ fn rememberer() -> Onnx {
 
 /// Alpha in the middle of each frame: so many of its columns are green.
 fn remembered(lookahead: &str, frames: &[f32], cut: &str) -> Vec<u8> {
+    recalled(&rememberer(), &[("lookahead", lookahead), ("scene-detection", cut)], frames)
+}
+
+/// The same of a network with one state, with more properties.
+fn recalled(network: &Onnx, props: &[(&str, &str)], frames: &[f32]) -> Vec<u8> {
     let options = "options,fit=stretch,activation=none,recurrent=(string)seen:saw";
-    let props = [("lookahead", lookahead), ("model-options", options), ("scene-detection", cut)];
-    let mut stream = Stream::file(&rememberer(), &props);
+    let mut stream = Stream::file(network, &[&[("model-options", options)], props].concat());
     for green in frames {
         let frame = stream.frame(|x, _| x < *green);
         stream.harness.push(frame).unwrap();
@@ -95,6 +99,43 @@ fn a_network_that_remembers_knows_the_scene_when_it_begins() {
     let first = |lookahead| remembered(lookahead, &clip, "true")[5..=6].to_vec();
     assert!(matches!(first("0")[..], [0, 220..=240]), "{:?}", first("0"));
     assert_eq!(first("2"), [0, 255]);
+}
+
+/// Its output is half of what it is shown and half of what it gave before.
+fn half_rememberer() -> Onnx {
+    Onnx::new()
+        .input("x", Type::F32, &[1, 3, 36, 64])
+        .input("seen", Type::F32, &[1, 1, -1, -1])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 0.5, 0.0])
+        .op("Conv", "x green", "mask")
+        .node("ReduceMean", "mask", "mean", &[("axes", Attr::Ints(&[1, 2, 3]))])
+        .scalar("half", 0.5)
+        .op("Mul", "seen half", "left")
+        .op("Add", "left mean", "saw")
+        .scalar("zero", 0.0)
+        .op("Mul", "mask zero", "none")
+        .op("Add", "none saw", "y")
+        .output("y", Type::F32, &[1, 1, 36, 64])
+        .output("saw", Type::F32, &[1, 1, -1, -1])
+}
+
+#[test]
+fn a_scene_is_seen_forwards_and_back_before_its_first_frame() {
+    let frames = [0.0, 320.0, 160.0, 320.0, 0.0, 320.0, 320.0];
+    let props = |n| [("lookahead", n), ("temporal-smoothing", "0"), ("scene-detection", "false")];
+    let first = |n| f32::from(recalled(&half_rememberer(), &props(n), &frames)[0]);
+    for (n, shown) in [
+        ("0", &[][..]),
+        ("1", &[0, 1]),
+        ("2", &[0, 1, 2, 1]),
+        ("3", &[0, 1, 2, 3, 2, 1]),
+        // No more than four of them.
+        ("6", &[0, 1, 2, 3, 4, 3, 2, 1]),
+    ] {
+        let all = shown.iter().chain(&[0]);
+        let want = all.fold(0.0, |seen: f32, i: &usize| (seen + frames[*i] / 320.0) / 2.0) * 255.0;
+        assert!((first(n) - want).abs() < 3.0, "lookahead={n}: {}, not {want}", first(n));
+    }
 }
 
 #[test]

@@ -161,6 +161,14 @@ impl Shared {
     }
 }
 
+/// What a network that remembers is shown before a frame that begins a scene: the frame and those after it, forwards and
+/// back. Back from the last one alone would be as bad as the network's first sight of that: where it is bad, it stays so
+/// for a dozen frames.
+fn rehearsal(job: &Job) -> impl Iterator<Item = &gst::Buffer> {
+    let back = job.ahead.iter().rev().skip(1);
+    job.ahead.first().map(|_| &job.buffer).into_iter().chain(&job.ahead).chain(back)
+}
+
 /// Runs the network on a frame; where its provider fails, once more on the CPU.
 fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
     let mut done = JobResult::failed(job, Error::unreadable("the incoming buffer"));
@@ -169,7 +177,7 @@ fn infer(matting: &mut Matting, job: &Job, cancel: &Cancel) -> JobResult {
         (false, true) => matting.interrupt(),
         (false, false) => {}
     }
-    for buffer in job.ahead.iter().rev() {
+    for buffer in rehearsal(job) {
         let shown = video::view(buffer, &job.info, |frame| matting.run(frame, None, cancel).map(drop));
         if !matches!(shown, Some(Ok(()))) {
             // The frame's own run says what is wrong, if it still is.

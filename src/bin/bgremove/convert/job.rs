@@ -10,7 +10,7 @@ use super::parts::mark::{self, There};
 use super::parts::{self, Slice, WrittenFrames};
 use super::picture;
 use super::plan::Plan;
-use super::probes::{EncoderCounters, check_frames, count_frames};
+use super::probes::{EncoderCounters, check_frames, count_frames, keep_first_length};
 use super::progress::{Job, Progress};
 use super::raw;
 use super::record::{ConvertRecord, WrittenFiles};
@@ -321,6 +321,7 @@ impl Conversion<'_, '_> {
         let still = input.facts.rate == 0.0 && input.tags.container.is_none();
         check_frames(&output_bin, plan, still, &counters, watchdog)?;
         count_frames(&output_bin, plan, input.facts.rate, &counters)?;
+        keep_first_length(&output_bin);
         let layers = layered::count_layers(&output_bin, plan, &settings.also, watchdog)?;
         let video = output_bin.by_name("video").and_then(|e| e.static_pad("sink"));
         let wrong = Arc::clone(&counters);

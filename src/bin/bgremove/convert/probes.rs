@@ -70,6 +70,27 @@ fn lasting(pad: &gst::Pad) {
     });
 }
 
+/// h264parse takes the lengths of frames from the rate alone, and without one they have none, or a nanosecond. mp4mux counts from each to the next,
+/// so that a frame that stays the only one would be seen for no time: the first keeps the length that it came with.
+pub fn keep_first_length(output_bin: &gst::Bin) {
+    let elements = output_bin.iterate_recurse().into_iter().map_while(Result::ok);
+    for parser in elements.filter(|e| e.factory().is_some_and(|f| f.name() == "h264parse")) {
+        let (Some(sink), Some(src)) = (parser.static_pad("sink"), parser.static_pad("src")) else { continue };
+        let length = Arc::new(Mutex::new(None));
+        let first = Arc::clone(&length);
+        sink.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            *lock(&first) = info.buffer().and_then(|b| b.duration());
+            gst::PadProbeReturn::Remove
+        });
+        src.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let (Some(buffer), Some(length)) = (info.buffer_mut(), *lock(&length)) {
+                buffer.make_mut().set_duration(length);
+            }
+            gst::PadProbeReturn::Remove
+        });
+    }
+}
+
 /// Tells of each buffer on its way through a pad when it ends, in running time; without a length of its own it lasts as
 /// long as is said.
 fn ends(pad: &gst::Pad, length: gst::ClockTime, each: impl Fn(gst::ClockTime) + Send + Sync + 'static) {
