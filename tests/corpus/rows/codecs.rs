@@ -25,7 +25,7 @@ pub fn rows() -> Vec<Kind> {
         of("mjpeg.avi", "-c:v mjpeg -q:v 2 -c:a pcm_s16le"),
         of("mjpeg.mov", "-c:v mjpeg -q:v 2 -c:a pcm_s16le"),
         of("prores.mov", "-c:v prores_ks -profile:v 2 -pix_fmt yuv422p10le -c:a pcm_s24le"),
-        of("dnxhr.mov", "-c:v dnxhd -profile:v dnxhr_sq -pix_fmt yuv422p -c:a pcm_s16le").size(256, 128).told("all", UNKNOWN),
+        of("dnxhr.mov", "-vf scale=out_color_matrix=bt709,format=yuv422p -colorspace bt709 -c:v dnxhd -profile:v dnxhr_sq -c:a pcm_s16le").size(256, 128).told("all", UNKNOWN),
         of("ffv1.mkv", "-c:v ffv1 -pix_fmt yuv444p -c:a flac"),
         of("utvideo.avi", "-c:v utvideo -pix_fmt yuv422p -c:a pcm_s16le").told("all", UNKNOWN),
         of("uncompressed.avi", "-c:v rawvideo -pix_fmt bgr24 -c:a pcm_s16le"),

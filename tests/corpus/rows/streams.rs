@@ -13,7 +13,8 @@ pub fn rows() -> Vec<Kind> {
         kind("late-sound.mp4", "H264 -c:a aac").sound(0.7, 1.3),
         kind("late-video.mkv", "-vf setpts=PTS+0.6/TB -fps_mode passthrough H264 -c:a aac")
             .at(|n| 0.6 + n as f64 / 25.0),
-        kind("late-video.mp4", "-vf setpts=PTS+0.6/TB -fps_mode passthrough H264 -c:a aac")
+        // The last frame's length is in the file only where the filters know the rate.
+        kind("late-video.mp4", "-vf setpts=PTS+0.6/TB,fps=25 -fps_mode passthrough H264 -c:a aac")
             .at(|n| 0.6 + n as f64 / 25.0),
         kind("gap-in-sound.mkv", "H264 -af aselect='not(between(t,0.7,1.2))' -c:a pcm_s16le"),
         kind("mono-8k.avi", "-c:v mpeg4 -q:v 2 -c:a pcm_u8 -ar 8000 -ac 1"),
@@ -27,7 +28,7 @@ pub fn rows() -> Vec<Kind> {
         kind("two-sounds.ts", "-map 0:v -map 1:a -map 1:a -filter:a:1 volume=0 H264 -c:a aac"),
         kind(
             "cover.mp4",
-            "-map 0:v -map 1:a -map 0:v -c:v:0 libx264 -crf 12 -pix_fmt yuv420p -c:a aac -c:v:1 mjpeg -frames:v:1 1 -disposition:v:1 attached_pic",
+            "-map 0:v -map 1:a -map 0:v -c:v:0 libx264 -crf 12 -pix_fmt yuv420p -c:a aac -c:v:1 mjpeg -filter:v:1 trim=end_frame=1 -disposition:v:1 attached_pic",
         ),
         kind("changing.ts", "H264 -c:a aac")
             .and("-vf scale=128:96 H264 -c:a aac")

@@ -3,8 +3,11 @@
 use super::header::Header;
 use gst::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+
+/// Of so many frames at most it is believed that those after them are better: a long group of pictures.
+const MOST_BROKEN: u32 = 250;
 
 /// Whether there is video that nobody decodes.
 pub fn hear_unknown(decoder: &gst::Element) -> Arc<AtomicBool> {
@@ -34,6 +37,24 @@ pub fn begin_at(pad: &gst::Pad, begin: gst::ClockTime) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// Drops the first frames of a stream that a decoder has put together from what is not there, grey with something of the frame, as
+/// where a recording begins in the middle of a group of pictures; and counts them. A stream that goes on like this is as it is.
+pub fn drop_broken(video: &gst::Pad) -> Arc<AtomicU32> {
+    let count = Arc::new(AtomicU32::new(0));
+    let own = Arc::clone(&count);
+    // Before all that looks at the stream's times.
+    let decoded = video.downcast_ref::<gst::GhostPad>().and_then(|ghost| ghost.target());
+    decoded.as_ref().unwrap_or(video).add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let is_broken = info.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED));
+        if !is_broken || own.load(Ordering::SeqCst) >= MOST_BROKEN {
+            return gst::PadProbeReturn::Remove;
+        }
+        own.fetch_add(1, Ordering::SeqCst);
+        gst::PadProbeReturn::Drop
+    });
+    count
 }
 
 /// The number of a stream's track in a Matroska file.

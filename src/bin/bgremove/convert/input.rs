@@ -170,6 +170,12 @@ impl Input {
             true => sounds.first().cloned(),
             false => Some(choose(&sounds, settings.audio_track.as_ref(), "sound track", "--audio-track")?),
         };
+        let broken =
+            lock(&streams).iter().find(|s| s.pad == video).map_or(0, |s| s.broken.load(Ordering::SeqCst));
+        if broken > 0 {
+            left_out
+                .push(format!("what its first {broken} frames are made from is missing: they are left out"));
+        }
         if lock(&streams).iter().any(|s| s.is("text/x-raw") || s.is_subtitle()) {
             left_out.push("its subtitles are left out".into());
         }
@@ -404,6 +410,7 @@ fn hold_streams(
         if let Some(delay) = demux::delay(&delays, pad) {
             demux::take_off(pad, delay);
         }
+        let broken = demux::drop_broken(pad);
         let ended = Arc::new(AtomicBool::new(false));
         let mut trimmer = None;
         let id = track_id(pad);
@@ -423,7 +430,7 @@ fn hold_streams(
                 hand_on_the_end(pad);
             }));
         }
-        lock(&into).push(Stream::new(pad, ended, trimmer));
+        lock(&into).push(Stream::new(pad, ended, trimmer, broken));
     });
     decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
     (streams, complete)
