@@ -72,18 +72,27 @@ fn rewrite_caps(pad: &gst::Pad, other: impl Fn(&gst::Caps) -> Option<gst::Caps> 
     });
 }
 
-/// Gives grey pictures a matrix where nothing says one, as with avdec_ffv1: videoconvert would take their grey for red.
+/// Completes what a decoder says of its colours, where videoconvert would guess wrongly.
 pub fn complete(pad: &gst::Pad) {
     rewrite_caps(pad, |caps| {
-        let info = VideoInfo::from_caps(caps).ok().filter(|i| i.format_info().is_gray())?;
-        let c = info.colorimetry();
-        let is_open = matches!(c.matrix(), VideoColorMatrix::Unknown | VideoColorMatrix::Rgb);
-        let matrix = VideoColorMatrix::Bt601;
-        let whole = VideoColorimetry::new(c.range(), matrix, c.transfer(), c.primaries()).to_string();
+        let info = VideoInfo::from_caps(caps).ok()?;
+        let whole = completed(&info)?.to_string();
         let mut caps = caps.copy();
         caps.get_mut()?.structure_mut(0)?.set("colorimetry", whole);
-        is_open.then_some(caps)
+        Some(caps)
     });
+}
+
+/// Grey pictures without a matrix (avdec_ffv1) get one: their grey would be taken for red. And Y'CbCr whose range nobody says
+/// (avdec_dnxhd of 1.26) has the limited one, as players take it, and not the full one.
+fn completed(info: &VideoInfo) -> Option<VideoColorimetry> {
+    let c = info.colorimetry();
+    let lacks_matrix = info.format_info().is_gray()
+        && matches!(c.matrix(), VideoColorMatrix::Unknown | VideoColorMatrix::Rgb);
+    let lacks_range = info.is_yuv() && c.range() == VideoColorRange::Unknown;
+    let matrix = if lacks_matrix { VideoColorMatrix::Bt601 } else { c.matrix() };
+    let range = if lacks_range { VideoColorRange::Range16_235 } else { c.range() };
+    (lacks_matrix || lacks_range).then(|| VideoColorimetry::new(range, matrix, c.transfer(), c.primaries()))
 }
 
 /// The colorimetry of full-range YUV in limited range; none of what is so already, and of RGB.
@@ -174,6 +183,24 @@ mod tests {
         {
             assert_eq!(tagged(left.clone()), left);
         }
+    }
+
+    #[test]
+    fn what_a_decoder_leaves_open_is_what_players_take() {
+        let after = |format: &str, colorimetry: &str| {
+            gst::init().unwrap();
+            let caps = gst::Caps::builder("video/x-raw")
+                .field("format", format)
+                .field("width", 64)
+                .field("height", 64);
+            let caps = caps.field("colorimetry", colorimetry).build();
+            completed(&VideoInfo::from_caps(&caps).unwrap()).map(|c| c.to_string())
+        };
+        assert_eq!(after("Y42B", "0:3:0:0").as_deref(), Some("2:3:0:0"));
+        assert_eq!(after("Y42B", "1:3:0:0"), None);
+        assert_eq!(after("I420", "bt709"), None);
+        assert_eq!(after("RGB", "0:1:0:0"), None);
+        assert_eq!(after("GRAY8", "1:0:0:0").as_deref(), Some("1:4:0:0"));
     }
 
     #[test]
