@@ -50,6 +50,9 @@ struct Args {
 const PIPEWIRE_CAMERA: &str = "video/x-raw,format=YUY2 ! identity drop-allocation=true ! pipewiresink mode=provide \
      stream-properties=\"props,media.class=Video/Source,media.role=Camera,node.name=bgremove,node.description=bgremove\"";
 
+/// What fails sooner after it has begun fails for good.
+const AGAIN: Duration = Duration::from_millis(500);
+
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
@@ -74,6 +77,15 @@ fn main() -> Result<(), Error> {
         }
         (None, None) => "autovideosink".into(),
     };
+    let end = args.seconds.map(|s| Instant::now() + Duration::from_secs(s));
+    while play(&args, is_clip, &sink, end)? {
+        eprintln!("the last one who looked has left; the camera begins anew");
+    }
+    Ok(())
+}
+
+/// Plays to the end; gives true where the camera has to begin anew.
+fn play(args: &Args, is_clip: bool, sink: &str, end: Option<Instant>) -> Result<bool, Error> {
     let line = format!(
         "{} ! queue max-size-buffers=2 leaky=downstream ! videoconvert ! \
          bgremove name=bg inference-mode=async matte-delay={} ! queue max-size-buffers=2 ! videoconvert ! {sink}",
@@ -91,7 +103,7 @@ fn main() -> Result<(), Error> {
     }
 
     let result = match pipeline.set_state(gst::State::Playing) {
-        Ok(_) => watch(&pipeline, &bgremove, is_clip, args.seconds.map(Duration::from_secs)),
+        Ok(_) => watch(&pipeline, &bgremove, is_clip, end),
         Err(e) => Err(first_error(&pipeline).unwrap_or_else(|| e.into())),
     };
     pipeline.set_state(gst::State::Null)?;
@@ -113,22 +125,26 @@ fn source(name: &str, is_clip: bool) -> Result<String, Error> {
     }
 }
 
-/// Shows what the pipeline says until it ends.
+/// Shows what the pipeline says until it ends; gives true where the sink of PipeWire 1.4 fails since the last program that looked
+/// has left.
 fn watch(
     pipeline: &gst::Pipeline,
     bgremove: &gst::Element,
     is_clip: bool,
-    end: Option<Duration>,
-) -> Result<(), Error> {
+    end: Option<Instant>,
+) -> Result<bool, Error> {
     let bus = pipeline.bus().ok_or("no bus")?;
     let start = Instant::now();
-    let mut told = Instant::now();
+    let mut told = start;
     loop {
-        if end.is_some_and(|e| start.elapsed() >= e) {
-            return Ok(());
+        if end.is_some_and(|e| Instant::now() >= e) {
+            return Ok(false);
         }
         if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
             match message.view() {
+                gst::MessageView::Error(e) if is_pipewire(e.src()) && start.elapsed() > AGAIN => {
+                    return Ok(true);
+                }
                 gst::MessageView::Error(e) => {
                     return Err(
                         format!("{}: {}", e.src().map(|s| s.name()).unwrap_or_default(), e.error()).into()
@@ -144,7 +160,7 @@ fn watch(
                         gst::ClockTime::ZERO,
                     )?;
                 }
-                gst::MessageView::Eos(_) => return Ok(()),
+                gst::MessageView::Eos(_) => return Ok(false),
                 _ => {}
             }
         }
@@ -161,6 +177,11 @@ fn watch(
             );
         }
     }
+}
+
+fn is_pipewire(source: Option<&gst::Object>) -> bool {
+    let element = source.and_then(|s| s.downcast_ref::<gst::Element>()).and_then(|e| e.factory());
+    element.is_some_and(|f| f.name() == "pipewiresink")
 }
 
 fn first_error(pipeline: &gst::Pipeline) -> Option<Error> {
