@@ -126,7 +126,7 @@ test-arm64: build runtime clips ## built for ARM64 and run under qemu: pictures 
 audit: ## licences, sources and, where the advisories can be had, known faults of all crates
 	@tools/cargo_tool.sh deny check licenses bans sources
 	@tools/cargo_tool.sh deny check advisories || \
-		tools/cargo_tool.sh deny check --disable-fetch advisories || \
+		tools/cargo_tool.sh deny --offline check advisories || \
 		echo "SKIPPED: the advisories could not be had"
 
 sheet: build runtime clips models ## the picture of the networks' mattes, docs/networks.png
