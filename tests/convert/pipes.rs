@@ -132,6 +132,18 @@ fn frames_go_out_through_a_pipe() {
 }
 
 #[test]
+fn who_stops_reading_the_result_is_told_of() {
+    let input = clip("pipe.mp4", 1.0, ",scale=160:90", &SILENT_H264);
+    let mut tool = Command::new(env!("CARGO_BIN_EXE_bgremove"));
+    tool.args(["convert", text(&input), "-", "--format", "y4m", "--background", "black"]).args(quick());
+    let mut child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{}", said(&out));
+    assert!(said(&out).contains("has stopped reading") && !said(&out).contains("disk"), "{}", said(&out));
+}
+
+#[test]
 fn what_comes_into_a_watched_folder_is_converted_once() {
     let (inside, out) = (folder("inbox"), folder("inbox-out"));
     let start = || {

@@ -166,6 +166,9 @@ fn said(e: &gst::message::Error) -> String {
         Some(name) if name == "mux" && beside => Some("faststart-file"),
         _ => None,
     };
+    if property.is_some() && name == "fdsink" && words.contains("Broken pipe") {
+        return format!("the program that the result goes to has stopped reading ({words})");
+    }
     if let Some(property) = property {
         let place = source.filter(|s| s.has_property_with_type(property, String::static_type()));
         let place = place.and_then(|s| s.property::<Option<String>>(property)).unwrap_or_default();
