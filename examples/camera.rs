@@ -50,8 +50,8 @@ struct Args {
 const PIPEWIRE_CAMERA: &str = "video/x-raw,format=YUY2 ! identity drop-allocation=true ! pipewiresink mode=provide \
      stream-properties=\"props,media.class=Video/Source,media.role=Camera,node.name=bgremove,node.description=bgremove\"";
 
-/// What fails sooner after it has begun fails for good.
-const AGAIN: Duration = Duration::from_millis(500);
+/// What that sink of PipeWire 1.4 says when the last program that looked has left.
+const LEFT: &str = "all buffers have been removed";
 
 type Error = Box<dyn std::error::Error>;
 
@@ -134,17 +134,14 @@ fn watch(
     end: Option<Instant>,
 ) -> Result<bool, Error> {
     let bus = pipeline.bus().ok_or("no bus")?;
-    let start = Instant::now();
-    let mut told = start;
+    let mut told = Instant::now();
     loop {
         if end.is_some_and(|e| Instant::now() >= e) {
             return Ok(false);
         }
         if let Some(message) = bus.timed_pop(gst::ClockTime::from_mseconds(100)) {
             match message.view() {
-                gst::MessageView::Error(e) if is_pipewire(e.src()) && start.elapsed() > AGAIN => {
-                    return Ok(true);
-                }
+                gst::MessageView::Error(e) if e.error().message() == LEFT => return Ok(true),
                 gst::MessageView::Error(e) => {
                     return Err(
                         format!("{}: {}", e.src().map(|s| s.name()).unwrap_or_default(), e.error()).into()
@@ -177,11 +174,6 @@ fn watch(
             );
         }
     }
-}
-
-fn is_pipewire(source: Option<&gst::Object>) -> bool {
-    let element = source.and_then(|s| s.downcast_ref::<gst::Element>()).and_then(|e| e.factory());
-    element.is_some_and(|f| f.name() == "pipewiresink")
 }
 
 fn first_error(pipeline: &gst::Pipeline) -> Option<Error> {

@@ -84,6 +84,8 @@ pub struct Flow {
     spacing: Option<Duration>,
     /// No mask has come since an inference failed.
     pub failing: bool,
+    /// Frames that begin scenes and are still queued: how many runs the mask of each takes, and since when.
+    primed: Vec<(u64, u32, Instant)>,
     /// The first frames of a scene, whose jobs wait for each other (see [`Flow::prime`]).
     priming: Vec<Job>,
     /// In sync mode, when the wait for the last mask ended: the network has been free for the next frame since then.
@@ -105,6 +107,7 @@ impl Default for Flow {
             time: None,
             spacing: None,
             failing: false,
+            primed: Vec::new(),
             priming: Vec::new(),
             network_free: None,
         }
@@ -268,16 +271,24 @@ impl Flow {
     }
 
     /// Submits the jobs that were kept back, if the first of them is frame `due` or one before it: that one is shown the
-    /// next ones first. How many runs it takes.
-    pub fn submit_primed(&mut self, worker: &Worker, due: u64) -> Option<u32> {
-        self.priming.first().filter(|job| job.number <= due)?;
+    /// next ones first.
+    pub fn submit_primed(&mut self, worker: &Worker, due: u64) {
+        if self.priming.first().is_none_or(|job| job.number > due) {
+            return;
+        }
         let mut jobs = std::mem::take(&mut self.priming);
-        let (first, later) = jobs.split_first_mut()?;
+        let Some((first, later)) = jobs.split_first_mut() else { return };
         first.ahead = later.iter().take(MOST_AHEAD).map(|job| job.buffer.clone()).collect();
-        // There and back.
-        let runs = 1 + 2 * first.ahead.len() as u32;
+        // Its first sight is two runs; then there and back.
+        self.primed.push((first.number, 2 + 2 * first.ahead.len() as u32, Instant::now()));
         jobs.into_iter().for_each(|job| worker.submit(job, false));
-        Some(runs)
+    }
+
+    /// How many runs a frame's mask takes, if it is not one, and since when; it leaves the queue.
+    pub fn take_primed(&mut self, number: u64) -> Option<(u32, Instant)> {
+        let primed = self.primed.iter().find(|(n, ..)| *n == number).map(|(_, runs, since)| (*runs, *since));
+        self.primed.retain(|(n, ..)| *n > number);
+        primed
     }
 
     /// How many frames are queued.

@@ -139,7 +139,8 @@ impl BgRemove {
         if worker.is_interrupted() {
             return Err(gst::FlowError::Flushing);
         }
-        let released = state.flow.submit_primed(&worker, number).map(|runs| (runs, Instant::now()));
+        state.flow.submit_primed(&worker, number);
+        let primed = state.flow.take_primed(number);
         // The network is at work meanwhile.
         let prepare_time = match self.prepare_frame(state, &input, &settings) {
             Ok(prepare_time) => prepare_time,
@@ -155,7 +156,7 @@ impl BgRemove {
             Some(requested) => {
                 // The time that the frame before it took does not count.
                 let begin = state.flow.network_free.map_or(requested, |free| requested.max(free));
-                let (runs, begin) = released.unwrap_or((1, begin));
+                let (runs, begin) = primed.map_or((1, begin), |(runs, since)| (runs, begin.max(since)));
                 let failure = self.wait_for_mask(&worker, number, (begin, runs), &settings)?;
                 state.flow.network_free = Some(Instant::now());
                 failure

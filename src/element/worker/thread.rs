@@ -161,9 +161,8 @@ impl Shared {
     }
 }
 
-/// What a network that remembers is shown before a frame that begins a scene: the frame and those after it, forwards and
-/// back. Back from the last one alone would be as bad as the network's first sight of that: where it is bad, it stays so
-/// for a dozen frames.
+/// What a network that remembers is shown before a frame that begins a scene: the frame and those after it, forwards and back. It
+/// sees worst what it sees first, and remembers it: begun at the last of them, its mistakes there lasted into the scene.
 fn rehearsal(job: &Job) -> impl Iterator<Item = &gst::Buffer> {
     let back = job.ahead.iter().rev().skip(1);
     job.ahead.first().map(|_| &job.buffer).into_iter().chain(&job.ahead).chain(back)

@@ -66,7 +66,7 @@ pub fn rows() -> Vec<Kind> {
         kind("open-gop-cut.ts", "H264 -g 12 -x264-params open-gop=1:keyint=12:bframes=3:b-adapt=0 -c:a aac")
             .then("whole.ts", "-ss 0.9 -i IN -c copy")
             // GStreamer 1.26 with ffmpeg 7 loses the group's first picture.
-            .told("all", "frames are made from is missing")
+            .told("all", "made from frames that are missing")
             .moved(),
         kind("cut.mp4", "H264 -g 50 -c:a aac").then("whole.mp4", "-ss 0.6 -i IN -c copy").part(0.6, 2.0),
         kind("offset.mkv", "H264 -c:a aac").then("whole.mkv", "-itsoffset 3 -i IN -c copy").moved(),

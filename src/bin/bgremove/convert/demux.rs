@@ -3,11 +3,8 @@
 use super::header::Header;
 use gst::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Of so many frames at most it is believed that those after them are better: a long group of pictures.
-const MOST_BROKEN: u32 = 250;
 
 /// Whether there is video that nobody decodes.
 pub fn hear_unknown(decoder: &gst::Element) -> Arc<AtomicBool> {
@@ -39,30 +36,12 @@ pub fn begin_at(pad: &gst::Pad, begin: gst::ClockTime) {
     });
 }
 
-/// Drops the first frames of a stream that a decoder has put together from what is not there, grey with something of the frame, as
-/// where a recording begins in the middle of a group of pictures; and counts them. A stream that goes on like this is as it is.
-pub fn drop_broken(video: &gst::Pad) -> Arc<AtomicU32> {
-    let count = Arc::new(AtomicU32::new(0));
-    let own = Arc::clone(&count);
-    // Before all that looks at the stream's times.
-    let decoded = video.downcast_ref::<gst::GhostPad>().and_then(|ghost| ghost.target());
-    decoded.as_ref().unwrap_or(video).add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let is_broken = info.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED));
-        if !is_broken || own.load(Ordering::SeqCst) >= MOST_BROKEN {
-            return gst::PadProbeReturn::Remove;
-        }
-        own.fetch_add(1, Ordering::SeqCst);
-        gst::PadProbeReturn::Drop
-    });
-    count
-}
-
 /// The number of a stream's track in a Matroska file.
 fn track_number(pad: &gst::Pad) -> Option<u64> {
     pad.stream_id()?.rsplit('/').next()?.split(':').next()?.parse().ok()
 }
 
-/// What a Matroska file's encoder put before the sound of a stream, which matroskademux takes off only of Opus.
+/// What the encoder of a Matroska file put before the sound of a stream, which matroskademux takes off only where it is Opus.
 pub fn delay(delays: &[(u64, Duration)], sound: &gst::Pad) -> Option<Duration> {
     let number = track_number(sound)?;
     delays.iter().find(|(n, _)| *n == number).map(|(_, delay)| *delay)
@@ -82,8 +61,13 @@ pub fn take_off(sound: &gst::Pad, delay: Duration) {
         };
         let Some(pts) = buffer.pts() else { return gst::PadProbeReturn::Ok };
         let begin = delay + start.unwrap_or_default();
+        let length = |samples: usize| {
+            gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(format.rate().max(1)))
+        };
+        // Of samples that lie plane by plane and were cut off before, only the meta knows how many are left.
+        let samples = buffer.meta::<gst_audio::AudioMeta>().map(|m| m.samples());
+        let samples = samples.unwrap_or(buffer.size() / format.bpf().max(1) as usize);
         let early = begin.saturating_sub(pts);
-        let samples = buffer.size() / format.bpf().max(1) as usize;
         let skip =
             early.nseconds().mul_div_round(u64::from(format.rate()), gst::ClockTime::SECOND.nseconds());
         let Some(skip) = skip.and_then(|n| usize::try_from(n).ok()).filter(|n| *n < samples) else {
@@ -92,6 +76,7 @@ pub fn take_off(sound: &gst::Pad, delay: Duration) {
         if skip > 0 {
             let whole = std::mem::replace(buffer, gst::Buffer::new());
             *buffer = gst_audio::audio_buffer_truncate(whole, format.bpf(), skip, None);
+            buffer.make_mut().set_duration(length(samples - skip));
         }
         buffer.make_mut().set_pts(pts.max(begin) - delay);
         gst::PadProbeReturn::Ok
@@ -109,5 +94,69 @@ pub fn turn(header: &Header, video: &gst::Pad) -> Option<(&'static str, bool)> {
         90 | -270 => Some(("90l", true)),
         180 | -180 => Some(("180", false)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gstbgremove::sync::lock;
+    use std::sync::Mutex;
+
+    const MS: gst::ClockTime = gst::ClockTime::MSECOND;
+
+    /// Time, length and samples of sound of 1 kHz behind `take_off`, that comes in pieces of 100 ms from `first` on.
+    fn left(delay: u64, begin: u64, first: u64, valid: Option<usize>) -> Vec<(u64, Option<u64>, usize)> {
+        gst::init().unwrap();
+        let source = gst::Pad::new(gst::PadDirection::Src);
+        let ghost = gst::GhostPad::with_target(&source).unwrap();
+        let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
+        let own = std::sync::Arc::clone(&heard);
+        let sink = gst::Pad::builder(gst::PadDirection::Sink)
+            .chain_function(move |_, _, buffer| {
+                let samples =
+                    buffer.meta::<gst_audio::AudioMeta>().map_or(buffer.size() / 2, |m| m.samples());
+                let ms = |t: gst::ClockTime| t.mseconds();
+                lock(&own).push((ms(buffer.pts().unwrap()), buffer.duration().map(ms), samples));
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        take_off(ghost.upcast_ref(), Duration::from_millis(delay));
+        sink.set_active(true).unwrap();
+        ghost.set_active(true).unwrap();
+        source.set_active(true).unwrap();
+        ghost.link(&sink).unwrap();
+        let mut segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        segment.set_start(begin * MS);
+        let info = gst_audio::AudioInfo::builder(gst_audio::AudioFormat::S16le, 1000, 1).build().unwrap();
+        source.push_event(gst::event::StreamStart::new("sound"));
+        source.push_event(gst::event::Caps::new(&info.to_caps().unwrap()));
+        source.push_event(gst::event::Segment::new(&segment));
+        for n in 0..3 {
+            let mut buffer = gst::Buffer::with_size(200).unwrap();
+            let whole = buffer.get_mut().unwrap();
+            whole.set_pts((first + 100 * n) * MS);
+            whole.set_duration(valid.map_or(100, |n| n as u64) * MS);
+            if let Some(valid) = valid {
+                gst_audio::AudioMeta::add(whole, &info, valid, &[]).unwrap();
+            }
+            source.push(buffer).unwrap();
+        }
+        std::mem::take(&mut *lock(&heard))
+    }
+
+    #[test]
+    fn what_an_encoder_put_before_is_taken_off_and_the_rest_comes_earlier() {
+        assert_eq!(left(30, 0, 0, None), [(0, Some(70), 70), (70, Some(100), 100), (170, Some(100), 100)]);
+        // More than a piece of it, and a whole one.
+        assert_eq!(left(130, 0, 0, None), [(0, Some(70), 70), (70, Some(100), 100)]);
+        assert_eq!(left(100, 0, 0, None), [(0, Some(100), 100), (100, Some(100), 100)]);
+        // Behind a place that was gone to, where the first piece begins before it.
+        assert_eq!(left(30, 500, 480, None)[..2], [(500, Some(50), 50), (550, Some(100), 100)]);
+        // Sound that begins later.
+        assert_eq!(left(30, 0, 400, None)[0], (370, Some(100), 100));
+        // Pieces of which only so much is valid.
+        assert_eq!(left(30, 0, 0, Some(20))[0], (70, Some(20), 20));
+        assert_eq!(left(30, 0, 0, Some(40))[0], (0, Some(10), 10));
     }
 }

@@ -170,12 +170,6 @@ impl Input {
             true => sounds.first().cloned(),
             false => Some(choose(&sounds, settings.audio_track.as_ref(), "sound track", "--audio-track")?),
         };
-        let broken =
-            lock(&streams).iter().find(|s| s.pad == video).map_or(0, |s| s.broken.load(Ordering::SeqCst));
-        if broken > 0 {
-            left_out
-                .push(format!("what its first {broken} frames are made from is missing: they are left out"));
-        }
         if lock(&streams).iter().any(|s| s.is("text/x-raw") || s.is_subtitle()) {
             left_out.push("its subtitles are left out".into());
         }
@@ -237,7 +231,7 @@ impl Input {
 
     /// Goes to a moment, and ends at another; whether that is where it is then. What has no index has to be decoded from
     /// its beginning.
-    pub fn seek(&mut self, range: Range, watchdog: &Watchdog) -> Result<bool, Fault> {
+    pub fn seek(&mut self, range: Range, keeps_sound: bool, watchdog: &Watchdog) -> Result<bool, Fault> {
         let start = range.start;
         if let Some(length) = self.duration.filter(|d| *d <= start && self.is_contained()) {
             let end = length.nseconds() as f64 / 1e9;
@@ -251,9 +245,9 @@ impl Input {
         if !self.header.indexed || self.header.has_hidden_parts() {
             return Ok(false);
         }
-        // Its end would be missing: what belongs before the end of the part lies behind it in the file.
+        // The sound's end would be missing: what belongs before the end of the part lies behind it in the file.
         let is_late = |sound| demux::delay(&self.header.delays, sound).is_some();
-        if range.stop.is_some() && self.audio.as_ref().is_some_and(is_late) {
+        if keeps_sound && range.stop.is_some() && self.audio.as_ref().is_some_and(is_late) {
             return Ok(false);
         }
         self.sought = true;
@@ -410,7 +404,6 @@ fn hold_streams(
         if let Some(delay) = demux::delay(&delays, pad) {
             demux::take_off(pad, delay);
         }
-        let broken = demux::drop_broken(pad);
         let ended = Arc::new(AtomicBool::new(false));
         let mut trimmer = None;
         let id = track_id(pad);
@@ -430,7 +423,7 @@ fn hold_streams(
                 hand_on_the_end(pad);
             }));
         }
-        lock(&into).push(Stream::new(pad, ended, trimmer, broken));
+        lock(&into).push(Stream::new(pad, ended, trimmer));
     });
     decoder.connect_no_more_pads(move |_| seen.store(true, Ordering::SeqCst));
     (streams, complete)

@@ -198,7 +198,7 @@ impl Conversion<'_, '_> {
             self.note(&format!("its sound is left out: {} holds none", settings.format.name()));
         }
         if let Some(range) = range.filter(|_| at_once.is_none()) {
-            input = self.go_to(range, input, uneven)?;
+            input = self.go_to(range, input, uneven, plan.sound())?;
             // Its sound may be over by then.
             plan = Plan::new(settings, &input.facts).map_err(Fault::settings)?;
             self.record.planned(&plan);
@@ -242,8 +242,8 @@ impl Conversion<'_, '_> {
     }
 
     /// Brings an input to a part of it: by a seek, or by opening it anew where a seek would not be exact.
-    fn go_to(&self, range: Range, mut input: Input, uneven: bool) -> Result<Input, Fault> {
-        if input.seek(range, self.watchdog)? {
+    fn go_to(&self, range: Range, mut input: Input, uneven: bool, sound: bool) -> Result<Input, Fault> {
+        if input.seek(range, sound, self.watchdog)? {
             return Ok(input);
         }
         drop(input);
@@ -404,6 +404,12 @@ impl Conversion<'_, '_> {
             return Err(Fault::damaged("not a single frame came out of it"));
         }
         let (span, rate, delivered) = (played.span, played.rate, &played.delivered);
+        if delivered.broken > 0 {
+            self.note(&format!(
+                "{} of its frames are damaged, or made from frames that are missing, says the decoder",
+                delivered.broken
+            ));
+        }
         played.expected.look(&self.task.input, span, delivered, rate, self.watchdog)?;
         // Of a part, frames that warm up are not encoded.
         let thinned = self.settings.fps.is_some() || played.slice.is_some();

@@ -21,6 +21,8 @@ pub struct EncoderCounters {
     /// Frames that were decoded, and the end of the last one.
     pub decoded: AtomicU64,
     pub decoded_until: AtomicU64,
+    /// Of them, those that the decoder holds for damaged.
+    pub broken: AtomicU64,
     /// Frames that came out of the encoder, where each frame is one there.
     pub written: AtomicU64,
     pub counts: AtomicBool,
@@ -38,6 +40,7 @@ impl EncoderCounters {
         Delivered {
             frames: get(&self.decoded),
             video: seconds(&self.decoded_until),
+            broken: get(&self.broken),
             sound: sound.then(|| seconds(&self.sound_until)),
             encoded: get(&self.frames),
             written: self.counts.load(Ordering::Relaxed).then(|| get(&self.written)),
@@ -132,6 +135,15 @@ pub fn count_frames(
         own.decoded.fetch_add(1, Ordering::Relaxed);
         own.decoded_until.fetch_max(end.nseconds(), Ordering::Relaxed);
     });
+    let own = Arc::clone(counters);
+    pad("video", "sink").ok_or_else(|| missing("video"))?.add_probe(
+        gst::PadProbeType::BUFFER,
+        move |_, info| {
+            let is_broken = info.buffer().is_some_and(|b| b.flags().contains(gst::BufferFlags::CORRUPTED));
+            own.broken.fetch_add(u64::from(is_broken), Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        },
+    );
     if plan.sound() {
         let own = Arc::clone(counters);
         ends(&pad("audio", "sink").ok_or_else(|| missing("audio"))?, gst::ClockTime::ZERO, move |end| {

@@ -49,6 +49,8 @@ pub struct Delivered {
     /// Frames that were decoded, and when the last one ends.
     pub frames: u64,
     pub video: f64,
+    /// Of them, those that the decoder holds for damaged.
+    pub broken: u64,
     /// When the sound ends, where there is to be some.
     pub sound: Option<f64>,
     /// Frames that the encoder was given, and that it gave where frames stay frames.
@@ -284,7 +286,7 @@ mod tests {
 
     fn delivered(video: f64, sound: Option<f64>) -> Delivered {
         let frames = (video * 30.0).round() as u64;
-        Delivered { frames, video, sound, encoded: frames, written: Some(frames) }
+        Delivered { frames, video, broken: 0, sound, encoded: frames, written: Some(frames) }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::convert::trim::Trimmer;
 use gst::prelude::*;
 use gstbgremove::sync::lock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A decoded stream that is held at its first frame.
@@ -17,8 +17,6 @@ pub struct Stream {
     pub probes: Vec<gst::PadProbeId>,
     pub held: Arc<AtomicBool>,
     pub ended: Arc<AtomicBool>,
-    /// How many frames before the first one could not be decoded.
-    pub broken: Arc<AtomicU32>,
 }
 
 /// Ends a stream for what is linked to it, though it goes on.
@@ -47,12 +45,7 @@ pub fn hand_on_the_end(pad: &gst::Pad) {
 
 impl Stream {
     /// `trim` says which frames are taken.
-    pub fn new(
-        pad: &gst::Pad,
-        ended: Arc<AtomicBool>,
-        trim: Option<Arc<Trimmer>>,
-        broken: Arc<AtomicU32>,
-    ) -> Self {
+    pub fn new(pad: &gst::Pad, ended: Arc<AtomicBool>, trim: Option<Arc<Trimmer>>) -> Self {
         let held = Arc::new(AtomicBool::new(false));
         let (hold, end) = (Arc::clone(&held), Arc::clone(&ended));
         let first = Arc::new(Mutex::new(None));
@@ -92,7 +85,6 @@ impl Stream {
             probes: probes.into_iter().flatten().collect(),
             held,
             ended,
-            broken,
         }
     }
 
