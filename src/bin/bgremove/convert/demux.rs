@@ -110,8 +110,8 @@ mod tests {
         gst::init().unwrap();
         let source = gst::Pad::new(gst::PadDirection::Src);
         let ghost = gst::GhostPad::with_target(&source).unwrap();
-        let heard = std::sync::Arc::new(Mutex::new(Vec::new()));
-        let own = std::sync::Arc::clone(&heard);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let own = Arc::clone(&heard);
         let sink = gst::Pad::builder(gst::PadDirection::Sink)
             .chain_function(move |_, _, buffer| {
                 let samples =

@@ -73,8 +73,9 @@ fn lasting(pad: &gst::Pad) {
     });
 }
 
-/// h264parse takes the lengths of frames from the rate alone, and without one they have none, or a nanosecond. mp4mux counts from each to the next,
-/// so that a frame that stays the only one would be seen for no time: the first keeps the length that it came with.
+/// h264parse takes the lengths of frames from the rate alone, and without one they have none, or a nanosecond. mp4mux counts
+/// from each to the next, so that a frame that stays the only one would be seen for no time: the first keeps the length that
+/// it came with.
 pub fn keep_first_length(output_bin: &gst::Bin) {
     let elements = output_bin.iterate_recurse().into_iter().map_while(Result::ok);
     for parser in elements.filter(|e| e.factory().is_some_and(|f| f.name() == "h264parse")) {
