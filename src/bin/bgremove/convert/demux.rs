@@ -1,6 +1,7 @@
 //! What demuxers of GStreamer 1.22 tell wrongly, or not at all, of the streams that they find.
 
 use super::header::Header;
+use super::trim::samples;
 use gst::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,9 +65,7 @@ pub fn take_off(sound: &gst::Pad, delay: Duration) {
         let length = |samples: usize| {
             gst::ClockTime::SECOND.mul_div_round(samples as u64, u64::from(format.rate().max(1)))
         };
-        // Of samples that lie plane by plane and were cut off before, only the meta knows how many are left.
-        let samples = buffer.meta::<gst_audio::AudioMeta>().map(|m| m.samples());
-        let samples = samples.unwrap_or(buffer.size() / format.bpf().max(1) as usize);
+        let samples = samples(buffer, &format);
         let early = begin.saturating_sub(pts);
         let skip =
             early.nseconds().mul_div_round(u64::from(format.rate()), gst::ClockTime::SECOND.nseconds());

@@ -202,6 +202,13 @@ struct State {
     late: Option<i64>,
 }
 
+/// How many samples of sound a buffer holds, of each channel. Where they lie plane by plane and some were cut off before, only the
+/// meta knows how many are left.
+pub fn samples(buffer: &gst::BufferRef, info: &gst_audio::AudioInfo) -> usize {
+    let valid = buffer.meta::<gst_audio::AudioMeta>().map(|m| m.samples());
+    valid.unwrap_or(buffer.size() / info.bpf().max(1) as usize)
+}
+
 /// Running time, which may lie before the segment.
 fn running(segment: &gst::FormattedSegment<gst::ClockTime>, pts: gst::ClockTime) -> Option<i64> {
     match segment.to_running_time_full(pts)? {
@@ -284,8 +291,7 @@ impl State {
             && (skipped > 0 || rest < length)
         {
             let samples = |nanos: i64| (nanos as f64 * f64::from(info.rate()) / SECOND).round() as usize;
-            let all = buffer.meta::<gst_audio::AudioMeta>().map(|m| m.samples());
-            let all = all.unwrap_or(buffer.size() / info.bpf() as usize);
+            let all = self::samples(buffer, info);
             // One is the least, since nothing is no buffer.
             let skip = samples(skipped.max(0)).min(all.saturating_sub(1));
             let take = samples(rest).clamp(1, all.saturating_sub(skip).max(1));
