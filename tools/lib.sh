@@ -150,3 +150,23 @@ on_colour() {
     printf '%s' ";[$1:v]format=rgba,split=3[a$1][f$1][g$1];[a$1]alphaextract,${3}[m$1]" \
         ";[g$1]format=rgb24,drawbox=color=$2:t=fill[b$1];[b$1][f$1]overlay=format=rgb,${3}[c$1]"
 }
+
+# stack_rows N WIDTH SIZE NAME LABEL...: the rows $work/row-0.png to $work/row-(N-1).png, one under the other, as docs/NAME; above
+# each of their columns, WIDTH wide, its label in letters of SIZE.
+stack_rows() {
+    local n=$1 width=$2 size=$3 name=$4 k x=0 rows=() stack="" labels="" label
+    shift 4
+    for ((k = 0; k < n; k++)); do
+        rows+=(-i "$work/row-$k.png")
+        stack+="[$k]"
+    done
+    for label; do
+        labels+=",drawtext=font=DejaVu Sans:text='$label':fontsize=$size:fontcolor=white:x=$((x + width / 2))-tw/2:y=8"
+        x=$((x + width))
+    done
+    ffmpeg -nostdin -v error "${rows[@]}" -filter_complex "${stack}vstack=$n,pad=iw:ih+36:0:36:0x202020$labels" \
+        -frames:v 1 -compression_level 100 -pred mixed -y "$work/sheet.png"
+    mkdir -p docs
+    mv -f "$work/sheet.png" "docs/$name"
+    say "wrote docs/$name"
+}

@@ -16,7 +16,7 @@ columns=("input" "mask, stretched" "matte, refined" "stretched, on a colour" "re
 # sheet NAME FRAMES CROP ROW...: CROP is W:H:X:Y in the frame's own pixels, a ROW a network, or a network and a
 # property with which to refine.
 sheet() {
-    local name=$1 frames=$2 row how graph rows=() stack="" n=0 x=0 labels="" width label
+    local name=$1 frames=$2 row how graph n=0 width
     local cell="crop=$3,scale=2*iw:2*ih:flags=neighbor,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
     local tag="drawtext=font=DejaVu Sans:fontsize=18:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
     width=$((2 * ${3%%:*} + 8))
@@ -32,19 +32,9 @@ sheet() {
         done
         ffmpeg -nostdin -v error -i "$work/$name-$frames.png" -i "$work/stretched.png" -i "$work/refined.png" \
             -filter_complex "$graph;[i][m1][m2][c1][c2]hstack=5" -frames:v 1 -y "$work/row-$n.png"
-        rows+=(-i "$work/row-$n.png")
-        stack+="[$n]"
         n=$((n + 1))
     done
-    for label in "${columns[@]}"; do
-        labels+=",drawtext=font=DejaVu Sans:text='$label':fontsize=20:fontcolor=white:x=$((x + width / 2))-tw/2:y=8"
-        x=$((x + width))
-    done
-    ffmpeg -nostdin -v error "${rows[@]}" -filter_complex \
-        "${stack}vstack=$n,pad=iw:ih+36:0:36:0x202020$labels" -frames:v 1 -compression_level 100 -pred mixed -y "$work/sheet.png"
-    mkdir -p docs
-    mv -f "$work/sheet.png" "docs/edges-$name.png"
-    say "wrote docs/edges-$name.png"
+    stack_rows "$n" "$width" 20 "edges-$name.png" "${columns[@]}"
 }
 
 # still NAME PICTURE: some frames of it, since `human` gets better over the first few.

@@ -11,7 +11,7 @@ ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf scale=612:1080 -fps_mode
 cell="crop=520:540:40:200,scale=iw/2:-1,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
 tag="drawtext=font=DejaVu Sans:fontsize=14:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
 columns=("input" "remember-background=false" "remember-background=true")
-rows=() stack="" n=0
+n=0
 
 # row MODEL FRAME: chosen on the input, but for light's last, where it is worst.
 row() {
@@ -25,8 +25,6 @@ row() {
     done
     ffmpeg -nostdin -v error -i "$work/room-$2.png" -i "$work/false.png" -i "$work/true.png" \
         -filter_complex "$graph;[m1]nullsink;[m2]nullsink;[i][c1][c2]hstack=3" -frames:v 1 -y "$work/row-$n.png"
-    rows+=(-i "$work/row-$n.png")
-    stack+="[$n]"
     n=$((n + 1))
 }
 row light 50
@@ -34,12 +32,4 @@ row light 70
 row light 95
 row human 70
 
-width=268 x=0 labels=""
-for label in "${columns[@]}"; do
-    labels+=",drawtext=font=DejaVu Sans:text='$label':fontsize=14:fontcolor=white:x=$((x + width / 2))-tw/2:y=8"
-    x=$((x + width))
-done
-ffmpeg -nostdin -v error "${rows[@]}" -filter_complex "${stack}vstack=$n,pad=iw:ih+36:0:36:0x202020$labels" \
-    -frames:v 1 -compression_level 100 -pred mixed -y "$work/sheet.png"
-mv -f "$work/sheet.png" docs/scene.png
-say "wrote docs/scene.png"
+stack_rows "$n" 268 14 scene.png "${columns[@]}"
