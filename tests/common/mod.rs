@@ -4,15 +4,19 @@
 
 pub mod onnx;
 pub mod record;
+pub mod signal;
 pub mod skip;
 
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gst_video::{VideoFormat, VideoFrame, VideoInfo};
 use gstbgremove::frame::{Component, Format};
+use image::imageops::FilterType;
+use image::{DynamicImage, RgbaImage};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::{Duration, Instant};
 
 pub const SINK_FORMATS: [VideoFormat; 16] = [
@@ -129,9 +133,7 @@ pub fn portrait(info: &VideoInfo, n: u64) -> gst::Buffer {
 
 /// The same, so many pixels further to the left; what comes in on the right is what was on the left.
 pub fn portrait_at(info: &VideoInfo, n: u64, shift: u32) -> gst::Buffer {
-    let rgb = image::open(clip("astronaut.png")).unwrap();
-    let mut rgb =
-        rgb.resize_exact(info.width(), info.height(), image::imageops::FilterType::Triangle).into_rgba8();
+    let mut rgb = RgbaImage::clone(&portrait_of(info.width(), info.height()));
     for row in rgb.chunks_exact_mut(4 * info.width() as usize) {
         row.rotate_left(4 * shift as usize);
     }
@@ -148,6 +150,16 @@ pub fn portrait_at(info: &VideoInfo, n: u64, shift: u32) -> gst::Buffer {
     let mut target = VideoFrame::from_buffer_writable(out, info).unwrap();
     gst_video::VideoConverter::new(&from, info, None).unwrap().frame(&source, &mut target);
     target.into_buffer()
+}
+
+/// The portrait in a size: read and scaled once, since streams show it again and again.
+fn portrait_of(width: u32, height: u32) -> Arc<RgbaImage> {
+    type Scaled = HashMap<(u32, u32), Arc<RgbaImage>>;
+    static WHOLE: LazyLock<DynamicImage> = LazyLock::new(|| image::open(clip("astronaut.png")).unwrap());
+    static SCALED: LazyLock<Mutex<Scaled>> = LazyLock::new(Mutex::default);
+    let mut scaled = SCALED.lock().unwrap_or_else(|e| e.into_inner());
+    let make = || WHOLE.resize_exact(width, height, FilterType::Triangle).into_rgba8().into();
+    Arc::clone(scaled.entry((width, height)).or_insert_with(make))
 }
 
 fn stamp(buffer: &mut gst::BufferRef, n: u64) {

@@ -1,5 +1,11 @@
 //! Clips to convert, and foreign eyes for what comes out: ffmpeg, ffprobe and the image crate.
 
+// Several programs have this file as a module of theirs.
+#[path = "../common/signal.rs"]
+pub mod signal;
+
+#[allow(unused_imports, reason = "shared by several test binaries")]
+pub use signal::psnr;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -311,14 +317,39 @@ pub fn decoder(codec: &str) -> &'static [&'static str] {
 
 /// The frames of a file, every one once, as they are seen.
 pub fn frames(path: &Path) -> Vec<Frame> {
-    let width: usize = probe(path, "v:0", "width").lines().next().unwrap().parse().unwrap();
-    let height: usize = probe(path, "v:0", "height").lines().next().unwrap().parse().unwrap();
+    // What Matroska calls its codecs: ffprobe would say the same, and a start of it takes as long as to decode.
+    let file = std::fs::read(path).unwrap();
+    let has = |name: &[u8]| file.windows(name.len()).take(1 << 16).any(|w| w == name);
+    let codec = if has(b"V_VP9") {
+        "vp9"
+    } else if has(b"V_VP8") {
+        "vp8"
+    } else {
+        ""
+    };
     let mut arguments = vec!["-v", "error"];
-    arguments.extend(decoder(&probe(path, "v:0", "codec_name")));
-    arguments.extend(["-i", text(path), "-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgba", "-"]);
-    let bytes = tool("ffmpeg", &arguments);
-    assert_eq!(bytes.len() % (width * height * 4), 0);
-    bytes.chunks_exact(width * height * 4).map(<[u8]>::to_vec).collect()
+    arguments.extend(decoder(codec));
+    arguments.extend(["-i", text(path), "-vsync", "passthrough", "-f", "image2pipe", "-c:v", "pam"]);
+    arguments.extend(["-pix_fmt", "rgba", "-"]);
+    let frames = netpbm(&tool("ffmpeg", &arguments));
+    assert!(frames.windows(2).all(|f| f[0].0 == f[1].0), "{}: of several sizes", path.display());
+    frames.into_iter().map(|(_, frame)| frame).collect()
+}
+
+/// Width and height, and the pixels, of each of the pictures that ffmpeg's encoder `pam` makes of R, G, B and A: whatever turns
+/// the frames, their size stands before them.
+pub fn netpbm(mut bytes: &[u8]) -> Vec<((usize, usize), Frame)> {
+    let mut out = Vec::new();
+    while let Some(end) = bytes.windows(7).position(|w| w == b"ENDHDR\n") {
+        let (head, rest) = bytes.split_at(end + 7);
+        let head = std::str::from_utf8(head).unwrap();
+        let number = |name| head.lines().find_map(|l| l.strip_prefix(name)?.parse::<usize>().ok()).unwrap();
+        let size = (number("WIDTH "), number("HEIGHT "));
+        let (frame, rest) = rest.split_at(size.0 * size.1 * 4);
+        out.push((size, frame.to_vec()));
+        bytes = rest;
+    }
+    out
 }
 
 /// A sum of each frame as it is stored, whatever its colours mean.
@@ -351,18 +382,6 @@ pub fn pictures(folder: &Path) -> Vec<Frame> {
         assert_eq!(name.file_name().unwrap().to_str().unwrap(), format!("frame-{:05}.png", n + 1));
     }
     names.iter().map(|n| image::open(n).unwrap().into_rgba8().into_raw()).collect()
-}
-
-/// Peak signal to noise ratio in decibels.
-pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    // Whole numbers, which the compiler makes vectors of.
-    let squares = a
-        .chunks(1 << 16)
-        .zip(b.chunks(1 << 16))
-        .map(|(a, b)| u64::from(a.iter().zip(b).map(|(a, b)| u32::from(a.abs_diff(*b)).pow(2)).sum::<u32>()));
-    let mean = squares.sum::<u64>() as f64 / a.len() as f64;
-    if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
 }
 
 /// Seconds at which a file's beeps begin. It is asked once of each file: many are held against one source.
@@ -398,16 +417,7 @@ fn heard(path: &Path) -> Vec<f64> {
             "-",
         ],
     );
-    let mut out: Vec<f64> = Vec::new();
-    for (n, sample) in bytes.as_chunks::<2>().0.iter().enumerate() {
-        let time = n as f64 / 48_000.0;
-        if i16::from_le_bytes(*sample).unsigned_abs() > 6_000
-            && out.last().is_none_or(|last| time - last > 0.5)
-        {
-            out.push(time);
-        }
-    }
-    out
+    signal::onsets(bytes.as_chunks::<2>().0.iter().map(|sample| i16::from_le_bytes(*sample)))
 }
 
 /// Compares beeps with those of a source, `shift` seconds earlier.

@@ -1,6 +1,7 @@
 //! What is in a file, as ffmpeg and ffprobe see it; animated WebP, which ffmpeg cannot read, as libwebp does.
 
-use crate::media::{decoder, figure, pictures, probe, text, times_if_said, tool};
+use crate::media::signal::onsets;
+use crate::media::{decoder, figure, netpbm, pictures, probe, text, times_if_said, tool};
 use crate::source::{BEHIND, BITS, HOLE, PLAIN, bit};
 use std::path::Path;
 
@@ -54,19 +55,6 @@ fn first(path: &Path, what: &str) -> String {
     probe(path, "v:0", what).lines().next().unwrap_or_default().trim_end_matches(',').to_string()
 }
 
-/// Seconds at which beeps begin in samples of 16 bits, 48,000 a second, of which the first is at `begin`.
-fn beeps(samples: &[u8], begin: f64) -> Vec<f64> {
-    let mut out: Vec<f64> = Vec::new();
-    for (n, sample) in samples.as_chunks::<2>().0.iter().enumerate() {
-        let time = begin + n as f64 / 48_000.0;
-        let is_loud = i16::from_le_bytes(*sample).unsigned_abs() > 6_000;
-        if is_loud && out.last().is_none_or(|last| time - last > 0.5) {
-            out.push(time);
-        }
-    }
-    out
-}
-
 fn webp(path: &Path) -> Seen {
     let bytes = std::fs::read(path).unwrap();
     let decoder = webp_animation::Decoder::new(&bytes).unwrap();
@@ -104,7 +92,10 @@ pub fn look(path: &Path) -> Seen {
         frames: frames.iter().map(|f| Look::new(f, w, h)).collect(),
         times,
         size: (w as f64 * aspect.filter(|a| *a > 0.0).unwrap_or(1.0), h as f64),
-        beeps: samples.map(|s| beeps(&s, begin)),
+        beeps: samples.map(|s| {
+            let samples = s.as_chunks::<2>().0.iter().map(|sample| i16::from_le_bytes(*sample));
+            onsets(samples).into_iter().map(|t| begin + t).collect()
+        }),
         length: figure(path, "duration"),
     }
 }
@@ -116,7 +107,6 @@ type Decoded = (Vec<Vec<u8>>, (usize, usize), Option<Vec<u8>>);
 fn decoded(path: &Path, has_sound: bool) -> Decoded {
     let mut all = vec!["-v", "error", "-y"];
     all.extend(decoder(&first(path, "codec_name")));
-    // Netpbm's PAM says its size in each picture's header, whatever turns the frames.
     all.extend(["-i", text(path), "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "image2pipe"]);
     all.extend(["-c:v", "pam", "-pix_fmt", "rgba", "-"]);
     let sound = path.with_extension("s16le");
@@ -126,17 +116,7 @@ fn decoded(path: &Path, has_sound: bool) -> Decoded {
         all.extend(["-f", "s16le", "-ac", "1", "-ar", "48000", text(&sound)]);
     }
     let bytes = tool("ffmpeg", &all);
-    let (mut at, mut size, mut frames) = (0, (0, 0), Vec::new());
-    while let Some(end) = bytes[at..].windows(7).position(|w| w == b"ENDHDR\n") {
-        let head = String::from_utf8_lossy(&bytes[at..at + end]).into_owned();
-        let number = |name: &str| -> usize {
-            let line = head.lines().find_map(|l| l.strip_prefix(name)).unwrap();
-            line.trim().parse().unwrap()
-        };
-        size = (number("WIDTH"), number("HEIGHT"));
-        let from = at + end + 7;
-        at = from + size.0 * size.1 * 4;
-        frames.push(bytes[from..at].to_vec());
-    }
-    (frames, size, has_sound.then(|| std::fs::read(sound).unwrap()))
+    let frames = netpbm(&bytes);
+    let size = frames.first().map_or((0, 0), |f| f.0);
+    (frames.into_iter().map(|f| f.1).collect(), size, has_sound.then(|| std::fs::read(sound).unwrap()))
 }

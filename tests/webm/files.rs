@@ -191,7 +191,7 @@ fn in_step(seconds: u64) {
 }
 
 fn check_onsets(who: &str, samples: &[i16], seconds: u64) {
-    let onsets = onsets(samples);
+    let onsets = crate::common::signal::onsets(samples.iter().copied());
     println!("{who}: tones at {onsets:.4?}");
     assert_eq!(onsets.len() as u64, seconds, "{who}: {onsets:?}");
     for (onset, second) in onsets.iter().zip(0..) {

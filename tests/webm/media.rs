@@ -1,6 +1,7 @@
 //! Pictures and sound whose every frame can be told, and ways to write and read them.
 
 pub use crate::common::init;
+pub use crate::common::signal::psnr;
 pub use crate::skip::tool;
 use std::path::{Path, PathBuf};
 
@@ -71,14 +72,6 @@ pub fn number_in(plane: &[u8], stride: usize) -> u64 {
     (0..BITS)
         .filter(|bit| plane[BIT / 2 * stride + bit * BIT + BIT / 2] > 125)
         .fold(0, |number, bit| number | 1 << bit)
-}
-
-/// Peak signal to noise ratio in decibels.
-pub fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    assert_eq!(a.len(), b.len());
-    let squares = a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2));
-    let mean = squares.sum::<f64>() / a.len() as f64;
-    if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
 }
 
 pub fn a420_caps() -> gst::Caps {
@@ -283,16 +276,4 @@ pub fn decode(path: &Path) -> Vec<Picture> {
     );
     run(&pipeline).unwrap();
     std::mem::take(&mut *pictures.lock().unwrap())
-}
-
-/// Seconds at which the sound of a file has a tone begin, by its samples and their times.
-pub fn onsets(samples: &[i16]) -> Vec<f64> {
-    let mut out: Vec<f64> = Vec::new();
-    for (n, sample) in samples.iter().enumerate() {
-        let time = n as f64 / 48_000.0;
-        if sample.unsigned_abs() > 6_000 && out.last().is_none_or(|last| time - last > 0.5) {
-            out.push(time);
-        }
-    }
-    out
 }
