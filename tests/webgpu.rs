@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::onnx::{Onnx, Type};
 use common::skip::skip;
 use gst::prelude::*;
 use gstbgremove::auto::Trial;
@@ -240,10 +241,26 @@ fn a_provider_that_does_not_open_is_named_and_auto_steps_down_aloud() {
     assert!(lines.contains(&"runs on: cpu".to_string()), "{lines:?}");
 }
 
-/// The library with OpenVINO, and a cache that is nobody else's.
+/// A network that takes next to no time, in a file so large that `auto` takes it elsewhere than to the CPU; and the same in
+/// another file, with a text of three bytes in it (ModelProto.doc_string).
+fn networks(folder: &Path) -> [PathBuf; 2] {
+    let network = Onnx::new()
+        .input("x", Type::F32, &[1, 3, -1, -1])
+        .f32s("green", &[1, 3, 1, 1], &[0.0, 1.0, 0.0])
+        .f32s("unused", &[600_000], &vec![1.0; 600_000])
+        .op("Conv", "x green", "y")
+        .output("y", Type::F32, &[1, 1, -1, -1]);
+    let (one, other) = (network.save(folder, "x.onnx"), folder.join("other.onnx"));
+    std::fs::write(&other, [&network.bytes()[..], &[6 << 3 | 2, 1, b'x']].concat()).unwrap();
+    [one, other]
+}
+
+/// The library with OpenVINO, networks, and a cache that is nobody else's.
 struct Choice {
     library: PathBuf,
     cache: tempfile::TempDir,
+    network: PathBuf,
+    other: PathBuf,
 }
 
 impl Choice {
@@ -253,21 +270,24 @@ impl Choice {
             skip(test, "there is no ONNX Runtime with OpenVINO (make runtime-openvino)");
             return None;
         }
-        Some(Self { library, cache: tempfile::tempdir().unwrap() })
+        let cache = tempfile::tempdir().unwrap();
+        let [network, other] = networks(cache.path());
+        Some(Self { library, cache, network, other })
     }
 
     fn alone(&self, test: &str, properties: &str, library: &Path) -> Vec<String> {
         alone(test, properties, &[("XDG_CACHE_HOME", self.cache.path()), ("ORT_DYLIB_PATH", library)])
     }
 
-    /// What a stream says.
+    /// What a stream through the network says.
     fn told(&self, properties: &str) -> String {
-        self.alone("a_process_of_its_own", properties, &self.library).join("\n")
+        let properties = format!("model={} {properties}", self.network.display());
+        self.alone("a_process_of_its_own", &properties, &self.library).join("\n")
     }
 
-    /// Has a network measured; gives what is kept of it.
+    /// Has the network measured; gives what is kept of it.
     fn measure(&self) -> (PathBuf, String) {
-        self.alone("what_providers_take", "", &self.library);
+        self.alone("what_providers_take", self.network.to_str().unwrap(), &self.library);
         let folder = self.cache.path().join("bgremove/pace");
         let files: Vec<_> = folder.read_dir().unwrap().map(|f| f.unwrap().path()).collect();
         assert_eq!(files.len(), 1, "{files:?}");
@@ -281,15 +301,12 @@ fn figures(kept: &str, fast: &str, slow: &str) -> String {
     format!("{key}ran on {fast}\nnanoseconds 1500000\nslower {slow} 3000000\n")
 }
 
-/// For frames as small as those of `a_process_of_its_own`.
-fn trial() -> Trial {
-    Trial { aspect: 1.0, ..Trial::usual(runtime::open(None).unwrap(), "original").unwrap() }
-}
-
 #[test]
 #[ignore = "another one runs it"]
 fn what_providers_take() {
-    let trial = trial();
+    let network = std::env::var("BGREMOVE_CASE").unwrap();
+    // For frames as small as those of `a_process_of_its_own`.
+    let trial = Trial { aspect: 1.0, ..Trial::usual(runtime::open(None).unwrap(), &network).unwrap() };
     let figure = trial.run_within(std::time::Duration::from_secs(240), &Cancel::default(), || false).unwrap();
     let mut order: Vec<&str> = figure.order().collect();
     order.sort_unstable();
@@ -305,20 +322,20 @@ fn auto_takes_what_was_measured_to_be_the_fastest() {
     for (fast, slow) in [("cpu", "openvino"), ("openvino", "cpu")] {
         let text = figures(&kept, fast, slow);
         std::fs::write(&file, &text).unwrap();
-        let told = here.told("model=original");
+        let told = here.told("");
         let reason = format!("because: measured: {fast} 1.5 ms a run, {slow} 3.0 ms");
         assert!(told.contains(&format!("runs on: {}\n{reason}", place(fast))), "{told}");
         assert!(!told.contains("warning"), "the slower one is not missing: {told}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text, "it is not measured again");
     }
     // Who names one gets it.
-    let told = here.told("model=original execution-provider=cpu");
+    let told = here.told("execution-provider=cpu");
     assert!(told.contains("runs on: cpu\nbecause: execution-provider=cpu is asked for"), "{told}");
     // One that failed when it was measured is not taken, and that is said.
     let (key, _) = kept.split_once("ran on ").unwrap();
     let failed = format!("{key}ran on cpu\nnanoseconds 1500000\nfailed openvino it broke\n");
     std::fs::write(&file, failed).unwrap();
-    let told = here.told("model=original");
+    let told = here.told("");
     assert!(told.contains("runs on: cpu") && told.contains("openvino: it broke"), "{told}");
 }
 
@@ -329,28 +346,27 @@ fn what_was_measured_elsewhere_does_not_count() {
     let ours = figures(&kept, "cpu", "openvino");
     let followed = |told: &str| told.contains("cpu 1.5 ms a run");
     std::fs::write(&file, &ours).unwrap();
-    assert!(followed(&here.told("model=original")), "it would be followed");
+    assert!(followed(&here.told("")), "it would be followed");
     // The same library in another place.
     let other = tempfile::tempdir().unwrap();
     let library = other.path().join("ort");
     std::os::unix::fs::symlink(here.library.parent().unwrap(), &library).unwrap();
-    let told = here.alone("a_process_of_its_own", "model=original", &library.join("libonnxruntime.so"));
+    let model = format!("model={}", here.network.display());
+    let told = here.alone("a_process_of_its_own", &model, &library.join("libonnxruntime.so"));
     assert!(!followed(&told.join("\n")), "{told:?}");
-    // Another file: the same network, with a text of three bytes behind it (ModelProto.doc_string).
-    let network = other.path().join("x.onnx");
-    let entry = gstbgremove::models::entries().iter().find(|e| e.preset == "original").unwrap();
-    std::fs::write(&network, [entry.embedded().unwrap(), &[6 << 3 | 2, 1, b'x']].concat()).unwrap();
-    let told = here.told(&format!("model={}", network.display()));
+    // The same network in another file.
+    let model = format!("model={}", here.other.display());
+    let told = here.alone("a_process_of_its_own", &model, &here.library).join("\n");
     assert!(told.contains("runs on: ") && !followed(&told), "{told}");
     // Another way to run it, and another machine's file.
-    assert!(!followed(&here.told("model=original threads=1")));
+    assert!(!followed(&here.told("threads=1")));
     std::fs::write(&file, ours.replace("\nprocessor ", "\nprocessor another ")).unwrap();
-    assert!(!followed(&here.told("model=original")));
+    assert!(!followed(&here.told("")));
     // What is broken does not count, and is written anew. In how many ways that may be, a unit test has.
     std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
     std::fs::create_dir(file.parent().unwrap()).unwrap();
     std::fs::write(&file, &ours[..ours.len() - 1]).unwrap();
-    assert!(!followed(&here.told("model=original")));
+    assert!(!followed(&here.told("")));
     assert_eq!(here.measure().1.lines().count(), ours.lines().count());
 }
 
@@ -359,16 +375,17 @@ fn the_provider_of_a_stream_does_not_change() {
     let Some(here) = Choice::new("the_provider_of_a_stream_does_not_change") else { return };
     let (file, kept) = here.measure();
     std::fs::write(&file, figures(&kept, "openvino", "cpu")).unwrap();
-    here.alone("a_provider_that_stays", &format!("{}\n{}", file.display(), kept), &here.library);
+    let case = format!("{}\n{}\n{kept}", here.network.display(), file.display());
+    here.alone("a_provider_that_stays", &case, &here.library);
 }
 
 #[test]
 #[ignore = "another one runs it"]
 fn a_provider_that_stays() {
     let case = std::env::var("BGREMOVE_CASE").unwrap();
-    let (file, kept) = case.split_once('\n').unwrap();
+    let [network, file, kept] = case.splitn(3, '\n').collect::<Vec<_>>().try_into().unwrap();
     common::init();
-    let element = gst::ElementFactory::make("bgremove").property("model", "original").build().unwrap();
+    let element = gst::ElementFactory::make("bgremove").property("model", network).build().unwrap();
     let place = || element.property::<String>("active-execution-provider");
     let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
     harness.set_live(false);

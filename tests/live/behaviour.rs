@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 #[test]
 fn live_frames_do_not_wait_and_nothing_shows_before_the_first_mask() {
-    // A second or two for the first mask.
-    let mut stream = Stream::new(&network(512, 300), &[]);
+    // About a second for the first mask.
+    let mut stream = Stream::new(&network(512, 100), &[]);
     for n in 0..20 {
         let frame = stream.half();
         assert_eq!(stream.through(frame), [0, 0], "frame {n}");

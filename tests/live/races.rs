@@ -150,7 +150,7 @@ fn a_hang_is_told_also_after_a_flush() {
 
 #[test]
 fn frames_do_not_each_wait_for_a_network_that_nobody_knows() {
-    let mut stream = Stream::new(&network(512, 300), &[]);
+    let mut stream = Stream::new(&network(512, 100), &[]);
     for _ in 0..31 {
         let frame = stream.half();
         stream.through(frame);
