@@ -28,18 +28,21 @@ fn kernels() -> ([f64; 2 * HALF + 1], [f64; 2 * HALF + 1]) {
 fn along(src: &[f64], size: Size, rows: bool, kernel: &[f64]) -> Vec<f64> {
     let (w, h) = (size.width, size.height);
     let mut out = vec![0.0; src.len()];
+    // A row with its border, so that the compiler makes vectors of it.
+    let mut bordered = Vec::new();
     for y in 0..h {
         let line = &mut out[y * w..(y + 1) * w];
+        if rows {
+            let row = &src[y * w..(y + 1) * w];
+            bordered.clear();
+            bordered.resize(HALF, row[0]);
+            bordered.extend_from_slice(row);
+            bordered.resize(w + 2 * HALF, row[w - 1]);
+        }
         for (i, k) in kernel.iter().enumerate() {
-            if rows {
-                let row = &src[y * w..(y + 1) * w];
-                for (x, o) in line.iter_mut().enumerate() {
-                    *o += k * row[(x + i).saturating_sub(HALF).min(w - 1)];
-                }
-            } else {
-                let from = (y + i).saturating_sub(HALF).min(h - 1);
-                line.iter_mut().zip(&src[from * w..(from + 1) * w]).for_each(|(o, v)| *o += k * v);
-            }
+            let from = (y + i).saturating_sub(HALF).min(h - 1);
+            let from = if rows { &bordered[i..] } else { &src[from * w..] };
+            line.iter_mut().zip(from).for_each(|(o, v)| *o += k * v);
         }
     }
     out
