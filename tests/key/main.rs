@@ -74,11 +74,16 @@ fn over_grey(rgb: &[u8], alpha: &[u8], scene: &Scene, setup: &Setup) -> (f64, f6
     (off / n, rim / n)
 }
 
-/// A key's MAD and Grad on a setup's frame beside those of the better one of what people use; and a line that says all.
-fn beside_peers(setup: &Setup, format: VideoFormat, size: (usize, usize)) -> ((f64, f64), String) {
-    let scene = paint(setup, size.0, size.1, 5, 0.0);
-    let info = info(format, size.0, size.1);
-    let data = if format == VideoFormat::Rgb { scene.rgb.clone() } else { scene::i420(&scene) };
+/// A key's MAD and Grad on a setup's frame, of which there is a small one as well, beside those of the better one of what people
+/// use; and a line that says all.
+fn beside_peers(setup: &Setup, format: VideoFormat, [small, scene]: [&Scene; 2]) -> ((f64, f64), String) {
+    let size = (scene.width, scene.height);
+    let [small_info, info] = [small, scene].map(|s| info(format, s.width, s.height));
+    let data = |scene: &Scene| match format {
+        VideoFormat::Rgb => scene.rgb.clone(),
+        _ => scene::i420(scene),
+    };
+    let [small_data, data] = [data(small), data(scene)];
     let input = vec![stamped(data.clone(), 0)];
     let (out, frames) = process("model=key", "video/x-raw,format=RGBA", &info, input).unwrap();
     let samples = Samples::new(&frames[0], &out);
@@ -86,11 +91,13 @@ fn beside_peers(setup: &Setup, format: VideoFormat, size: (usize, usize)) -> ((f
     let rgb: Vec<u8> = (0..3 * alpha.len())
         .map(|i| samples.at(&samples.components[i % 3], i / 3 % size.0, i / 3 / size.0))
         .collect();
-    let key = measure(&alpha, &scene);
-    let element = peers::alpha(&scene, setup, &info, &data);
-    let filter = peers::chromakey(&scene, setup, &info, &data);
+    let key = measure(&alpha, scene);
+    let shots = [(small, &small_info, &small_data), (scene, &info, &data)];
+    let [small, whole] = shots.map(|(scene, info, frame)| peers::Shot { scene, info, frame });
+    let element = peers::alpha([&small, &whole], setup);
+    let filter = peers::chromakey([&small, &whole], setup);
     let (mad, grad) = (key.mad / element.mad.min(filter.mad), key.grad / element.grad.min(filter.grad));
-    let (off, rim) = over_grey(&rgb, &alpha, &scene, setup);
+    let (off, rim) = over_grey(&rgb, &alpha, scene, setup);
     let pair = |mad: f64, grad: f64| format!("{mad:.2} {grad:.2}");
     let line = format!(
         "{:20} {:>11} {:>11} {:>11}  {mad:.2} {grad:.2}; colours {off:.1} of 255 off ({:.1}), rim {rim:.2} ({:.2})",
@@ -113,7 +120,10 @@ fn a_key_is_nearer_to_the_truth_than_what_people_use() {
     init();
     let all: Vec<((f64, f64), String)> = std::thread::scope(|scope| {
         let of = |setup| {
-            scope.spawn(move || [VideoFormat::Rgb, VideoFormat::I420].map(|f| beside_peers(setup, f, SIZE)))
+            scope.spawn(move || {
+                let [small, whole] = [2, 1].map(|part| paint(setup, SIZE.0 / part, SIZE.1 / part, 5, 0.0));
+                [VideoFormat::Rgb, VideoFormat::I420].map(|f| beside_peers(setup, f, [&small, &whole]))
+            })
         };
         let threads: Vec<_> = SETUPS.iter().map(of).collect();
         threads.into_iter().flat_map(|t| t.join().unwrap()).collect()

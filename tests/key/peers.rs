@@ -19,12 +19,22 @@ pub struct Best {
 
 /// Settings whose MAD is so many times the least are looked at for their Grad.
 const NEAR: f64 = 1.6;
+/// What is best is looked for on a small frame, and of the whole one so many are tried: the best by each measure.
+const KEPT: usize = 12;
+
+/// A scene as a frame of a format.
+pub struct Shot<'a> {
+    pub scene: &'a Scene,
+    pub info: &'a VideoInfo,
+    pub frame: &'a [u8],
+}
 
 /// The mattes of a search, and what became of them.
 struct Search<'a> {
     scene: &'a Scene,
     size: Size,
-    tried: Vec<(f64, Vec<u8>)>,
+    /// Which setting, its MAD, its matte.
+    tried: Vec<(usize, f64, Vec<u8>)>,
     least: f64,
 }
 
@@ -34,96 +44,126 @@ impl<'a> Search<'a> {
         Self { scene, size, tried: Vec::new(), least: f64::MAX }
     }
 
-    /// Whether its MAD is the least so far.
-    fn see(&mut self, alpha: Vec<u8>) -> bool {
+    fn see(&mut self, setting: usize, alpha: Vec<u8>) {
         let mad = difference(&from_bytes(&alpha), &self.scene.alpha);
-        let best = mad < self.least;
         self.least = self.least.min(mad);
-        self.tried.push((mad, alpha));
+        self.tried.push((setting, mad, alpha));
         let most = NEAR * self.least;
-        self.tried.retain(|t| t.0 <= most);
-        best
+        self.tried.retain(|t| t.1 <= most);
     }
 
-    fn best(&self) -> Best {
+    /// Setting, MAD and Grad.
+    fn measured(&self) -> Vec<(usize, f64, f64)> {
         // As `Truth` has it, which measures all else as well.
         let truth = gradient(&self.scene.alpha, self.size);
-        let grads = self.tried.iter().map(|(_, alpha)| {
+        let grad = |alpha: &[u8]| {
             let own = gradient(&from_bytes(alpha), self.size);
             own.iter().zip(&truth).map(|(a, b)| (a - b).powi(2)).sum::<f64>() / 1e3
-        });
-        Best { mad: self.least, grad: grads.fold(f64::MAX, f64::min), off: f64::MAX, rim: f64::MAX }
+        };
+        self.tried.iter().map(|(setting, mad, alpha)| (*setting, *mad, grad(alpha))).collect()
     }
+}
+
+/// The least MAD and the setting that has it, and the least Grad, of so many settings: `mattes` gives those of some of them.
+fn search(
+    [small, whole]: [&Shot; 2],
+    settings: usize,
+    mattes: impl Fn(&Shot, &[usize], &mut dyn FnMut(usize, Vec<u8>)),
+) -> (Best, usize) {
+    let run = |shot: &Shot, some: &[usize]| {
+        let mut search = Search::new(shot.scene);
+        mattes(shot, some, &mut |setting, alpha| search.see(setting, alpha));
+        search.measured()
+    };
+    let mut measured = run(small, &(0..settings).collect::<Vec<_>>());
+    let mut some = std::collections::BTreeSet::new();
+    for by in [|m: &(usize, f64, f64)| m.1, |m: &(usize, f64, f64)| m.2] {
+        measured.sort_by(|a, b| by(a).total_cmp(&by(b)));
+        some.extend(measured.iter().take(KEPT).map(|m| m.0));
+    }
+    let measured = run(whole, &some.into_iter().collect::<Vec<_>>());
+    let least =
+        |by: fn(&(usize, f64, f64)) -> f64| *measured.iter().min_by(|a, b| by(a).total_cmp(&by(b))).unwrap();
+    let (setting, mad, _) = least(|m| m.1);
+    (Best { mad, grad: least(|m| m.2).2, off: f64::MAX, rim: f64::MAX }, setting)
 }
 
 /// GStreamer's element `alpha`: its green or blue, and told the paint, which fits better.
-pub fn alpha(scene: &Scene, setup: &Setup, info: &VideoInfo, frame: &[u8]) -> Best {
-    let element = gst::ElementFactory::make("alpha").build().unwrap();
-    let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
-    harness.set_live(false);
-    harness.set_src_caps(info.to_caps().unwrap());
-    harness.set_sink_caps_str("video/x-raw,format=AYUV");
+pub fn alpha(shots: [&Shot; 2], setup: &Setup) -> Best {
     let [r, g, b] = setup.paint.map(|v| v as u32);
-    for (name, value) in [("target-r", r), ("target-g", g), ("target-b", b)] {
-        element.set_property(name, value);
-    }
-    let mut search = Search::new(scene);
     let own = if b > g { "blue" } else { "green" };
+    let mut settings = Vec::new();
     for method in ["custom", own] {
-        element.set_property_from_str("method", method);
         for angle in [10.0f32, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0] {
-            for noise in [0.0f32, 2.0, 5.0, 10.0, 20.0] {
-                element.set_property("angle", angle);
-                element.set_property("noise-level", noise);
-                let out = harness.push_and_pull(stamped(frame.to_vec(), 0)).unwrap();
-                search.see(out.map_readable().unwrap().chunks_exact(4).map(|p| p[0]).collect());
-            }
+            settings.extend([0.0f32, 2.0, 5.0, 10.0, 20.0].map(|noise| (method, angle, noise)));
         }
     }
-    search.best()
+    let mattes = |shot: &Shot, some: &[usize], see: &mut dyn FnMut(usize, Vec<u8>)| {
+        let element = gst::ElementFactory::make("alpha").build().unwrap();
+        let mut harness = gst_check::Harness::with_element(&element, Some("sink"), Some("src"));
+        harness.set_live(false);
+        harness.set_src_caps(shot.info.to_caps().unwrap());
+        harness.set_sink_caps_str("video/x-raw,format=AYUV");
+        for (name, value) in [("target-r", r), ("target-g", g), ("target-b", b)] {
+            element.set_property(name, value);
+        }
+        for &n in some {
+            let (method, angle, noise) = settings[n];
+            element.set_property_from_str("method", method);
+            element.set_property("angle", angle);
+            element.set_property("noise-level", noise);
+            let out = harness.push_and_pull(stamped(shot.frame.to_vec(), 0)).unwrap();
+            see(n, out.map_readable().unwrap().chunks_exact(4).map(|p| p[0]).collect());
+        }
+    };
+    search(shots, settings.len(), mattes).0
 }
 
 /// ffmpeg's `chromakey` and `despill`, told the paint.
-pub fn chromakey(scene: &Scene, setup: &Setup, info: &VideoInfo, frame: &[u8]) -> Best {
+pub fn chromakey(shots: [&Shot; 2], setup: &Setup) -> Best {
     const SIMILARITIES: [f32; 7] = [0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.19];
     const BLENDS: [f32; 7] = [0.0, 0.03, 0.06, 0.1, 0.15, 0.22, 0.32];
     let [r, g, b] = setup.paint.map(|v| v as u8);
     let color = format!("0x{r:02x}{g:02x}{b:02x}");
-    let rgb = info.format() == VideoFormat::Rgb;
+    let rgb = shots[1].info.format() == VideoFormat::Rgb;
     // All of the colours that there are.
     let (keeps, with_alpha) = if rgb { ("format=yuv444p,", "yuva444p") } else { ("", "yuva420p") };
-    let pixels = scene.width * scene.height;
     let settings: Vec<(f32, f32)> =
         SIMILARITIES.iter().flat_map(|s| BLENDS.iter().map(move |b| (*s, *b))).collect();
-    let n = settings.len();
-    // All at once, one under the other.
-    let mut graph = format!("[0]{keeps}split={n}");
-    (0..n).for_each(|i| graph += &format!("[s{i}]"));
-    for (i, (similarity, blend)) in settings.iter().enumerate() {
-        let filter = format!("chromakey={color}:{similarity}:{blend},format={with_alpha}");
-        graph += &format!(";[s{i}]{filter},alphaextract,format=gray[o{i}]");
-    }
-    graph += ";";
-    (0..n).for_each(|i| graph += &format!("[o{i}]"));
-    graph += &format!("vstack=inputs={n}");
-    let all = ffmpeg(scene, rgb, frame, &["-filter_complex", &graph, "-pix_fmt", "gray"]);
-    assert_eq!(all.len(), n * pixels);
-    let mut search = Search::new(scene);
-    let mut at = 0;
-    for (i, alpha) in all.chunks_exact(pixels).enumerate() {
-        if search.see(alpha.to_vec()) {
-            at = i;
+    let mattes = |shot: &Shot, some: &[usize], see: &mut dyn FnMut(usize, Vec<u8>)| {
+        let (n, pixels) = (some.len(), shot.scene.width * shot.scene.height);
+        // All at once, one under the other.
+        let mut graph = format!("[0]{keeps}split={n}");
+        (0..n).for_each(|i| graph += &format!("[s{i}]"));
+        for (i, setting) in some.iter().enumerate() {
+            let (similarity, blend) = settings[*setting];
+            let filter = format!("chromakey={color}:{similarity}:{blend},format={with_alpha}");
+            graph += &format!(";[s{i}]{filter},alphaextract,format=gray[o{i}]");
         }
-    }
-    let mut best = search.best();
+        graph += ";";
+        (0..n).for_each(|i| graph += &format!("[o{i}]"));
+        graph += &format!("vstack=inputs={n}");
+        let all = ffmpeg(shot.scene, rgb, shot.frame, &["-filter_complex", &graph, "-pix_fmt", "gray"]);
+        assert_eq!(all.len(), n * pixels);
+        some.iter().zip(all.chunks_exact(pixels)).for_each(|(setting, alpha)| see(*setting, alpha.to_vec()));
+    };
+    let (mut best, at) = search(shots, settings.len(), mattes);
     let (similarity, blend) = settings[at];
     let kind = if b > g { "blue" } else { "green" };
-    for (mix, expand) in [(0.5, 0.0), (0.3, 0.0), (0.7, 0.0), (0.5, 0.1), (1.0, 0.0), (0.2, 0.1)] {
-        let filters = format!(
-            "{keeps}chromakey={color}:{similarity}:{blend},format=rgba,despill=type={kind}:mix={mix}:expand={expand}"
-        );
-        let rgba = ffmpeg(scene, rgb, frame, &["-vf", &filters, "-pix_fmt", "rgba"]);
-        assert_eq!(rgba.len(), 4 * pixels);
+    let Shot { scene, frame, .. } = shots[1];
+    let mixes = [(0.5, 0.0), (0.3, 0.0), (0.7, 0.0), (0.5, 0.1), (1.0, 0.0), (0.2, 0.1)];
+    let mut graph =
+        format!("[0]{keeps}chromakey={color}:{similarity}:{blend},format=rgba,split={}", mixes.len());
+    (0..mixes.len()).for_each(|i| graph += &format!("[s{i}]"));
+    for (i, (mix, expand)) in mixes.iter().enumerate() {
+        graph += &format!(";[s{i}]despill=type={kind}:mix={mix}:expand={expand}[o{i}]");
+    }
+    graph += ";";
+    (0..mixes.len()).for_each(|i| graph += &format!("[o{i}]"));
+    graph += &format!("vstack=inputs={}", mixes.len());
+    let all = ffmpeg(scene, rgb, frame, &["-filter_complex", &graph, "-pix_fmt", "rgba"]);
+    assert_eq!(all.len(), mixes.len() * 4 * scene.width * scene.height);
+    for rgba in all.chunks_exact(4 * scene.width * scene.height) {
         let alpha: Vec<u8> = rgba.chunks_exact(4).map(|p| p[3]).collect();
         let rgb: Vec<u8> = rgba.chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
         let (off, rim) = over_grey(&rgb, &alpha, scene, setup);
