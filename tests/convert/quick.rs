@@ -10,7 +10,7 @@ pub fn quick() -> [&'static str; 6] {
     static NETWORK: LazyLock<String> = LazyLock::new(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("convert-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        Onnx::constant(1.0, 32, 144).save(&folder, "all.onnx").into_os_string().into_string().unwrap()
+        Onnx::constant(1.0, 16, 144).save(&folder, "all.onnx").into_os_string().into_string().unwrap()
     });
     [TINY[0], TINY[1], "--model", &NETWORK, "--set", "model-options=options,fit=stretch,activation=none"]
 }

@@ -361,7 +361,7 @@ fn an_old_mask_does_not_serve_for_ever() {
 fn in_async_mode_an_old_mask_does_not_serve_for_ever() {
     for (limit, serves) in [("0", false), ("100000000", false), ("18446744073709551615", true)] {
         let props = [("inference-timeout", "0"), ("max-mask-age", "18446744073709551615")];
-        let mut stream = Stream::new(&network(512, 60), &props);
+        let mut stream = Stream::new(&network(512, 40), &props);
         let start = Instant::now();
         loop {
             let frame = stream.half();
