@@ -17,7 +17,7 @@ demo: demo-input deps runtime clips build ## cut the people out of two clips, in
 demo-input: # before anything is built
 	@$(if $(INPUT),[ -f "$(INPUT)" ] || { echo "demo: error: there is no file $(INPUT)" >&2; exit 1; },:)
 
-test: deps-test runtime clips ## set up, then format check, clippy and all tests (LANES=2: in two lanes, a third quicker)
+test: deps-test runtime clips ## set up, then format check, clippy and all tests (LANES=1: one program after the other)
 	@$(CARGO) fmt --check
 	@# What only the tests need is fetched while clippy computes.
 	@{ tools/install_runtime.sh openvino --if-possible && tools/install_runtime.sh webgpu --if-possible && \

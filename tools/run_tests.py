@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs all tests, like `cargo test`, and tells how long each took: run_tests.py [cargo's options for the build] [-- options of the tests]
 
-The tests' programs run one after the other. With LANES=2 in the environment they run in two lanes, which takes a third less:
-some of them mostly wait, for live streams, browsers, clocks. These (WAITS) go through the first lane, and those that compute
-beside them through the second one, with less of a claim to the processor (NICE), so that live streams stay on time. Who is
-done with the first lane helps with the second. What stands no company (ALONE) comes before.
+What stands no company (ALONE) comes first, one program after the other. The rest runs in two lanes, which takes a third less
+than one: some programs mostly wait, for live streams, browsers, clocks. These (WAITS) go through the first lane, and those that
+compute beside them through the second one, with less of a claim to the processor (NICE), so that live streams stay on time. Who
+is done with the first lane helps with the second. With LANES=1 in the environment all run one after the other.
 
 Each program runs as cargo runs it, with all its tests; what it says is printed when it has ended, and a failure of one stops
 none of the others. The end lists how long each took, by the clock and of the processor's time, and what failed.
@@ -19,18 +19,18 @@ import threading
 import time
 
 LIB = "gstbgremove"
-# The lib's own tests keep two cores busy, and some ask for the priority of threads; a stream of rtsp is held to be steady, and
-# auto measures; webgpu failed beside others once in fourteen times. That kernels give the same at each width of vectors is among
-# the lib's tests, so that nothing is run again with less of the processor's instructions.
-ALONE = [LIB, "rtsp", "auto", "webgpu"]
+# The lib's own tests and those of live streams keep two cores busy, and ask for the priority of threads: a network that is to
+# stand behind would stand still beside other programs. A stream of rtsp is held to be steady, and auto measures; webgpu failed
+# beside others once in fourteen times. That kernels give the same at each width of vectors is among the lib's tests, so that
+# nothing is run again with less of the processor's instructions.
+ALONE = [LIB, "live", "rtsp", "auto", "webgpu"]
 # Programs of the first lane, in the order in which they run. Whatever is not named here computes.
-WAITS = "live apps soak cluster".split()
+WAITS = "apps soak cluster".split()
 # Those of the second lane that take longest begin it, so that none is left over at the end; then the others.
-LONG = "convert corpus sweep".split()
+LONG = "convert corpus doctor key webm readme examples troubleshooting sweep".split()
 # A third of what others get of a busy core: enough that a conversion does not stall.
 NICE = 5
-# Beside others a test now and then fails that passes alone: who has the time takes one lane.
-LANES = 2 if os.environ.get("LANES") == "2" else 1
+LANES = 1 if os.environ.get("LANES") == "1" else 2
 
 Job = collections.namedtuple("Job", "name path arguments")
 
