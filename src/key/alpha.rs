@@ -4,7 +4,7 @@ use super::colour::Difference;
 use super::grid::{LANES, Ramps, Sloped, Slopes, along, numbers, room};
 use super::rows::Rows;
 use super::screen::{Kind, Lines};
-use crate::frame::Component;
+use crate::refine::component_row;
 use crate::simd::multiversion;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -16,7 +16,7 @@ const SHARPEN: f32 = 0.4;
 
 /// What one thread needs.
 #[derive(Default)]
-struct Local {
+pub(super) struct Local {
     colors: [Vec<u8>; 3],
     /// What makes alpha of them, cell by cell.
     line: Vec<Slopes<5>>,
@@ -25,14 +25,20 @@ struct Local {
     alpha: Vec<u8>,
     across: Vec<u8>,
     least: Vec<u8>,
+    most: Vec<u8>,
+    /// Of cells, their alpha where it is one and the same.
+    even: Vec<Option<u8>>,
+    enlarging: Enlarging,
+}
+
+/// What [`enlarge`] needs.
+#[derive(Default)]
+struct Enlarging {
     /// Alpha and luma of three rows of samples, with one more at both ends.
     rows: [[Vec<f32>; 3]; 2],
     luma: Vec<u8>,
     fine: Vec<u8>,
-    /// What each sample adds to its pixels: see [`slopes`].
-    up: [Vec<f32>; 4],
-    mixed: [Vec<f32>; 2],
-    halves: [Vec<u8>; 2],
+    up: Vec<Up>,
 }
 
 /// Makes mattes; keeps its buffers from frame to frame, nothing else.
@@ -127,7 +133,7 @@ fn sample(
 }
 
 /// The matte of the cells `from..to` of a row of cells: holes closed, and at the resolution of luma.
-fn finish(
+pub(super) fn finish(
     rows: &Rows<'_>,
     samples: &[u8],
     (row, from, to): (usize, usize, usize),
@@ -160,26 +166,80 @@ fn finish(
         }
         return;
     }
+    // From here on the samples with one more all around.
+    let alpha = &l.alpha[reach * tile_width + reach..(tile_height - reach) * tile_width];
+    even(alpha.chunks(tile_width).map(|row| &row[..n + 2]), side, &mut l.least, &mut l.most, &mut l.even);
+    each_run(&l.even, |value, (from, to)| {
+        let x = x0 + from * side..(x0 + to * side).min(x1);
+        match value {
+            Some(value) => {
+                let x = 2 * x.start..(2 * x.end).min(width);
+                out.chunks_exact_mut(width).for_each(|out| out[x.clone()].fill(value));
+            }
+            None => enlarge(rows, (x, y0..y1), (&alpha[from * side..], tile_width), &mut l.enlarging, out),
+        }
+    });
+}
+
+/// Of each cell the alpha that its samples and those beside them have, where it is the same. `rows`: of the cells' samples, and one
+/// more all around.
+fn even<'a>(
+    mut rows: impl Iterator<Item = &'a [u8]>,
+    side: usize,
+    least: &mut Vec<u8>,
+    most: &mut Vec<u8>,
+    out: &mut Vec<Option<u8>>,
+) {
+    out.clear();
+    let Some(first) = rows.next() else { return };
+    for v in [&mut *least, &mut *most] {
+        v.clear();
+        v.extend_from_slice(first);
+    }
+    for row in rows {
+        smaller(least, row);
+        larger(most, row);
+    }
+    out.extend((0..(first.len() - 2).div_ceil(side)).map(|cell| {
+        let columns = cell * side..((cell + 1) * side + 2).min(first.len());
+        let (least, most) = (least[columns.clone()].iter().min(), most[columns].iter().max());
+        least.filter(|_| least == most).copied()
+    }));
+}
+
+/// The matte of the samples `x` of the rows `y`, at the resolution of luma. `alpha` is theirs and of one more all around, in rows of
+/// `stride`; `out` begins at the first of the rows.
+fn enlarge(
+    rows: &Rows<'_>,
+    (x, y): (Range<usize>, Range<usize>),
+    (alpha, stride): (&[u8], usize),
+    l: &mut Enlarging,
+    out: &mut [u8],
+) {
+    let (n, width) = (x.len(), rows.frame.width);
     let y_of = rows.frame.format.layout().color[0];
-    l.up.iter_mut().for_each(|v| v.resize(n, 0.0));
-    for y in y0..y1 {
+    // Whole blocks; what stands over is nobody's.
+    let whole = n.next_multiple_of(BLOCK);
+    l.up.resize(whole / BLOCK, [[0.0; BLOCK]; 4]);
+    l.fine.resize(2 * whole, 0);
+    for (at, y) in y.enumerate() {
         for k in 0..3 {
-            if y > y0 && k < 2 {
+            if at > 0 && k < 2 {
                 // As in the row before.
                 for rows in &mut l.rows {
                     rows.swap(k, k + 1);
                 }
                 continue;
             }
-            let [alpha, luma] = &mut l.rows;
-            let (alpha, luma) = (&mut alpha[k], &mut luma[k]);
-            alpha.resize(n + 2, 0.0);
-            luma.resize(n + 2, 0.0);
-            floats(&l.alpha[(y - y0 + halo + k - 1) * tile_width + halo - 1..][..n + 2], 1.0 / 255.0, alpha);
-            let (left, right) = (x0.saturating_sub(1), (x1 + 1).min(rows.width));
+            let [to, luma] = &mut l.rows;
+            let (to, luma) = (&mut to[k], &mut luma[k]);
+            to.resize(whole + 2, 0.0);
+            luma.resize(whole + 2, 0.0);
+            floats(&alpha[(at + k) * stride..][..n + 2], 1.0 / 255.0, to);
+            let (left, right) = (x.start.saturating_sub(1), (x.end + 1).min(rows.width));
             l.luma.resize(right - left, 0);
             rows.read_luma((y + k).saturating_sub(1).min(rows.height - 1), left, &mut l.luma);
-            let pad = 1 - (x0 - left);
+            let pad = 1 - (x.start - left);
             floats(&l.luma, 1.0, &mut luma[pad..][..right - left]);
             luma[0] = luma[pad];
             luma[n + 1] = luma[pad + right - left - 1];
@@ -187,11 +247,11 @@ fn finish(
         let [alpha, luma] = l.rows.each_ref().map(|rows| rows.each_ref().map(|v| &v[..]));
         slopes(alpha, luma, &mut l.up);
         for dy in (0..2).filter(|dy| 2 * y + dy < rows.frame.height) {
-            let to = &mut out[(2 * (y - y0) + dy) * width..][2 * x0..(2 * x1).min(width)];
-            luma_row(rows, &y_of, 2 * y + dy, 2 * x0, to.len(), &mut l.fine);
+            let to = &mut out[(2 * at + dy) * width..][2 * x.start..(2 * x.end).min(width)];
+            let fine = &mut l.fine[..to.len()];
+            component_row(rows.frame, &y_of, 1, 2 * y + dy, 2 * x.start, fine);
             let far = 2 * dy;
-            let (alpha, luma) = ([alpha[1], alpha[far]], [luma[1], luma[far]]);
-            widen(alpha, luma, &l.up, &l.fine, &mut l.mixed, &mut l.halves, to);
+            widen([alpha[1], alpha[far]], [luma[1], luma[far]], &l.up, &l.fine, to);
         }
     }
 }
@@ -234,6 +294,14 @@ multiversion! {
 }
 
 multiversion! {
+    fn larger(out: &mut [u8], other: &[u8]) {
+        for (o, &v) in out.iter_mut().zip(other) {
+            *o = (*o).max(v);
+        }
+    }
+}
+
+multiversion! {
     fn raise(alpha: &mut [u8], least: &[u8]) {
         for (a, &l) in alpha.iter_mut().zip(least) {
             // 68 steps from 112 on, as 0..255.
@@ -250,12 +318,6 @@ multiversion! {
             *o = f32::from(v) * scale;
         }
     }
-}
-
-fn luma_row(rows: &Rows<'_>, c: &Component, y: usize, from: usize, n: usize, out: &mut Vec<u8>) {
-    out.resize(n, 0);
-    out.truncate(n);
-    crate::refine::component_row(rows.frame, c, 1, y, from, out);
 }
 
 multiversion! {
@@ -286,84 +348,104 @@ fn byte(alpha: f32) -> u8 {
     ((alpha.clamp(0.0, 1.0) * 255.0) + 8_388_608.0).to_bits() as u8
 }
 
+/// Samples that are enlarged side by side.
+const BLOCK: usize = 16;
+/// The same with those at both ends.
+const WIDE: usize = BLOCK + 2;
+
+/// What a block's samples add to their pixels: see [`slopes`].
+type Up = [[f32; BLOCK]; 4];
+
+/// Some blocks' samples, from the one before them on.
+fn blocks(row: &[f32]) -> impl Iterator<Item = &[f32; WIDE]> {
+    (0..row.len()).step_by(BLOCK).map_while(|at| row[at..].first_chunk())
+}
+
 multiversion! {
     /// Of each sample's surroundings of 3 × 3: how alpha goes with luma (the slope of the guided filter, He, Sun & Tang,
     /// ECCV 2010), what a bilinear enlargement takes off its mean, and the least and greatest alpha.
-    fn slopes(alpha: [&[f32]; 3], luma: [&[f32]; 3], out: &mut [Vec<f32>; 4]) {
-        let n = out[0].len();
-        let [out0, out1, out2, out3] = out;
-        let (out0, out1, out2, out3) = (&mut out0[..n], &mut out1[..n], &mut out2[..n], &mut out3[..n]);
-        let (a0, a1, a2) = (&alpha[0][..n + 2], &alpha[1][..n + 2], &alpha[2][..n + 2]);
-        let (y0, y1, y2) = (&luma[0][..n + 2], &luma[1][..n + 2], &luma[2][..n + 2]);
-        for i in 0..n {
-            let (mut a, mut y, mut ay, mut yy) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
-            let (mut least, mut most) = (1.0f32, 0.0f32);
-            for x in i..i + 3 {
-                a += a0[x] + a1[x] + a2[x];
-                y += y0[x] + y1[x] + y2[x];
-                ay += a0[x] * y0[x] + a1[x] * y1[x] + a2[x] * y2[x];
-                yy += y0[x] * y0[x] + y1[x] * y1[x] + y2[x] * y2[x];
-                least = least.min(a0[x]).min(a1[x]).min(a2[x]);
-                most = most.max(a0[x]).max(a1[x]).max(a2[x]);
+    fn slopes(alpha: [&[f32]; 3], luma: [&[f32]; 3], out: &mut [Up]) {
+        let [a0, a1, a2] = alpha.map(blocks);
+        let [y0, y1, y2] = luma.map(blocks);
+        let rows = a0.zip(a1).zip(a2).zip(y0.zip(y1).zip(y2));
+        for (out, (((a0, a1), a2), ((y0, y1), y2))) in out.iter_mut().zip(rows) {
+            for i in 0..BLOCK {
+                let (mut a, mut y, mut ay, mut yy) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+                let (mut least, mut most) = (1.0f32, 0.0f32);
+                for x in i..i + 3 {
+                    a += a0[x] + a1[x] + a2[x];
+                    y += y0[x] + y1[x] + y2[x];
+                    ay += a0[x] * y0[x] + a1[x] * y1[x] + a2[x] * y2[x];
+                    yy += y0[x] * y0[x] + y1[x] * y1[x] + y2[x] * y2[x];
+                    least = least.min(a0[x]).min(a1[x]).min(a2[x]);
+                    most = most.max(a0[x]).max(a1[x]).max(a2[x]);
+                }
+                let cov = (ay - a * y / 9.0) / 9.0;
+                let var = (yy - y * y / 9.0) / 9.0;
+                let across = |x: usize| a0[x] + 6.0 * a1[x] + a2[x];
+                let mean = (across(i) + 6.0 * across(i + 1) + across(i + 2)) / 64.0;
+                let more = (most - least) * 0.2;
+                out[0][i] = cov / (var + FLAT);
+                out[1][i] = (a1[i + 1] - mean) * SHARPEN;
+                out[2][i] = (least - more).max(0.0);
+                out[3][i] = (most + more).min(1.0);
             }
-            let cov = (ay - a * y / 9.0) / 9.0;
-            let var = (yy - y * y / 9.0) / 9.0;
-            let across = |x: usize| a0[x] + 6.0 * a1[x] + a2[x];
-            let mean = (across(i) + 6.0 * across(i + 1) + across(i + 2)) / 64.0;
-            let more = (most - least) * 0.2;
-            out0[i] = cov / (var + FLAT);
-            out1[i] = (a1[i + 1] - mean) * SHARPEN;
-            out2[i] = (least - more).max(0.0);
-            out3[i] = (most + more).min(1.0);
         }
     }
 }
 
+/// Three parts of the nearer row and one of the farther, of a block's samples, those before each and those behind.
+#[inline(always)]
+fn three_quarters((near, far): (&[f32; WIDE], &[f32; WIDE])) -> [[f32; BLOCK]; 3] {
+    let mut out = [[0.0; BLOCK]; 3];
+    for (from, out) in out.iter_mut().enumerate() {
+        let (near, far) = (&near[from..][..BLOCK], &far[from..][..BLOCK]);
+        for i in 0..BLOCK {
+            out[i] = 0.75 * near[i] + 0.25 * far[i];
+        }
+    }
+    out
+}
+
+/// The pixels on one side of their samples: alpha and luma of these, and of those on that side; the pixels' luma.
+#[inline(always)]
+fn pixels(alpha: [&[f32; BLOCK]; 2], luma: [&[f32; BLOCK]; 2], up: &Up, fine: &[f32; BLOCK]) -> [u8; BLOCK] {
+    let mut out = [0; BLOCK];
+    for i in 0..BLOCK {
+        let a = 0.75 * alpha[0][i] + 0.25 * alpha[1][i] + up[1][i];
+        let y = 0.75 * luma[0][i] + 0.25 * luma[1][i];
+        let v = a + up[0][i] * (fine[i] - y);
+        out[i] = byte(v.max(up[2][i]).min(up[3][i]));
+    }
+    out
+}
+
 multiversion! {
-    /// A row of pixels from the rows of samples that it lies between, the nearer first: bilinear, with the detail of luma. `mixed`
-    /// and `halves` are scratch.
-    fn widen(
-        alpha: [&[f32]; 2],
-        luma: [&[f32]; 2],
-        up: &[Vec<f32>; 4],
-        fine: &[u8],
-        mixed: &mut [Vec<f32>; 2],
-        halves: &mut [Vec<u8>; 2],
-        out: &mut [u8],
-    ) {
-        let n = up[0].len();
-        for (from, mixed) in [alpha, luma].iter().zip(mixed.iter_mut()) {
-            let (near, far) = (&from[0][..n + 2], &from[1][..n + 2]);
-            mixed.resize(n + 2, 0.0);
-            for ((o, near), far) in mixed.iter_mut().zip(near).zip(far) {
-                *o = 0.75 * near + 0.25 * far;
+    /// A row of pixels from the rows of samples that it lies between, the nearer first: bilinear, with the detail of luma. `fine`:
+    /// the pixels' luma.
+    fn widen(alpha: [&[f32]; 2], luma: [&[f32]; 2], up: &[Up], fine: &[u8], out: &mut [u8]) {
+        let [near, far] = alpha.map(blocks);
+        let alpha = near.zip(far);
+        let [near, far] = luma.map(blocks);
+        let blocks = alpha.zip(near.zip(far)).zip(up).zip(fine.as_chunks::<{ 2 * BLOCK }>().0);
+        for (out, (((alpha, luma), up), fine)) in out.chunks_mut(2 * BLOCK).zip(blocks) {
+            let ([a0, a1, a2], [y0, y1, y2]) = (three_quarters(alpha), three_quarters(luma));
+            // Two pixels a sample, in 16 bits: as vectors they are taken apart and put together so.
+            let pairs = fine.as_chunks().0;
+            let (mut left, mut right) = ([0.0f32; BLOCK], [0.0f32; BLOCK]);
+            for i in 0..BLOCK {
+                let pair = u16::from_le_bytes(pairs[i]);
+                (left[i], right[i]) = (f32::from(pair & 255), f32::from(pair >> 8));
             }
-        }
-        let (a, y) = (&mixed[0][..n + 2], &mixed[1][..n + 2]);
-        let (slope, lost, least, most) = (&up[0][..n], &up[1][..n], &up[2][..n], &up[3][..n]);
-        let whole = fine.len() / 2;
-        for (k, half) in halves.iter_mut().enumerate() {
-            half.resize(n, 0);
-            let side = 2 * k;
-            for i in 0..whole {
-                let alpha = 0.75 * a[i + 1] + 0.25 * a[i + side] + lost[i];
-                let luma = 0.75 * y[i + 1] + 0.25 * y[i + side];
-                let v = alpha + slope[i] * (f32::from(fine[2 * i + k]) - luma);
-                half[i] = byte(v.max(least[i]).min(most[i]));
+            let left = pixels([&a1, &a0], [&y1, &y0], up, &left);
+            let right = pixels([&a1, &a2], [&y1, &y2], up, &right);
+            let mut pixels = [[0; 2]; BLOCK];
+            for i in 0..BLOCK {
+                pixels[i] = (u16::from(left[i]) | u16::from(right[i]) << 8).to_le_bytes();
             }
-        }
-        if whole < n && 2 * whole < fine.len() {
-            // The last column of an odd width.
-            let i = whole;
-            let alpha = 0.75 * a[i + 1] + 0.25 * a[i] + lost[i];
-            let luma = 0.75 * y[i + 1] + 0.25 * y[i];
-            let v = alpha + slope[i] * (f32::from(fine[2 * i]) - luma);
-            out[2 * i] = byte(v.max(least[i]).min(most[i]));
-        }
-        let (left, right) = (&halves[0][..whole], &halves[1][..whole]);
-        for (i, out) in out.chunks_exact_mut(2).take(whole).enumerate() {
-            out[0] = left[i];
-            out[1] = right[i];
+            let pixels = pixels.as_flattened();
+            let n = out.len();
+            out.copy_from_slice(&pixels[..n]);
         }
     }
 }

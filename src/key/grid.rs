@@ -1,6 +1,7 @@
 //! Values on a coarse grid of cells over the frame: filled in where nothing was seen, and read along a row.
 
 use crate::refine::{mix, place};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// What one cell holds: as many numbers as somebody wants.
@@ -133,8 +134,10 @@ impl<const N: usize> Sloped<N> {
             let (left, here, right) = (&row[x.saturating_sub(1)], &row[x], &row[(x + 1).min(row.len() - 1)]);
             [*here, std::array::from_fn(|k| here[k] - left[k]), std::array::from_fn(|k| right[k] - here[k])]
         };
-        let rows = grid.cells.chunks_exact(grid.width);
-        let cells = rows.flat_map(|row| (0..row.len()).map(move |x| slopes(row, x))).collect();
+        let mut cells = vec![[[0.0; N]; 3]; grid.cells.len()];
+        let rows = cells.par_chunks_mut(grid.width).zip(grid.cells.par_chunks(grid.width));
+        rows.with_min_len(8)
+            .for_each(|(out, row)| out.iter_mut().enumerate().for_each(|(x, out)| *out = slopes(row, x)));
         Self { width: grid.width, height: grid.height, cells }
     }
 

@@ -158,7 +158,7 @@ impl ScreenModel {
     /// so little of the screen is left that another has to be looked for. `first`: what is known is a guess.
     pub fn look(&mut self, rows: &Rows<'_>, difference: &Difference, first: bool) -> Option<Lines> {
         let sums = self.sums(rows, difference, if first { SCREEN_AT_FIRST } else { SCREEN });
-        let (grid_width, grid_height) = (self.back.width, self.back.height);
+        let grid_width = self.back.width;
         let (seen, mean) = sums.iter().fold((0.0, 0.0), |(n, d), s| (n + s.back[0], d + s.back[1]));
         if seen < 0.002 * (rows.width * rows.height / rows.step) as f32 {
             return None;
@@ -186,7 +186,30 @@ impl ScreenModel {
             .map(|((s, b), full)| s.back[0] >= 0.99 * full && s.least > 0.6 * b[0])
             .collect();
         let inner = self.back.all_around(&pure);
-        // What is remembered is lit as what is seen: light dims all of R'G'B' alike.
+        self.follow_light(&sums, &inner, difference);
+        let Self { back, front, sure, .. } = self;
+        let ((), seen) = rayon::join(
+            || learn_back(back, sure, &sums, &full, (&inner, &pure)),
+            || learn_front(front, &sums, &full),
+        );
+        if !seen {
+            // All screen: neutral and dark.
+            for (f, b) in self.front.cells.iter_mut().zip(&self.back.cells) {
+                *f = [-0.1 * b[0], 0.1 * b[0], b[2], b[3], b[4]];
+            }
+        }
+        let kinds = self.kinds(&sums);
+        let (lines, own) = rayon::join(
+            || self.lines(rows, difference, &kinds),
+            || own(&sums, &full, &kinds, difference, grid_width),
+        );
+        self.solid = kinds.iter().map(|k| *k == Kind::Solid).collect();
+        self.own = own;
+        Some(Lines { lines, kinds })
+    }
+
+    /// What is remembered is lit as what is seen: light dims all of R'G'B' alike. `inner`: cells of nothing but screen.
+    fn follow_light(&mut self, sums: &[Sums], inner: &[bool], difference: &Difference) {
         let (mut now, mut then) = (0.0, 0.0);
         for (i, s) in sums.iter().enumerate().filter(|(i, _)| inner[*i]) {
             now += s.back[1] / s.back[0].max(1.0);
@@ -202,92 +225,33 @@ impl ScreenModel {
                 }
             }
         }
-        // The screen: what is seen of it counts whole where nothing else is near.
-        let mut weights = vec![0.0; sums.len()];
-        let mut noise = Grid::new(grid_width, grid_height, [0.0; 1]);
-        let mut noise_weights = vec![0.0; sums.len()];
-        for (i, s) in sums.iter().enumerate() {
-            let part = s.back[0] / full[i];
-            let before = self.sure[i] * 0.9;
-            let now = match (inner[i], pure[i]) {
-                (true, _) => 1.0,
-                (_, true) => 0.3,
-                _ if part > 0.2 => MIXED * part * part,
-                _ => 0.0,
-            };
-            if now > 0.0 {
-                let mean = means(&s.back);
-                let keep = REMEMBERED * before * (1.0 - now);
-                let cell = &mut self.back.cells[i];
-                for (c, m) in cell.iter_mut().zip(mean) {
-                    *c = (*c * keep + m * now) / (keep + now);
-                }
-            }
-            if inner[i] {
-                (noise.cells[i], noise_weights[i]) = ([means(&s.back)[1]], 1.0);
-            }
-            weights[i] = now.max(REMEMBERED * before);
-            self.sure[i] = now.max(before);
-        }
-        self.back.fill(&weights);
-        noise.fill(&noise_weights);
-        for (b, n) in self.back.cells.iter_mut().zip(&noise.cells) {
-            b[1] = n[0];
-        }
-        let mut weights = vec![0.0; sums.len()];
-        for (i, s) in sums.iter().enumerate() {
-            let part = s.front[0] / full[i];
-            if part > 0.0 {
-                self.front.cells[i] = means(&s.front);
-                weights[i] = part;
-            }
-        }
-        if weights.iter().all(|w| *w == 0.0) {
-            // All screen: neutral and dark.
-            for (f, b) in self.front.cells.iter_mut().zip(&self.back.cells) {
-                *f = [-0.1 * b[0], 0.1 * b[0], b[2], b[3], b[4]];
-            }
-        } else {
-            self.front.fill(&weights);
-        }
-        // How cells stand.
-        let screen: Vec<bool> = sums
-            .iter()
-            .zip(&self.back.cells)
-            .map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0]))
-            .collect();
-        let solid: Vec<bool> =
-            sums.iter().zip(&self.back.cells).map(|(s, b)| s.most < SOLID * b[0]).collect();
+    }
+
+    /// How cells stand.
+    fn kinds(&self, sums: &[Sums]) -> Vec<Kind> {
+        let cells = || sums.iter().zip(&self.back.cells);
+        let screen: Vec<bool> =
+            cells().map(|(s, b)| b[0] - s.least < (4.5 * b[1]).max(0.06 * b[0]).min(0.3 * b[0])).collect();
+        let solid: Vec<bool> = cells().map(|(s, b)| s.most < SOLID * b[0]).collect();
         let [screen, solid] = [screen, solid].map(|m| self.back.all_around(&m));
+        let kind = |(screen, solid): (&bool, &bool)| match (screen, solid) {
+            (true, _) => Kind::Screen,
+            (_, true) => Kind::Solid,
+            _ => Kind::Mixed,
+        };
+        screen.iter().zip(&solid).map(kind).collect()
+    }
+
+    /// See [`Lines`].
+    fn lines(&self, rows: &Rows<'_>, difference: &Difference, kinds: &[Kind]) -> Grid<5> {
         let (_, above) = foreground(rows);
-        let mut lines = Grid::new(grid_width, grid_height, [0.0; 5]);
-        let mut kinds = Vec::with_capacity(grid_width * grid_height);
-        for (i, line) in lines.cells.iter_mut().enumerate() {
-            let (b, f) = (&self.back.cells[i], &self.front.cells[i]);
-            let kind = match (screen[i], solid[i]) {
-                (true, _) => Kind::Screen,
-                (_, true) => Kind::Solid,
-                _ => Kind::Mixed,
-            };
-            *line = match kind {
-                Kind::Screen => [0.0; 5],
-                Kind::Solid => [1.0, 0.0, 1.0, 0.0, 0.0],
-                Kind::Mixed => line_of(difference, b, f, above),
-            };
-            kinds.push(kind);
-        }
-        self.solid = kinds.iter().map(|k| *k == Kind::Solid).collect();
-        self.own = Grid::new(grid_width, grid_height, [0.0; 2]);
-        let mut weights = vec![0.0; sums.len()];
-        for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
-            let [_, noise, a, b, c] = means(&s.front);
-            let [d, e] = difference.parts([a, b, c]);
-            let mean = 0.5 * (d + e);
-            self.own.cells[i] = [mean, mean * mean + noise * noise];
-            weights[i] = s.front[0] / full[i];
-        }
-        self.own.fill(&weights);
-        Some(Lines { lines, kinds })
+        let cells = kinds.iter().zip(self.back.cells.iter().zip(&self.front.cells));
+        let line = |(kind, (b, f)): (&Kind, (&Back, &Front))| match kind {
+            Kind::Screen => [0.0; 5],
+            Kind::Solid => [1.0, 0.0, 1.0, 0.0, 0.0],
+            Kind::Mixed => line_of(difference, b, f, above),
+        };
+        Grid { width: self.back.width, height: self.back.height, cells: cells.map(line).collect() }
     }
 
     fn sums(&self, rows: &Rows<'_>, difference: &Difference, screen: f32) -> Vec<Sums> {
@@ -296,7 +260,7 @@ impl ScreenModel {
         let mut sums = vec![Sums::default(); grid_width * self.back.height];
         let line = grid_width * side;
         sums.par_chunks_mut(grid_width).enumerate().for_each_init(
-            || std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; line * side]),
+            || std::array::from_fn::<Vec<u8>, 3, _>(|_| vec![0; line * side + COLUMNS]),
             |lines, (row, sums)| {
                 let cells = &self.back.cells[row * grid_width..][..grid_width];
                 let solid = &self.solid[row * grid_width..][..grid_width];
@@ -310,7 +274,7 @@ impl ScreenModel {
                     .zip(solid)
                     .map(|(b, solid)| [screen * b[0], if *solid { SOLID } else { front } * b[0]])
                     .collect();
-                add(difference, lines.each_ref().map(|v| &v[..n]), side, &bounds, sums);
+                add(difference, lines.each_ref().map(|v| &v[..n + COLUMNS]), side, &bounds, sums);
                 // The last column stands over the frame.
                 let over = grid_width * side - rows.width;
                 if over > 0 {
@@ -322,6 +286,79 @@ impl ScreenModel {
         );
         sums
     }
+}
+
+/// Takes over what is seen of the screen, which counts whole where nothing else is near. `sure`: see [`ScreenModel`]; `full`: samples of
+/// each cell; the cells of nothing but screen that have only such around them, and all of them.
+fn learn_back(
+    back: &mut Grid<5>,
+    sure: &mut [f32],
+    sums: &[Sums],
+    full: &[f32],
+    (inner, pure): (&[bool], &[bool]),
+) {
+    let mut weights = vec![0.0; sums.len()];
+    let mut noise = Grid::new(back.width, back.height, [0.0; 1]);
+    let mut noise_weights = vec![0.0; sums.len()];
+    for (i, s) in sums.iter().enumerate() {
+        let part = s.back[0] / full[i];
+        let before = sure[i] * 0.9;
+        let now = match (inner[i], pure[i]) {
+            (true, _) => 1.0,
+            (_, true) => 0.3,
+            _ if part > 0.2 => MIXED * part * part,
+            _ => 0.0,
+        };
+        if now > 0.0 {
+            let mean = means(&s.back);
+            let keep = REMEMBERED * before * (1.0 - now);
+            for (c, m) in back.cells[i].iter_mut().zip(mean) {
+                *c = (*c * keep + m * now) / (keep + now);
+            }
+        }
+        if inner[i] {
+            (noise.cells[i], noise_weights[i]) = ([means(&s.back)[1]], 1.0);
+        }
+        weights[i] = now.max(REMEMBERED * before);
+        sure[i] = now.max(before);
+    }
+    back.fill(&weights);
+    noise.fill(&noise_weights);
+    for (b, n) in back.cells.iter_mut().zip(&noise.cells) {
+        b[1] = n[0];
+    }
+}
+
+/// Takes over what is seen of the foreground; whether there is any.
+fn learn_front(front: &mut Grid<5>, sums: &[Sums], full: &[f32]) -> bool {
+    let mut weights = vec![0.0; sums.len()];
+    for (i, s) in sums.iter().enumerate() {
+        let part = s.front[0] / full[i];
+        if part > 0.0 {
+            front.cells[i] = means(&s.front);
+            weights[i] = part;
+        }
+    }
+    let seen = weights.iter().any(|w| *w > 0.0);
+    if seen {
+        front.fill(&weights);
+    }
+    seen
+}
+
+/// [`ScreenModel::own`], of a frame.
+fn own(sums: &[Sums], full: &[f32], kinds: &[Kind], difference: &Difference, grid_width: usize) -> Grid<2> {
+    let mut own = Grid::new(grid_width, sums.len() / grid_width, [0.0; 2]);
+    let mut weights = vec![0.0; sums.len()];
+    for (i, s) in sums.iter().enumerate().filter(|(i, _)| kinds[*i] == Kind::Solid) {
+        let [_, noise, a, b, c] = means(&s.front);
+        let [d, e] = difference.parts([a, b, c]);
+        let mean = 0.5 * (d + e);
+        own.cells[i] = [mean, mean * mean + noise * noise];
+        weights[i] = s.front[0] / full[i];
+    }
+    own.fill(&weights);
+    own
 }
 
 /// The line of a cell with this screen and this foreground.
@@ -350,36 +387,105 @@ fn means(sums: &[f32; 6]) -> [f32; 5] {
 /// Columns of samples that are added up side by side: what they add up to lies in the nearest cache then.
 const COLUMNS: usize = 64;
 
-/// What [`Sums`] holds, column by column.
-struct Columns {
-    back: [[f32; COLUMNS]; 6],
-    front: [[f32; COLUMNS]; 6],
-    least: [f32; COLUMNS],
-    most: [f32; COLUMNS],
+/// Rows of a cell, at most, of which one in [`Rows::step`] is looked at.
+const ROWS: usize = 16;
+
+/// A number of each column.
+type Columns = [f32; COLUMNS];
+
+/// A row of all three components.
+type Samples<'a> = [&'a [u8; COLUMNS]; 3];
+
+/// The differences of cells that lie side by side, row by row, and the least and greatest of each column.
+struct Differences {
+    rows: [Columns; ROWS],
+    least: Columns,
+    most: Columns,
 }
 
-impl Columns {
-    const NONE: Self = Self {
-        back: [[0.0; COLUMNS]; 6],
-        front: [[0.0; COLUMNS]; 6],
-        least: [f32::MAX; COLUMNS],
-        most: [f32::MIN; COLUMNS],
-    };
+impl Differences {
+    const NONE: Self =
+        Self { rows: [[0.0; COLUMNS]; ROWS], least: [f32::MAX; COLUMNS], most: [f32::MIN; COLUMNS] };
 
-    /// Adds a row. `limits`: the bounds of each column's cell.
+    /// Takes those of rows of samples.
     #[inline(always)]
-    fn add(&mut self, difference: &Difference, c: [&[u8]; 3], limits: &[[f32; COLUMNS]; 2]) {
-        let n = c[0].len().min(COLUMNS);
-        let (c1, c2) = (&c[1][..n], &c[2][..n]);
+    fn take<'a>(&mut self, difference: &Difference, rows: impl Iterator<Item = Samples<'a>>) {
+        (self.least, self.most) = ([f32::MAX; COLUMNS], [f32::MIN; COLUMNS]);
+        for ([c0, c1, c2], out) in rows.zip(&mut self.rows) {
+            for i in 0..COLUMNS {
+                let d = difference.at([f32::from(c0[i]), f32::from(c1[i]), f32::from(c2[i])]);
+                // As `min` and `max`, of which there are instructions like this.
+                self.least[i] = if d < self.least[i] { d } else { self.least[i] };
+                self.most[i] = if d > self.most[i] { d } else { self.most[i] };
+                out[i] = d;
+            }
+        }
+    }
+
+    /// Whether all is screen, or all foreground, by the bounds of each column's cell.
+    #[inline(always)]
+    fn pure(&self, limits: &[Columns; 2]) -> (bool, bool) {
+        let (mut back, mut front) = (true, true);
+        for i in 0..COLUMNS {
+            back &= self.least[i] > limits[0][i];
+            front &= self.most[i] < limits[1][i];
+        }
+        (back, front)
+    }
+
+    /// Of each cell, `side` columns, the least and the greatest.
+    #[inline(always)]
+    fn ends(&self, side: usize, sums: &mut [Sums]) {
+        let columns = self.least.chunks_exact(side).zip(self.most.chunks_exact(side));
+        for (sum, (least, most)) in sums.iter_mut().zip(columns) {
+            sum.least = fold(least, |a, b| if b < a { b } else { a });
+            sum.most = fold(most, |a, b| if b > a { b } else { a });
+        }
+    }
+}
+
+/// One number of the columns of a cell, of which there are 8 or a multiple of that.
+#[inline(always)]
+fn fold(columns: &[f32], both: impl Fn(f32, f32) -> f32) -> f32 {
+    let Some((first, more)) = columns.split_first_chunk::<8>() else { return 0.0 };
+    let mut lanes = *first;
+    for part in more.as_chunks::<8>().0 {
+        for (lane, v) in lanes.iter_mut().zip(part) {
+            *lane = both(*lane, *v);
+        }
+    }
+    // As vectors are halved.
+    let mut n = 4;
+    while n > 0 {
         for i in 0..n {
-            let c = [f32::from(c[0][i]), f32::from(c1[i]), f32::from(c2[i])];
-            let d = difference.at(c);
-            // As `min` and `max`, of which there are instructions like this.
-            self.least[i] = if d < self.least[i] { d } else { self.least[i] };
-            self.most[i] = if d > self.most[i] { d } else { self.most[i] };
+            lanes[i] = both(lanes[i], lanes[i + n]);
+        }
+        n /= 2;
+    }
+    lanes[0]
+}
+
+#[inline(always)]
+fn sum(columns: &[f32]) -> f32 {
+    fold(columns, |a, b| a + b)
+}
+
+/// Adds up rows of cells, `side` columns each, of which some samples are screen and some foreground.
+#[inline(always)]
+fn add_mixed<'a>(
+    differences: &Differences,
+    limits: &[Columns; 2],
+    side: usize,
+    rows: impl Iterator<Item = Samples<'a>>,
+    sums: &mut [Sums],
+) {
+    let mut columns = [[[0.0; COLUMNS]; 6]; 2];
+    for ([c0, c1, c2], d) in rows.zip(&differences.rows) {
+        for i in 0..COLUMNS {
+            let (c, d) = ([f32::from(c0[i]), f32::from(c1[i]), f32::from(c2[i])], d[i]);
             let back = if d > limits[0][i] { 1.0 } else { 0.0 };
             let front = if d < limits[1][i] { 1.0 } else { 0.0 };
-            for (sums, w) in [(&mut self.back, back), (&mut self.front, front)] {
+            for (sums, w) in columns.iter_mut().zip([back, front]) {
                 sums[0][i] += w;
                 sums[1][i] += w * d;
                 sums[2][i] += w * d * d;
@@ -389,48 +495,79 @@ impl Columns {
             }
         }
     }
-
-    /// What the cells, `side` columns each, add up to.
-    #[inline(always)]
-    fn sums(&self, side: usize, sums: &mut [Sums]) {
-        for (k, (back, front)) in self.back.iter().zip(&self.front).enumerate() {
-            let columns = back.chunks_exact(side).zip(front.chunks_exact(side));
-            for (sum, (back, front)) in sums.iter_mut().zip(columns) {
-                (sum.back[k], sum.front[k]) = (back.iter().sum(), front.iter().sum());
-            }
-        }
-        let columns = self.least.chunks_exact(side).zip(self.most.chunks_exact(side));
-        for (sum, (least, most)) in sums.iter_mut().zip(columns) {
-            (sum.least, sum.most) = (f32::MAX, f32::MIN);
-            for (&least, &most) in least.iter().zip(most) {
-                sum.least = if least < sum.least { least } else { sum.least };
-                sum.most = if most > sum.most { most } else { sum.most };
-            }
+    let [back, front] = &columns;
+    for (k, (back, front)) in back.iter().zip(front).enumerate() {
+        let cells = back.chunks_exact(side).zip(front.chunks_exact(side));
+        for (cell, (back, front)) in sums.iter_mut().zip(cells) {
+            (cell.back[k], cell.front[k]) = (sum(back), sum(front));
         }
     }
 }
 
+/// The same where all samples count; `of` says what for.
+#[inline(always)]
+fn add_pure<'a>(
+    differences: &Differences,
+    side: usize,
+    rows: impl Iterator<Item = Samples<'a>>,
+    sums: &mut [Sums],
+    of: impl Fn(&mut Sums) -> &mut [f32; 6],
+) {
+    // Components in 16 bits, which the rows of a cell's column do not fill.
+    let mut colors = [[0u16; COLUMNS]; 3];
+    let (mut means, mut squares): (Columns, Columns) = ([0.0; COLUMNS], [0.0; COLUMNS]);
+    let mut count = 0;
+    for (c, d) in rows.zip(&differences.rows) {
+        for (sums, c) in colors.iter_mut().zip(c) {
+            for i in 0..COLUMNS {
+                sums[i] += u16::from(c[i]);
+            }
+        }
+        for i in 0..COLUMNS {
+            means[i] += d[i];
+            squares[i] += d[i] * d[i];
+        }
+        count += side;
+    }
+    for (cell, sums) in sums.iter_mut().enumerate() {
+        let columns = cell * side..(cell + 1) * side;
+        let color = |k: usize| colors[k][columns.clone()].iter().map(|&v| u32::from(v)).sum::<u32>() as f32;
+        let all = [sum(&means[columns.clone()]), sum(&squares[columns.clone()])];
+        *sums = Sums::default();
+        *of(sums) = [count as f32, all[0], all[1], color(0), color(1), color(2)];
+    }
+}
+
 multiversion! {
-    /// Adds up cells that lie side by side. `c`: their rows, one behind the other; `bounds`: the difference from which on a
+    /// Adds up cells that lie side by side. `c`: their rows, one behind the other, and
+    /// [`COLUMNS`] samples more, whatever they are; `bounds`: the difference from which on a
     /// sample is the screen's, and that up to which it is the foreground's.
     fn add(difference: &Difference, c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Sums]) {
         let line = sums.len() * side;
         let mut limits = [[0.0; COLUMNS]; 2];
+        let mut differences = Differences::NONE;
         for (block, (sums, bounds)) in
             sums.chunks_mut(COLUMNS / side).zip(bounds.chunks(COLUMNS / side)).enumerate()
         {
-            let n = sums.len() * side;
             for (cell, bounds) in bounds.iter().enumerate() {
                 for k in 0..2 {
                     limits[k][cell * side..][..side].fill(bounds[k]);
                 }
             }
-            let mut columns = Columns::NONE;
-            for row in (block * COLUMNS..c[0].len()).step_by(line) {
-                let c = [&c[0][row..row + n], &c[1][row..row + n], &c[2][row..row + n]];
-                columns.add(difference, c, &limits);
+            // Columns beyond the line's end are nobody's.
+            limits[0][sums.len() * side..].fill(f32::MIN);
+            limits[1][sums.len() * side..].fill(f32::MAX);
+            let rows = (block * COLUMNS..c[0].len() - COLUMNS).step_by(line).filter_map(|row| {
+                let [c0, c1, c2] = c.map(|c| c[row..].first_chunk());
+                Some([c0?, c1?, c2?])
+            });
+            differences.take(difference, rows.clone());
+            match differences.pure(&limits) {
+                (true, false) => add_pure(&differences, side, rows, sums, |s| &mut s.back),
+                (false, true) => add_pure(&differences, side, rows, sums, |s| &mut s.front),
+                _ => add_mixed(&differences, &limits, side, rows, sums),
             }
-            columns.sums(side, sums);
+            differences.ends(side, sums);
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::alpha::close;
+use super::alpha::{Local, close, finish};
 use super::colour::{Difference, Numbers, Primary};
 use super::grid::{Grid, Ramps, Sloped, along};
 use super::rows::Rows;
@@ -270,6 +270,75 @@ fn holes_are_closed_as_the_formula_says() {
                 let is = f32::from(got[y * grid_width + x]);
                 assert!((is - want).abs() <= 1.5, "{grid_width}x{grid_height} {x},{y}: {is}, not {want}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_matte_is_enlarged_as_the_formula_says() {
+    for (w, h) in [(203, 151), (330, 250), (16, 34)] {
+        let picture = noise(Format::I420, w, h, 3);
+        let frame = picture.frame();
+        let rows = Rows::new(&frame).unwrap();
+        let (width, height, side) = (rows.width, rows.height, rows.side);
+        // Cells and more that are even, and such as are not.
+        let samples: Vec<u8> = (0..width * height)
+            .map(|i| match (i % width / 20 + i / width / 20) % 4 {
+                0 => 0,
+                1 => 255,
+                _ => value(i, 11),
+            })
+            .collect();
+        let got = same_at_each_width("enlarged", || {
+            let mut out = vec![7; w * h];
+            for (row, out) in out.chunks_mut(2 * side * w).enumerate() {
+                finish(&rows, &samples, (row, 0, width.div_ceil(side)), &mut Local::default(), out);
+            }
+            out
+        });
+        // The first and the last samples go on.
+        let reach = side * 3 / 8;
+        let halo = reach + 1;
+        let (all, high) = (width + 2 * halo, height + 2 * halo);
+        let at = |v: usize, n: usize| v.saturating_sub(halo).min(n - 1);
+        let mut closed: Vec<u8> =
+            (0..all * high).map(|i| samples[at(i / all, height) * width + at(i % all, width)]).collect();
+        close(&mut closed, all, high, reach, &mut Vec::new(), &mut Vec::new());
+        let mut small = vec![0; width * height];
+        small.chunks_exact_mut(width).enumerate().for_each(|(y, row)| rows.read_luma(y, 0, row));
+        let inside = |v: i32, n: usize| v.clamp(0, n as i32 - 1) as usize;
+        let alpha = |x: i32, y: i32| {
+            f64::from(closed[(y + halo as i32) as usize * all + (x + halo as i32) as usize]) / 255.0
+        };
+        let luma = |x: i32, y: i32| f64::from(small[inside(y, height) * width + inside(x, width)]);
+        for (i, &got) in got.iter().enumerate() {
+            let (px, py) = ((i % w) as i32, (i / w) as i32);
+            let (x, y) = (px / 2, py / 2);
+            let (dx, dy) = (px % 2 * 2 - 1, py % 2 * 2 - 1);
+            let near: Vec<(i32, i32)> = (0..9).map(|k| (k % 3 - 1, k / 3 - 1)).collect();
+            let mean = |f: &dyn Fn(i32, i32) -> f64| {
+                near.iter().map(|(dx, dy)| f(x + dx, y + dy)).sum::<f64>() / 9.0
+            };
+            let (a, l) = (mean(&alpha), mean(&luma));
+            let covariance = mean(&|x, y| alpha(x, y) * luma(x, y)) - a * l;
+            let variance = mean(&|x, y| luma(x, y) * luma(x, y)) - l * l;
+            let bilinear = |f: &dyn Fn(i32, i32) -> f64| {
+                0.5625 * f(x, y) + 0.1875 * (f(x + dx, y) + f(x, y + dy)) + 0.0625 * f(x + dx, y + dy)
+            };
+            // The mean of the four pixels of each sample, were they bilinear.
+            let weight = |d: i32| if d == 0 { 0.75 } else { 0.125 };
+            let smooth: f64 =
+                near.iter().map(|(dx, dy)| weight(*dx) * weight(*dy) * alpha(x + dx, y + dy)).sum();
+            let all: Vec<f64> = near.iter().map(|(dx, dy)| alpha(x + dx, y + dy)).collect();
+            let (least, most) =
+                (all.iter().copied().fold(1.0, f64::min), all.iter().copied().fold(0.0, f64::max));
+            let more = 0.2 * (most - least);
+            let fine = f64::from(picture.sample(&Format::I420.layout().color[0], px as usize, py as usize));
+            let want = bilinear(&alpha)
+                + 0.4 * (alpha(x, y) - smooth)
+                + covariance / (variance + 2.0) * (fine - bilinear(&luma));
+            let want = 255.0 * want.max((least - more).max(0.0)).min((most + more).min(1.0));
+            assert!((f64::from(got) - want).abs() < 0.6, "{w}x{h} {px},{py}: {got}, not {want}");
         }
     }
 }
