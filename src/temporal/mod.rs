@@ -312,13 +312,9 @@ impl Smoother {
         let (mw, mh) = self.mask_size;
         let side = BLOCK * scale;
         let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
-        // Where a sample's centre lies in luma.
-        let place = |u: usize, size: usize, samples: usize| {
-            ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
-        };
         let mut columns = std::mem::take(&mut self.columns);
         columns.clear();
-        columns.extend((0..mw).map(|u| place(u, w, mw)));
+        columns.extend((0..mw).map(|u| in_luma(u, (w, mw), scale)));
         let mut wanted = std::mem::take(&mut self.wanted);
         wanted.clear();
         wanted.resize(grid_width * grid_height, false);
@@ -327,7 +323,7 @@ impl Smoother {
             acc.resize(mw, 0);
             let mut at = 0;
             for (v, (row, past)) in mask.chunks_exact(mw).zip(self.mask.chunks_exact(mw)).enumerate() {
-                let by = place(v, h, mh) / BLOCK;
+                let by = in_luma(v, (h, mh), scale) / BLOCK;
                 if by != at {
                     mark(acc, &columns, &mut wanted[at * grid_width..][..grid_width]);
                     acc.fill(0);
@@ -355,7 +351,7 @@ impl Smoother {
             let rows = rows.zip(otherwise.chunks_exact_mut(mw)).zip(free.chunks_exact_mut(mw));
             for (row, (((mask, waiting), otherwise), free)) in rows.enumerate() {
                 let v = n * (part / mw) + row;
-                let y = place(v, h, mh);
+                let y = in_luma(v, (h, mh), scale);
                 let blocks = y / BLOCK * grid_width;
                 let samples = columns.iter().zip(mask).zip(waiting).zip(otherwise).zip(free);
                 for (u, ((((&x, here), wait), otherwise), free)) in samples.enumerate() {
@@ -402,94 +398,49 @@ impl Smoother {
         let (w, h, scale) = (self.width, self.height, self.scale);
         let side = BLOCK * scale;
         let grid_width = w.div_ceil(side);
-        let past = &self.alpha;
-        let mut busy = std::mem::take(&mut self.wanted);
-        busy.clear();
-        busy.resize(self.field.known.len(), false);
-        let parts = alpha.par_chunks_mut(side * w).zip(past.par_chunks(side * w));
-        let parts = busy.par_chunks_mut(grid_width).zip(self.mixed.par_chunks_mut(grid_width)).zip(parts);
-        let kept = self.rest.kept();
-        parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
-            let kept = kept.get(by * grid_width..).unwrap_or_default();
-            restore(alpha, past, w, side, kept);
-            ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
-            // A block that is of one value, and was of the same, has nothing to do; nor has one that is kept.
-            for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
-                let now = *busy;
-                *busy |= *was || alpha[x * side] != past[x * side];
-                *busy &= !kept.get(x).is_some_and(|kept| *kept);
-                *was = now;
-            }
-        });
+        let busy = self.find_busy(alpha);
         self.track(|bx, by| busy[by * grid_width + bx]);
         self.asked.iter_mut().zip(&busy).for_each(|(asked, busy)| *asked |= busy);
-        let Field { motion, same, sure, .. } = &self.field;
-        let asked = &self.asked;
-        let block = |at: usize| {
-            let m = motion[at];
-            let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * scale as f32;
-            weight * (1.0 - far / STILL).max(0.0) * sure[at]
-        };
-        let grid_height = asked.len() / grid_width;
-        // Of the blocks that meet at a corner the least, and between the corners a slope: no block stands out, and
-        // none keeps more of the past than it would by itself.
-        let corner = |cx: usize, cy: usize| {
-            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height)).flat_map(|y| {
-                (cx.saturating_sub(1)..(cx + 1).min(grid_width)).map(move |x| y * grid_width + x)
-            });
-            around.filter(|&at| asked[at]).map(block).fold(f32::MAX, f32::min).min(weight)
-        };
-        let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
-        let (mw, mh) = self.mask_size;
-        let holds = mw > 0 && self.still.knows();
+        let luma = (w.div_ceil(scale), h.div_ceil(scale));
         // Where the samples' columns lie in the mask.
         let mut columns = std::mem::take(&mut self.columns);
         columns.clear();
-        columns.extend((0..lw).map(|u| u * mw / lw));
-        let (still, free) = (&self.still, &self.free);
-        let long: [f32; LONG as usize] = std::array::from_fn(|age| lasting(age as u8, weight));
+        columns.extend((0..luma.0).map(|u| u * self.mask_size.0 / luma.0));
         self.dither = self.dither.wrapping_add(159);
         let dither = self.dither;
+        let usual = Usual { field: &self.field, asked: &self.asked, grid_width, scale, weight };
+        let held = (self.mask_size.0 > 0 && self.still.knows()).then(|| Held {
+            still: &self.still,
+            free: &self.free,
+            mask_size: self.mask_size,
+            luma,
+            columns: &columns,
+            long: std::array::from_fn(|age| lasting(age as u8, weight)),
+        });
         let rows = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks_mut(side * w));
         rows.enumerate().for_each(|(by, (alpha, past))| {
-            let (mut keep, mut hold) = ([0u8; BLOCK * 4], [0u8; BLOCK * 4]);
+            // What remains of the past, by sample and by pixel: see `mix`.
+            let (mut samples, mut pixels) = ([[0u8; BLOCK]; 2], [[0u8; BLOCK * 4]; 2]);
             for bx in (0..grid_width).filter(|bx| busy[by * grid_width + bx]) {
-                let corners = [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| corner(bx + x, by + y));
+                let block = by * grid_width + bx;
+                let corners = usual.corners(bx, by);
                 let weighs = corners.iter().any(|c| *c > 0.0);
+                let held = held.as_ref().filter(|_| usual.field.motion[block] == Motion::default());
+                let (same, _) = usual.field.same[block * BLOCK * BLOCK..].as_chunks::<BLOCK>();
                 let x = bx * side..((bx + 1) * side).min(w);
-                let same = &same[(by * grid_width + bx) * BLOCK * BLOCK..][..BLOCK * BLOCK];
                 for (y, (row, past)) in alpha.chunks_exact_mut(w).zip(past.chunks_exact_mut(w)).enumerate() {
                     let (row, past) = (&mut row[x.clone()], &mut past[x.clone()]);
                     if weighs {
                         if y % scale == 0 {
-                            let same = &same[y / scale * BLOCK..][..BLOCK];
-                            let at = |n: usize| (n as f32 + 0.5) / BLOCK as f32;
-                            let [a, b, c, d] = corners;
-                            let down = at(y / scale);
-                            let (left, right) = (a + (c - a) * down, b + (d - b) * down);
-                            let mut held = [0.0; BLOCK];
-                            if holds && motion[by * grid_width + bx] == Motion::default() {
-                                // What is held of the mask is of the matte.
-                                let v = (by * BLOCK + y / scale).min(lh - 1);
-                                let ages = &still.ages(v)[bx * BLOCK / 2..];
-                                for (held, &age) in held.chunks_exact_mut(2).zip(ages) {
-                                    held.fill(long[usize::from(age)]);
-                                }
-                                let columns = &columns[bx * BLOCK..((bx + 1) * BLOCK).min(lw)];
-                                let free = &free[v * mh / lh * mw..][..mw];
-                                if free[columns[0]..=columns[columns.len() - 1]].iter().any(|f| *f > 0) {
-                                    for (held, &u) in held.iter_mut().zip(columns) {
-                                        *held = if free[u] > 0 { 0.0 } else { *held };
-                                    }
-                                }
-                            }
-                            let strips = keep.chunks_exact_mut(scale).zip(hold.chunks_exact_mut(scale));
-                            for (x, ((keep, hold), &held)) in strips.zip(&held).enumerate() {
-                                let (same, usual) = (f32::from(same[x]), left + (right - left) * at(x));
-                                keep.fill((same * usual + 0.5) as u8);
-                                hold.fill((same * usual.max(held) + 0.5) as u8);
+                            let y = y / scale;
+                            let held = held.map_or([0.0; BLOCK], |held| held.row(bx, by * BLOCK + y));
+                            weigh(&same[y], ends(corners, y), &held, &mut samples);
+                            for (pixels, samples) in pixels.iter_mut().zip(&samples) {
+                                let parts = pixels.chunks_exact_mut(scale).zip(samples);
+                                parts.for_each(|(part, sample)| part.fill(*sample));
                             }
                         }
+                        let [keep, hold] = &pixels;
                         mix(row, past, &keep[..row.len()], &hold[..row.len()], dither);
                     }
                     past.copy_from_slice(row);
@@ -497,6 +448,120 @@ impl Smoother {
             }
         });
         (self.wanted, self.columns) = (busy, columns);
+    }
+
+    /// Puts what is kept of the last matte into `alpha`, and finds the blocks that are to be smoothed: all but those that are of one
+    /// value, and were of the same, and those that are kept.
+    fn find_busy(&mut self, alpha: &mut [u8]) -> Vec<bool> {
+        let (w, side) = (self.width, BLOCK * self.scale);
+        let grid_width = w.div_ceil(side);
+        let mut busy = std::mem::take(&mut self.wanted);
+        busy.clear();
+        busy.resize(self.field.known.len(), false);
+        let parts = alpha.par_chunks_mut(side * w).zip(self.alpha.par_chunks(side * w));
+        let parts = busy.par_chunks_mut(grid_width).zip(self.mixed.par_chunks_mut(grid_width)).zip(parts);
+        let kept = self.rest.kept();
+        parts.enumerate().for_each(|(by, ((busy, mixed), (alpha, past)))| {
+            let kept = kept.get(by * grid_width..).unwrap_or_default();
+            restore(alpha, past, w, side, kept);
+            ACC.with_borrow_mut(|acc| unsettled(alpha, w, side, acc, busy));
+            for (x, (busy, was)) in busy.iter_mut().zip(mixed).enumerate() {
+                let now = *busy;
+                *busy |= *was || alpha[x * side] != past[x * side];
+                *busy &= !kept.get(x).is_some_and(|kept| *kept);
+                *was = now;
+            }
+        });
+        busy
+    }
+}
+
+/// How much of a matte's past remains where the scene stands still, but for what [`Held`] says.
+struct Usual<'a> {
+    field: &'a Field,
+    asked: &'a [bool],
+    grid_width: usize,
+    scale: usize,
+    weight: f32,
+}
+
+impl Usual<'_> {
+    /// What remains at a block's four corners: of the blocks that meet there the least, so that with a slope between the corners no
+    /// block stands out, and none keeps more of the past than it would by itself.
+    fn corners(&self, bx: usize, by: usize) -> [f32; 4] {
+        let grid_height = self.asked.len() / self.grid_width;
+        [[0, 0], [1, 0], [0, 1], [1, 1]].map(|[x, y]| {
+            let (cx, cy) = (bx + x, by + y);
+            let around = (cy.saturating_sub(1)..(cy + 1).min(grid_height)).flat_map(|y| {
+                (cx.saturating_sub(1)..(cx + 1).min(self.grid_width)).map(move |x| y * self.grid_width + x)
+            });
+            let asked = around.filter(|&at| self.asked[at]);
+            asked.map(|at| self.block(at)).fold(f32::MAX, f32::min).min(self.weight)
+        })
+    }
+
+    fn block(&self, at: usize) -> f32 {
+        let m = self.field.motion[at];
+        let far = f32::from(m.x).hypot(f32::from(m.y)) * 0.25 * self.scale as f32;
+        self.weight * (1.0 - far / STILL).max(0.0) * self.field.sure[at]
+    }
+}
+
+/// How much of a matte's past remains where the scene has stood still for long: what is held of the mask is of the matte.
+struct Held<'a> {
+    still: &'a Still,
+    free: &'a [u8],
+    mask_size: (usize, usize),
+    luma: (usize, usize),
+    /// Where luma's columns lie in the mask.
+    columns: &'a [usize],
+    /// By age.
+    long: [f32; LONG as usize],
+}
+
+impl Held<'_> {
+    /// What remains of the samples of a block's row, `v` of luma's.
+    fn row(&self, bx: usize, v: usize) -> [f32; BLOCK] {
+        let ((lw, lh), (mw, mh)) = (self.luma, self.mask_size);
+        let v = v.min(lh - 1);
+        let mut held = [0.0; BLOCK];
+        let ages = &self.still.ages(v)[bx * BLOCK / 2..];
+        for (held, &age) in held.chunks_exact_mut(2).zip(ages) {
+            held.fill(self.long[usize::from(age)]);
+        }
+        let columns = &self.columns[bx * BLOCK..((bx + 1) * BLOCK).min(lw)];
+        let free = &self.free[v * mh / lh * mw..][..mw];
+        if free[columns[0]..=columns[columns.len() - 1]].iter().any(|f| *f > 0) {
+            for (held, &u) in held.iter_mut().zip(columns) {
+                *held = if free[u] > 0 { 0.0 } else { *held };
+            }
+        }
+        held
+    }
+}
+
+/// How far a sample's middle lies in its block.
+#[inline(always)]
+fn within(n: usize) -> f32 {
+    (n as f32 + 0.5) / BLOCK as f32
+}
+
+/// Left and right in a row of samples between a block's corners.
+fn ends([a, b, c, d]: [f32; 4], y: usize) -> (f32, f32) {
+    let down = within(y);
+    (a + (c - a) * down, b + (d - b) * down)
+}
+
+multiversion! {
+    /// What remains of the past in a row of a block's samples, of 255, as far as they are the `same`: between its ends, and as much as
+    /// is `held` where that is more; see [`mix`].
+    fn weigh(same: &[u8; BLOCK], ends: (f32, f32), held: &[f32; BLOCK], out: &mut [[u8; BLOCK]; 2]) {
+        let [keep, hold] = out;
+        for x in 0..BLOCK {
+            let (same, usual) = (f32::from(same[x]), ends.0 + (ends.1 - ends.0) * within(x));
+            keep[x] = (same * usual + 0.5) as u8;
+            hold[x] = (same * usual.max(held[x]) + 0.5) as u8;
+        }
     }
 }
 
@@ -542,6 +607,11 @@ fn readable(frame: &Frame<'_>) -> bool {
 fn guide(frame: &Frame<'_>) -> Component {
     let layout = frame.format.layout();
     layout.color[if frame.format.is_yuv() || layout.colors == 1 { 0 } else { 1 }]
+}
+
+/// Where the middle of a mask's column or row lies in luma: of so many, spanning so many pixels, `scale` of them a sample of luma.
+fn in_luma(at: usize, (size, samples): (usize, usize), scale: usize) -> usize {
+    ((2 * at + 1) * size / (2 * samples)).min(size - 1) / scale
 }
 
 /// Marks the blocks in which columns, which lie at `place` in luma, are marked.

@@ -8,7 +8,7 @@ use super::field::{Field, fetch};
 use super::motion::Motion;
 use super::still::Still;
 use super::view::{View, unshared};
-use super::{BLOCK, Steps, luma_scale, mark, readable, unsure};
+use super::{BLOCK, Steps, in_luma, luma_scale, mark, readable, unsure};
 use crate::frame::Frame;
 use crate::simd::in_pool;
 use std::collections::VecDeque;
@@ -41,17 +41,12 @@ pub struct FrameWindow {
     mask_size: (usize, usize),
     seen: VecDeque<Seen>,
     spare: Vec<Seen>,
-    /// From the frame to its neighbours: one before, one after, two before, two after.
-    fields: [Field; 2 * REACH],
-    /// How blocks moved from the last frame to the one before it.
-    before: Vec<Motion>,
-    seeds: Vec<Motion>,
+    /// From the frame to those about it.
+    ways: Ways,
     wanted: Vec<bool>,
     marks: Vec<u8>,
     /// Where the mask's columns lie in luma.
     columns: Vec<usize>,
-    /// Always empty: what has stood still until now may move in the next frame, so that lookahead must not rely on it.
-    still: Still,
 }
 
 impl FrameWindow {
@@ -64,7 +59,7 @@ impl FrameWindow {
     pub fn reset(&mut self) {
         self.spare.extend(self.seen.drain(..));
         self.spare.truncate(2 * REACH + 1);
-        self.before.clear();
+        self.ways.before.clear();
     }
 
     /// Whether this frame has been added, and is still known.
@@ -115,41 +110,73 @@ impl FrameWindow {
 
     fn blend_at(&mut self, at: usize, mask: &mut [f32], steps: Option<Steps<'_>>) {
         let ((w, h), scale, (mw, mh)) = (self.size, self.scale, self.mask_size);
-        let side = BLOCK * scale;
-        let (grid_width, grid_height) = (w.div_ceil(side), h.div_ceil(side));
-        let (lw, lh) = (w.div_ceil(scale), h.div_ceil(scale));
+        let luma = (w.div_ceil(scale), h.div_ceil(scale));
+        let grid_width = luma.0.div_ceil(BLOCK);
+        let neighbours: Neighbours<'_> = std::array::from_fn(|n| {
+            let far = n / 2 + 1;
+            let there = if n % 2 == 0 { at.checked_sub(far) } else { Some(at + far) };
+            there.and_then(|there| self.seen.get(there))
+        });
         let now = &self.seen[at];
-        let neighbours: Vec<Option<&Seen>> = (0..2 * REACH)
-            .map(|n| {
-                let far = n / 2 + 1;
-                let there = if n % 2 == 0 { at.checked_sub(far) } else { Some(at + far) };
-                there.and_then(|there| self.seen.get(there))
-            })
-            .collect();
-        // Where a sample's centre lies in luma.
-        let place = |u: usize, size: usize, samples: usize| {
-            ((2 * u + 1) * size / (2 * samples)).min(size - 1) / scale
-        };
         self.columns.clear();
-        self.columns.extend((0..mw).map(|u| place(u, w, mw)));
+        self.columns.extend((0..mw).map(|u| in_luma(u, (w, mw), scale)));
         self.wanted.clear();
-        self.wanted.resize(grid_width * grid_height, false);
-        self.marks.clear();
+        self.wanted.resize(grid_width * luma.1.div_ceil(BLOCK), false);
         self.marks.resize(mw, 0);
         for v in 0..mh {
             self.marks.fill(0);
-            let row = |seen: &'_ Seen| v * mw..v * mw + seen.mask.len().min(mw);
+            let row = |seen: &Seen| v * mw..v * mw + seen.mask.len().min(mw);
             for there in neighbours.iter().flatten() {
                 unsure(&now.mask[row(now)], &there.mask[row(there)], &mut self.marks);
             }
-            mark(
-                &self.marks,
-                &self.columns,
-                &mut self.wanted[place(v, h, mh) / BLOCK * grid_width..][..grid_width],
-            );
+            let by = in_luma(v, (h, mh), scale) / BLOCK;
+            mark(&self.marks, &self.columns, &mut self.wanted[by * grid_width..][..grid_width]);
         }
-        let wanted = &self.wanted;
+        let (wanted, columns) = (&self.wanted, &self.columns);
         let wants = |bx: usize, by: usize| wanted[by * grid_width + bx];
+        let fields = self.ways.find(now, &neighbours, steps, luma, wants).map(|field| &*field);
+        let sample = (w as f32 / mw as f32, h as f32 / mh as f32);
+        let opinions = Opinions { fields, neighbours, size: (mw, mh), scale: scale as f32, sample };
+        let part = mw * (PART / mw).max(1);
+        mask.par_chunks_mut(part).enumerate().for_each(|(n, mask)| {
+            for (row, mask) in mask.chunks_exact_mut(mw).enumerate() {
+                let v = n * (part / mw) + row;
+                let y = in_luma(v, (h, mh), scale);
+                for (u, (here, &x)) in mask.iter_mut().zip(columns).enumerate() {
+                    let block = y / BLOCK * grid_width + x / BLOCK;
+                    if wanted[block] {
+                        *here = opinions.mean(*here, (u, v), block, (x % BLOCK, y % BLOCK));
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The frames about one: one before, one after, two before, two after, as far as they are there.
+type Neighbours<'a> = [Option<&'a Seen>; 2 * REACH];
+
+/// Finds the ways from a frame to its [`Neighbours`].
+#[derive(Debug, Default)]
+struct Ways {
+    fields: [Field; 2 * REACH],
+    /// How blocks moved from the last frame to the one before it.
+    before: Vec<Motion>,
+    seeds: Vec<Motion>,
+    /// Always empty: what has stood still until now may move in the next frame, so that lookahead must not rely on it.
+    still: Still,
+}
+
+impl Ways {
+    /// Finds them, of the blocks that are wanted; `luma`: samples across and down. `steps`: see [`FrameWindow::blend`].
+    fn find<'a>(
+        &'a mut self,
+        now: &Seen,
+        neighbours: &Neighbours<'_>,
+        steps: Option<Steps<'a>>,
+        luma: (usize, usize),
+        wants: impl Fn(usize, usize) -> bool + Sync,
+    ) -> [&'a mut Field; 2 * REACH] {
         let [first, second, third, fourth] = &mut self.fields;
         let steps = steps.filter(|s| {
             neighbours[0]
@@ -159,12 +186,12 @@ impl FrameWindow {
         let noise = steps.as_ref().map_or(0.0, |s| s.still.noise());
         let first = match (steps, neighbours[0]) {
             (Some(steps), Some(there)) => {
-                steps.field.track((&now.view, &there.view), steps.was, steps.still, noise, wants);
+                steps.field.track((&now.view, &there.view), steps.was, steps.still, noise, &wants);
                 steps.field
             }
             (_, Some(there)) => {
-                first.clear(lw, lh);
-                first.track((&now.view, &there.view), &self.before, &self.still, noise, wants);
+                first.clear(luma.0, luma.1);
+                first.track((&now.view, &there.view), &self.before, &self.still, noise, &wants);
                 first
             }
             _ => first,
@@ -173,58 +200,57 @@ impl FrameWindow {
         for (n, there) in neighbours.iter().enumerate().skip(1) {
             let Some(there) = there else { continue };
             let (before, field) = fields.split_at_mut(n);
-            let times = |field: &Field, times: i16, seeds: &mut Vec<Motion>| {
-                seeds.clear();
-                seeds.extend(field.motion.iter().map(|m| m.times(times)));
-            };
-            match n {
-                1 => times(before[0], -1, &mut self.seeds),
-                n => times(before[n - 2], 2, &mut self.seeds),
-            }
-            field[0].clear(lw, lh);
-            field[0].track((&now.view, &there.view), &self.seeds, &self.still, noise, wants);
+            // What moves goes on as it did: back from where it came, or twice as far.
+            let (from, times) = if n == 1 { (&*before[0], -1) } else { (&*before[n - 2], 2) };
+            self.seeds.clear();
+            self.seeds.extend(from.motion.iter().map(|m| m.times(times)));
+            field[0].clear(luma.0, luma.1);
+            field[0].track((&now.view, &there.view), &self.seeds, &self.still, noise, &wants);
         }
         if neighbours[0].is_some() {
             self.before.clone_from(&fields[0].motion);
         }
-        let (sx, sy) = (w as f32 / mw as f32, h as f32 / mh as f32);
-        let part = mw * (PART / mw).max(1);
-        mask.par_chunks_mut(part).enumerate().for_each(|(n, mask)| {
-            for (row, mask) in mask.chunks_exact_mut(mw).enumerate() {
-                let v = n * (part / mw) + row;
-                let y = place(v, h, mh);
-                for (u, (here, &x)) in mask.iter_mut().zip(&self.columns).enumerate() {
-                    let block = y / BLOCK * grid_width + x / BLOCK;
-                    if !wanted[block] {
-                        continue;
-                    }
-                    // What each says, and how surely it speaks of the same thing.
-                    let mut says = [(*here, 1.0f32); 2 * REACH + 1];
-                    let mut count = 1;
-                    for (field, there) in fields.iter().zip(&neighbours) {
-                        let Some(there) = there else { continue };
-                        let same = field.same[(block * BLOCK + y % BLOCK) * BLOCK + x % BLOCK];
-                        let weight = f32::from(same) / 255.0 * field.sure[block];
-                        if weight <= 0.0 {
-                            continue;
-                        }
-                        let m = field.motion[block];
-                        let value = if m == Motion::default() {
-                            there.mask[v * mw + u]
-                        } else {
-                            let (dx, dy) =
-                                (f32::from(m.x) * 0.25 * scale as f32, f32::from(m.y) * 0.25 * scale as f32);
-                            fetch(&there.mask, mw, mh, u as f32 + dx / sx, v as f32 + dy / sy)
-                        };
-                        says[count] = (value, weight);
-                        count += 1;
-                    }
-                    if count > 1 {
-                        *here = mean(&says[..count]);
-                    }
-                }
+        fields
+    }
+}
+
+/// What the frames about one say of its mask.
+struct Opinions<'a> {
+    fields: [&'a Field; 2 * REACH],
+    neighbours: Neighbours<'a>,
+    /// The mask's.
+    size: (usize, usize),
+    /// Frame pixels in a sample of luma, across, and in one of the mask, both ways.
+    scale: f32,
+    sample: (f32, f32),
+}
+
+impl Opinions<'_> {
+    /// The mean of what is said of sample `u, v`, of which `own` is the frame's own opinion; it lies in a block of luma at `x, y`.
+    fn mean(&self, own: f32, (u, v): (usize, usize), block: usize, (x, y): (usize, usize)) -> f32 {
+        let (mw, mh) = self.size;
+        // What each says, and how surely it speaks of the same thing.
+        let mut says = [(own, 1.0f32); 2 * REACH + 1];
+        let mut count = 1;
+        for (field, there) in self.fields.iter().zip(&self.neighbours) {
+            let Some(there) = there else { continue };
+            let same = field.same[(block * BLOCK + y) * BLOCK + x];
+            let weight = f32::from(same) / 255.0 * field.sure[block];
+            if weight <= 0.0 {
+                continue;
             }
-        });
+            let m = field.motion[block];
+            let value = if m == Motion::default() {
+                there.mask[v * mw + u]
+            } else {
+                let [dx, dy] = [m.x, m.y].map(|d| f32::from(d) * 0.25 * self.scale);
+                let (sx, sy) = self.sample;
+                fetch(&there.mask, mw, mh, u as f32 + dx / sx, v as f32 + dy / sy)
+            };
+            says[count] = (value, weight);
+            count += 1;
+        }
+        if count > 1 { mean(&says[..count]) } else { own }
     }
 }
 
