@@ -8,9 +8,25 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// What the scenes' frames are, where they are not coded.
+pub const CAPS: &str = "video/x-raw,format=I420,width=1920,height=1080,framerate=30/1,colorimetry=bt709,interlace-mode=progressive";
+
 /// Scenes, and how often each is shown.
 const SCENES: usize = 4;
 const TIMES: usize = 31;
+
+/// Writes a frame of each scene into `folder`; gives their names as multifilesrc has them.
+pub fn frames(folder: &Path) -> Result<String, String> {
+    for n in 0..SCENES {
+        std::fs::write(folder.join(format!("screen-1080p-{n}.i420")), frame(n)).map_err(|e| e.to_string())?;
+    }
+    let location = folder.join("screen-1080p-%d.i420");
+    Ok(format!("location={} stop-index={} loop=true", location.display(), SCENES - 1))
+}
+
+fn frame(n: usize) -> Vec<u8> {
+    scene::i420(&scene::scene(&scene::SETUPS[2], 1920, 1080, n as u32 + 1, 0.01 * n as f32))
+}
 
 /// Makes the clip in `folder`, unless it is there: 1080p, H.264.
 pub fn clip(folder: &Path) -> Result<PathBuf, String> {
@@ -52,8 +68,7 @@ pub fn clip(folder: &Path) -> Result<PathBuf, String> {
         .map_err(|e| format!("ffmpeg: {e}"))?;
     let mut input = child.stdin.take().ok_or("ffmpeg takes nothing")?;
     for n in 0..SCENES {
-        let painted = scene::scene(&scene::SETUPS[2], 1920, 1080, n as u32 + 1, 0.01 * n as f32);
-        let frame = scene::i420(&painted);
+        let frame = frame(n);
         for _ in 0..TIMES {
             input.write_all(&frame).map_err(|e| format!("ffmpeg: {e}"))?;
         }
