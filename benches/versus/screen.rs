@@ -15,10 +15,13 @@ pub const CAPS: &str = "video/x-raw,format=I420,width=1920,height=1080,framerate
 const SCENES: usize = 4;
 const TIMES: usize = 31;
 
-/// Writes a frame of each scene into `folder`; gives their names as multifilesrc has them.
+/// Writes a frame of each scene into `folder`, unless it is there; gives their names as multifilesrc has them.
 pub fn frames(folder: &Path) -> Result<String, String> {
     for n in 0..SCENES {
-        std::fs::write(folder.join(format!("screen-1080p-{n}.i420")), frame(n)).map_err(|e| e.to_string())?;
+        let path = folder.join(format!("screen-1080p-{n}.i420"));
+        if !path.is_file() {
+            std::fs::write(path, frame(n)).map_err(|e| e.to_string())?;
+        }
     }
     let location = folder.join("screen-1080p-%d.i420");
     Ok(format!("location={} stop-index={} loop=true", location.display(), SCENES - 1))

@@ -427,8 +427,8 @@ multiversion! {
         let [near, far] = alpha.map(blocks);
         let alpha = near.zip(far);
         let [near, far] = luma.map(blocks);
-        let blocks = alpha.zip(near.zip(far)).zip(up).zip(fine.as_chunks::<{ 2 * BLOCK }>().0);
-        for (out, (((alpha, luma), up), fine)) in out.chunks_mut(2 * BLOCK).zip(blocks) {
+        let parts = alpha.zip(near.zip(far)).zip(up).zip(fine.as_chunks::<{ 2 * BLOCK }>().0);
+        for (out, (((alpha, luma), up), fine)) in out.chunks_mut(2 * BLOCK).zip(parts) {
             let ([a0, a1, a2], [y0, y1, y2]) = (three_quarters(alpha), three_quarters(luma));
             // Two pixels a sample, in 16 bits: as vectors they are taken apart and put together so.
             let pairs = fine.as_chunks().0;
@@ -439,13 +439,12 @@ multiversion! {
             }
             let left = pixels([&a1, &a0], [&y1, &y0], up, &left);
             let right = pixels([&a1, &a2], [&y1, &y2], up, &right);
-            let mut pixels = [[0; 2]; BLOCK];
+            let mut row = [[0; 2]; BLOCK];
             for i in 0..BLOCK {
-                pixels[i] = (u16::from(left[i]) | u16::from(right[i]) << 8).to_le_bytes();
+                row[i] = (u16::from(left[i]) | u16::from(right[i]) << 8).to_le_bytes();
             }
-            let pixels = pixels.as_flattened();
             let n = out.len();
-            out.copy_from_slice(&pixels[..n]);
+            out.copy_from_slice(&row.as_flattened()[..n]);
         }
     }
 }

@@ -58,7 +58,7 @@ fn foreground(rows: &Rows<'_>) -> (f32, f32) {
 }
 
 /// What the samples of a cell add up to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     /// Samples; difference, its square, components.
     back: [f32; 6],
@@ -387,7 +387,7 @@ fn means(sums: &[f32; 6]) -> [f32; 5] {
 /// Columns of samples that are added up side by side: what they add up to lies in the nearest cache then.
 const COLUMNS: usize = 64;
 
-/// Rows of a cell, at most, of which one in [`Rows::step`] is looked at.
+/// Rows of a cell that are looked at, at most: its side by [`Rows::step`].
 const ROWS: usize = 16;
 
 /// A number of each column.
@@ -544,6 +544,7 @@ multiversion! {
     /// sample is the screen's, and that up to which it is the foreground's.
     fn add(difference: &Difference, c: [&[u8]; 3], side: usize, bounds: &[[f32; 2]], sums: &mut [Sums]) {
         let line = sums.len() * side;
+        debug_assert!((c[0].len() - COLUMNS) / line <= ROWS, "more rows than a cell has");
         let mut limits = [[0.0; COLUMNS]; 2];
         let mut differences = Differences::NONE;
         for (block, (sums, bounds)) in
@@ -568,6 +569,82 @@ multiversion! {
                 _ => add_mixed(&differences, &limits, side, rows, sums),
             }
             differences.ends(side, sums);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::testing::Picture;
+    use crate::frame::{Color, Format};
+    use crate::simd::same_at_each_width;
+
+    /// What a cell adds up to, plainly: see [`Sums`].
+    fn plain(difference: &Difference, samples: &[[u8; 3]], [back, front]: [f32; 2]) -> ([f64; 6], [f64; 6]) {
+        let mut sums = ([0.0; 6], [0.0; 6]);
+        for c in samples {
+            let d = difference.at(c.map(f32::from));
+            let all = [1.0, f64::from(d), f64::from(d * d), c[0].into(), c[1].into(), c[2].into()];
+            for (sum, counts) in [(&mut sums.0, d > back), (&mut sums.1, d < front)] {
+                sum.iter_mut().zip(all).filter(|_| counts).for_each(|(s, v)| *s += v);
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn cells_add_up_to_what_plain_sums_give() {
+        for format in [Format::Rgb, Format::I420] {
+            let picture = Picture { color: Color::BT709, ..Picture::new(format, 2, 2) };
+            let difference = Difference::new(&picture.frame(), Primary::Green);
+            // Screen, foreground, or cells of both.
+            let sample = |i: usize, cell: usize, kind: usize| {
+                let noise = (i * i * 31 + i * 7) % 13;
+                let screen = if kind == 2 { (i + cell).is_multiple_of(3) } else { kind == 0 };
+                match (screen, format) {
+                    (true, Format::Rgb) => [40, 170 + noise as u8, 60],
+                    (true, _) => [100, 70 + noise as u8, 70],
+                    (_, Format::Rgb) => [200, 90 + noise as u8, 110],
+                    _ => [180, 128, 140 + noise as u8],
+                }
+            };
+            for side in [8, 16, 32] {
+                for (cells, rows) in (1..=9).flat_map(|cells| [1, 3, 8, 16].map(|rows| (cells, rows))) {
+                    let line = cells * side;
+                    let kind = |cell: usize| (cell / 2 + cells + rows) % 3;
+                    let all: Vec<[u8; 3]> = (0..line * rows)
+                        .map(|i| sample(i, i % line / side, kind(i % line / side)))
+                        // What stands over is anything.
+                        .chain([[1, 255, 3]; COLUMNS])
+                        .collect();
+                    let planes: [Vec<u8>; 3] = std::array::from_fn(|k| all.iter().map(|c| c[k]).collect());
+                    let bounds: Vec<[f32; 2]> =
+                        (0..cells).map(|c| [60.0 + c as f32, 20.0 + c as f32]).collect();
+                    let what = format!("{format:?} {side} {cells}x{rows}");
+                    let got = same_at_each_width(&what, || {
+                        let mut sums = vec![Sums::default(); cells];
+                        add(&difference, planes.each_ref().map(|p| &p[..]), side, &bounds, &mut sums);
+                        sums
+                    });
+                    for (cell, got) in got.iter().enumerate() {
+                        let of: Vec<[u8; 3]> =
+                            (0..line * rows).filter(|i| i % line / side == cell).map(|i| all[i]).collect();
+                        let d: Vec<f32> = of.iter().map(|c| difference.at(c.map(f32::from))).collect();
+                        let (least, most) =
+                            d.iter().fold((f32::MAX, f32::MIN), |(l, m), d| (l.min(*d), m.max(*d)));
+                        assert!(
+                            (got.least - least).abs() < 1e-3 && (got.most - most).abs() < 1e-3,
+                            "{what} {cell}"
+                        );
+                        let (back, front) = plain(&difference, &of, bounds[cell]);
+                        for (got, want) in got.back.iter().zip(back).chain(got.front.iter().zip(front)) {
+                            let off = (f64::from(*got) - want).abs();
+                            assert!(off <= 1e-5 * want.abs() + 1e-2, "{what} {cell}: {got}, not {want}");
+                        }
+                    }
+                }
+            }
         }
     }
 }

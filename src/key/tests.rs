@@ -289,13 +289,23 @@ fn a_matte_is_enlarged_as_the_formula_says() {
                 _ => value(i, 11),
             })
             .collect();
+        let cells = width.div_ceil(side);
         let got = same_at_each_width("enlarged", || {
             let mut out = vec![7; w * h];
             for (row, out) in out.chunks_mut(2 * side * w).enumerate() {
-                finish(&rows, &samples, (row, 0, width.div_ceil(side)), &mut Local::default(), out);
+                finish(&rows, &samples, (row, 0, cells), &mut Local::default(), out);
             }
             out
         });
+        // The same in parts of a row.
+        let mut parts = vec![7; w * h];
+        let l = &mut Local::default();
+        for (row, out) in parts.chunks_mut(2 * side * w).enumerate() {
+            for from in (0..cells).step_by(3) {
+                finish(&rows, &samples, (row, from, (from + 3).min(cells)), l, out);
+            }
+        }
+        assert!(parts == got, "{w}x{h}");
         // The first and the last samples go on.
         let reach = side * 3 / 8;
         let halo = reach + 1;

@@ -24,7 +24,7 @@ fn kernels() -> ([f64; 2 * HALF + 1], [f64; 2 * HALF + 1]) {
     (g, d)
 }
 
-/// Correlates rows (`step` 1) or columns (`step` = width); the border pixel goes on outside.
+/// Correlates along `rows`, or else along columns; the border pixel goes on outside.
 fn along(src: &[f64], size: Size, rows: bool, kernel: &[f64]) -> Vec<f64> {
     let (w, h) = (size.width, size.height);
     let mut out = vec![0.0; src.len()];
@@ -40,8 +40,8 @@ fn along(src: &[f64], size: Size, rows: bool, kernel: &[f64]) -> Vec<f64> {
             bordered.resize(w + 2 * HALF, row[w - 1]);
         }
         for (i, k) in kernel.iter().enumerate() {
-            let from = (y + i).saturating_sub(HALF).min(h - 1);
-            let from = if rows { &bordered[i..] } else { &src[from * w..] };
+            let from =
+                if rows { &bordered[i..] } else { &src[(y + i).saturating_sub(HALF).min(h - 1) * w..] };
             line.iter_mut().zip(from).for_each(|(o, v)| *o += k * v);
         }
     }

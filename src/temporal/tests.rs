@@ -3,7 +3,7 @@ use crate::frame::{Format, testing::Picture};
 use std::sync::LazyLock;
 
 /// A repeatable source of normal noise: a place among numbers that are drawn once, since to draw them takes most of a test's time.
-/// Those of a frame come again after three, at other pixels.
+/// Frames share numbers, at other pixels, far apart.
 struct Noise(usize);
 
 impl Noise {

@@ -8,6 +8,7 @@ pub mod signal;
 pub use signal::psnr;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
@@ -318,8 +319,9 @@ pub fn decoder(codec: &str) -> &'static [&'static str] {
 /// The frames of a file, every one once, as they are seen.
 pub fn frames(path: &Path) -> Vec<Frame> {
     // What Matroska calls its codecs: ffprobe would say the same, and a start of it takes as long as to decode.
-    let file = std::fs::read(path).unwrap();
-    let has = |name: &[u8]| file.windows(name.len()).take(1 << 16).any(|w| w == name);
+    let mut head = Vec::new();
+    std::fs::File::open(path).unwrap().take(1 << 16).read_to_end(&mut head).unwrap();
+    let has = |name: &[u8]| head.windows(name.len()).any(|w| w == name);
     let codec = if has(b"V_VP9") {
         "vp9"
     } else if has(b"V_VP8") {

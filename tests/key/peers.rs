@@ -1,4 +1,5 @@
-//! What people key with today, each at the setting that the truth likes best.
+//! What people key with today, each at the setting that the truth likes best: of all on a half-size frame, of the dozen best of
+//! those on the whole one.
 
 use super::scene::{Scene, Setup};
 use super::{over_grey, stamped};
