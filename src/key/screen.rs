@@ -425,11 +425,9 @@ impl Differences {
     /// Whether all is screen, or all foreground, by the bounds of each column's cell.
     #[inline(always)]
     fn pure(&self, limits: &[Columns; 2]) -> (bool, bool) {
-        let (mut back, mut front) = (true, true);
-        for i in 0..COLUMNS {
-            back &= self.least[i] > limits[0][i];
-            front &= self.most[i] < limits[1][i];
-        }
+        let [from, to] = limits;
+        let back = self.least.iter().zip(from).fold(true, |all, (least, from)| all & (least > from));
+        let front = self.most.iter().zip(to).fold(true, |all, (most, to)| all & (most < to));
         (back, front)
     }
 
