@@ -12,6 +12,16 @@ multiversion! {
     }
 }
 
+multiversion! {
+    /// Takes a row into the least and the most of each column.
+    pub fn take_extremes(row: &[u8], least: &mut [u8], most: &mut [u8]) {
+        for ((&v, least), most) in row.iter().zip(least).zip(most) {
+            *least = (*least).min(v);
+            *most = (*most).max(v);
+        }
+    }
+}
+
 macro_rules! window {
     ($(#[$doc:meta])* $name:ident, $pick:path) => {
         multiversion! {

@@ -4,6 +4,7 @@ use super::colour::Difference;
 use super::grid::{LANES, Ramps, Sloped, Slopes, along, numbers, room};
 use super::rows::Rows;
 use super::screen::{Kind, Lines};
+use crate::morphology::take_extremes;
 use crate::refine::component_row;
 use crate::simd::multiversion;
 use rayon::prelude::*;
@@ -197,8 +198,7 @@ fn even<'a>(
         v.extend_from_slice(first);
     }
     for row in rows {
-        smaller(least, row);
-        larger(most, row);
+        take_extremes(row, least, most);
     }
     out.extend((0..(first.len() - 2).div_ceil(side)).map(|cell| {
         let columns = cell * side..((cell + 1) * side + 2).min(first.len());
@@ -289,14 +289,6 @@ multiversion! {
     fn smaller(out: &mut [u8], other: &[u8]) {
         for (o, &v) in out.iter_mut().zip(other) {
             *o = (*o).min(v);
-        }
-    }
-}
-
-multiversion! {
-    fn larger(out: &mut [u8], other: &[u8]) {
-        for (o, &v) in out.iter_mut().zip(other) {
-            *o = (*o).max(v);
         }
     }
 }

@@ -12,6 +12,7 @@ mod grid;
 mod rows;
 mod screen;
 mod spill;
+mod sums;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::distance::{CHROMA_WEIGHT, luma_and_chroma};
 use super::memory::Memory;
 use super::sums::Sums;
-use crate::morphology::{dilate, erode};
+use crate::morphology::{dilate, erode, take_extremes};
 use crate::simd::multiversion;
 
 /// Alpha from which on a cell and all around it are foreground.
@@ -227,7 +227,7 @@ fn extremes(
     high.clear();
     high.extend_from_slice(&rows[..width]);
     for row in rows[width..].chunks_exact(width) {
-        narrow(row, low, high);
+        take_extremes(row, low, high);
     }
     // The last block may be narrower.
     low.resize(least.len() * side, u8::MAX);
@@ -256,12 +256,3 @@ macro_rules! of_pairs {
 }
 of_pairs!(least_of_pairs, Ord::min);
 of_pairs!(most_of_pairs, Ord::max);
-
-multiversion! {
-    fn narrow(row: &[u8], low: &mut [u8], high: &mut [u8]) {
-        for ((&v, low), high) in row.iter().zip(low).zip(high) {
-            *low = (*low).min(v);
-            *high = (*high).max(v);
-        }
-    }
-}
