@@ -327,6 +327,26 @@ fn two_elements_in_one_process() {
     assert!(once.iter().zip(&twice).all(|(a, b)| b <= a));
 }
 
+/// `refine=learned` corrects edges, where the mask is fine enough, and nothing else.
+#[test]
+fn the_learned_step_is_for_fine_masks() {
+    let (info, grey) = (info(VideoFormat::I420, 640, 360), common::info(VideoFormat::Gray8, 640, 360));
+    let matte = |props: &str| {
+        let props = format!("output=matte {props}");
+        let frames = (0..2).map(|n| portrait(&info, n)).collect();
+        let (_, frames) = process(&props, "video/x-raw,format=GRAY8", &info, frames).unwrap();
+        assert_eq!(frames.len(), 2);
+        Samples::new(&frames[1], &grey).first()
+    };
+    let [best, learned] = ["best", "learned"].map(|r| matte(&format!("model=light refine={r}")));
+    assert!(best == learned, "the masks of `light` are too coarse");
+    let [best, learned] = ["best", "learned"].map(|r| matte(&format!("model=original refine={r}")));
+    let changed: Vec<i32> =
+        best.iter().zip(&learned).map(|(a, b)| i32::from(a.abs_diff(*b))).filter(|d| *d > 0).collect();
+    assert!(changed.len() > 100 && changed.len() < best.len() / 8, "{} pixels", changed.len());
+    assert!(changed.iter().sum::<i32>() < 60 * changed.len() as i32, "it draws other edges");
+}
+
 /// The same network from a file gives the same matte as the preset.
 #[test]
 fn a_path_to_a_file_of_the_same_kind() {

@@ -46,7 +46,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ("model", &["light", "original", "auto"]),
     ("on-error", &["auto", "hold", "passthrough", "hide"]),
     ("output", &["video", "matte", "background"]),
-    ("refine", &["best", "fast", "none"]),
+    ("refine", &["best", "learned", "fast", "none"]),
     ("report-location", &["", "REPORT"]),
     ("resolution", &["0", "128"]),
     ("reuse-threshold", &["0", "0.02"]),

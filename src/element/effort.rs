@@ -36,6 +36,7 @@ impl Default for Effort {
 
 fn coarser(quality: Refine) -> Option<Refine> {
     match quality {
+        Refine::Learned => Some(Refine::Best),
         Refine::Best => Some(Refine::Fast),
         Refine::Fast => Some(Refine::None),
         Refine::None => None,
@@ -92,7 +93,7 @@ mod tests {
 
     fn heavy(quality: Refine) -> u64 {
         match quality {
-            Refine::Best => 60,
+            Refine::Best | Refine::Learned => 60,
             Refine::Fast => 25,
             Refine::None => 4,
         }
@@ -117,6 +118,7 @@ mod tests {
         let done = play(&mut effort, 3000, heavy);
         use Refine::*;
         assert_eq!(done[..6], [Best, Best, Fast, Fast, Fast, None]);
+        assert_eq!(effort.quality(Learned), Fast);
         let slow = done.iter().filter(|q| **q != None).count();
         assert!(slow < 60, "{slow} of 3000 frames are too slow");
     }
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(done.last(), Some(&Refine::Best));
         // Also where there is not plenty of it: what was too long was an accident.
         let usual = |quality| match quality {
-            Refine::Best => 16,
+            Refine::Best | Refine::Learned => 16,
             Refine::Fast => 10,
             Refine::None => 8,
         };

@@ -104,6 +104,11 @@ pub enum Refine {
     #[default]
     #[enum_value(name = "Best: down to single hairs", nick = "best")]
     Best = 2,
+    #[enum_value(
+        name = "Learned: as best, then corrected by a small network, for masks of 270 rows or more",
+        nick = "learned"
+    )]
+    Learned = 3,
 }
 
 impl From<Refine> for refine::Quality {
@@ -111,7 +116,7 @@ impl From<Refine> for refine::Quality {
         match r {
             Refine::None => refine::Quality::None,
             Refine::Fast => refine::Quality::Fast,
-            Refine::Best => refine::Quality::Best,
+            Refine::Best | Refine::Learned => refine::Quality::Best,
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::frame::Frame;
 use crate::layers::Layers;
 use crate::mask::Mask;
 use crate::paint::{Painter, Prepared};
-use crate::refine::{Adjuster, Colors, Refiner};
-use crate::runtime::Cancel;
+use crate::refine::{self, Adjuster, Colors, EdgeCorrector, Refiner};
+use crate::runtime::{self, Cancel};
 use crate::scene::Scene;
 use crate::siting::Siting;
 use crate::subjects::{Asked, Region, Wanted};
@@ -90,6 +90,7 @@ pub struct StreamState {
     pub effort: Effort,
     siting: Siting,
     refiner: Refiner,
+    edges: EdgeCorrector,
     /// The frames about the one that leaves, where later ones are there.
     pub window: FrameWindow,
     smoother: Smoother,
@@ -138,6 +139,7 @@ impl StreamState {
             effort: Effort::default(),
             siting: Siting::default(),
             refiner: Refiner::new(),
+            edges: EdgeCorrector::new(),
             window: FrameWindow::new(),
             smoother: Smoother::new(),
             scene: Scene::new(),
@@ -175,6 +177,7 @@ impl StreamState {
         let mut state = Self {
             siting: old.siting,
             refiner: old.refiner,
+            edges: old.edges,
             window: old.window,
             smoother: old.smoother,
             scene: old.scene,
@@ -275,7 +278,8 @@ impl StreamState {
     /// frame that goes out, with edges as fine as `quality`. Each byte of `output` is written once, in its final form.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Inference`] when a buffer does not hold what its caps say; `output` is as it was then.
+    /// [`crate::error::ErrorKind::Inference`] when a buffer does not hold what its caps say; those of ONNX Runtime when the network of
+    /// `refine=learned` cannot be loaded or run. `output` is as it was then.
     pub fn process(
         &mut self,
         settings: &Settings,
@@ -290,7 +294,7 @@ impl StreamState {
             .map_err(|_| Error::unreadable("the incoming buffer"))?;
         let frame =
             video::read(&in_frame, &self.input).ok_or_else(|| Error::unreadable("the incoming buffer"))?;
-        let temporal = self.find_mattes(settings, quality, source, &frame);
+        let temporal = self.find_mattes(settings, quality, source, &frame)?;
         let refined = Instant::now();
         let uniform = matches!(source, MatteSource::Uniform(_));
         let own_colors;
@@ -365,10 +369,10 @@ impl StreamState {
         quality: Refine,
         source: &mut MatteSource,
         frame: &Frame<'_>,
-    ) -> Duration {
+    ) -> Result<Duration, Error> {
         let temporal = match source {
             MatteSource::Mask(number, mask) => {
-                let temporal = self.refine(settings, quality, (*number, mask), frame);
+                let temporal = self.refine(settings, quality, (*number, mask), frame)?;
                 compose::clear_haze(self.mattes.matte_mut());
                 temporal
             }
@@ -388,7 +392,7 @@ impl StreamState {
             };
             self.mattes.find_background(frame, uniform);
         }
-        temporal
+        Ok(temporal)
     }
 
     /// The alpha that the last frame went out with, tight and of the frame's size.
@@ -404,7 +408,7 @@ impl StreamState {
         quality: Refine,
         (number, mask): (u64, &mut Mask),
         frame: &Frame<'_>,
-    ) -> Duration {
+    ) -> Result<Duration, Error> {
         let begin = Instant::now();
         let strength = settings.temporal_smoothing;
         let recurrent = self.engine.network().is_some_and(|n| !n.spec.states.is_empty());
@@ -431,6 +435,12 @@ impl StreamState {
         if !self.refiner.refine_partly(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
             self.smoother.keep_nothing();
         }
+        let fine = mask.width.min(mask.height) >= refine::LEAST_MASK;
+        if quality == Refine::Learned && fine && !self.refiner.is_crowded() {
+            let (kept, alpha) = (self.smoother.kept(), self.mattes.matte_mut());
+            self.smoother.restore(alpha);
+            self.edges.correct(runtime::open(None)?, &centred, kept, alpha)?;
+        }
         let begin = Instant::now();
         if quality != Refine::None && self.scene.is_known() {
             self.smoother.restore(self.mattes.matte_mut());
@@ -439,7 +449,7 @@ impl StreamState {
         self.smoother.smooth_matte(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();
         self.adjuster.apply(self.mattes.matte_mut(), frame.width, frame.height, &settings.controls);
-        temporal
+        Ok(temporal)
     }
 }
 

@@ -15,6 +15,7 @@ mod finish;
 mod fit;
 mod foreground;
 mod guided;
+mod learned;
 mod pixels;
 mod reduce;
 mod strips;
@@ -24,6 +25,7 @@ pub(crate) use alpha_rows::alpha_row;
 pub(crate) use blocks::{Kept, runs};
 pub(crate) use enlarge::{mix, place};
 pub use foreground::{Colors, Foreground};
+pub(crate) use learned::{EdgeCorrector, LEAST_MASK};
 pub(crate) use reduce::{component_row, halve_plane};
 
 use std::cell::RefCell;
@@ -202,6 +204,11 @@ impl Refiner {
             self.finish(frame, last, out);
         });
         kept.is_some()
+    }
+
+    /// Whether so much of the last frame was in doubt that its finest level was left out.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// The finest level that is worth its time on this frame.
