@@ -377,7 +377,7 @@ pub fn frames(data: &[u8]) {
         smoother.smooth_mask(&frame, &mut mask, mw, mh, 0.6);
         let quality = b.pick(&[Quality::None, Quality::Fast, Quality::Best]);
         Refiner::new().refine(&frame, &mask, mw, mh, quality, &mut matte);
-        scene.refine(&frame, &mut matte);
+        scene.refine(&frame, b.flag(), &mut matte);
         smoother.smooth_matte(&frame, &mut matte, 0.6);
         Adjuster::new().apply(&mut matte, frame.width, frame.height, &controls);
     }

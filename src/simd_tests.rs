@@ -153,7 +153,7 @@ fn what_is_remembered_is_the_same_at_each_width() {
                 // Frames enough for the background to be known.
                 for _ in 0..4 {
                     scene.correct(&frame, &mut mask, mw, mh);
-                    scene.refine(&frame, &mut alpha);
+                    scene.refine(&frame, false, &mut alpha);
                 }
                 let since = change.since_kept(&frame);
                 change.keep(&frame);

@@ -44,10 +44,10 @@ still() {
 
 # Frames and crops were chosen on the inputs, before any matte was looked at.
 still hair build/clips/astronaut.png
-sheet hair 6 168:136:142:6 light original human
+sheet hair 6 168:136:142:6 light original human "human refine=learned"
 # Half a second up to the hand's fastest moment.
 ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf "select='between(n,53,82)'" -vsync 0 -pix_fmt rgb24 \
     -y "$work/hand-%d.png"
-sheet hand 30 168:136:540:405 light original human "human temporal-smoothing=0"
+sheet hand 30 168:136:540:405 light original human "human refine=learned" "human temporal-smoothing=0"
 still thin build/clips/cameraman.png
-sheet thin 6 168:204:196:118 light original human
+sheet thin 6 168:204:196:118 light original human "human refine=learned"

@@ -436,15 +436,18 @@ impl StreamState {
             self.smoother.keep_nothing();
         }
         let fine = mask.width.min(mask.height) >= refine::LEAST_MASK;
-        if quality == Refine::Learned && fine && !self.refiner.is_crowded() {
-            let (kept, alpha) = (self.smoother.kept(), self.mattes.matte_mut());
-            self.smoother.restore(alpha);
-            self.edges.correct(runtime::open(None)?, &centred, kept, alpha)?;
+        let corrects = quality == Refine::Learned && fine && !self.refiner.is_crowded();
+        let solves = quality != Refine::None && self.scene.is_known();
+        if corrects || solves {
+            self.smoother.restore(self.mattes.matte_mut());
+        }
+        if corrects {
+            let (behind, kept) = (self.scene.behind(frame), self.smoother.kept());
+            self.edges.correct(runtime::open(None)?, &centred, behind, kept, self.mattes.matte_mut())?;
         }
         let begin = Instant::now();
-        if quality != Refine::None && self.scene.is_known() {
-            self.smoother.restore(self.mattes.matte_mut());
-            self.scene.refine(frame, self.mattes.matte_mut());
+        if solves {
+            self.scene.refine(frame, corrects, self.mattes.matte_mut());
         }
         self.smoother.smooth_matte(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();

@@ -6,6 +6,7 @@
 //! `model-options`.
 
 mod catalogue;
+mod edges;
 mod explain;
 mod hint_keys;
 mod hints;
@@ -19,6 +20,7 @@ mod spec;
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
 pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
+pub(crate) use edges::edges;
 pub use hints::Hints;
 pub(crate) use hints::{Activation, InputFit};
 pub use network::Network;

@@ -1,30 +1,45 @@
-//! What the filter leaves open, corrected by a small network at the frame's own pixels: gaps between curls, rough contours before
-//! a busy background. It looks at the colours and at the matte itself, and only where that is in doubt or next to it.
+//! What the filter leaves open, corrected by a small network: gaps between curls, rough contours before a busy background. It
+//! looks at the colours, at the matte itself, and at the background where that is remembered, and only where the matte is in
+//! doubt or next to it.
+//!
+//! It works at the size at which it was trained, with some 720 lines: larger frames are brought to that and its changes back.
 //!
 //! `tools/refiner` draws what it was trained with and trains it; docs/refine.md tells how it was measured.
 
 use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
 
-use once_cell::sync::OnceCell;
 use rayon::prelude::*;
 
 use super::Kept;
 use crate::error::Result;
-use crate::frame::Frame;
-use crate::runtime::{Input, ModelSource, Provider, Runtime, Session};
+use crate::frame::{Color, Format, Frame, Plane};
+use crate::models::edges;
+use crate::morphology::dilate;
+use crate::runtime::{Input, Runtime, Session};
 use crate::sample::Sampler;
+use crate::scene::{Behind, Part};
+use crate::simd::in_pool;
 
-/// R, G, B and the matte in 0..1 in, the matte out; any size in multiples of [`GRAIN`].
-const NETWORK: &[u8] = include_bytes!("../../models/edges.onnx");
+/// Lines of a frame that it takes as it is.
+const LINES: usize = 720;
+/// Numbers of a pixel that the network is shown: R, G, B and the matte, less a half; what R, G, B differ by from the remembered
+/// background, and whether one is known.
+const INPUTS: usize = 8;
+/// Where the matte is among them.
+const MATTE: usize = 3;
+/// The largest tile, in pixels across.
+const WIDEST: usize = 128;
+/// What the network's sizes are multiples of.
 const GRAIN: usize = 16;
-/// Side of a square of the frame that is corrected or left alone, in pixels.
+/// Side of a square that is corrected or left alone.
 const BLOCK: usize = 8;
-/// Side of what the network is shown at a time, where the frame is as large.
-const TILE: usize = 128;
 /// Blocks at a tile's sides that it is shown for what lies beside them.
 const MARGIN: usize = 1;
-/// Blocks of a tile that are corrected, across: tiles begin at multiples of the grain, up to a block sooner than they would have to.
-const USED: usize = TILE / BLOCK - 2 * MARGIN - 1;
+/// Blocks of a tile that are corrected, across and down, at most: tiles begin and end at multiples of the grain, up to a block
+/// beyond their margin. Lower ones follow a contour more closely.
+const USED: (usize, usize) = (WIDEST / BLOCK - 2 * MARGIN - 2, 8);
 /// Samples of the mask's short side from which on its errors are such as the network knows.
 pub const LEAST_MASK: usize = 270;
 /// Blocks around one with doubt in it that are corrected, too.
@@ -34,41 +49,99 @@ const DOUBT: std::ops::RangeInclusive<u8> = 3..=252;
 /// What the network gives within this of 0 or 1 is meant so.
 const SURE: f32 = 0.012;
 
-/// One for all streams of the process: its runs do not wait for each other.
-static SESSION: OnceCell<Session> = OnceCell::new();
-
-fn session(runtime: &Runtime) -> Result<&'static Session> {
-    SESSION.get_or_try_init(|| {
-        // Tiles go side by side, on the kernels' threads; a run has none of its own.
-        Session::load(runtime, ModelSource::Memory(NETWORK), (Provider::Cpu, ""), 1, true, false)
-    })
-}
-
 /// Corrects mattes; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct EdgeCorrector {
+    session: Option<Arc<Session>>,
     /// The matte as it came.
     before: Vec<u8>,
-    /// By block, row by row: what is corrected.
-    marked: Vec<bool>,
-    rows: Vec<bool>,
+    /// By block, row by row: not 0 where it is corrected.
+    marked: Vec<u8>,
+    doubt: Vec<u8>,
+    tmp: Vec<u8>,
     tiles: Vec<Tile>,
+    /// By tile, at its own size: what is added to the matte.
+    changes: Vec<Vec<f32>>,
 }
 
 /// A part of the frame that the network is shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Tile {
-    /// Its first pixel; even.
-    x: usize,
-    y: usize,
-    /// The first block that is corrected by it, and as many across and down as [`USED`].
-    column: usize,
-    row: usize,
+    across: Side,
+    down: Side,
+}
+
+/// Where a tile lies along an axis.
+#[derive(Clone, Debug)]
+struct Side {
+    /// Its first pixel of the frame, even; and its pixels of the frame.
+    begin: usize,
+    span: usize,
+    /// Its own pixels.
+    size: usize,
+    /// The blocks that are corrected by it.
+    blocks: Range<usize>,
+}
+
+/// Sizes that follow from the frame's.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    width: usize,
+    height: usize,
+    /// Half pixels of the frame to a pixel of a tile.
+    halves: usize,
+}
+
+impl Plan {
+    /// None for a frame that is smaller than the network's grain.
+    fn new(width: usize, height: usize) -> Option<Self> {
+        let halves = ((2 * width.min(height) + LINES / 2) / LINES).max(2);
+        let plan = Self { width, height, halves };
+        (width.min(height) >= plan.pixels(GRAIN)).then_some(plan)
+    }
+
+    /// So many pixels of a tile in pixels of the frame.
+    fn pixels(&self, n: usize) -> usize {
+        n * self.halves / 2
+    }
+
+    /// The side of a block.
+    fn block(&self) -> usize {
+        self.pixels(BLOCK)
+    }
+
+    /// Blocks in a row.
+    fn columns(&self) -> usize {
+        self.width.div_ceil(self.block())
+    }
+
+    /// The side of a tile that corrects these blocks of an axis of `n` pixels. The network's own grid lies as in the frame
+    /// before, but at the frame's end; and a tile begins with a sample of chroma.
+    fn side(&self, blocks: Range<usize>, n: usize) -> Side {
+        let first = blocks.start.saturating_sub(MARGIN) * BLOCK / GRAIN;
+        let last = ((blocks.end + MARGIN) * BLOCK).div_ceil(GRAIN);
+        let size = (last - first).min(n / self.pixels(GRAIN)) * GRAIN;
+        let span = self.pixels(size);
+        Side { begin: (first * self.pixels(GRAIN)).min((n - span) / 2 * 2), span, size, blocks }
+    }
+
+    /// The pixels of the frame of a block of a tile, counted from the tile's first.
+    fn within(&self, block: usize, side: &Side) -> Range<usize> {
+        block * self.block() - side.begin..((block + 1) * self.block() - side.begin).min(side.span)
+    }
+
+    /// Which of a tile's pixels lies before the middle of a pixel of the frame, counted from the tile's first; and how far.
+    fn place(&self, at: usize, side: &Side) -> (usize, f32) {
+        let at = ((2 * at + 1) as f32 / self.halves as f32 - 0.5).clamp(0.0, (side.size - 1) as f32);
+        (at as usize, at.fract())
+    }
 }
 
 #[derive(Default)]
 struct Local {
-    sampler: Sampler,
+    colors: Sampler,
+    matte: Sampler,
+    behind: Part,
     input: Vec<f32>,
 }
 
@@ -80,9 +153,9 @@ impl EdgeCorrector {
         Self::default()
     }
 
-    /// Corrects `alpha` (0..255, tight rows of the frame's size) by the colours of `frame`, but for the blocks in `kept`.
-    /// Chroma is taken to lie in the middle of its pixels. A frame less than 16 pixels wide or high is left as it is, and so is one
-    /// that `alpha` does not fit.
+    /// Corrects `alpha` (0..255, tight rows of the frame's size) by the colours of `frame` and what is known of the background,
+    /// but for the blocks in `kept`. Chroma is taken to lie in the middle of its pixels. A frame smaller than 16 pixels (of one
+    /// with 720 lines) is left as it is, and so is one that `alpha` does not fit.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::ModelInvalid`] and [`crate::error::ErrorKind::Inference`] when ONNX Runtime cannot load or
@@ -91,114 +164,181 @@ impl EdgeCorrector {
         &mut self,
         runtime: &Runtime,
         frame: &Frame<'_>,
+        behind: Option<Behind<'_>>,
         kept: Option<Kept<'_>>,
         alpha: &mut [u8],
     ) -> Result<()> {
-        let (w, h) = (frame.width, frame.height);
-        let (tile_w, tile_h) = (w.min(TILE) / GRAIN * GRAIN, h.min(TILE) / GRAIN * GRAIN);
-        if tile_w == 0 || tile_h == 0 || alpha.len() != w * h || !frame.holds_colors() {
+        let Some(plan) = Plan::new(frame.width, frame.height) else { return Ok(()) };
+        if alpha.len() != frame.width * frame.height || !frame.holds_colors() {
             return Ok(());
         }
-        let columns = w.div_ceil(BLOCK);
-        self.mark(alpha, w, kept);
-        self.cover((w, h), (tile_w, tile_h));
-        if self.tiles.is_empty() {
-            return Ok(());
-        }
-        let session = session(runtime)?;
-        self.before.clear();
-        self.before.extend_from_slice(alpha);
-        let before = &self.before[..];
-        let solve = |tile: &Tile| {
-            LOCAL.with_borrow_mut(|l| {
-                let rgb = l.sampler.sample(&frame.part(tile.x, tile.y, tile_w, tile_h), tile_w, tile_h);
-                l.input.clear();
-                l.input.extend(rgb.iter().flatten().map(|v| v / 255.0));
-                let rows = before[tile.y * w..].chunks(w).take(tile_h);
-                l.input.extend(rows.flat_map(|r| &r[tile.x..][..tile_w]).map(|a| f32::from(*a) / 255.0));
-                let shape = [1, 4, tile_h as i64, tile_w as i64];
-                session.run(&[("in", &shape, Input::F32(&l.input))], &mut [], &["out"], |outputs| {
-                    Ok(outputs[0].data.iter().map(|v| quantise(*v)).collect::<Vec<u8>>())
-                })
-            })
+        let session = match &self.session {
+            Some(session) => Arc::clone(session),
+            None => Arc::clone(self.session.insert(edges(runtime)?)),
         };
-        let solved = self.tiles.par_iter().map(solve).collect::<Result<Vec<_>>>()?;
-        for (tile, solved) in self.tiles.iter().zip(solved) {
-            for (row, marked) in self.marked.chunks(columns).enumerate().skip(tile.row).take(USED) {
-                for (column, _) in marked.iter().enumerate().skip(tile.column).take(USED).filter(|m| *m.1) {
-                    let x = column * BLOCK..((column + 1) * BLOCK).min(tile.x + tile_w);
-                    for y in row * BLOCK..((row + 1) * BLOCK).min(tile.y + tile_h) {
-                        let from = &solved[(y - tile.y) * tile_w..];
-                        alpha[y * w..][x.clone()].copy_from_slice(&from[x.start - tile.x..x.end - tile.x]);
-                    }
-                }
+        in_pool(|| {
+            self.mark(alpha, &plan, kept);
+            self.cover(&plan);
+            self.before.clear();
+            self.before.extend_from_slice(alpha);
+            self.changes.resize_with(self.tiles.len().max(self.changes.len()), Vec::new);
+            let (before, marked) = (&self.before[..], &self.marked[..]);
+            let tiles = self.tiles.par_iter().zip(&mut self.changes);
+            tiles.try_for_each(|(tile, change)| {
+                LOCAL.with_borrow_mut(|l| l.solve(&session, (frame, before, behind), tile, change))
+            })?;
+            for (tile, change) in self.tiles.iter().zip(&self.changes) {
+                tile.put(&plan, marked, change, alpha);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Marks blocks with doubt in or near them that are not kept.
-    fn mark(&mut self, alpha: &[u8], width: usize, kept: Option<Kept<'_>>) {
-        let columns = width.div_ceil(BLOCK);
-        let count = alpha.len().div_ceil(width).div_ceil(BLOCK) * columns;
-        for v in [&mut self.marked, &mut self.rows] {
+    /// Marks blocks with doubt in or near them in which nothing is kept.
+    fn mark(&mut self, alpha: &[u8], plan: &Plan, kept: Option<Kept<'_>>) {
+        let (columns, block) = (plan.columns(), plan.block());
+        let count = plan.height.div_ceil(block) * columns;
+        for v in [&mut self.marked, &mut self.doubt, &mut self.tmp] {
             v.clear();
-            v.resize(count, false);
+            v.resize(count, 0);
         }
-        self.rows.par_chunks_mut(columns).zip(alpha.par_chunks(width * BLOCK)).for_each(|(doubt, rows)| {
-            for row in rows.chunks(width) {
-                for (doubt, part) in doubt.iter_mut().zip(row.chunks(BLOCK)) {
+        let rows = self.doubt.par_chunks_mut(columns).zip(alpha.par_chunks(plan.width * block));
+        rows.for_each(|(doubt, rows)| {
+            for row in rows.chunks(plan.width) {
+                for (doubt, part) in doubt.iter_mut().zip(row.chunks(block)) {
                     // Without a branch a sample.
-                    *doubt |= part.iter().fold(false, |any, a| any | DOUBT.contains(a));
+                    *doubt |= part.iter().fold(0, |any, a| any | u8::from(DOUBT.contains(a)));
                 }
             }
         });
-        let rows = count / columns;
-        for (row, marked) in self.marked.chunks_mut(columns).enumerate() {
-            for near in
-                self.rows.chunks(columns).take(rows.min(row + REACH + 1)).skip(row.saturating_sub(REACH))
-            {
-                for (column, marked) in marked.iter_mut().enumerate() {
-                    *marked |=
-                        near[column.saturating_sub(REACH)..(column + REACH + 1).min(columns)].contains(&true);
-                }
-            }
-            let Some(kept) = kept else { continue };
-            for (column, marked) in marked.iter_mut().enumerate() {
-                let at = row * BLOCK / kept.side * kept.grid_width + column * BLOCK / kept.side;
-                *marked &= !kept.blocks.get(at).is_some_and(|kept| *kept);
-            }
+        dilate(&self.doubt, columns, REACH, &mut self.marked, &mut self.tmp);
+        let Some(kept) = kept else { return };
+        for (n, marked) in self.marked.iter_mut().enumerate().filter(|m| *m.1 != 0) {
+            let ends =
+                |at: usize, n: usize| [at * block, ((at + 1) * block).min(n) - 1].map(|p| p / kept.side);
+            let (xs, ys) = (ends(n % columns, plan.width), ends(n / columns, plan.height));
+            let held = |(x, y): (usize, usize)| kept.blocks.get(y * kept.grid_width + x).is_some_and(|k| *k);
+            *marked = u8::from(!ys.into_iter().any(|y| xs.into_iter().any(|x| held((x, y)))));
         }
     }
 
-    /// Lays tiles over what is marked.
-    fn cover(&mut self, (w, h): (usize, usize), (tile_w, tile_h): (usize, usize)) {
-        let columns = w.div_ceil(BLOCK);
-        // Where the network's own grid lies as in the frame before, but at the frame's end; even, so that a tile begins with a
-        // sample of chroma.
-        let place = |block: usize, n: usize, tile: usize| {
-            (block.saturating_sub(MARGIN) * BLOCK / GRAIN * GRAIN).min((n - tile) / 2 * 2)
-        };
-        self.tiles.clear();
+    /// Lays tiles over what is marked: rows of them, each as wide and high as what it holds.
+    fn cover(&mut self, plan: &Plan) {
+        let columns = plan.columns();
         let rows = self.marked.len() / columns;
-        let mut row = 0;
-        while row < rows {
-            let band = &self.marked[row * columns..(row + USED).min(rows) * columns];
-            if !band[..columns].contains(&true) {
-                row += 1;
+        let marked = |row: usize, column: usize| self.marked[row * columns + column] != 0;
+        self.tiles.clear();
+        let mut top = 0;
+        while top < rows {
+            if !(0..columns).any(|column| marked(top, column)) {
+                top += 1;
                 continue;
             }
-            let mut column = 0;
-            while column < columns {
-                if band.iter().skip(column).step_by(columns).any(|m| *m) {
-                    let (x, y) = (place(column, w, tile_w), place(row, h, tile_h));
-                    self.tiles.push(Tile { x, y, column, row });
-                    column += USED;
-                } else {
-                    column += 1;
+            let down = top..(top + USED.1).min(rows);
+            top = down.end;
+            let holds = |column: &usize| down.clone().any(|row| marked(row, *column));
+            let mut left = 0;
+            while let Some(first) = (left..columns).find(holds) {
+                // What lies less than two margins apart is shown once.
+                let mut last = first;
+                for column in (first..columns.min(first + USED.0)).filter(holds) {
+                    if column > last + 2 * MARGIN + 1 {
+                        break;
+                    }
+                    last = column;
+                }
+                left = last + 1;
+                let holds = |row: &usize| (first..left).any(|column| marked(*row, column));
+                let upper = down.clone().find(holds).unwrap_or(down.start);
+                let lower = down.clone().rfind(holds).map_or(down.end, |row| row + 1);
+                self.tiles.push(Tile {
+                    across: plan.side(first..left, plan.width),
+                    down: plan.side(upper..lower, plan.height),
+                });
+            }
+        }
+    }
+}
+
+impl Local {
+    /// What is added to the matte in a tile, by its own pixels.
+    fn solve(
+        &mut self,
+        session: &Session,
+        (frame, matte, behind): (&Frame<'_>, &[u8], Option<Behind<'_>>),
+        tile: &Tile,
+        change: &mut Vec<f32>,
+    ) -> Result<()> {
+        let (width, height) = (tile.across.size, tile.down.size);
+        let n = width * height;
+        let area = (tile.across.begin, tile.down.begin, tile.across.span, tile.down.span);
+        let (x, y, across, down) = area;
+        self.input.resize(INPUTS * n, 0.0);
+        let (seen, rest) = self.input.split_at_mut(MATTE * n);
+        let (alpha, rest) = rest.split_at_mut(n);
+        let rgb = self.colors.sample(&frame.part(x, y, across, down), width, height);
+        for (to, from) in seen.iter_mut().zip(rgb.iter().flatten()) {
+            *to = from / 255.0 - 0.5;
+        }
+        let none = Plane { data: &[], stride: 0 };
+        let planes = [Plane { data: matte, stride: frame.width }, none, none, none];
+        let matte = Frame { format: Format::Gray8, color: Color::BT709, planes, ..*frame };
+        let [grey, ..] = self.matte.sample(&matte.part(x, y, across, down), width, height);
+        for (to, from) in alpha.iter_mut().zip(grey) {
+            *to = from / 255.0 - 0.5;
+        }
+        if behind.is_some_and(|b| self.behind.fill(&b, area, (width, height))) {
+            let (differences, known) = rest.split_at_mut(3 * n);
+            known.copy_from_slice(&self.behind.known);
+            for ((to, from), behind) in differences.chunks_mut(n).zip(rgb).zip(&self.behind.rgb) {
+                for (((to, from), behind), known) in to.iter_mut().zip(from).zip(behind).zip(&*known) {
+                    *to = known * (from - behind) / 255.0;
                 }
             }
-            row += USED;
+        } else {
+            rest.fill(0.0);
+        }
+        let shape = [1, INPUTS as i64, height as i64, width as i64];
+        session.run(&[("in", &shape, Input::F32(&self.input))], &mut [], &["out"], |outputs| {
+            let within = |(m, more): (&f32, &f32)| (m + more).clamp(-0.5, 0.5) - m;
+            change.clear();
+            change.extend(self.input[MATTE * n..].iter().zip(outputs[0].data.iter()).map(within));
+            Ok(())
+        })
+    }
+}
+
+impl Tile {
+    /// The rows of its blocks that hold something to correct; of all: `marked`.
+    fn blocks<'a>(&self, plan: &Plan, marked: &'a [u8]) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let (columns, across) = (plan.columns(), self.across.blocks.clone());
+        let rows = self.down.blocks.clone().map(move |row| (row, &marked[row * columns..][across.clone()]));
+        rows.filter(|(_, marked)| marked.contains(&1))
+    }
+
+    /// Adds its change to the matte in the blocks that are marked.
+    fn put(&self, plan: &Plan, marked: &[u8], change: &[f32], alpha: &mut [u8]) {
+        let (across, down) = (&self.across, &self.down);
+        let places: Vec<(usize, f32)> = (0..across.span).map(|x| plan.place(x, across)).collect();
+        let mut mixed = [0.0; WIDEST + 1];
+        for (row, marked) in self.blocks(plan, marked) {
+            for y in plan.within(row, down) {
+                let (at, f) = plan.place(y, down);
+                let line = |at: usize| &change[at.min(down.size - 1) * across.size..][..across.size];
+                for ((m, a), b) in mixed.iter_mut().zip(line(at)).zip(line(at + 1)) {
+                    *m = a + (b - a) * f;
+                }
+                mixed[across.size] = mixed[across.size - 1];
+                for (column, _) in across.blocks.clone().zip(marked).filter(|m| *m.1 != 0) {
+                    let within = plan.within(column, across);
+                    let out = &mut alpha[(down.begin + y) * plan.width + across.begin + within.start..];
+                    let places = places.get(within).unwrap_or_default();
+                    for (a, (x, f)) in out.iter_mut().zip(places) {
+                        let change = mixed[*x] + (mixed[x + 1] - mixed[*x]) * f;
+                        *a = quantise(f32::from(*a) / 255.0 + change);
+                    }
+                }
+            }
         }
     }
 }
@@ -224,7 +364,7 @@ mod tests {
 
     fn correct(picture: &Picture, kept: Option<Kept<'_>>, alpha: &mut [u8]) {
         let runtime = runtime::open(None).unwrap();
-        EdgeCorrector::new().correct(runtime, &picture.frame(), kept, alpha).unwrap();
+        EdgeCorrector::new().correct(runtime, &picture.frame(), None, kept, alpha).unwrap();
     }
 
     /// How far a pixel lies inside a disc, in pixels.
@@ -283,23 +423,62 @@ mod tests {
 
     #[test]
     fn one_tile_is_one_run_of_the_network() {
-        let picture = noise(Format::Rgb, TILE, TILE, 5);
-        let before: Vec<u8> = (0..TILE * TILE).map(|n| (n % 251) as u8).collect();
+        const SIDE: usize = 64;
+        let picture = noise(Format::Rgb, SIDE, SIDE, 5);
+        let before: Vec<u8> = (0..SIDE * SIDE).map(|n| (n % 251) as u8).collect();
         let frame = picture.frame();
+        let n = SIDE * SIDE;
         let mut input: Vec<f32> = (0..3)
-            .flat_map(|c| (0..TILE * TILE).map(move |n| (c, n)))
-            .map(|(c, n)| f32::from(frame.planes[0].row(n / TILE)[n % TILE * 3 + c]) / 255.0)
+            .flat_map(|c| (0..n).map(move |n| (c, n)))
+            .map(|(c, n)| f32::from(frame.planes[0].row(n / SIDE)[n % SIDE * 3 + c]) / 255.0 - 0.5)
             .collect();
-        input.extend(before.iter().map(|a| f32::from(*a) / 255.0));
-        let session = session(runtime::open(None).unwrap()).unwrap();
-        let shape = [1, 4, TILE as i64, TILE as i64];
+        input.extend(before.iter().map(|a| f32::from(*a) / 255.0 - 0.5));
+        input.resize(INPUTS * n, 0.0);
+        let session = edges(runtime::open(None).unwrap()).unwrap();
+        let shape = [1, INPUTS as i64, SIDE as i64, SIDE as i64];
+        let mut expected = before.clone();
         let run = session.run(&[("in", &shape, Input::F32(&input))], &mut [], &["out"], |o| {
-            Ok(o[0].data.iter().map(|v| quantise(*v)).collect::<Vec<_>>())
+            for ((a, m), more) in expected.iter_mut().zip(&input[MATTE * n..]).zip(o[0].data.iter()) {
+                *a = quantise(f32::from(*a) / 255.0 + ((m + more).clamp(-0.5, 0.5) - m));
+            }
+            Ok(())
         });
+        run.unwrap();
         let mut alpha = before;
         correct(&picture, None, &mut alpha);
-        // The last blocks are another tile's, which lies in the same place.
-        assert_eq!(alpha, run.unwrap());
+        assert_eq!(alpha, expected);
+    }
+
+    #[test]
+    fn a_larger_frame_is_corrected_as_a_smaller_one() {
+        // Each pixel four, and nine: 720 lines become 1440 and 2160.
+        let small = noise(Format::Rgb, 1280, 720, 7);
+        let matte: Vec<u8> = (0..1280 * 720)
+            .map(|n| ((4.0 * (n as f32 % 1280.0 - 500.0 - (n / 1280) as f32 / 9.0)).clamp(0.0, 255.0)) as u8)
+            .collect();
+        let mut corrected = matte.clone();
+        correct(&small, None, &mut corrected);
+        let changed = error(&corrected, &matte);
+        for times in [2, 3] {
+            let mut large = Picture::new(Format::Rgb, 1280 * times, 720 * times);
+            for y in 0..720 * times {
+                for x in 0..1280 * times {
+                    let (from, to) = (small.planes[0].1, large.planes[0].1);
+                    let from = &small.planes[0].0[y / times * from + x / times * 3..][..3];
+                    large.planes[0].0[y * to + x * 3..][..3].copy_from_slice(from);
+                }
+            }
+            let of = |matte: &[u8]| -> Vec<u8> {
+                (0..matte.len() * times * times)
+                    .map(|n| matte[n / (1280 * times) / times * 1280 + n % (1280 * times) / times])
+                    .collect()
+            };
+            let mut alpha = of(&matte);
+            correct(&large, None, &mut alpha);
+            let off = error(&alpha, &of(&corrected)) / (times * times) as u64;
+            // What is added is stretched bilinearly.
+            assert!(off * 3 < changed, "{times}: {off}, {changed}");
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ const VARIES: f32 = 0.25;
 const OFF: f32 = 3.0;
 /// The variance of the matte's own error where alpha is a half.
 const ERROR: f32 = 0.09;
+/// What part of it a network leaves: the matte's gradients are off by four fifths of what they were (docs/refine.md).
+const CORRECTED: f32 = 0.66;
 /// What part of it is left where alpha is 0 or 1.
 const SURE: f32 = 0.05;
 
@@ -53,8 +55,9 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Solves `alpha`, rows of `width`.
-    pub fn solve(&mut self, memory: &Memory, width: usize, alpha: &mut [u8]) {
+    /// Solves `alpha`, rows of `width`, which a network may have corrected.
+    pub fn solve(&mut self, memory: &Memory, width: usize, corrected: bool, alpha: &mut [u8]) {
+        let error = if corrected { CORRECTED * ERROR } else { ERROR };
         let (grid_width, grid_height) = memory.grid();
         let n = grid_width * grid_height;
         let side = 2 * memory.scale;
@@ -93,7 +96,7 @@ impl Edge {
                     let (u, v) = (2 * x + column, 2 * y + row);
                     let was = mean(seen, width, memory.scale, u, v);
                     let (now, behind) = memory.sample(v * 2 * grid_width + u);
-                    let solved = solve(memory, [now, behind, near], variance, was);
+                    let solved = solve(memory, [now, behind, near], variance, (was, error));
                     let solved = if shadow { solved.min(was) } else { solved };
                     change[row * 2 * grid_width + u] = ((solved - was) * 255.0 * 64.0) as i16;
                 }
@@ -120,8 +123,13 @@ impl Edge {
     }
 }
 
-/// Alpha by the colours of the frame, the background and the foreground, which varies by so much, and as it was.
-fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], variance: f32, was: f32) -> f32 {
+/// Alpha by the colours of the frame, the background and the foreground, which varies by so much, and as it was with its error.
+fn solve(
+    memory: &Memory,
+    [now, behind, near]: [[f32; 3]; 3],
+    variance: f32,
+    (was, its_error): (f32, f32),
+) -> f32 {
     let less = |a: [f32; 3], b: [f32; 3]| {
         let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
         let [y, u, v] = if memory.yuv() { d } else { luma_and_chroma(d) };
@@ -135,7 +143,7 @@ fn solve(memory: &Memory, [now, behind, near]: [[f32; 3]; 3], variance: f32, was
     let noise = NOISE * memory.noise();
     let error =
         (noise * noise + was * was * (NEAR_ERROR * NEAR_ERROR + VARIES * variance) + OFF * off) / long;
-    let own = ERROR * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
+    let own = its_error * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
     was + (alpha - was) * own / (own + error)
 }
 

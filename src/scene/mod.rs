@@ -8,6 +8,7 @@
 //! Nothing is known of a scene until it has stood still for some frames, and what it looked like is forgotten when the camera
 //! moves; its noise and the count of frames go on.
 
+mod behind;
 mod camera;
 mod distance;
 mod edge;
@@ -21,6 +22,7 @@ mod sums;
 use crate::compose::Backdrop;
 use crate::frame::{Color, Format, Frame};
 use crate::simd::in_pool;
+pub(crate) use behind::{Behind, Part};
 use camera::Camera;
 use edge::Edge;
 use mask::Corrector;
@@ -103,6 +105,12 @@ impl Scene {
         self.trusted
     }
 
+    /// What is known of the background of a frame, if anything may be: the one that [`Scene::correct`] has seen last.
+    pub(crate) fn behind(&self, frame: &Frame<'_>) -> Option<Behind<'_>> {
+        let known = self.trusted && self.memory.fits(frame);
+        known.then_some(Behind { memory: &self.memory, color: frame.color })
+    }
+
     /// The background as it is remembered, in the format and colours `to`, over `behind` where it is not: alone that, where nothing
     /// is known. The frame is the one that [`Scene::correct`] has seen last.
     pub fn plate<'a>(
@@ -125,13 +133,13 @@ impl Scene {
     }
 
     /// Solves the matte (`alpha`, tight rows of the frame's size) at its edges in place, where what is behind them is
-    /// known. The frame is the one that [`Scene::correct`] has seen last.
-    pub fn refine(&mut self, frame: &Frame<'_>, alpha: &mut [u8]) {
+    /// known. The frame is the one that [`Scene::correct`] has seen last. `corrected`: by a network, so that less is left to solve.
+    pub fn refine(&mut self, frame: &Frame<'_>, corrected: bool, alpha: &mut [u8]) {
         if self.trusted
             && frame.width.checked_mul(frame.height) == Some(alpha.len())
             && self.memory.fits(frame)
         {
-            in_pool(|| self.edge.solve(&self.memory, frame.width, alpha));
+            in_pool(|| self.edge.solve(&self.memory, frame.width, corrected, alpha));
         }
     }
 }

@@ -184,7 +184,7 @@ fn a_camera_that_moves_changes_nothing() {
         let matte: Vec<u8> =
             (0..W * H).map(|i| (alpha((i % W) as f32, (i / W) as f32) * 255.0) as u8).collect();
         let mut solved = matte.clone();
-        scene.refine(&p.frame(), &mut solved);
+        scene.refine(&p.frame(), false, &mut solved);
         assert!(matte == solved, "frame {n}");
     }
 }
@@ -307,7 +307,7 @@ fn an_edge_is_where_the_colours_say() {
         let (truth, mut matte) = (bytes(&truth), bytes(&wrong));
         let off = |m: &[u8]| m.iter().zip(&truth).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
         let before = off(&matte);
-        scene.refine(&p.frame(), &mut matte);
+        scene.refine(&p.frame(), false, &mut matte);
         assert!(off(&matte) < 0.5 * before, "{format:?}: {before} → {}", off(&matte));
     }
 }
@@ -325,14 +325,14 @@ fn a_reset_forgets_and_odd_input_is_left_alone() {
     assert!(ghost == after);
     // A mask of another size than is said, and a matte of another size than the frame.
     scene.correct(&p.frame(), &mut after[..100], MW, MH);
-    scene.refine(&p.frame(), &mut [0; 100]);
+    scene.refine(&p.frame(), false, &mut [0; 100]);
     for (w, h) in [(1, 1), (2, 3), (17, 5), (481, 483)] {
         for format in Format::ALL {
             let p = Picture::new(format, w, h);
             let (mut mask, mut alpha) = (vec![0.5; 6], vec![128; w * h]);
             for _ in 0..10 {
                 scene.correct(&p.frame(), &mut mask, 3, 2);
-                scene.refine(&p.frame(), &mut alpha);
+                scene.refine(&p.frame(), false, &mut alpha);
             }
         }
     }
@@ -356,4 +356,45 @@ fn a_camera_that_has_moved_is_looked_at_again() {
     assert!(passed[40..].iter().all(|p| !p), "{passed:?}");
     assert!(still[10..30].iter().all(|s| !s), "{still:?}");
     assert!(still[36..].iter().all(|s| *s), "{still:?}");
+}
+
+#[test]
+fn what_is_behind_can_be_had_at_any_size() {
+    for format in [Format::I420, Format::Rgb, Format::Gray8] {
+        let mut noise = Noise(8);
+        let mut scene = accustomed(format, &mut noise, 40);
+        let p = mixed(format, &mut noise, disc(place(40), 60.0), room);
+        let frame = p.frame();
+        scene.correct(&frame, &mut mask(disc(place(40), 60.0)), MW, MH);
+        let behind = scene.behind(&frame).unwrap();
+        let empty = picture(format, &mut noise, room);
+        let mut part = Part::default();
+        // Where the disc was at first, and where it never was: as it is, smaller, and larger.
+        for (area, size) in [
+            ((120, 40, 96, 64), (96, 64)),
+            ((440, 20, 192, 96), (128, 64)),
+            ((0, 0, 96, 48), (64, 32)),
+            ((544, 296, 96, 64), (32, 16)),
+        ] {
+            assert!(part.fill(&behind, area, size), "{format:?}, {area:?}");
+            let (x, y, w, h) = area;
+            let mut sampler = crate::sample::Sampler::default();
+            let truth = sampler.sample(&empty.frame().part(x, y, w, h), size.0, size.1);
+            let known = part.known.iter().filter(|k| **k == 1.0).count();
+            assert!(known * 10 > part.known.len() * 9, "{format:?}, {area:?}: {known}");
+            for (ours, truth) in part.rgb.iter().zip(truth) {
+                assert_eq!(ours.len(), truth.len());
+                let pairs = ours.iter().zip(truth).zip(&part.known).filter(|p| *p.1 == 1.0);
+                let off: f32 = pairs.map(|((a, b), _)| (a - b).abs()).sum::<f32>() / known as f32;
+                // Sensor noise alone is 1.5 on average, less where it is brought down.
+                assert!(off < 2.5, "{format:?}, {area:?}: {off}");
+            }
+        }
+        // Of a scene that has only begun nothing is known.
+        let begun = accustomed(format, &mut noise, 3);
+        let knows = |b| part.fill(&b, (0, 0, W, H), (64, 32));
+        assert!(!begun.behind(&frame).is_some_and(knows), "{format:?}");
+    }
+    let scene = Scene::new();
+    assert!(scene.behind(&picture(Format::Rgb, &mut Noise(1), room).frame()).is_none());
 }

@@ -2,8 +2,9 @@
 """Draws what the network of `refine=learned` is trained with: draw.py FOLDER FIRST LAST
 
 Each FOLDER/N.npz is a frame (`frame`), its true matte (`truth`) and what `refine=best` makes of a mask with the errors that
-networks make (`matte`), all 1280x720. The subjects are shapes with hair, fur, slits and holes, out of focus and moving,
-before pictures of registry packages and dead leaves (pictures.py). N is the seed: the same N gives the same frame.
+networks make (`matte`), all 1280x720; and what might be remembered of the background, at half the size (`behind`), and where
+(`known`, at a quarter). The subjects are shapes with hair, fur, slits and holes, out of focus and moving, before pictures of
+registry packages and dead leaves (pictures.py). N is the seed: the same N gives the same frame.
 
 The mattes come from the project's own filter: `cargo build --release --example refine_masks` first.
 """
@@ -215,21 +216,54 @@ def mask(r, matte):
     return a
 
 
+def shadow(r, matte):
+    """How light a subject's shadow leaves what is behind it."""
+    m = np.float32([[1, 0, r.normal(0, 40)], [0, 1, r.normal(0, 40)]])
+    far = cv2.resize(cv2.warpAffine(matte, m, (W, H)), (W // 8, H // 8), interpolation=cv2.INTER_AREA)
+    far = cv2.GaussianBlur(far, (0, 0), r.uniform(1, 8))
+    return 1 - r.uniform(0.05, 0.5) * cv2.resize(far, (W, H), interpolation=cv2.INTER_LINEAR)[..., None]
+
+
+def remembered(r, back, matte):
+    """The background at half the size as a still camera might have learnt it, and where: what the subject has not covered, with
+    a margin, in all of the places where it has been."""
+    behind = cv2.resize(back, (W // 2, H // 2), interpolation=cv2.INTER_AREA) * 255 + r.normal(0, 0.7, 3)
+    if r.rand() < 0.15:  # in places not as it is
+        m = np.float32([[1, 0, r.normal(0, 6)], [0, 1, r.normal(0, 6)]])
+        other = cv2.warpAffine(behind, m, (W // 2, H // 2), borderMode=cv2.BORDER_REFLECT_101)
+        w = np.clip(noise(r, W // 2, H // 2, 8, -2, 1.5), 0, 1)[..., None]
+        behind = behind * (1 - w) + other * w
+    behind = behind + r.normal(0, r.uniform(0, 1.5), behind.shape)
+    small = cv2.resize((matte > 0.02).astype(np.uint8), (W // 4, H // 4), interpolation=cv2.INTER_AREA)
+    reach = 2 * r.randint(2, 6) + 1
+    covered = cv2.dilate(small, np.ones((reach, reach), np.uint8))
+    known, far = np.zeros((H // 4, W // 4), np.uint8), r.choice([12, 40, 80])
+    for _ in range(r.randint(1, 5)):
+        m = np.float32([[1, 0, r.normal(0, far)], [0, 1, r.normal(0, far / 3)]])
+        known |= 1 - cv2.warpAffine(covered, m, (W // 4, H // 4))
+    if r.rand() < 0.2:
+        known &= noise(r, W // 4, H // 4, r.randint(3, 12)) > r.uniform(0.2, 0.6)
+    return np.clip(behind + 0.5, 0, 255).astype(np.uint8), known
+
+
 def draw(seed, photos):
-    """A frame (R, G, B), its matte, and the mask."""
+    """A frame (R, G, B), its matte, the mask, and the remembered background with where it is known."""
     r = np.random.RandomState(seed)
     matte, hairy, shade = subjects(r)
     f = foreground(r, photos, hairy, shade)
     b = background(r, photos, f)
     q = blurred(r, np.dstack([f * matte[..., None], matte]).astype(np.float32))
     matte = np.clip(q[..., 3], 0, 1)
-    frame = np.clip(q[..., :3] + b * (1 - matte[..., None]), 0, 1) * 255
+    lit = b * shadow(r, matte) if r.rand() < 0.2 else b
+    frame = np.clip(q[..., :3] + lit * (1 - matte[..., None]), 0, 1) * 255
     if r.rand() < 0.7:
         frame = frame + r.normal(0, r.uniform(0, 6), (H, W, 1 if r.rand() < 0.4 else 3))
     frame = np.clip(frame + 0.5, 0, 255).astype(np.uint8)
     if r.rand() < 0.5:
         frame = cv2.imdecode(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, int(r.randint(70, 98))])[1], 1)
-    return frame[..., ::-1].copy(), (matte * 255 + 0.5).astype(np.uint8), mask(r, matte)
+    behind, known = remembered(r, b, matte)
+    rgb = lambda p: p[..., ::-1].copy()
+    return rgb(frame), (matte * 255 + 0.5).astype(np.uint8), mask(r, matte), rgb(behind), known
 
 
 class Filter:
@@ -257,8 +291,9 @@ def main():
     photos = pickle.loads(kept.read_bytes())
     refine = Filter()
     for seed in range(first, last):
-        frame, truth, coarse = draw(seed, photos)
-        np.savez(folder / f"{seed}.npz", frame=frame, truth=truth, matte=refine(frame, coarse))
+        frame, truth, coarse, behind, known = draw(seed, photos)
+        matte = refine(frame, coarse)
+        np.savez(folder / f"{seed}.npz", frame=frame, truth=truth, matte=matte, behind=behind, known=known)
         if seed % 50 == 0:
             print(f"frame {seed}", flush=True)
 
