@@ -187,7 +187,12 @@ impl Settings {
         };
         let set = self.set.iter().map(|(n, v)| (n.as_str(), v.as_str()));
         // The network runs ahead of what is written, and takes the time that it needs: what stalls is seen by `Watchdog`.
-        let usual = [("model", self.model.as_str()), ("lookahead", "3"), ("inference-timeout", "0")];
+        let usual = [
+            ("model", self.model.as_str()),
+            ("refine", "learned"),
+            ("lookahead", "3"),
+            ("inference-timeout", "0"),
+        ];
         usual.into_iter().chain(background).chain(set)
     }
 

@@ -63,7 +63,7 @@ fn only_what_an_input_needs_is_done_to_it() {
     let plain = line(&settings(Format::Webm), &facts(640, 360));
     assert!(
         plain.contains(
-            "queue ! videoconvert ! bgremove model=auto lookahead=3 inference-timeout=0 ! queue ! vp9alphaenc"
+            "queue ! videoconvert ! bgremove model=auto refine=learned lookahead=3 inference-timeout=0 ! queue ! vp9alphaenc"
         ),
         "{plain}"
     );
