@@ -92,7 +92,7 @@ fn a_failure_is_recorded_with_its_code_and_its_words() {
         match more {
             ["--model", name] => assert_eq!(r["model"]["name"], *name),
             ["--set", _] => assert_eq!(r["settings"]["refine"], "finest"),
-            _ => assert_eq!(r["settings"]["refine"], "best"),
+            _ => assert_eq!(r["settings"]["refine"], "learned"),
         }
     }
     // In the middle: the element's own words, and the pipeline that they were said in.
