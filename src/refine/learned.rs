@@ -2,7 +2,7 @@
 //! looks at the colours, at the matte itself, and at the background where that is remembered, and only where the matte is in
 //! doubt or next to it.
 //!
-//! It works at the size at which it was trained, with some 720 lines: larger frames are brought to that and its changes back.
+//! It works near the size at which it was trained: frames of 900 lines or more are brought to 600 to 900, and its changes back.
 //!
 //! `tools/refiner` draws what it was trained with and trains it; docs/refine.md tells how it was measured.
 
@@ -22,7 +22,7 @@ use crate::sample::Sampler;
 use crate::scene::{Behind, Part};
 use crate::simd::in_pool;
 
-/// Lines of a frame that it takes as it is.
+/// Lines of the frames that it was trained with.
 const LINES: usize = 720;
 /// Numbers of a pixel that the network is shown: R, G, B and the matte, less a half; what R, G, B differ by from the remembered
 /// background, and whether one is known.
@@ -154,8 +154,8 @@ impl EdgeCorrector {
     }
 
     /// Corrects `alpha` (0..255, tight rows of the frame's size) by the colours of `frame` and what is known of the background,
-    /// but for the blocks in `kept`. Chroma is taken to lie in the middle of its pixels. A frame smaller than 16 pixels (of one
-    /// with 720 lines) is left as it is, and so is one that `alpha` does not fit.
+    /// but for what lies wholly in the blocks in `kept`. Chroma is taken to lie in the middle of its pixels. A frame less than 16
+    /// pixels wide or high is left as it is, and so is one that `alpha` does not fit.
     ///
     /// # Errors
     /// [`crate::error::ErrorKind::ModelInvalid`] and [`crate::error::ErrorKind::Inference`] when ONNX Runtime cannot load or
@@ -172,13 +172,16 @@ impl EdgeCorrector {
         if alpha.len() != frame.width * frame.height || !frame.holds_colors() {
             return Ok(());
         }
+        in_pool(|| self.mark(alpha, &plan, kept));
+        self.cover(&plan);
+        if self.tiles.is_empty() {
+            return Ok(());
+        }
         let session = match &self.session {
             Some(session) => Arc::clone(session),
             None => Arc::clone(self.session.insert(edges(runtime)?)),
         };
         in_pool(|| {
-            self.mark(alpha, &plan, kept);
-            self.cover(&plan);
             self.before.clear();
             self.before.extend_from_slice(alpha);
             self.changes.resize_with(self.tiles.len().max(self.changes.len()), Vec::new);
@@ -194,7 +197,7 @@ impl EdgeCorrector {
         })
     }
 
-    /// Marks blocks with doubt in or near them in which nothing is kept.
+    /// Marks blocks with doubt in or near them, but for those all of which is kept.
     fn mark(&mut self, alpha: &[u8], plan: &Plan, kept: Option<Kept<'_>>) {
         let (columns, block) = (plan.columns(), plan.block());
         let count = plan.height.div_ceil(block) * columns;
@@ -218,7 +221,7 @@ impl EdgeCorrector {
                 |at: usize, n: usize| [at * block, ((at + 1) * block).min(n) - 1].map(|p| p / kept.side);
             let (xs, ys) = (ends(n % columns, plan.width), ends(n / columns, plan.height));
             let held = |(x, y): (usize, usize)| kept.blocks.get(y * kept.grid_width + x).is_some_and(|k| *k);
-            *marked = u8::from(!ys.into_iter().any(|y| xs.into_iter().any(|x| held((x, y)))));
+            *marked = u8::from(!ys.into_iter().all(|y| xs.into_iter().all(|x| held((x, y)))));
         }
     }
 

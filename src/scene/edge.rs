@@ -33,7 +33,7 @@ const VARIES: f32 = 0.25;
 const OFF: f32 = 3.0;
 /// The variance of the matte's own error where alpha is a half.
 const ERROR: f32 = 0.09;
-/// What part of it a network leaves: the matte's gradients are off by four fifths of what they were (docs/refine.md).
+/// What part of it a network leaves: gradients are off by four fifths of what they were (docs/refine.md), and this is a variance.
 const CORRECTED: f32 = 0.66;
 /// What part of it is left where alpha is 0 or 1.
 const SURE: f32 = 0.05;

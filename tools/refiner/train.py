@@ -74,7 +74,7 @@ def crop(r, data):
     if r.rand() < 0.2:
         a[..., 3] = another_matte(r, a[..., 3])
     if r.rand() < 0.6:
-        # Where the background is known, the matte has been solved by it, well or badly.
+        # Where the background is known, the matte may be better, as where it is kept from a frame before.
         n = 2 + r.randint(6)
         well = cv2.resize(r.rand(n, n).astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
         well *= known * r.uniform(0.3, 0.9)
