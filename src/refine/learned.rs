@@ -53,8 +53,6 @@ const SURE: f32 = 0.012;
 #[derive(Debug, Default)]
 pub struct EdgeCorrector {
     session: Option<Arc<Session>>,
-    /// The matte as it came.
-    before: Vec<u8>,
     /// By block, row by row: not 0 where it is corrected.
     marked: Vec<u8>,
     doubt: Vec<u8>,
@@ -182,10 +180,8 @@ impl EdgeCorrector {
             None => Arc::clone(self.session.insert(edges(runtime)?)),
         };
         in_pool(|| {
-            self.before.clear();
-            self.before.extend_from_slice(alpha);
             self.changes.resize_with(self.tiles.len().max(self.changes.len()), Vec::new);
-            let (before, marked) = (&self.before[..], &self.marked[..]);
+            let (before, marked) = (&*alpha, &self.marked[..]);
             let tiles = self.tiles.par_iter().zip(&mut self.changes);
             tiles.try_for_each(|(tile, change)| {
                 LOCAL.with_borrow_mut(|l| l.solve(&session, (frame, before, behind), tile, change))
