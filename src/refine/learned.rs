@@ -120,12 +120,23 @@ impl Plan {
         let last = ((blocks.end + MARGIN) * BLOCK).div_ceil(GRAIN);
         let size = (last - first).min(n / self.pixels(GRAIN)) * GRAIN;
         let span = self.pixels(size);
-        Side { begin: (first * self.pixels(GRAIN)).min((n - span) / 2 * 2), span, size, blocks }
+        let end = (blocks.end * self.block()).min(n);
+        let begin = (first * self.pixels(GRAIN)).max(end.saturating_sub(span).next_multiple_of(2));
+        Side { begin: begin.min((n - span) / 2 * 2), span, size, blocks }
     }
 
-    /// The pixels of the frame of a block of a tile, counted from the tile's first.
-    fn within(&self, block: usize, side: &Side) -> Range<usize> {
-        block * self.block() - side.begin..((block + 1) * self.block() - side.begin).min(side.span)
+    /// Blocks that a tile may correct along an axis of `n` pixels: fewer than `most` where the frame is hardly larger and no multiple
+    /// of the grain.
+    fn used(&self, n: usize, most: usize) -> usize {
+        let grains = n / self.pixels(GRAIN);
+        let whole = grains * self.pixels(GRAIN) + 1 >= n;
+        if whole { most } else { (grains * GRAIN / BLOCK).saturating_sub(2 * MARGIN).clamp(1, most) }
+    }
+
+    /// The pixels of the frame of a block of a tile, counted from the tile's first, along an axis of `n` pixels. One more than the
+    /// tile has where that is odd.
+    fn within(&self, block: usize, side: &Side, n: usize) -> Range<usize> {
+        block * self.block() - side.begin..((block + 1) * self.block()).min(n) - side.begin
     }
 
     /// Which of a tile's pixels lies before the middle of a pixel of the frame, counted from the tile's first; and how far.
@@ -138,6 +149,7 @@ impl Plan {
 #[derive(Default)]
 struct Local {
     colors: Sampler,
+    uncentred: Sampler,
     matte: Sampler,
     behind: Part,
     input: Vec<f32>,
@@ -186,9 +198,14 @@ impl EdgeCorrector {
             tiles.try_for_each(|(tile, change)| {
                 LOCAL.with_borrow_mut(|l| l.solve(&session, (frame, before, behind), tile, change))
             })?;
-            for (tile, change) in self.tiles.iter().zip(&self.changes) {
-                tile.put(&plan, marked, change, alpha);
-            }
+            let band = plan.used(plan.height, USED.1);
+            let bands = alpha.par_chunks_mut(frame.width * band * plan.block());
+            bands.enumerate().for_each(|(n, rows)| {
+                let tiles = self.tiles.iter().zip(&self.changes);
+                for (tile, change) in tiles.filter(|(tile, _)| tile.down.blocks.start / band == n) {
+                    tile.put(&plan, marked, change, n * band * plan.block(), rows);
+                }
+            });
             Ok(())
         })
     }
@@ -221,26 +238,23 @@ impl EdgeCorrector {
         }
     }
 
-    /// Lays tiles over what is marked: rows of them, each as wide and high as what it holds.
+    /// Lays tiles over what is marked, in rows and columns of fixed places, so that nothing that comes or goes elsewhere shifts
+    /// them; each as wide and high as what it holds.
     fn cover(&mut self, plan: &Plan) {
         let columns = plan.columns();
         let rows = self.marked.len() / columns;
         let marked = |row: usize, column: usize| self.marked[row * columns + column] != 0;
+        let used = (plan.used(plan.width, USED.0), plan.used(plan.height, USED.1));
         self.tiles.clear();
-        let mut top = 0;
-        while top < rows {
-            if !(0..columns).any(|column| marked(top, column)) {
-                top += 1;
-                continue;
-            }
-            let down = top..(top + USED.1).min(rows);
-            top = down.end;
+        for top in (0..rows).step_by(used.1) {
+            let down = top..(top + used.1).min(rows);
             let holds = |column: &usize| down.clone().any(|row| marked(row, *column));
             let mut left = 0;
             while let Some(first) = (left..columns).find(holds) {
                 // What lies less than two margins apart is shown once.
                 let mut last = first;
-                for column in (first..columns.min(first + USED.0)).filter(holds) {
+                let end = (first / used.0 + 1) * used.0;
+                for column in (first..columns.min(end)).filter(holds) {
                     if column > last + 2 * MARGIN + 1 {
                         break;
                     }
@@ -286,7 +300,15 @@ impl Local {
         for (to, from) in alpha.iter_mut().zip(grey) {
             *to = from / 255.0 - 0.5;
         }
-        if behind.is_some_and(|b| self.behind.fill(&b, area, (width, height))) {
+        if let Some(behind) = behind.filter(|b| self.behind.fill(b, area, (width, height))) {
+            // What is remembered has its chroma where the frame had it.
+            let as_it_came =
+                frame.planes.iter().zip(&behind.frame.planes).all(|(a, b)| std::ptr::eq(a.data, b.data));
+            let rgb = if as_it_came {
+                rgb
+            } else {
+                self.uncentred.sample(&behind.frame.part(x, y, across, down), width, height)
+            };
             let (differences, known) = rest.split_at_mut(3 * n);
             known.copy_from_slice(&self.behind.known);
             for ((to, from), behind) in differences.chunks_mut(n).zip(rgb).zip(&self.behind.rgb) {
@@ -315,13 +337,13 @@ impl Tile {
         rows.filter(|(_, marked)| marked.contains(&1))
     }
 
-    /// Adds its change to the matte in the blocks that are marked.
-    fn put(&self, plan: &Plan, marked: &[u8], change: &[f32], alpha: &mut [u8]) {
+    /// Adds its change to the rows of the matte from `top` on, in the blocks that are marked.
+    fn put(&self, plan: &Plan, marked: &[u8], change: &[f32], top: usize, alpha: &mut [u8]) {
         let (across, down) = (&self.across, &self.down);
-        let places: Vec<(usize, f32)> = (0..across.span).map(|x| plan.place(x, across)).collect();
+        let places: Vec<(usize, f32)> = (0..=across.span).map(|x| plan.place(x, across)).collect();
         let mut mixed = [0.0; WIDEST + 1];
         for (row, marked) in self.blocks(plan, marked) {
-            for y in plan.within(row, down) {
+            for y in plan.within(row, down, plan.height) {
                 let (at, f) = plan.place(y, down);
                 let line = |at: usize| &change[at.min(down.size - 1) * across.size..][..across.size];
                 for ((m, a), b) in mixed.iter_mut().zip(line(at)).zip(line(at + 1)) {
@@ -329,9 +351,9 @@ impl Tile {
                 }
                 mixed[across.size] = mixed[across.size - 1];
                 for (column, _) in across.blocks.clone().zip(marked).filter(|m| *m.1 != 0) {
-                    let within = plan.within(column, across);
-                    let out = &mut alpha[(down.begin + y) * plan.width + across.begin + within.start..];
-                    let places = places.get(within).unwrap_or_default();
+                    let within = plan.within(column, across, plan.width);
+                    let out = &mut alpha[(down.begin + y - top) * plan.width + across.begin + within.start..];
+                    let places = &places[within];
                     for (a, (x, f)) in out.iter_mut().zip(places) {
                         let change = mixed[*x] + (mixed[x + 1] - mixed[*x]) * f;
                         *a = quantise(f32::from(*a) / 255.0 + change);
@@ -503,6 +525,37 @@ mod tests {
         let changed = |n: &usize| alpha[*n] != before[*n];
         assert!((0..W * H).filter(changed).all(|n| n % W >= 320));
         assert!((0..W * H).any(|n| changed(&n)));
+    }
+
+    #[test]
+    fn every_pixel_that_is_marked_lies_in_a_tile() {
+        let sizes =
+            (16..150).chain([719, 720, 899, 900, 1079, 1080, 1081, 2159]).map(|n| (n, 16 + n * 7 % 201));
+        for (width, height) in sizes {
+            let Some(plan) = Plan::new(width, height) else { continue };
+            let count = plan.columns() * height.div_ceil(plan.block());
+            let mut corrector = EdgeCorrector { marked: vec![1; count], ..EdgeCorrector::default() };
+            corrector.cover(&plan);
+            let mut covered = vec![false; width * height];
+            for tile in &corrector.tiles {
+                assert!(tile.across.begin + tile.across.span <= width && tile.across.size <= WIDEST);
+                assert!(tile.down.begin + tile.down.span <= height && tile.down.size <= WIDEST);
+                for row in tile.down.blocks.clone() {
+                    for y in plan.within(row, &tile.down, height) {
+                        for column in tile.across.blocks.clone() {
+                            let xs = plan.within(column, &tile.across, width);
+                            assert!(
+                                y <= tile.down.span && xs.end <= tile.across.span + 1,
+                                "{width}x{height}"
+                            );
+                            let at = (tile.down.begin + y) * width + tile.across.begin;
+                            covered[at + xs.start..at + xs.end].fill(true);
+                        }
+                    }
+                }
+            }
+            assert!(covered.iter().all(|c| *c), "{width}x{height}");
+        }
     }
 
     #[test]
