@@ -6,8 +6,8 @@
 use rayon::prelude::*;
 
 use super::distance::{CHROMA_WEIGHT, luma_and_chroma};
-use super::memory::Memory;
-use super::sums::Sums;
+use super::memory::{KNOWN, Memory, STEPS};
+use super::sums::{BLOCK, Sums};
 use crate::morphology::{dilate, erode, take_extremes};
 use crate::simd::multiversion;
 
@@ -41,16 +41,21 @@ const SURE: f32 = 0.05;
 /// Solves edges; keeps its buffers from frame to frame.
 #[derive(Debug, Default)]
 pub struct Edge {
+    /// Cells across and down.
+    grid: (usize, usize),
     /// By cell: the least and the most alpha in it.
     least: Vec<u8>,
     most: Vec<u8>,
     /// By cell: the least alpha in and beside it, then whether alpha changes there.
     low: Vec<u8>,
     tmp: Vec<u8>,
+    /// By block of cells: not 0 where edges are, and near them.
+    blocks: Vec<u8>,
+    wanted: Vec<u8>,
     sums: Sums,
     /// What is added to alpha, by sample, in 1/64 of its steps.
     change: Vec<i16>,
-    /// By cell: not 0 where something is added.
+    /// By cell: 1 where something is added, else 0.
     changes: Vec<u8>,
 }
 
@@ -71,37 +76,85 @@ impl Edge {
                 extremes(rows, width, side, least, most, scratch);
             },
         );
-        erode(&self.least, grid_width, 1, &mut self.low, &mut self.tmp);
-        let low = &self.low;
-        self.sums.fill((grid_width, grid_height), |at| low[at] >= FOREGROUND, |at| memory.color(at));
+        if self.grid != (grid_width, grid_height) {
+            self.grid = (grid_width, grid_height);
+            self.change.clear();
+            self.changes.clear();
+        }
         self.change.resize(4 * n, 0);
         self.changes.resize(n, 0);
-        let (least, most, sums) = (&self.least, &self.most, &self.sums);
-        let seen = &*alpha;
+        // What was added in the frame before goes.
         let parts = self.change.par_chunks_mut(4 * grid_width).zip(self.changes.par_chunks_mut(grid_width));
+        let (least, most) = (&self.least, &self.most);
         parts.enumerate().for_each(|(y, (change, changes))| {
-            change.fill(0);
-            for (x, changes) in changes.iter_mut().enumerate() {
-                let at = y * grid_width + x;
-                let band = most[at] > EMPTY && least[at] < FULL && memory.knows(at);
-                let shadow = most[at] < SHADOW && memory.shaded(at);
-                let near = || sums.mean(x, y, NEAR).or_else(|| sums.mean(x, y, FAR));
-                let Some((near, variance)) = band.then(near).flatten() else {
-                    *changes = 0;
-                    continue;
-                };
-                *changes = 1;
-                let (near, variance) = (near.map(|v| v / 4.0), variance / 16.0);
-                for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    let (u, v) = (2 * x + column, 2 * y + row);
-                    let was = mean(seen, width, memory.scale, u, v);
-                    let (now, behind) = memory.sample(v * 2 * grid_width + u);
-                    let solved = solve(memory, [now, behind, near], variance, (was, error));
-                    let solved = if shadow { solved.min(was) } else { solved };
-                    change[row * 2 * grid_width + u] = ((solved - was) * 255.0 * 64.0) as i16;
-                }
+            if changes.contains(&1) {
+                change.fill(0);
             }
+            let row = y * grid_width..(y + 1) * grid_width;
+            edges(&least[row.clone()], &most[row.clone()], &memory.seen()[row], changes);
         });
+        // Blocks with edges, and those whose colours they ask for.
+        let blocks_wide = grid_width.div_ceil(BLOCK);
+        self.blocks.clear();
+        let (mut row, mut pairs) = (Vec::new(), Vec::new());
+        for rows in self.changes.chunks(BLOCK * grid_width) {
+            let (top, bottom) = rows.split_at(grid_width);
+            row.clear();
+            row.extend_from_slice(top);
+            row.iter_mut().zip(bottom).for_each(|(a, b)| *a |= b);
+            row.resize(BLOCK * blocks_wide, 0);
+            most_of_pairs(&row, &mut pairs);
+            self.blocks.extend_from_slice(&pairs);
+        }
+        if !self.blocks.contains(&1) {
+            return;
+        }
+        self.wanted.resize(self.blocks.len(), 0);
+        dilate(&self.blocks, blocks_wide, FAR, &mut self.wanted, &mut self.tmp[..self.blocks.len()]);
+        erode(&self.least, grid_width, 1, &mut self.low, &mut self.tmp);
+        let low = &self.low;
+        let counts = |at: usize| low[at] >= FOREGROUND;
+        self.sums.fill((grid_width, grid_height), &self.wanted, counts, |at| memory.color(at));
+        let sums = &self.sums;
+        let seen = (&*alpha, width, alpha.len() / width);
+        let parts = self.change.par_chunks_mut(BLOCK * 4 * grid_width);
+        let parts = parts.zip(self.changes.par_chunks_mut(BLOCK * grid_width));
+        parts.zip(self.blocks.par_chunks(blocks_wide)).enumerate().for_each(
+            |(v, ((change, changes), blocks))| {
+                let mut block = Block::default();
+                let mut u = 0;
+                while let Some(next) = skip(blocks, u, 0) {
+                    u = next + 1;
+                    let u = next;
+                    let cells = changes.chunks_exact_mut(grid_width).map(|row| {
+                        let end = ((u + 1) * BLOCK).min(grid_width);
+                        &mut row[u * BLOCK..end]
+                    });
+                    let Some((near, variance)) = sums.mean(u, v, NEAR).or_else(|| sums.mean(u, v, FAR))
+                    else {
+                        cells.for_each(|cells| cells.fill(0));
+                        continue;
+                    };
+                    block.fill(memory, seen, (u, v));
+                    let levels = (memory.noise(), error, memory.yuv());
+                    solve(&mut block, near.map(|v| v / 4.0), variance / 16.0, levels);
+                    for (y, cells) in cells.enumerate() {
+                        for (x, _) in cells.iter().enumerate().filter(|c| *c.1 != 0) {
+                            let (row, column) = (v * BLOCK + y, u * BLOCK + x);
+                            let at = row * grid_width + column;
+                            let shadow = most[at] < SHADOW && memory.shaded(at);
+                            for (down, across) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                                let from = (2 * y + down) * SIDE + 2 * x + across;
+                                let more = block.alpha[from] - block.was[from];
+                                let more = if shadow { more.min(0.0) } else { more };
+                                let to = (2 * y + down) * 2 * grid_width + 2 * column + across;
+                                change[to] = (more * 255.0 * 64.0) as i16;
+                            }
+                        }
+                    }
+                }
+            },
+        );
         // Stretching reaches into the cells beside.
         dilate(&self.changes, grid_width, 1, &mut self.low, &mut self.tmp);
         let (change, near, scale) = (&self.change, &self.low, memory.scale);
@@ -110,9 +163,8 @@ impl Edge {
             Vec::new,
             |scratch, (y, (rows, near))| {
                 let mut x = 0;
-                while let Some(from) = near[x..].iter().position(|n| *n != 0) {
-                    let from = x + from;
-                    x = near[from..].iter().position(|n| *n == 0).map_or(grid_width, |to| from + to);
+                while let Some(from) = skip(near, x, 0) {
+                    x = skip(near, from, 1).unwrap_or(grid_width);
                     for (v, row) in rows.chunks_exact_mut(width).enumerate() {
                         let pixels = &mut row[from * side..(x * side).min(width)];
                         stretch(change, samples, scale, (2 * from, y * side + v), scratch, pixels);
@@ -123,39 +175,114 @@ impl Edge {
     }
 }
 
-/// Alpha by the colours of the frame, the background and the foreground, which varies by so much, and as it was with its error.
-fn solve(
-    memory: &Memory,
-    [now, behind, near]: [[f32; 3]; 3],
-    variance: f32,
-    (was, its_error): (f32, f32),
-) -> f32 {
-    let less = |a: [f32; 3], b: [f32; 3]| {
-        let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
-        let [y, u, v] = if memory.yuv() { d } else { luma_and_chroma(d) };
-        [y, CHROMA_WEIGHT * u, CHROMA_WEIGHT * v]
-    };
-    let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
-    let (line, here) = (less(near, behind), less(now, behind));
-    let long = dot(line, line).max(1.0);
-    let alpha = (dot(here, line) / long).clamp(0.0, 1.0);
-    let off = (dot(here, here) - alpha * alpha * long).max(0.0);
-    let noise = NOISE * memory.noise();
-    let error =
-        (noise * noise + was * was * (NEAR_ERROR * NEAR_ERROR + VARIES * variance) + OFF * off) / long;
-    let own = its_error * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
-    was + (alpha - was) * own / (own + error)
+/// Where from `from` on something else than `value` is.
+fn skip(row: &[u8], from: usize, value: u8) -> Option<usize> {
+    let rest = row.get(from..)?;
+    // Whole vectors at once.
+    let equal = rest.chunks_exact(32).take_while(|c| **c == [value; 32]).count() * 32;
+    rest[equal..].iter().position(|v| *v != value).map(|n| from + equal + n)
 }
 
-/// The mean of alpha over a sample, 0..1.
-fn mean(alpha: &[u8], width: usize, scale: usize, u: usize, v: usize) -> f32 {
-    let height = alpha.len() / width;
+/// Samples along a side of a block.
+const SIDE: usize = 2 * BLOCK;
+/// Samples in a block.
+const SAMPLES: usize = SIDE * SIDE;
+
+/// The samples of a block of cells, row by row; those beyond the frame are its last ones.
+#[derive(Default)]
+struct Block {
+    /// The colours of the frame, in levels, and of the background.
+    now: [[f32; SAMPLES]; 3],
+    behind: [[f32; SAMPLES]; 3],
+    /// Alpha as it was, and solved, 0..1.
+    was: [f32; SAMPLES],
+    alpha: [f32; SAMPLES],
+}
+
+impl Block {
+    /// Takes in the block `u, v` of the grid; `seen` is alpha, its width and its height.
+    fn fill(&mut self, memory: &Memory, seen: (&[u8], usize, usize), (u, v): (usize, usize)) {
+        let (grid_width, grid_height) = memory.grid();
+        let (width, height) = (2 * grid_width, 2 * grid_height);
+        let column = |i: usize| (u * SIDE + i).min(width - 1);
+        for (line, was) in self.was.chunks_exact_mut(SIDE).enumerate() {
+            let row = (v * SIDE + line).min(height - 1);
+            for (i, was) in was.iter_mut().enumerate() {
+                *was = mean(seen, memory.scale, column(i), row);
+            }
+            let to = line * SIDE..(line + 1) * SIDE;
+            for (k, (now, behind)) in
+                self.now.iter_mut().zip(&mut self.behind).enumerate().take(memory.planes())
+            {
+                let (now, behind) = (&mut now[to.clone()], &mut behind[to.clone()]);
+                let (from, mean) = memory.row(k, row);
+                if let Some((from, mean)) =
+                    from.get(u * SIDE..(u + 1) * SIDE).zip(mean.get(u * SIDE..(u + 1) * SIDE))
+                {
+                    now.iter_mut().zip(from).for_each(|(o, v)| *o = f32::from(*v));
+                    behind.iter_mut().zip(mean).for_each(|(o, v)| *o = f32::from(*v) / f32::from(STEPS));
+                } else {
+                    for i in 0..SIDE {
+                        now[i] = f32::from(from[column(i)]);
+                        behind[i] = f32::from(mean[column(i)]) / f32::from(STEPS);
+                    }
+                }
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// Alpha by the colours of the frame, the background and the foreground `near`, which varies by so much, and as it was with its
+    /// error; `levels`: how much more than usual noise makes, that error, and whether colours are luma and chroma.
+    fn solve(block: &mut Block, near: [f32; 3], variance: f32, levels: (f32, f32, bool)) {
+        let (noise, its_error, yuv) = levels;
+        let noise = NOISE * noise;
+        let Block { now, behind, was, alpha } = block;
+        for n in 0..SAMPLES {
+            let less = |a: [f32; 3], b: [f32; 3]| {
+                let d = [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+                let [y, u, v] = if yuv { d } else { luma_and_chroma(d) };
+                [y, CHROMA_WEIGHT * u, CHROMA_WEIGHT * v]
+            };
+            let dot = |a: [f32; 3], b: [f32; 3]| a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+            let (now, behind) = ([0, 1, 2].map(|k| now[k][n]), [0, 1, 2].map(|k| behind[k][n]));
+            let (line, here) = (less(near, behind), less(now, behind));
+            let long = dot(line, line).max(1.0);
+            let solved = (dot(here, line) / long).clamp(0.0, 1.0);
+            let off = (dot(here, here) - solved * solved * long).max(0.0);
+            let was = was[n];
+            let error =
+                (noise * noise + was * was * (NEAR_ERROR * NEAR_ERROR + VARIES * variance) + OFF * off) / long;
+            let own = its_error * (SURE + (1.0 - SURE) * 4.0 * was * (1.0 - was));
+            alpha[n] = was + (solved - was) * own / (own + error);
+        }
+    }
+}
+
+/// The mean of alpha, of that width and height, over a sample, 0..1.
+fn mean((alpha, width, height): (&[u8], usize, usize), scale: usize, u: usize, v: usize) -> f32 {
     let mut sum = 0u32;
-    for y in v * scale..(v + 1) * scale {
-        let row = &alpha[y.min(height - 1) * width..][..width];
-        sum += (u * scale..(u + 1) * scale).map(|x| u32::from(row[x.min(width - 1)])).sum::<u32>();
+    if (u + 1) * scale <= width && (v + 1) * scale <= height {
+        for y in v * scale..(v + 1) * scale {
+            sum += alpha[y * width + u * scale..][..scale].iter().map(|&a| u32::from(a)).sum::<u32>();
+        }
+    } else {
+        for y in v * scale..(v + 1) * scale {
+            let row = &alpha[y.min(height - 1) * width..][..width];
+            sum += (u * scale..(u + 1) * scale).map(|x| u32::from(row[x.min(width - 1)])).sum::<u32>();
+        }
     }
     sum as f32 / (255 * scale * scale) as f32
+}
+
+multiversion! {
+    /// Where the least and the most alpha of a cell are those of an edge, and its background has been seen often enough.
+    fn edges(least: &[u8], most: &[u8], seen: &[u8], out: &mut [u8]) {
+        for (((o, &least), &most), &seen) in out.iter_mut().zip(least).zip(most).zip(seen) {
+            *o = u8::from((most > EMPTY) & (least < FULL) & (seen >= KNOWN));
+        }
+    }
 }
 
 /// Adds a plane of samples, stretched bilinearly, to a row of pixels that begins with sample `x`, in row `y` of the frame.

@@ -25,9 +25,14 @@ const ANEW: i16 = i16::MIN;
 impl Memory {
     /// Learns: `raw` is the network's mask by cell, 0..1; `near` is 0 where nothing of the subject is near.
     pub fn learn(&mut self, raw: &[f32], near: &[u8]) {
+        // Of a scene that has gone on for long every second frame tells enough.
+        let by = if self.frames >= LONG { 2 } else { 1 };
+        if !self.frames.is_multiple_of(by) {
+            return;
+        }
         let (grid_width, limit, planes) = (self.grid_width, self.limit(), self.planes);
         let part = grid_width * ROWS;
-        let (turn, luma) = (usize::from(self.frames), self.luma());
+        let (turn, luma) = (usize::from(self.frames / by), self.luma());
         let stands = (f32::from(STANDS) * self.noise) as u16;
         let k = &mut self.cells;
         let [a, b, c] = &mut self.mean;
@@ -68,16 +73,21 @@ impl Memory {
                     before: &before[all.clone()],
                     limit,
                     stands,
+                    by,
                 };
                 let counts = [&mut *run, &mut *seen, &mut *held, &mut *stood].map(|v| &mut v[cells.clone()]);
                 learn(seen_now, &mut said[cells.clone()], counts, rates);
                 for (mean, now) in cell_means.iter_mut().zip(cells_now).take(planes) {
                     follow_cells(&now[all.clone()], rates, &mut mean[cells.clone()]);
                 }
-                // What has long been known follows by turns, and then as far as in all of them.
-                let part = if (n * ROWS + y + turn).is_multiple_of(TURNS) { TURNS as i16 } else { 0 };
+                // What is known follows by turns, and then farther.
+                let part = if (n * ROWS + y + turn).is_multiple_of(TURNS) {
+                    TURNS as i16 / i16::from(by)
+                } else {
+                    0
+                };
                 rates.iter_mut().zip(&run[cells.clone()]).for_each(|(rate, run)| {
-                    *rate *= if *run >= LONG { part } else { 1 };
+                    *rate *= if usize::from(*run) >= 2 * TURNS { part } else { 1 };
                 });
                 twice(rates, wider);
                 for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * grid_width).step_by(2 * RUN)) {
@@ -107,6 +117,8 @@ struct Seen<'a> {
     /// The distance from which on a cell does not look the same, and the change of luma up to which it stands.
     limit: u8,
     stands: u16,
+    /// How many frames it stands for.
+    by: u8,
 }
 
 multiversion! {
@@ -125,21 +137,21 @@ multiversion! {
             let stands = grey[i].abs_diff(before[i]) <= now.stands;
             // Sooner where it does not move, nor hang together with the subject.
             let waited = if raw >= EMPTY {
-                stood[i].saturating_sub(APART)
+                stood[i].saturating_sub(APART * now.by)
             } else {
-                stood[i] + if stands & !near { APART } else { 1 }
+                stood[i] + if stands & !near { APART * now.by } else { now.by }
             };
             let over = !known | (waited >= RELEARN);
             // Where it looks the same.
-            let long = (run[i] + 1).min(OPINIONS);
-            let opinion = said[i] + (raw - said[i]) / f32::from(long);
+            let long = (run[i] + now.by).min(OPINIONS);
+            let opinion = said[i] + (raw - said[i]) * f32::from(now.by) / f32::from(long);
             let late = ((f32::from(long) - LATE.0) / LATE.1).clamp(0.0, 1.0);
             let empty = opinion < EMPTY + LATER * late;
             let learnt = empty & !near;
-            let count = if learnt { (seen[i] + 1).min(LONG) } else if known { seen[i] } else { 0 };
+            let count = if learnt { (seen[i] + now.by).min(LONG) } else if known { seen[i] } else { 0 };
             let holds = ((held[i] != 0) & empty) | (learnt & (count >= KNOWN));
             // 2²³ leaves a float no room for a fraction.
-            let rate = (32767.0 / f32::from(long.min(LONG)) + 8_388_608.0).to_bits() as i16;
+            let rate = (32767.0 * f32::from(now.by) / f32::from(long.min(LONG)) + 8_388_608.0).to_bits() as i16;
             let rate = if learnt | !known { rate } else { 0 };
 
             let other = distance[i] >= now.limit;

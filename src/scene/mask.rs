@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::memory::Memory;
 use crate::morphology::{dilate, erode, quantise};
+use crate::simd::multiversion;
 
 /// Mask above which the subject is there, for what is learnt beside it.
 const SUBJECT: f32 = 0.7;
@@ -127,7 +128,7 @@ impl Corrector {
 
     /// Corrects the mask.
     pub fn correct(&mut self, memory: &Memory, mask: &mut [f32]) {
-        let (mw, mh) = self.size;
+        let mw = self.size.0;
         let grid_width = self.cells.0;
         self.same.resize(mask.len(), 0.0);
         self.other.resize(mask.len(), 0.0);
@@ -155,9 +156,10 @@ impl Corrector {
                     for row in plane[top * grid_width..bottom * grid_width].chunks_exact(grid_width) {
                         sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
                     }
+                    let part = 1.0 / (255 * (bottom - top)) as f32;
                     for (out, &(left, right)) in out.iter_mut().zip(across) {
                         let sum: u32 = sums[left..right].iter().sum();
-                        *out = sum as f32 / (255 * (right - left) * (bottom - top)) as f32;
+                        *out = sum as f32 * part / (right - left) as f32;
                     }
                 }
             }
@@ -183,7 +185,7 @@ impl Corrector {
         let cell = self.cells.0 as f32 / mw as f32;
         if cell < 1.0 {
             let radius = ((WIDE / cell - 1.0) / 2.0).round().max(1.0) as usize;
-            self.keep_wide(mask, radius, mh);
+            self.keep_wide(mask, radius);
         }
     }
 
@@ -192,19 +194,20 @@ impl Corrector {
         let (mw, mh) = self.size;
         self.grown.clear();
         self.grown.resize(mask.len(), 0);
+        let [joins, beside] = &mut self.tmp;
+        seeds(mask, &self.other, &mut self.grown, joins);
+        // What hangs together with the subject begins where something that may join is beside it.
+        dilate(joins, mw, 1, beside, &mut self.around);
+        let mut size = self.grown.iter().filter(|g| **g != 0).count();
         self.queue.clear();
-        for (at, &m) in mask.iter().enumerate() {
-            if m > SEED {
-                self.grown[at] = 1;
-                self.queue.push(at);
-            }
-        }
+        let begins = self.grown.iter().zip(&*beside).enumerate().filter(|(_, (g, b))| **g != 0 && **b != 0);
+        self.queue.extend(begins.map(|(at, _)| at));
         let most = (LARGER * self.most * mask.len() as f32) as usize;
         let mut next = 0;
         while let Some(&at) = self.queue.get(next) {
             next += 1;
             let step = self.grown[at].saturating_add(1);
-            if step > REACH && self.queue.len() >= most {
+            if step > REACH && size >= most {
                 break;
             }
             let (x, y) = (at % mw, at / mw);
@@ -213,6 +216,7 @@ impl Corrector {
                     if self.grown[near] == 0 && self.other[near] > PART {
                         self.grown[near] = step;
                         self.queue.push(near);
+                        size += 1;
                     }
                 }
             }
@@ -220,18 +224,21 @@ impl Corrector {
     }
 
     /// Takes back corrections that are narrower than a square of so many samples to each side.
-    fn keep_wide(&mut self, mask: &mut [f32], radius: usize, mh: usize) {
+    fn keep_wide(&mut self, mask: &mut [f32], radius: usize) {
         let mw = self.size.0;
-        let n = mw * mh;
         let [own, tmp] = &mut self.tmp;
         for sign in [1.0f32, -1.0] {
             let change = self.before.iter().zip(mask.iter()).map(|(b, m)| ((m - b) * sign).max(0.0));
             self.smooth.clear();
             self.smooth.extend(change);
-            own.resize(n, 0);
-            tmp.resize(n, 0);
             quantise(&self.smooth, own);
-            self.around.resize(n, 0);
+            if own.iter().all(|c| *c == 0) {
+                // Too little to be seen.
+                for (m, &b) in mask.iter_mut().zip(&self.before) {
+                    *m = if (*m - b) * sign > 0.0 { b } else { *m };
+                }
+                continue;
+            }
             erode(own, mw, radius, &mut self.around, tmp);
             dilate(&self.around, mw, radius + 1, own, tmp);
             for ((m, &b), (&change, &most)) in
@@ -241,6 +248,16 @@ impl Corrector {
                     *m = b + sign * change.min(f32::from(most) / 255.0);
                 }
             }
+        }
+    }
+}
+
+multiversion! {
+    /// Marks the subject with 1; and with 1 what else may join it.
+    fn seeds(mask: &[f32], other: &[f32], subject: &mut [u8], joins: &mut [u8]) {
+        for (((s, j), &m), &o) in subject.iter_mut().zip(joins).zip(mask).zip(other) {
+            *s = u8::from(m > SEED);
+            *j = u8::from(o > PART) & (1 - *s);
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) const QUARTERS: f32 = 4.0;
 pub(super) const KNOWN: u8 = 6;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
-/// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
+/// What has been seen for twice as many frames is updated row by row in turn, one in so many at a time.
 pub(super) const TURNS: usize = 4;
 /// Frames over which the network's opinion is averaged, at most.
 pub(super) const OPINIONS: u8 = 250;
@@ -165,7 +165,7 @@ impl Memory {
             self.start_anew();
             self.cells.before.clone_from(&self.cells.now[luma]);
         }
-        self.frames = self.frames.checked_add(1).unwrap_or(u8::MAX - TURNS as u8 + 1);
+        self.frames = self.frames.checked_add(1).unwrap_or(u8::MAX - 2 * TURNS as u8 + 1);
         self.compare();
     }
 
@@ -213,19 +213,20 @@ impl Memory {
         self.cells.seen[at] >= KNOWN
     }
 
+    /// For how many frames the background has been seen, by cell.
+    pub fn seen(&self) -> &[u8] {
+        &self.cells.seen
+    }
+
     /// The background by sample and plane, in [`STEPS`]; planes that are not there are empty.
     pub fn means(&self) -> [&[i16]; 3] {
         self.mean.each_ref().map(Vec::as_slice)
     }
 
-    /// The colours of a sample of the frame and of the background, in levels.
-    pub fn sample(&self, at: usize) -> ([f32; 3], [f32; 3]) {
-        let (mut now, mut mean) = ([0.0; 3], [0.0; 3]);
-        for k in 0..self.planes {
-            now[k] = f32::from(self.now[k][at]);
-            mean[k] = f32::from(self.mean[k][at]) / f32::from(STEPS);
-        }
-        (now, mean)
+    /// A row of samples of a plane: the frame's, in levels, and the background's, in [`STEPS`].
+    pub fn row(&self, plane: usize, y: usize) -> (&[u8], &[i16]) {
+        let row = y * 2 * self.grid_width..(y + 1) * 2 * self.grid_width;
+        (&self.now[plane][row.clone()], &self.mean[plane][row])
     }
 
     /// The frame's colours in a cell, in quarters of a level.
