@@ -132,10 +132,11 @@ audit: ## licences, sources and, where the advisories can be had, known faults o
 sheet: build runtime clips models ## the picture of the networks' mattes, docs/networks.png
 	@tools/sheet_networks.sh
 
-edges: build runtime models ## the pictures of docs/edges.md and docs/refine.md: hair, a hand in motion, thin things, a remembered room, before and after
+edges: build runtime models clips ## the pictures of docs/edges.md and docs/refine.md: hair, a hand in motion, thin things, a remembered room, before and after
 	@tools/fetch_clips.sh --edges
 	@tools/sheet_edges.sh
 	@tools/sheet_scene.sh
+	@tools/sheet_first.sh
 
 clean: ## take away what was built, fetched and written here (not what was installed for this user)
 	$(CARGO) clean

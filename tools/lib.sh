@@ -133,7 +133,7 @@ begin_sheet() {
 }
 
 # cut_out NAME FRAMES RATE OUT MODEL PROPERTY...: the last of the pictures $work/NAME-1.png to $work/NAME-FRAMES.png, as a stream
-# of so many a second, with alpha.
+# of so many a second, with alpha; all of them, from 0 on, where OUT has a %d.
 cut_out() {
     local name=$1 frames=$2 rate=$3 out=$4 model=$5
     shift 5
@@ -141,7 +141,7 @@ cut_out() {
         caps="image/png,framerate=$rate/1" '!' pngdec '!' videoconvert '!' video/x-raw,format=RGB '!' \
         bgremove "model=$model" "$@" '!' video/x-raw,format=RGBA '!' \
         pngenc compression-level=1 '!' multifilesink "location=$out" || die "model=$model failed on $name (see above)"
-    [ -s "$out" ] || die "model=$model gave no picture of $name"
+    [ -s "${out/\%d/0}" ] || die "model=$model gave no picture of $name"
 }
 
 # on_colour N COLOUR CELL: a part of a graph for ffmpeg: of input N with alpha the matte, [mN], and what it is on a colour, [cN],

@@ -13,18 +13,19 @@ stretched=(refine=none temporal-smoothing=0 decontaminate=false)
 colour=0x00b140
 columns=("input" "mask, stretched" "matte, refined" "stretched, on a colour" "refined, on a colour")
 
-# sheet NAME FRAMES CROP ROW...: CROP is W:H:X:Y in the frame's own pixels, a ROW a network, or a network and a
-# property with which to refine.
+# sheet NAME FRAMES CROP ROW...: CROP is W:H:X:Y in the frame's own pixels, a ROW a network, or a network and
+# properties.
 sheet() {
-    local name=$1 frames=$2 row how graph n=0 width
+    local name=$1 frames=$2 row how graph size n=0 width
     local cell="crop=$3,scale=2*iw:2*ih:flags=neighbor,setsar=1,format=rgb24,pad=iw+8:ih+8:4:4:0x202020"
-    local tag="drawtext=font=DejaVu Sans:fontsize=18:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
+    local tag="drawtext=font=DejaVu Sans:fontsize=16:fontcolor=white:box=1:boxcolor=0x202020:boxborderw=6:x=12:y=12"
     width=$((2 * ${3%%:*} + 8))
     shift 3
     for row; do
         # One provider, so that every machine makes the same picture.
-        cut_out "$name" "$frames" 60 "$work/stretched.png" "${row%% *}" execution-provider=cpu "${stretched[@]}"
-        # shellcheck disable=SC2086 # model and property, split on purpose
+        size=$(grep -o 'resolution=[0-9]*' <<<"$row" || :)
+        cut_out "$name" "$frames" 60 "$work/stretched.png" "${row%% *}" execution-provider=cpu "${stretched[@]}" ${size:+"$size"}
+        # shellcheck disable=SC2086 # model and properties, split on purpose
         cut_out "$name" "$frames" 60 "$work/refined.png" $row execution-provider=cpu
         graph="[0:v]$cell,$tag:text='$row'[i]"
         for how in 1 2; do
@@ -44,10 +45,10 @@ still() {
 
 # Frames and crops were chosen on the inputs, before any matte was looked at.
 still hair build/clips/astronaut.png
-sheet hair 6 168:136:142:6 light original human "human refine=learned"
+sheet hair 6 168:136:142:6 light original human "human refine=learned resolution=384"
 # Half a second up to the hand's fastest moment.
 ffmpeg -nostdin -v error -i build/clips/balance.mp4 -vf "select='between(n,53,82)'" -vsync 0 -pix_fmt rgb24 \
     -y "$work/hand-%d.png"
-sheet hand 30 168:136:540:405 light original human "human refine=learned" "human temporal-smoothing=0"
+sheet hand 30 168:136:540:405 light original human "human refine=learned resolution=384" "human temporal-smoothing=0"
 still thin build/clips/cameraman.png
-sheet thin 6 168:204:196:118 light original human "human refine=learned"
+sheet thin 6 168:204:196:118 light original human "human refine=learned resolution=384"

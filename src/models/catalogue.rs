@@ -67,6 +67,8 @@ pub struct Entry {
     /// Length of the file.
     pub bytes: u64,
     pub hints: Hints,
+    /// The short side of its input in pixels where no pace has to be kept, if that is another one.
+    files_short_side: Option<u64>,
     /// The file, if it is built in.
     embedded: Option<(&'static str, &'static [u8])>,
 }
@@ -126,6 +128,7 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> 
                 sha256: text("sha256")?,
                 bytes: file.uint64(name, "bytes")?,
                 hints: hints(&file, name)?,
+                files_short_side: file.uint64(name, "files-short-side").ok(),
                 embedded,
             })
         })
@@ -135,6 +138,15 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> 
 /// The manifest's entries.
 pub fn entries() -> &'static [Entry] {
     &ENTRIES
+}
+
+/// The short side of a preset's input in pixels where no pace has to be kept, for frames of that short side; none if that is its
+/// usual one. A frame is not enlarged for it: networks see that worse.
+pub fn files_resolution(preset: &str, frame: usize) -> Option<usize> {
+    let entry = entries().iter().find(|e| e.preset == preset)?;
+    let usual = entry.hints.short_side?;
+    let most = usize::try_from(entry.files_short_side?).ok()?;
+    Some(most.min(frame.max(usual))).filter(|side| *side != usual)
 }
 
 /// The names of the presets, each once.

@@ -19,7 +19,7 @@ mod spec;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use catalogue::parse as parse_manifest;
-pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, resolve};
+pub use catalogue::{Choice, Entry, FileSource, MANIFEST, entries, files_resolution, resolve};
 pub(crate) use edges::edges;
 pub use hints::Hints;
 pub(crate) use hints::{Activation, InputFit};

@@ -149,7 +149,6 @@ impl Plan {
 #[derive(Default)]
 struct Local {
     colors: Sampler,
-    uncentred: Sampler,
     matte: Sampler,
     behind: Part,
     input: Vec<f32>,
@@ -300,15 +299,7 @@ impl Local {
         for (to, from) in alpha.iter_mut().zip(grey) {
             *to = from / 255.0 - 0.5;
         }
-        if let Some(behind) = behind.filter(|b| self.behind.fill(b, area, (width, height))) {
-            // What is remembered has its chroma where the frame had it.
-            let as_it_came =
-                frame.planes.iter().zip(&behind.frame.planes).all(|(a, b)| std::ptr::eq(a.data, b.data));
-            let rgb = if as_it_came {
-                rgb
-            } else {
-                self.uncentred.sample(&behind.frame.part(x, y, across, down), width, height)
-            };
+        if behind.is_some_and(|b| self.behind.fill(&b, area, (width, height))) {
             let (differences, known) = rest.split_at_mut(3 * n);
             known.copy_from_slice(&self.behind.known);
             for ((to, from), behind) in differences.chunks_mut(n).zip(rgb).zip(&self.behind.rgb) {

@@ -196,6 +196,19 @@ impl Settings {
         usual.into_iter().chain(background).chain(set)
     }
 
+    /// The `resolution` for frames of this size, if it is another one than the network's usual: what was said, else the preset's in
+    /// files.
+    pub fn resolution(&self, (width, height): (u32, u32)) -> Option<usize> {
+        if let Some(said) = self.property("resolution") {
+            return said.parse().ok();
+        }
+        if self.property("model-options").is_some_and(|options| options.contains("short-side")) {
+            return None;
+        }
+        let model = self.chosen().map_or(self.model.as_str(), |c| c.model);
+        models::files_resolution(model, width.min(height) as usize)
+    }
+
     /// What is set of bgremove by this name; of what is said several times the last counts.
     pub fn property(&self, name: &str) -> Option<&str> {
         self.properties().filter(|(n, _)| *n == name).last().map(|(_, value)| value)

@@ -30,6 +30,8 @@ pub struct Plan {
     sound: bool,
     /// Whether alpha is to be multiplied into the frames for the encoder.
     pub premultiplied: bool,
+    /// Size of the frames that bgremove has.
+    frame: (u32, u32),
     /// Size of the frames that come out.
     pub width: u32,
     pub height: u32,
@@ -143,7 +145,16 @@ impl Plan {
             ..encoding.clone()
         };
         let layers = settings.also.iter().enumerate().map(layer).collect();
-        Ok(Self { steps, encoding, layers, sound, premultiplied: settings.premultiplied, width, height })
+        Ok(Self {
+            steps,
+            encoding,
+            layers,
+            sound,
+            premultiplied: settings.premultiplied,
+            frame,
+            width,
+            height,
+        })
     }
 
     /// Whether sound comes along.
@@ -248,6 +259,11 @@ impl Plan {
             line.then("videoconvert").then("video/x-raw,format=RGBx");
         }
         settings.element(line.then("bgremove"));
+        if let Some(side) =
+            settings.resolution(self.frame).filter(|_| settings.property("resolution").is_none())
+        {
+            line.set("resolution", &side.to_string());
+        }
         if settings.matte() {
             by_way_of_rgb(line, settings.format);
         }

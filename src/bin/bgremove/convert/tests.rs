@@ -59,11 +59,31 @@ fn alpha_has_a_named_format_wherever_one_without_could_be_chosen() {
 }
 
 #[test]
+fn a_preset_has_its_own_resolution_in_files_unless_one_is_said() {
+    let words = |model: &str, set: &[(&str, &str)], (width, height): (u32, u32)| {
+        let set = set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        let settings = Settings { model: model.into(), set, ..settings(Format::Webm) };
+        let all = line(&settings, &facts(width, height));
+        let said: Vec<_> = all.split(' ').filter_map(|w| w.strip_prefix("resolution=")).collect();
+        said.join(" ")
+    };
+    assert_eq!(words("human", &[], (1920, 1080)), "384");
+    assert_eq!(words("human", &[], (1080, 1920)), "384");
+    // No frame is enlarged for it.
+    assert_eq!(words("human", &[], (640, 360)), "360");
+    assert_eq!(words("human", &[], (320, 180)), "");
+    assert_eq!(words("human", &[("resolution", "288")], (1920, 1080)), "288");
+    assert_eq!(words("human", &[("model-options", "options,short-side=320")], (1920, 1080)), "");
+    assert_eq!(words("light", &[], (1920, 1080)), "");
+}
+
+#[test]
 fn only_what_an_input_needs_is_done_to_it() {
-    let plain = line(&settings(Format::Webm), &facts(640, 360));
+    let of = |model: &str| Settings { model: model.into(), ..settings(Format::Webm) };
+    let plain = line(&of("light"), &facts(640, 360));
     assert!(
         plain.contains(
-            "queue ! videoconvert ! bgremove model=auto refine=learned lookahead=3 inference-timeout=0 ! queue ! vp9alphaenc"
+            "queue ! videoconvert ! bgremove model=light refine=learned lookahead=3 inference-timeout=0 ! queue ! vp9alphaenc"
         ),
         "{plain}"
     );
