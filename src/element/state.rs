@@ -419,11 +419,10 @@ impl StreamState {
         let steps = if steadies { self.smoother.begin_frame(frame, seen, strength) } else { None };
         let ahead = self.window.blend(number, &mut mask.data, steps);
         self.smoother.set_ahead(ahead);
-        let centred = self.siting.centred(frame);
         // Not where only some people are kept: the others differ from the remembered background, which would put them back into
         // the mask.
         if settings.remember_background && self.wanted == Wanted::All {
-            self.scene.correct(&centred, &mut mask.data, mask.width, mask.height);
+            self.scene.correct(frame, &mut mask.data, mask.width, mask.height);
         } else {
             self.scene.reset();
         }
@@ -431,6 +430,7 @@ impl StreamState {
             self.smoother.smooth_mask(frame, &mut mask.data, mask.width, mask.height, strength);
         }
         let mut temporal = begin.elapsed();
+        let centred = self.siting.centred(frame);
         let of = (&centred, &mask.data[..], mask.width, mask.height);
         if !self.refiner.refine_partly(of, quality.into(), self.smoother.kept(), self.mattes.matte_mut()) {
             self.smoother.keep_nothing();
@@ -442,12 +442,12 @@ impl StreamState {
             self.smoother.restore(self.mattes.matte_mut());
         }
         if corrects {
-            let (behind, kept) = (self.scene.behind(&centred), self.smoother.kept());
+            let (behind, kept) = (self.scene.behind(frame), self.smoother.kept());
             self.edges.correct(runtime::open(None)?, &centred, behind, kept, self.mattes.matte_mut())?;
         }
         let begin = Instant::now();
         if solves {
-            self.scene.refine(&centred, corrects, self.mattes.matte_mut());
+            self.scene.refine(frame, corrects, self.mattes.matte_mut());
         }
         self.smoother.smooth_matte(frame, self.mattes.matte_mut(), strength);
         temporal += begin.elapsed();

@@ -141,7 +141,7 @@ pub fn entries() -> &'static [Entry] {
 }
 
 /// The short side of a preset's input in pixels where no pace has to be kept, for frames of that short side; none if that is its
-/// usual one. A frame is not enlarged for it: networks see that worse.
+/// usual one. No frame is enlarged beyond that one for it: networks see that worse.
 pub fn files_resolution(preset: &str, frame: usize) -> Option<usize> {
     let entry = entries().iter().find(|e| e.preset == preset)?;
     let usual = entry.hints.short_side?;

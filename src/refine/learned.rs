@@ -149,6 +149,7 @@ impl Plan {
 #[derive(Default)]
 struct Local {
     colors: Sampler,
+    uncentred: Sampler,
     matte: Sampler,
     behind: Part,
     input: Vec<f32>,
@@ -237,8 +238,8 @@ impl EdgeCorrector {
         }
     }
 
-    /// Lays tiles over what is marked, in rows and columns of fixed places, so that nothing that comes or goes elsewhere shifts
-    /// them; each as wide and high as what it holds.
+    /// Lays tiles over what is marked, each within a cell of fixed place, so that nothing that comes or goes elsewhere shifts it,
+    /// and as wide and high as what it holds.
     fn cover(&mut self, plan: &Plan) {
         let columns = plan.columns();
         let rows = self.marked.len() / columns;
@@ -299,7 +300,15 @@ impl Local {
         for (to, from) in alpha.iter_mut().zip(grey) {
             *to = from / 255.0 - 0.5;
         }
-        if behind.is_some_and(|b| self.behind.fill(&b, area, (width, height))) {
+        if let Some(behind) = behind.filter(|b| self.behind.fill(b, area, (width, height))) {
+            // What is remembered has its chroma where the frame had it.
+            let as_it_came =
+                frame.planes.iter().zip(&behind.frame.planes).all(|(a, b)| std::ptr::eq(a.data, b.data));
+            let rgb = if as_it_came {
+                rgb
+            } else {
+                self.uncentred.sample(&behind.frame.part(x, y, across, down), width, height)
+            };
             let (differences, known) = rest.split_at_mut(3 * n);
             known.copy_from_slice(&self.behind.known);
             for ((to, from), behind) in differences.chunks_mut(n).zip(rgb).zip(&self.behind.rgb) {

@@ -1,13 +1,14 @@
 //! The remembered background as R, G, B at another resolution, for what looks at it beside the frame.
 
 use super::memory::{Memory, STEPS};
-use crate::frame::Color;
+use crate::frame::Frame;
 
 /// What is known of the background of the frame at hand.
 #[derive(Clone, Copy, Debug)]
 pub struct Behind<'a> {
     pub(super) memory: &'a Memory,
-    pub(super) color: Color,
+    /// The frame as the memory has seen it.
+    pub frame: Frame<'a>,
 }
 
 /// A part of the background; keeps its buffers.
@@ -66,7 +67,7 @@ impl Part {
             b.clone_from(a);
             c.clone_from(a);
         } else if memory.yuv() {
-            let (matrix, offset) = behind.color.rgb_matrix();
+            let (matrix, offset) = behind.frame.color.rgb_matrix();
             for ((a, b), c) in a.iter_mut().zip(b).zip(c) {
                 let d = [*a - offset[0], *b - offset[1], *c - offset[2]];
                 [*a, *b, *c] = matrix.map(|m| (m[0] * d[0] + m[1] * d[1] + m[2] * d[2]).clamp(0.0, 255.0));

@@ -32,7 +32,8 @@ impl Memory {
         }
         let (grid_width, limit, planes) = (self.grid_width, self.limit(), self.planes);
         let part = grid_width * ROWS;
-        let (turn, luma) = (usize::from(self.frames / by), self.luma());
+        let (turns, turn) = (TURNS / usize::from(by), usize::from(self.frames / by));
+        let luma = self.luma();
         let stands = (f32::from(STANDS) * self.noise) as u16;
         let k = &mut self.cells;
         let [a, b, c] = &mut self.mean;
@@ -80,14 +81,10 @@ impl Memory {
                 for (mean, now) in cell_means.iter_mut().zip(cells_now).take(planes) {
                     follow_cells(&now[all.clone()], rates, &mut mean[cells.clone()]);
                 }
-                // What is known follows by turns, and then farther.
-                let part = if (n * ROWS + y + turn).is_multiple_of(TURNS) {
-                    TURNS as i16 / i16::from(by)
-                } else {
-                    0
-                };
+                // What has long been known follows by turns, and then as far as in all of them.
+                let part = if (n * ROWS + y + turn).is_multiple_of(turns) { turns as i16 } else { 0 };
                 rates.iter_mut().zip(&run[cells.clone()]).for_each(|(rate, run)| {
-                    *rate *= if usize::from(*run) >= 2 * TURNS { part } else { 1 };
+                    *rate *= if *run >= LONG { part } else { 1 };
                 });
                 twice(rates, wider);
                 for (rates, x) in wider.chunks(2 * RUN).zip((0..2 * grid_width).step_by(2 * RUN)) {

@@ -18,7 +18,7 @@ pub(super) const QUARTERS: f32 = 4.0;
 pub(super) const KNOWN: u8 = 6;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
-/// What has been seen for twice as many frames is updated row by row in turn, one in so many at a time.
+/// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
 pub(super) const TURNS: usize = 4;
 /// Frames over which the network's opinion is averaged, at most.
 pub(super) const OPINIONS: u8 = 250;
@@ -184,6 +184,8 @@ impl Memory {
             mean.iter_mut().zip(now).for_each(|(m, &n)| *m = n as i16 * (STEPS / 4));
         }
         self.cells.forget();
+        // Learnt from every frame again, with the noise that is known.
+        self.frames = self.frames.min(8);
     }
 
     fn resize(&mut self, frame: &Frame<'_>) {

@@ -106,9 +106,9 @@ impl Scene {
     }
 
     /// What is known of the background of a frame, if anything may be: the one that [`Scene::correct`] has seen last.
-    pub(crate) fn behind(&self, frame: &Frame<'_>) -> Option<Behind<'_>> {
+    pub(crate) fn behind<'a>(&'a self, frame: &Frame<'a>) -> Option<Behind<'a>> {
         let known = self.trusted && self.memory.fits(frame);
-        known.then_some(Behind { memory: &self.memory, color: frame.color })
+        known.then_some(Behind { memory: &self.memory, frame: *frame })
     }
 
     /// The background as it is remembered, in the format and colours `to`, over `behind` where it is not: alone that, where nothing

@@ -202,7 +202,8 @@ impl Settings {
         if let Some(said) = self.property("resolution") {
             return said.parse().ok();
         }
-        if self.property("model-options").is_some_and(|options| options.contains("short-side")) {
+        let options = self.property("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
+        if options.is_some_and(|options| options.has_field("short-side")) {
             return None;
         }
         let model = self.chosen().map_or(self.model.as_str(), |c| c.model);

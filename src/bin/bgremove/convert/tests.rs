@@ -69,7 +69,7 @@ fn a_preset_has_its_own_resolution_in_files_unless_one_is_said() {
     };
     assert_eq!(words("human", &[], (1920, 1080)), "384");
     assert_eq!(words("human", &[], (1080, 1920)), "384");
-    // No frame is enlarged for it.
+    // No frame is enlarged beyond the usual 288 for it.
     assert_eq!(words("human", &[], (640, 360)), "360");
     assert_eq!(words("human", &[], (320, 180)), "");
     assert_eq!(words("human", &[("resolution", "288")], (1920, 1080)), "288");
