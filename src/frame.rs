@@ -251,6 +251,11 @@ impl<'a> Frame<'a> {
         plane.stride >= row && plane.data.len() >= (c.height(self.height) - 1) * plane.stride + row
     }
 
+    /// Whether the planes of both lie at the same place.
+    pub fn same_planes(&self, other: &Frame<'_>) -> bool {
+        self.planes.iter().zip(&other.planes).all(|(a, b)| std::ptr::eq(a.data, b.data))
+    }
+
     /// A part of the frame. `x` and `y` must be even, and the part inside the frame.
     pub fn part(&self, x: usize, y: usize, width: usize, height: usize) -> Frame<'a> {
         let layout = self.format.layout();

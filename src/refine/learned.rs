@@ -302,9 +302,7 @@ impl Local {
         }
         if let Some(behind) = behind.filter(|b| self.behind.fill(b, area, (width, height))) {
             // What is remembered has its chroma where the frame had it.
-            let as_it_came =
-                frame.planes.iter().zip(&behind.frame.planes).all(|(a, b)| std::ptr::eq(a.data, b.data));
-            let rgb = if as_it_came {
+            let rgb = if frame.same_planes(&behind.frame) {
                 rgb
             } else {
                 self.uncentred.sample(&behind.frame.part(x, y, across, down), width, height)

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::exposure;
-use super::memory::{KNOWN, Memory, QUARTERS, STEPS};
+use super::memory::{KNOWN, Memory, QUARTERS, SETTLED, STEPS};
 
 /// The change of luma, from frame to frame, of cells without texture (its median) that noise makes as a rule. Where it is
 /// more, all distances count as so many times less.
@@ -73,7 +73,7 @@ impl Memory {
             // A bin's middle.
             let noise = (median.unwrap_or_default() as f32 + 0.5) / QUARTERS;
             let times = (noise / QUIET).clamp(1.0, MOST_NOISE);
-            let part = if self.frames < 8 { 0.5 } else { 0.125 };
+            let part = if self.frames < SETTLED { 0.5 } else { 0.125 };
             self.noise += (times - self.noise) * part;
         }
         if all >= TELLING && same as f32 >= STILL * all as f32 { Camera::Still } else { Camera::Unsure }

@@ -16,6 +16,8 @@ pub const STEPS: i16 = 64;
 pub(super) const QUARTERS: f32 = 4.0;
 /// Frames for which the background has to have been seen before it is known.
 pub(super) const KNOWN: u8 = 6;
+/// Frames after which the noise is known well enough to follow it slowly.
+pub(super) const SETTLED: u8 = 8;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
 /// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
@@ -165,7 +167,7 @@ impl Memory {
             self.start_anew();
             self.cells.before.clone_from(&self.cells.now[luma]);
         }
-        self.frames = self.frames.checked_add(1).unwrap_or(u8::MAX - 2 * TURNS as u8 + 1);
+        self.frames = self.frames.checked_add(1).unwrap_or(u8::MAX - TURNS as u8 + 1);
         self.compare();
     }
 
@@ -185,7 +187,7 @@ impl Memory {
         }
         self.cells.forget();
         // Learnt from every frame again, with the noise that is known.
-        self.frames = self.frames.min(8);
+        self.frames = self.frames.min(SETTLED);
     }
 
     fn resize(&mut self, frame: &Frame<'_>) {

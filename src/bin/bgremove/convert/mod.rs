@@ -202,12 +202,15 @@ impl Settings {
         if let Some(said) = self.property("resolution") {
             return said.parse().ok();
         }
-        let options = self.property("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
-        if options.is_some_and(|options| options.has_field("short-side")) {
+        if self.model_options().is_some_and(|said| said.has_field("short-side")) {
             return None;
         }
         let model = self.chosen().map_or(self.model.as_str(), |c| c.model);
         models::files_resolution(model, width.min(height) as usize)
+    }
+
+    fn model_options(&self) -> Option<gst::Structure> {
+        self.property("model-options")?.parse().ok()
     }
 
     /// What is set of bgremove by this name; of what is said several times the last counts.
@@ -227,8 +230,7 @@ impl Settings {
     pub fn network(&self, aspect: Option<f64>) -> Result<models::Choice, gstbgremove::error::Error> {
         let model = self.chosen().map_or(self.model.as_str(), |c| c.model);
         let mut choice = models::resolve(model, aspect)?;
-        let said = self.property("model-options").and_then(|text| text.parse::<gst::Structure>().ok());
-        if let Some(said) = said {
+        if let Some(said) = self.model_options() {
             choice.hints = models::from_structure(&said)?.or(choice.hints);
         }
         Ok(choice)
