@@ -157,21 +157,23 @@ multiversion! {
 }
 
 #[inline(always)]
-fn mean_of<const REACH: usize>(column_sums: &[f32], span: Span, out: [&mut [f32]; 4]) {
+fn mean_of<const REACH: usize>(column_sums: &[f32], span: Span, mut out: [&mut [f32]; 4]) {
     let Span { stride, at, count, window } = span;
     let (reach, edge) = (window.reach(), window.edge());
     for i in (0..count).step_by(LANES) {
-        let sum = |k: usize| across::<REACH>(&column_sums[k * stride..][..stride], at + i, reach, edge);
-        let mut weight = sum(4);
-        for w in &mut weight {
-            *w = 1.0 / w.max(1e-20);
+        let mut v = [[0f32; LANES]; MODEL];
+        for (k, v) in v.iter_mut().enumerate() {
+            *v = across::<REACH>(&column_sums[k * stride..][..stride], at + i, reach, edge);
         }
-        let sums = [sum(0), sum(1), sum(2), sum(3)];
-        for k in 0..4 {
-            let out = &mut out[k][i..][..LANES];
-            for l in 0..LANES {
-                out[l] = sums[k][l] * weight[l];
+        let mut o = [[0f32; LANES]; 4];
+        for l in 0..LANES {
+            let weight = 1.0 / v[4][l].max(1e-20);
+            for k in 0..4 {
+                o[k][l] = v[k][l] * weight;
             }
+        }
+        for (out, o) in out.iter_mut().zip(&o) {
+            out[i..][..LANES].copy_from_slice(o);
         }
     }
 }
