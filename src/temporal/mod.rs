@@ -26,7 +26,7 @@ pub(crate) use window::{FrameWindow, REACH};
 use rayon::prelude::*;
 
 use crate::frame::{Component, Frame};
-use crate::refine::Kept;
+use crate::refine::{Kept, runs};
 use crate::simd::{in_pool, multiversion};
 use field::{Field, fetch};
 use motion::Motion;
@@ -390,8 +390,8 @@ impl Smoother {
 
 /// Copies the blocks of a row of them, `side` pixels across, that are kept.
 fn restore(alpha: &mut [u8], past: &[u8], width: usize, side: usize, kept: &[bool]) {
-    for (bx, _) in kept.iter().take(width.div_ceil(side)).enumerate().filter(|(_, kept)| **kept) {
-        let x = bx * side..((bx + 1) * side).min(width);
+    for run in runs(&kept[..kept.len().min(width.div_ceil(side))]) {
+        let x = run.start * side..(run.end * side).min(width);
         for (row, past) in alpha.chunks_exact_mut(width).zip(past.chunks_exact(width)) {
             row[x.clone()].copy_from_slice(&past[x.clone()]);
         }
