@@ -128,7 +128,10 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> 
                 sha256: text("sha256")?,
                 bytes: file.uint64(name, "bytes")?,
                 hints: hints(&file, name)?,
-                files_short_side: file.uint64(name, "files-short-side").ok(),
+                files_short_side: match file.has_key(name, "files-short-side")? {
+                    true => Some(file.uint64(name, "files-short-side")?),
+                    false => None,
+                },
                 embedded,
             })
         })

@@ -117,10 +117,15 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         "warm_up": settings.part.as_ref().and_then(|p| p.warm_up),
         "bgremove": env!("CARGO_PKG_VERSION"),
     });
-    match all {
+    let mut map = match all {
         Value::Object(map) => map,
         _ => Map::new(),
+    };
+    // Of frames as large as any: the source says the rest.
+    if let Some(side) = settings.resolution((u32::MAX, u32::MAX)) {
+        map.insert("resolution".into(), side.into());
     }
+    map
 }
 
 /// Whether the whole is to have the source's sound, and which.
@@ -420,6 +425,19 @@ mod tests {
             wanted.set.push(("edge-softness".into(), value.into()));
         }
         assert_eq!(settings(&wanted)["set"]["edge-softness"], "0.5");
+    }
+
+    #[test]
+    fn parts_of_another_resolution_are_not_the_same() {
+        let mut wanted = Settings::new(crate::convert::format::Format::Webm);
+        wanted.model = "human".into();
+        assert_eq!(settings(&wanted)["resolution"], 384);
+        wanted.set.push(("resolution".into(), "288".into()));
+        assert_eq!(settings(&wanted)["resolution"], 288);
+        wanted.set.clear();
+        wanted.model = "light".into();
+        // Parts that were made before it was noted are like these.
+        assert_eq!(settings(&wanted).get("resolution"), None);
     }
 
     #[test]
