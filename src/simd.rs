@@ -37,6 +37,15 @@ macro_rules! multiversion {
 
 pub(crate) use multiversion;
 
+/// The whole number next to `v`, of two the even one, for numbers within ±2²². As vectors have it: `as` asks each number by itself
+/// whether it is one and fits, which only AVX-512 has vectors for, if at all.
+#[inline(always)]
+pub(crate) fn nearest(v: f32) -> i32 {
+    // So much leaves a float no room for a fraction.
+    const SHIFT: f32 = 12_582_912.0;
+    (v + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
+}
+
 /// What [`multiversion!`] makes versions for.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -170,6 +179,16 @@ fn any(first: &[u8], acc: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_whole_number_is_found() {
+        for n in -40_000..40_000 {
+            let v = n as f32;
+            assert_eq!([nearest(v), nearest(v - 0.375), nearest(v + 0.375)], [n; 3]);
+        }
+        assert_eq!([-1.5, -0.5, 0.5, 1.5].map(nearest), [-2, 0, 0, 2]);
+        assert_eq!([-4_194_304.0, 4_194_303.0].map(nearest), [-4_194_304, 4_194_303]);
+    }
 
     #[cfg(target_arch = "x86_64")]
     #[test]

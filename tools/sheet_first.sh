@@ -16,7 +16,7 @@ n=0
 # row FRAME: a clip of eight frames from that one of the whole clip on.
 row() {
     local graph how
-    rm -f "$work"/car-*.png
+    rm -f "$work"/{car,ahead}-*.png
     ffmpeg -nostdin -v error -i build/clips/carphone_pristine.mp4 -vf "select='between(n,$1,$1+7)',scale=352:288" -vsync 0 -pix_fmt rgb24 \
         -y "$work/car-%d.png"
     for how in 0 3; do

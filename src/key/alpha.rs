@@ -6,7 +6,7 @@ use super::rows::Rows;
 use super::screen::{Kind, Lines};
 use crate::morphology::take_extremes;
 use crate::refine::component_row;
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -337,7 +337,7 @@ multiversion! {
 /// Alpha of 0..1 as 0..255; what is outside is cut off.
 #[inline(always)]
 fn byte(alpha: f32) -> u8 {
-    ((alpha.clamp(0.0, 1.0) * 255.0) + 8_388_608.0).to_bits() as u8
+    nearest(alpha.clamp(0.0, 1.0) * 255.0) as u8
 }
 
 /// Samples that are enlarged side by side.

@@ -1,6 +1,7 @@
 //! Values on a coarse grid of cells over the frame: filled in where nothing was seen, and read along a row.
 
 use crate::refine::{mix, place};
+use crate::simd::nearest;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -208,7 +209,7 @@ pub fn numbers<const L: usize>(bytes: &[u8; L]) -> [f32; L] {
 #[inline(always)]
 pub fn put<const L: usize>(values: [f32; L], out: &mut [u8; L]) {
     for i in 0..L {
-        out[i] = (values[i].clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8;
+        out[i] = nearest(values[i].clamp(0.0, 255.0)) as u8;
     }
 }
 

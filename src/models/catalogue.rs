@@ -271,6 +271,7 @@ mod tests {
         for text in [
             "[a]\npreset=x\n",
             "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nbytes=1\nmean=1\n",
+            "[a]\npreset=x\nshape=any\ntitle=t\nlicence=l\nsubject=s\nsha256=\nbytes=1\nfiles-short-side=x\n",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
 /// The settings of [`Adjuster`]. The default changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,7 +203,7 @@ fn slide(columns: &mut [u32], enter: &[u8], leave: Option<&[u8]>) {
 multiversion! {
     fn mean(columns: &[u32], norm: f32, out: &mut [u8]) {
         for (o, &c) in out.iter_mut().zip(columns) {
-            *o = (c as i32 as f32 * norm + 8_388_608.0).to_bits() as u8;
+            *o = nearest(c as i32 as f32 * norm) as u8;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where the network is in doubt: the band that refinement works in, on the network's own grid.
 
 use crate::morphology::{dilate, erode, quantise};
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
 /// Mask values (8 bits) strictly between this and 255 less this are in doubt.
 const SURE: u8 = 5;
@@ -72,7 +72,7 @@ multiversion! {
     fn clearness(hi: &[u8], lo: &[u8], out: &mut [u8]) {
         for ((o, &h), &l) in out.iter_mut().zip(hi).zip(lo) {
             let t = ((f32::from(h - l) / 255.0 - 0.5) / 0.4).clamp(0.0, 1.0);
-            *o = (t * t * (3.0 - 2.0 * t) * 255.0) as u8;
+            *o = nearest(t * t * (3.0 - 2.0 * t) * 255.0) as u8;
         }
     }
 }

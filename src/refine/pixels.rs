@@ -1,12 +1,12 @@
 //! Models applied to colours, and the alpha of pixels written by them, row by row.
 
 use super::guided::centred;
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
-/// 0..1 as 0..255, rounded, in few vector instructions: 2²³ leaves a float no room for a fraction.
+/// 0..1 as 0..255, rounded; what is outside is cut off.
 #[inline(always)]
 fn byte(v: f32) -> u8 {
-    ((v * 255.0).clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+    nearest((v * 255.0).clamp(0.0, 255.0)) as u8
 }
 
 multiversion! {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::memory::{KNOWN, Memory, QUARTERS, ROWS, STEPS};
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
 /// Distance from the mean, in levels (0..255), up to which a cell looks the same, in little noise.
 const SAME: f32 = 2.5;
@@ -148,7 +148,7 @@ multiversion! {
     fn distances_of_rgb(off: [&[i16]; 3], out: &mut [u8]) {
         let [a, b, c] = off.map(|o| &o[..out.len()]);
         for (i, o) in out.iter_mut().enumerate() {
-            *o = length(luma_and_chroma([a[i], b[i], c[i]].map(f32::from)).map(|v| v as i16));
+            *o = length(luma_and_chroma([a[i], b[i], c[i]].map(f32::from)).map(|v| nearest(v) as i16));
         }
     }
 }

@@ -137,7 +137,9 @@ impl Edge {
                     };
                     block.fill(memory, seen, (u, v));
                     let levels = (memory.noise(), error, memory.yuv());
-                    solve(&mut block, near.map(|v| v / 4.0), variance / 16.0, levels);
+                    // Planes that are not there are 0 in the block.
+                    let near = [0, 1, 2].map(|k| if k < memory.planes() { near[k] / 4.0 } else { 0.0 });
+                    solve(&mut block, near, variance / 16.0, levels);
                     for (y, cells) in cells.enumerate() {
                         for (x, _) in cells.iter().enumerate().filter(|c| *c.1 != 0) {
                             let (row, column) = (v * BLOCK + y, u * BLOCK + x);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::memory::{KNOWN, LONG, Memory, OPINIONS, ROWS, STEPS, TURNS};
 use crate::refine::runs;
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
 /// The network's mean opinion up to which a cell is background, at first.
 const EMPTY: f32 = 0.35;
@@ -26,9 +26,10 @@ const ANEW: i16 = i16::MIN;
 impl Memory {
     /// Learns: `raw` is the network's mask by cell, 0..1; `near` is 0 where nothing of the subject is near.
     pub fn learn(&mut self, raw: &[f32], near: &[u8]) {
-        // Of a scene that has gone on for long every second frame tells enough.
+        // Of a scene that has gone on for long every second frame tells enough; by turns an even and an odd one, or else what flickers
+        // from frame to frame would seem to stand.
         let by = if self.frames >= LONG { 2 } else { 1 };
-        if !self.frames.is_multiple_of(by) {
+        if by == 2 && !matches!(self.frames % 4, 0 | 3) {
             return;
         }
         let (grid_width, limit, planes) = (self.grid_width, self.limit(), self.planes);
@@ -121,7 +122,7 @@ struct Seen<'a> {
     /// The distance from which on a cell does not look the same, and the change of luma up to which it stands.
     limit: u8,
     stands: u16,
-    /// How many frames it stands for.
+    /// How many frames it speaks for.
     by: u8,
 }
 
@@ -177,8 +178,7 @@ multiversion! {
                 let late = ((frames[i] - LATE.0) / LATE.1).clamp(0.0, 1.0);
                 u8::from(opinion[i] < EMPTY + LATER * late)
             });
-            // 2²³ leaves a float no room for a fraction.
-            let rate = each(|i| (32767.0 * part / frames[i].min(f32::from(LONG)) + 8_388_608.0).to_bits() as i16);
+            let rate = each(|i| nearest(32767.0 * part / frames[i].min(f32::from(LONG))) as i16);
             // Where something else is seen: sooner where it does not move, nor hang together with the subject.
             let subject = raw.map(|v| u8::from(v >= EMPTY));
             let moves = each(|i| u8::from(grey[i].abs_diff(before[i]) > now.stands));

@@ -44,7 +44,7 @@ pub struct Corrector {
     /// Which samples of the mask the cells lie in, and which cells the samples span.
     across: Vec<usize>,
     down: Vec<usize>,
-    spans: [Vec<(usize, usize)>; 2],
+    spans: [Vec<Span>; 2],
     /// The network's mask by cell.
     raw: Vec<f32>,
     /// The most of the mask within [`AWAY`] of each sample.
@@ -68,6 +68,14 @@ pub struct Corrector {
     most: f32,
 }
 
+/// The cells that a sample of the mask spans along an axis, and one over how many these are.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: usize,
+    to: usize,
+    part: f32,
+}
+
 impl Corrector {
     /// Forgets the subject.
     pub fn reset(&mut self) {
@@ -84,8 +92,11 @@ impl Corrector {
             };
             (self.across, self.down) = (place(grid_width, mw), place(grid_height, mh));
             let span = |samples: usize, cells: usize| {
-                let end = |i: usize| ((i + 1) * cells).div_ceil(samples).min(cells);
-                (0..samples).map(move |i| (i * cells / samples, end(i))).collect::<Vec<_>>()
+                let of = move |i: usize| {
+                    let (from, to) = (i * cells / samples, ((i + 1) * cells).div_ceil(samples).min(cells));
+                    Span { from, to, part: 1.0 / (to - from) as f32 }
+                };
+                (0..samples).map(of).collect::<Vec<_>>()
             };
             self.spans = [span(mw, grid_width), span(mh, grid_height)];
         }
@@ -149,17 +160,12 @@ impl Corrector {
         let rows = self.same.par_chunks_mut(mw * ROWS).zip(self.other.par_chunks_mut(mw * ROWS));
         rows.enumerate().for_each_init(Vec::new, |sums, (part, (same, other))| {
             for (v, (same, other)) in same.chunks_exact_mut(mw).zip(other.chunks_exact_mut(mw)).enumerate() {
-                let (top, bottom) = down[part * ROWS + v];
+                let span = &down[part * ROWS + v];
                 for (out, plane) in [same, other].into_iter().zip(compared) {
-                    sums.clear();
-                    sums.resize(grid_width, 0u32);
-                    for row in plane[top * grid_width..bottom * grid_width].chunks_exact(grid_width) {
-                        sums.iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
-                    }
-                    let part = 1.0 / (255 * (bottom - top)) as f32;
-                    for (out, &(left, right)) in out.iter_mut().zip(across) {
-                        let sum: u32 = sums[left..right].iter().sum();
-                        *out = sum as f32 * part / (right - left) as f32;
+                    let rows = &plane[span.from * grid_width..span.to * grid_width];
+                    sums_from_left(rows, grid_width, sums);
+                    for (out, x) in out.iter_mut().zip(across) {
+                        *out = (sums[x.to] - sums[x.from]) as f32 * (x.part * span.part / 255.0);
                     }
                 }
             }
@@ -277,6 +283,20 @@ fn by_cell<T: Copy>(mask: &[T], mw: usize, across: &[usize], down: &[usize], out
             let row = &mask[v * mw..][..mw];
             out.extend(across.iter().map(|&u| row[u]));
         }
+    }
+}
+
+/// Of rows of cells, one below the other: the sum of all that lies left of each column, and of all.
+fn sums_from_left(rows: &[u8], width: usize, sums: &mut Vec<u32>) {
+    sums.clear();
+    sums.resize(width + 1, 0);
+    for row in rows.chunks_exact(width) {
+        sums[1..].iter_mut().zip(row).for_each(|(s, &v)| *s += u32::from(v));
+    }
+    let mut sum = 0;
+    for s in &mut sums[1..] {
+        sum += *s;
+        *s = sum;
     }
 }
 

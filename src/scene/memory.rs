@@ -20,7 +20,7 @@ pub(super) const KNOWN: u8 = 6;
 pub(super) const SETTLED: u8 = 8;
 /// Frames that its mean goes over, at most.
 pub(super) const LONG: u8 = 32;
-/// Rows that have been known for [`LONG`] frames are updated in turn, one in so many per frame.
+/// Means that have been known for [`LONG`] frames are moved row by row in turn, each in one of so many frames.
 pub(super) const TURNS: usize = 4;
 /// Frames over which the network's opinion is averaged, at most.
 pub(super) const OPINIONS: u8 = 250;

@@ -6,7 +6,7 @@
 //! colour is a mix of the remembered background and the near foreground, so that alpha follows (`edge`).
 //!
 //! Nothing is known of a scene until it has stood still for some frames, and what it looked like is forgotten when the camera
-//! moves; its noise and the count of frames go on.
+//! moves; only how much noise it has stays known.
 
 mod behind;
 mod camera;

@@ -6,7 +6,7 @@ use super::field::Field;
 use super::motion::Motion;
 use super::still::{LONG, Still};
 use super::{ACC, BLOCK, Smoother, lasting, restore};
-use crate::simd::{multiversion, unsettled};
+use crate::simd::{multiversion, nearest, unsettled};
 
 /// Change of the matte, of 255, up to which it is held for long: more than that is more than noise.
 const QUIET: i32 = 16;
@@ -182,8 +182,8 @@ multiversion! {
         let [keep, hold] = out;
         for x in 0..BLOCK {
             let (same, usual) = (f32::from(same[x]), ends.0 + (ends.1 - ends.0) * within(x));
-            keep[x] = (same * usual + 0.5) as u8;
-            hold[x] = (same * usual.max(held[x]) + 0.5) as u8;
+            keep[x] = nearest(same * usual) as u8;
+            hold[x] = nearest(same * usual.max(held[x])) as u8;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Cells, FADES_BELOW};
 use crate::refine::enlarge::{mix, place, widen_by};
-use crate::simd::multiversion;
+use crate::simd::{multiversion, nearest};
 
 /// Where a row of samples lies in the cells.
 pub(super) struct Place<'a> {
@@ -165,7 +165,7 @@ fn parted(mix: u8, front: f32, back: f32, a: f32) -> u8 {
     // Below a quarter, what is left unexplained fades out faster: more and more of it is the background's.
     let left = a * (4.0 * a).min(1.0);
     let v = front + left * (mix - a * front - (1.0 - a) * back);
-    (v.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
+    nearest(v.clamp(0.0, 255.0)) as u8
 }
 
 #[cfg(test)]

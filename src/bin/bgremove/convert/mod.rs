@@ -196,13 +196,10 @@ impl Settings {
         usual.into_iter().chain(background).chain(set)
     }
 
-    /// The `resolution` for frames of this size, if it is another one than the network's usual: what was said, else the preset's in
-    /// files.
-    pub fn resolution(&self, (width, height): (u32, u32)) -> Option<usize> {
-        if let Some(said) = self.property("resolution") {
-            return said.parse().ok();
-        }
-        if self.model_options().is_some_and(|said| said.has_field("short-side")) {
+    /// The `resolution` that frames of this size get where nothing is said, if it is another one than the network's usual.
+    pub fn files_resolution(&self, (width, height): (u32, u32)) -> Option<usize> {
+        let options = self.model_options();
+        if self.property("resolution").is_some() || options.is_some_and(|said| said.has_field("short-side")) {
             return None;
         }
         let model = self.chosen().map_or(self.model.as_str(), |c| c.model);

@@ -259,9 +259,7 @@ impl Plan {
             line.then("videoconvert").then("video/x-raw,format=RGBx");
         }
         settings.element(line.then("bgremove"));
-        if let Some(side) =
-            settings.resolution(self.frame).filter(|_| settings.property("resolution").is_none())
-        {
+        if let Some(side) = settings.files_resolution(self.frame) {
             line.set("resolution", &side.to_string());
         }
         if settings.matte() {

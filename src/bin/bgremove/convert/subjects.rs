@@ -80,7 +80,8 @@ pub fn preview(
     let runtime = runtime::open(None).map_err(unusable)?;
     let network =
         Network::load(runtime, &choice, &runtime::Provider::Cpu.into(), 0, false).map_err(unusable)?;
-    let side = settings.resolution((info.width(), info.height())).unwrap_or(0);
+    let said = settings.property("resolution").and_then(|said| said.parse().ok());
+    let side = said.or(settings.files_resolution((info.width(), info.height()))).unwrap_or(0);
     let mut matting = Matting::new(network, side, true);
     let asked = Asked { wanted: Wanted::Largest, ..Asked::default() };
     let ran =

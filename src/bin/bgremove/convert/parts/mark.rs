@@ -22,6 +22,9 @@ const ENDS: u64 = 1 << 20;
 /// Properties that change nothing in the picture.
 const ASIDE: [&str; 5] = ["threads", "job-id", "report-location", "stats-interval", "execution-provider"];
 
+/// What says which resolution of the network large frames get where nothing is said, if that is not the usual one.
+const FILES_RESOLUTION: &str = "files_resolution";
+
 /// A part as its file says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mark {
@@ -121,9 +124,9 @@ pub fn settings(settings: &Settings) -> Map<String, Value> {
         Value::Object(map) => map,
         _ => Map::new(),
     };
-    // Of frames as large as any: the source says the rest.
-    if let Some(side) = settings.resolution((u32::MAX, u32::MAX)) {
-        map.insert("resolution".into(), side.into());
+    // Of large frames; smaller ones follow from it and the source.
+    if let Some(side) = settings.files_resolution((u32::MAX, u32::MAX)) {
+        map.insert(FILES_RESOLUTION.into(), side.into());
     }
     map
 }
@@ -347,11 +350,14 @@ pub fn there(
         Err(why) => return There::Other(why),
     };
     // Which file the network was is known only to who has loaded it.
-    let differs = wanted.iter().find(|(name, value)| mark.settings.get(*name) != Some(value));
+    let names = wanted.keys().map(String::as_str).chain([FILES_RESOLUTION]);
+    let differs = names
+        .map(|what| (what, mark.settings.get(what), wanted.get(what)))
+        .find(|(_, had, want)| had != want);
     let name = part.display();
-    if let Some((what, value)) = differs {
-        let had = mark.settings.get(what).unwrap_or(&Value::Null);
-        return There::Other(format!("{name} was made with another {what} ({had}, not {value})"));
+    if let Some((what, had, want)) = differs {
+        let [had, want] = [had, want].map(|v| v.map_or("none".into(), Value::to_string));
+        return There::Other(format!("{name} was made with another {what} ({had}, not {want})"));
     }
     if (mark.sound, &mark.audio_track) != (sound.0, &sound.1) {
         return There::Other(format!("{name} was made for another sound (--audio, --audio-track)"));
@@ -407,6 +413,14 @@ mod tests {
         let finer = Map::from_iter([("quality".to_string(), json!(80))]);
         let made = there(&part, "2..4", &mark.source, &finer, &(false, None));
         assert!(matches!(made, There::Other(why) if why.contains("quality") && why.contains("75, not 80")));
+        let fine = mark.settings.iter().map(|(n, v)| (n.clone(), v.clone()));
+        let fine = fine.chain([(FILES_RESOLUTION.to_string(), json!(384))]).collect();
+        let made = there(&part, "2..4", &mark.source, &fine, &(false, None));
+        assert!(matches!(made, There::Other(why) if why.contains("none, not 384")));
+        let of_fine = Mark { settings: fine, ..mark.clone() };
+        of_fine.write(&part).unwrap();
+        assert!(matches!(of("2..4", &mark.source), There::Other(why) if why.contains("384, not none")));
+        mark.write(&part).unwrap();
         for sound in [(true, None), (false, Some("2".to_string()))] {
             let made = there(&part, "2..4", &mark.source, &mark.settings, &sound);
             assert!(matches!(made, There::Other(why) if why.contains("sound")));
@@ -431,13 +445,13 @@ mod tests {
     fn parts_of_another_resolution_are_not_the_same() {
         let mut wanted = Settings::new(crate::convert::format::Format::Webm);
         wanted.model = "human".into();
-        assert_eq!(settings(&wanted)["resolution"], 384);
+        assert_eq!(settings(&wanted)[FILES_RESOLUTION], 384);
+        // It is noted among what was set, or is the usual one, as in parts that were made before it was noted.
         wanted.set.push(("resolution".into(), "288".into()));
-        assert_eq!(settings(&wanted)["resolution"], 288);
+        assert_eq!(settings(&wanted).get(FILES_RESOLUTION), None);
         wanted.set.clear();
         wanted.model = "light".into();
-        // Parts that were made before it was noted are like these.
-        assert_eq!(settings(&wanted).get("resolution"), None);
+        assert_eq!(settings(&wanted).get(FILES_RESOLUTION), None);
     }
 
     #[test]
