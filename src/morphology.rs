@@ -1,13 +1,13 @@
 //! The largest and smallest values around each sample of a mask.
 
-use crate::simd::{multiversion, nearest};
+use crate::simd::{byte, multiversion};
 
 multiversion! {
     /// A mask of 0..1 in 8 bits.
     pub fn quantise(mask: &[f32], out: &mut [u8]) {
         for (o, &v) in out.iter_mut().zip(mask) {
             // A NaN becomes 0.
-            *o = nearest(if v > 0.0 { v.min(1.0) * 255.0 } else { 0.0 }) as u8;
+            *o = byte(if v > 0.0 { v } else { 0.0 });
         }
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn nearest(v: f32) -> i32 {
     (v + SHIFT).to_bits() as i32 - SHIFT.to_bits() as i32
 }
 
+/// 0..1 as 0..255, rounded; what is outside is cut off.
+#[inline(always)]
+pub(crate) fn byte(v: f32) -> u8 {
+    nearest((v * 255.0).clamp(0.0, 255.0)) as u8
+}
+
 /// What [`multiversion!`] makes versions for.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

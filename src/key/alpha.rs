@@ -6,7 +6,7 @@ use super::rows::Rows;
 use super::screen::{Kind, Lines};
 use crate::morphology::take_extremes;
 use crate::refine::component_row;
-use crate::simd::{multiversion, nearest};
+use crate::simd::{byte, multiversion};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -332,12 +332,6 @@ multiversion! {
             }
         }
     }
-}
-
-/// Alpha of 0..1 as 0..255; what is outside is cut off.
-#[inline(always)]
-fn byte(alpha: f32) -> u8 {
-    nearest(alpha.clamp(0.0, 1.0) * 255.0) as u8
 }
 
 /// Samples that are enlarged side by side.

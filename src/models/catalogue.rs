@@ -1,6 +1,6 @@
 //! The presets, and from the value of the `model` property to the file to load.
 
-use super::hint_keys::{hints, key_file};
+use super::hint_keys::{hints, key_file, number};
 use super::{Hints, sidecar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key;
@@ -68,7 +68,7 @@ pub struct Entry {
     pub bytes: u64,
     pub hints: Hints,
     /// The short side of its input in pixels where no pace has to be kept, if that is another one.
-    files_short_side: Option<u64>,
+    files_short_side: Option<usize>,
     /// The file, if it is built in.
     embedded: Option<(&'static str, &'static [u8])>,
 }
@@ -128,10 +128,7 @@ pub(crate) fn parse(text: &str) -> std::result::Result<Vec<Entry>, glib::Error> 
                 sha256: text("sha256")?,
                 bytes: file.uint64(name, "bytes")?,
                 hints: hints(&file, name)?,
-                files_short_side: match file.has_key(name, "files-short-side")? {
-                    true => Some(file.uint64(name, "files-short-side")?),
-                    false => None,
-                },
+                files_short_side: number(&file, name, "files-short-side")?,
                 embedded,
             })
         })
@@ -148,8 +145,7 @@ pub fn entries() -> &'static [Entry] {
 pub fn files_resolution(preset: &str, frame: usize) -> Option<usize> {
     let entry = entries().iter().find(|e| e.preset == preset)?;
     let usual = entry.hints.short_side?;
-    let most = usize::try_from(entry.files_short_side?).ok()?;
-    Some(most.min(frame.max(usual))).filter(|side| *side != usual)
+    Some(entry.files_short_side?.min(frame.max(usual))).filter(|side| *side != usual)
 }
 
 /// The names of the presets, each once.

@@ -15,12 +15,24 @@ pub fn key_file(text: &str) -> std::result::Result<KeyFile, glib::Error> {
     Ok(file)
 }
 
+fn wrong(group: &str, key: &str, what: &str) -> glib::Error {
+    glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}: {what}"))
+}
+
+/// A number above 0, if the group has one by that name.
+pub fn number(file: &KeyFile, group: &str, key: &str) -> std::result::Result<Option<usize>, glib::Error> {
+    if !file.has_key(group, key).unwrap_or(false) {
+        return Ok(None);
+    }
+    let n = file.integer(group, key)?;
+    let above = usize::try_from(n).ok().filter(|n| *n > 0);
+    above.map(Some).ok_or_else(|| wrong(group, key, &format!("'{n}' is not known")))
+}
+
 /// What a group says of a network.
 pub fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Error> {
     let has = |key: &str| file.has_key(group, key).unwrap_or(false);
-    let wrong = |key: &str, what: &str| {
-        glib::Error::new(glib::KeyFileError::InvalidValue, &format!("[{group}] {key}: {what}"))
-    };
+    let wrong = |key: &str, what: &str| wrong(group, key, what);
     let bad = |key: &str, value: &str| wrong(key, &format!("'{value}' is not known"));
     let triple = |key: &str| -> std::result::Result<Option<[f32; 3]>, glib::Error> {
         if !has(key) {
@@ -39,13 +51,7 @@ pub fn hints(file: &KeyFile, group: &str) -> std::result::Result<Hints, glib::Er
             )),
         }
     };
-    let number = |key: &str| -> std::result::Result<Option<usize>, glib::Error> {
-        if !has(key) {
-            return Ok(None);
-        }
-        let n = file.integer(group, key)?;
-        usize::try_from(n).ok().filter(|n| *n > 0).map(Some).ok_or_else(|| bad(key, &n.to_string()))
-    };
+    let number = |key: &str| number(file, group, key);
     let flag = |key: &str| if has(key) { file.boolean(group, key).map(Some) } else { Ok(None) };
     let text = |key: &str| {
         if has(key) { file.string(group, key).map(|s| Some(s.to_string())) } else { Ok(None) }

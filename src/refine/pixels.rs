@@ -1,13 +1,7 @@
 //! Models applied to colours, and the alpha of pixels written by them, row by row.
 
 use super::guided::centred;
-use crate::simd::{multiversion, nearest};
-
-/// 0..1 as 0..255, rounded; what is outside is cut off.
-#[inline(always)]
-fn byte(v: f32) -> u8 {
-    nearest((v * 255.0).clamp(0.0, 255.0)) as u8
-}
+use crate::simd::{byte, multiversion};
 
 multiversion! {
     pub(super) fn clip(row: &mut [f32], gain: f32, low: f32) {

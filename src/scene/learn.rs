@@ -58,14 +58,12 @@ impl Memory {
         let (distance, grey, before, now) = (&k.distance, &k.now[luma], &k.before, &self.now);
         let cells_now = &k.now;
         known.enumerate().for_each_init(
-            Default::default,
+            || (vec![0i16; 3 * grid_width], Vec::new()),
             |(scratch, moving), (n, ((said, counts), (means, ((p, q), r))))| {
-                let (scratch, moving): (&mut Vec<i16>, &mut Vec<bool>) = (scratch, moving);
                 let mut cell_means = [p, q, r];
                 let (((run, seen), held), stood) = counts;
                 let ((a, b), c) = means;
                 let mut means = [a, b, c];
-                scratch.resize(3 * grid_width, 0i16);
                 let (rates, wider) = scratch.split_at_mut(grid_width);
                 for y in 0..said.len() / grid_width {
                     let cells = y * grid_width..(y + 1) * grid_width;
